@@ -1,0 +1,46 @@
+# Every target does its own set-up: `make demo` and `make test` work on a fresh clone.
+#   make demo VENV=/somewhere/else PYTHON=python3.11
+PYTHON ?= python3
+VENV ?= .venv
+JOBS ?= 2
+BIN := $(VENV)/bin
+INSTALL := $(BIN)/python -m pip install -c constraints.txt
+
+.PHONY: demo test test-fast lint format type clean
+
+demo: $(VENV)/installed-all
+	$(BIN)/parrot demo
+
+test: lint type
+	$(BIN)/pytest -n $(JOBS)
+
+test-fast: $(VENV)/installed-dev
+	$(BIN)/pytest -n $(JOBS) -m "not slow"
+
+lint: $(VENV)/installed-dev
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+
+format: $(VENV)/installed-dev
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+type: $(VENV)/installed-dev
+	$(BIN)/mypy
+
+clean:
+	rm -rf $(VENV) dist .mypy_cache .pytest_cache .ruff_cache
+	find parrot_wrapper parrot_envs tests examples -name __pycache__ -prune -exec rm -rf {} +
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+# What a user needs. Made anew when the requirements change.
+$(VENV)/installed-all: pyproject.toml constraints.txt | $(BIN)/python
+	$(INSTALL) -e ".[all]"
+	touch $@
+
+# The same and what the checks need.
+$(VENV)/installed-dev: pyproject.toml constraints.txt | $(BIN)/python
+	$(INSTALL) -e ".[all,dev]"
+	touch $@ $(VENV)/installed-all

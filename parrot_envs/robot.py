@@ -1,0 +1,130 @@
+"""The arm with its gripper: actions in, joint targets out, proprioception."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+
+import numpy as np
+import numpy.typing as npt
+
+from parrot_envs import kinematics
+from parrot_envs.sim import TIME_STEP, Simulator, bullet
+
+FloatArray = npt.NDArray[np.float64]
+
+POSITION_SCALE = 0.04
+"""Metres that an action of 1 moves the fingertips along an axis."""
+ANGLE_SCALE = 0.15
+"""Radians that an action of 1 turns the hand about an axis."""
+TIP_LOW = np.array([0.19, -0.15, 0.010])
+TIP_HIGH = np.array([0.43, 0.15, 0.16])
+MAX_TILT = 0.4
+MAX_YAW = 1.2
+HOME = np.array([0.30, 0.0, 0.12])
+OPEN_WIDTH = 0.038
+"""Travel of each finger in metres: fully open is 76 mm between the fingers."""
+
+_SUBSTEPS = 8
+_TOGGLE_SUBSTEPS = 16
+_GAIN = 0.4
+_FINGER_FORCE = 6.0
+_FINGER_FRICTION = 1.5
+_ARM_JOINTS = range(6)
+_FINGERS = (6, 7)
+_PALM_LINK = 5
+
+
+class Robot:
+    """A six-joint arm whose fingertips are commanded by differences of position and angle.
+
+    Args:
+        sim: The simulator to load it into.
+    """
+
+    def __init__(self, sim: Simulator) -> None:
+        """Load the arm at its home pose."""
+        self._sim = sim
+        path = str(files("parrot_envs") / "assets" / "widowx250.urdf")
+        self._body: int = bullet.loadURDF(path, useFixedBase=True, physicsClientId=sim.client)
+        for link in (_PALM_LINK, *_FINGERS):
+            bullet.changeDynamics(
+                self._body, link, lateralFriction=_FINGER_FRICTION, physicsClientId=sim.client
+            )
+        for joint in range(bullet.getNumJoints(self._body, physicsClientId=sim.client)):
+            bullet.changeDynamics(
+                self._body, joint, linearDamping=0, angularDamping=0, jointDamping=0,
+                physicsClientId=sim.client,
+            )  # fmt: skip
+        self._home_joints = kinematics.inverse(HOME, kinematics.hand_rotation(0, 0, 0))
+        self.reset()
+
+    def reset(self) -> None:
+        """Go home at once, with open fingers and motors that hold this pose."""
+        self._angles = np.zeros(3)
+        self.closed = False
+        targets = [*self._home_joints, OPEN_WIDTH, OPEN_WIDTH]
+        for joint, target in enumerate(targets):
+            bullet.resetJointState(
+                self._body, joint, float(target), 0.0, physicsClientId=self._sim.client
+            )
+        self._command_arm(self._home_joints, self._home_joints, _SUBSTEPS)
+        self._command_fingers()
+        self._read()
+
+    def apply(self, action: FloatArray) -> None:
+        """Carry out one action (7,): position, angles and gripper as the env documents them."""
+        rotation_step = action[3:6] * ANGLE_SCALE
+        limit = np.array([MAX_TILT, MAX_TILT, MAX_YAW])
+        self._angles = np.clip(self._angles + rotation_step, -limit, limit)
+        tip = np.clip(self.tip + action[:3] * POSITION_SCALE, TIP_LOW, TIP_HIGH)
+        was_closed = self.closed
+        if action[6] < -0.5:
+            self.closed = True
+        elif action[6] > 0.5:
+            self.closed = False
+        substeps = _SUBSTEPS if self.closed == was_closed else _TOGGLE_SUBSTEPS
+        targets = kinematics.inverse(tip, kinematics.hand_rotation(*self._angles))
+        self._command_arm(targets, self._joints, substeps)
+        if self.closed != was_closed:
+            self._command_fingers()
+        self._sim.step(substeps)
+        self._read()
+
+    @property
+    def opening(self) -> float:
+        """Distance between the fingers as a fraction of the largest, 0..1."""
+        return float(np.clip(self._width / (2 * OPEN_WIDTH), 0.0, 1.0))
+
+    def proprioception(self) -> npt.NDArray[np.float32]:
+        """(8,): tip x, y, z (m); roll, pitch, yaw (rad); opening 0..1; 1 if told to close."""
+        return np.array([*self.tip, *self._angles, self.opening, float(self.closed)], np.float32)
+
+    def _read(self) -> None:
+        states = bullet.getJointStates(
+            self._body, (*_ARM_JOINTS, *_FINGERS), physicsClientId=self._sim.client
+        )
+        positions = np.array([state[0] for state in states])
+        self._joints = positions[:6]
+        self._width = float(positions[6] + positions[7])
+        self.tip, _ = kinematics.forward(self._joints)
+
+    def _command_arm(self, targets: FloatArray, current: FloatArray, substeps: int) -> None:
+        # The speed limit comes from the measured error: all joints arrive together, shortly
+        # before the step ends, and what is held is not jerked.
+        duration = 0.8 * substeps * TIME_STEP
+        for joint in _ARM_JOINTS:
+            bullet.setJointMotorControl2(
+                self._body, joint, bullet.POSITION_CONTROL, targetPosition=float(targets[joint]),
+                force=60, positionGain=_GAIN, velocityGain=1.0,
+                maxVelocity=max(abs(float(targets[joint] - current[joint])) / duration, 0.02),
+                physicsClientId=self._sim.client,
+            )  # fmt: skip
+
+    def _command_fingers(self) -> None:
+        target = 0.0 if self.closed else OPEN_WIDTH
+        for finger in _FINGERS:
+            bullet.setJointMotorControl2(
+                self._body, finger, bullet.POSITION_CONTROL, targetPosition=target,
+                force=_FINGER_FORCE, positionGain=0.3, velocityGain=1.0, maxVelocity=0.6,
+                physicsClientId=self._sim.client,
+            )  # fmt: skip

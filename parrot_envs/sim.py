@@ -1,0 +1,206 @@
+"""A thin facade over one PyBullet client: its life, its settings and the bodies of one episode."""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from parrot_envs.errors import EnvClosedError
+from parrot_envs.shapes import Color, Part, Thing
+
+TIME_STEP = 1 / 160
+SOLVER_ITERATIONS = 20
+OBJECT_FRICTION = 1.0
+_RECONNECT_AFTER = 2_000
+"""Bodies made and removed keep 6 kB each reset inside PyBullet; a new client gives it back."""
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep PyBullet's C code from writing its build time and `argv[0]=` to the user's terminal."""
+    saved = [os.dup(descriptor) for descriptor in (1, 2)]
+    sink = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(sink, 1)
+        os.dup2(sink, 2)
+        yield
+    finally:
+        ctypes.CDLL(None).fflush(None)  # C's buffer would reach the terminal later
+        for descriptor, copy in zip((1, 2), saved, strict=True):
+            os.dup2(copy, descriptor)
+            os.close(copy)
+        os.close(sink)
+
+
+with _quiet():
+    import pybullet as bullet
+
+if not bullet.isNumpyEnabled():  # pragma: no cover - depends on how pybullet was compiled
+    logging.getLogger(__name__).warning(
+        "This pybullet was compiled without NumPy: camera images will be very slow. "
+        "Reinstall it with NumPy present, or take the conda-forge package."
+    )
+
+
+class Simulator:
+    """One PyBullet client with the physics settings of this package. SI units throughout.
+
+    Args:
+        gui: Open PyBullet's window instead of running headless.
+    """
+
+    def __init__(self, *, gui: bool = False) -> None:
+        """Connect."""
+        self._gui = gui
+        self._client: int | None = None
+        self._shapes: dict[Thing, tuple[int, int]] = {}
+        self._bodies: list[int] = []
+        self._resets = 0
+        self._connect()
+
+    def _connect(self) -> None:
+        with _quiet():
+            self._client = bullet.connect(bullet.GUI if self._gui else bullet.DIRECT)
+        if self._client < 0:
+            self._client = None
+            raise EnvClosedError("PyBullet gave no client. With render_mode='human' a display is needed.")
+        # Without deterministicOverlappingPairs contacts depend on the client's history.
+        bullet.setPhysicsEngineParameter(
+            deterministicOverlappingPairs=1,
+            numSolverIterations=SOLVER_ITERATIONS,
+            solverResidualThreshold=1e-3,
+            physicsClientId=self._client,
+        )
+        bullet.setTimeStep(TIME_STEP, physicsClientId=self._client)
+        bullet.setGravity(0, 0, -9.81, physicsClientId=self._client)
+        if self._gui:
+            bullet.configureDebugVisualizer(bullet.COV_ENABLE_GUI, 0, physicsClientId=self._client)
+
+    @property
+    def client(self) -> int:
+        """PyBullet's client id.
+
+        Raises:
+            EnvClosedError: After `close`.
+        """
+        if self._client is None:
+            raise EnvClosedError("This environment is closed. Make a new one with gym.make.")
+        return self._client
+
+    def close(self) -> None:
+        """Disconnect; more calls do nothing."""
+        if self._client is not None:
+            if bullet.isConnected(self._client):
+                bullet.disconnect(self._client)
+            self._client = None
+
+    def needs_reconnect(self) -> bool:
+        """Whether so many episodes were played that the client should be renewed."""
+        self._resets += 1
+        return not self._gui and self._resets > _RECONNECT_AFTER
+
+    def reconnect(self) -> None:
+        """Start over with an empty client; whatever was loaded is gone."""
+        self.close()
+        self._shapes.clear()
+        self._bodies.clear()
+        self._resets = 0
+        self._connect()
+
+    def clear_things(self) -> None:
+        """Remove the things of the last episode, and let the engine forget their contacts."""
+        for body in self._bodies:
+            bullet.removeBody(body, physicsClientId=self.client)
+        self._bodies.clear()
+        bullet.stepSimulation(physicsClientId=self.client)
+
+    def add_thing(
+        self, thing: Thing, position: tuple[float, float], yaw: float, colors: tuple[Color, Color]
+    ) -> int:
+        """Stand `thing` on the table at `position` (x, y) and return its body id."""
+        collision, visual = self._thing_shapes(thing)
+        body: int = bullet.createMultiBody(
+            thing.mass,
+            collision,
+            visual,
+            (*position, _origin_height(thing)),
+            bullet.getQuaternionFromEuler((0, 0, yaw)),
+            useMaximalCoordinates=1,  # half the physics time of the multibody solver
+            physicsClientId=self.client,
+        )
+        for index, part in enumerate(thing.parts):
+            bullet.changeVisualShape(
+                body, -1, shapeIndex=index, rgbaColor=(*colors[part.tone], 1),
+                physicsClientId=self.client,
+            )  # fmt: skip
+        bullet.changeDynamics(
+            body, -1, lateralFriction=OBJECT_FRICTION, rollingFriction=0.002, spinningFriction=0.002,
+            physicsClientId=self.client,
+        )  # fmt: skip
+        self._bodies.append(body)
+        return body
+
+    def add_table(self) -> None:
+        """Add the collision shape of the table; it is drawn by the camera, not by PyBullet."""
+        shape = bullet.createCollisionShape(
+            bullet.GEOM_BOX, halfExtents=(0.6, 0.6, 0.05), physicsClientId=self.client
+        )
+        # A body without visual shape would be drawn as its collision shape: give it a speck.
+        speck = bullet.createVisualShape(
+            bullet.GEOM_BOX, halfExtents=(1e-4, 1e-4, 1e-4), physicsClientId=self.client
+        )
+        bullet.createMultiBody(0, shape, speck, (0.35, 0, -0.05), physicsClientId=self.client)
+
+    def pose(self, body: int) -> tuple[tuple[float, float, float], tuple[float, ...]]:
+        """Position of a body's origin (centre of its bounding column) and quaternion (x, y, z, w)."""
+        position, quaternion = bullet.getBasePositionAndOrientation(body, physicsClientId=self.client)
+        return position, quaternion
+
+    def step(self, count: int) -> None:
+        """Advance by `count` time steps."""
+        client = self.client
+        for _ in range(count):
+            bullet.stepSimulation(physicsClientId=client)
+
+    def _thing_shapes(self, thing: Thing) -> tuple[int, int]:
+        if thing not in self._shapes:
+            origin = _origin_height(thing)
+            self._shapes[thing] = (
+                bullet.createCollisionShapeArray(
+                    **_shape_arrays([p for p in thing.parts if p.collides], origin, "collision"),
+                    physicsClientId=self.client,
+                ),
+                bullet.createVisualShapeArray(
+                    **_shape_arrays(list(thing.parts), origin, "visual"),
+                    physicsClientId=self.client,
+                ),
+            )
+        return self._shapes[thing]
+
+
+def _origin_height(thing: Thing) -> float:
+    """Height of a thing's body origin (centre of mass) above the table while it stands."""
+    return 0.5 * thing.height
+
+
+_KINDS = {"box": bullet.GEOM_BOX, "cylinder": bullet.GEOM_CYLINDER, "sphere": bullet.GEOM_SPHERE}
+
+
+def _shape_arrays(parts: list[Part], origin: float, use: str) -> dict[str, Any]:
+    frames: list[npt.ArrayLike] = [
+        (p.position[0], p.position[1], p.position[2] - origin) for p in parts
+    ]
+    return {
+        "shapeTypes": [_KINDS[p.kind] for p in parts],
+        "halfExtents": [list(p.size) for p in parts],
+        "radii": [p.size[0] for p in parts],
+        "lengths": [2 * p.size[2] for p in parts],
+        f"{use}FramePositions": [list(np.asarray(f, dtype=float)) for f in frames],
+    }

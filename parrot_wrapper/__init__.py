@@ -1,0 +1,56 @@
+"""Behavioural priors for reinforcement learning: act in the latent space of a learned prior.
+
+Names are imported when they are first used, so `import parrot_wrapper` is quick and needs no extra.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from parrot_wrapper.errors import ParrotError
+    from parrot_wrapper.latent import kl_to_prior, parse_chart, target_entropy
+    from parrot_wrapper.priors import FlowPrior, FlowPriorConfig, load_prior
+    from parrot_wrapper.types import ActionPrior, ObservationSpec
+    from parrot_wrapper.vec_wrapper import BehavioralPriorVecWrapper
+    from parrot_wrapper.wrapper import BehavioralPriorWrapper
+
+__version__ = "0.1.0"
+__all__ = [
+    "ActionPrior",
+    "BehavioralPriorVecWrapper",
+    "BehavioralPriorWrapper",
+    "FlowPrior",
+    "FlowPriorConfig",
+    "ObservationSpec",
+    "ParrotError",
+    "kl_to_prior",
+    "load_prior",
+    "parse_chart",
+    "target_entropy",
+]
+
+_HOMES = {
+    "ActionPrior": "types",
+    "BehavioralPriorVecWrapper": "vec_wrapper",
+    "BehavioralPriorWrapper": "wrapper",
+    "FlowPrior": "priors",
+    "FlowPriorConfig": "priors",
+    "ObservationSpec": "types",
+    "ParrotError": "errors",
+    "kl_to_prior": "latent",
+    "load_prior": "priors",
+    "parse_chart": "latent",
+    "target_entropy": "latent",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,108 @@
+"""The `parrot` command: a table of subcommands, each loaded only when it is called."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Any, Protocol
+
+from parrot_wrapper.errors import MissingExtraError, ParrotError
+from parrot_wrapper.names import unknown_name
+
+COMMANDS: dict[str, tuple[str, str]] = {
+    "collect": ("collect:CollectCommand", "Record demonstrations of a scripted expert."),
+    "train-prior": ("train_prior:TrainPriorCommand", "Fit a behavioural prior to a data set."),
+    "eval-prior": ("eval_prior:EvalPriorCommand", "Judge a prior before spending RL on it."),
+    "train": ("train:TrainCommand", "Train stock SAC in the latent space of a prior."),
+    "evaluate": ("evaluate:EvaluateCommand", "Measure the success of a trained agent."),
+    "demo": ("demo:DemoCommand", "Learn a new task with the packaged prior and show it."),
+    "info": ("info:InfoCommand", "Show versions, env ids and priors, or the card of a folder."),
+}
+"""Subcommand to ("module:Class" below `parrot_wrapper.cli`, what it does)."""
+
+_USER_ERRORS = (("gymnasium.error", "Error"), ("parrot_envs.errors", "ParrotEnvError"))
+
+
+class Command(Protocol):
+    """A frozen dataclass whose fields are the options of a subcommand."""
+
+    def run(self) -> None:
+        """Do it."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one subcommand.
+
+    Args:
+        argv: Arguments after the program's name; those of this process where left out.
+
+    Returns:
+        The exit code: 0, 2 after a user's mistake (with one line on stderr), 130 after Ctrl-C.
+    """
+    args = list(sys.argv[1:] if argv is None else argv)
+    try:
+        return _dispatch(args)
+    except KeyboardInterrupt:
+        print("parrot: stopped. The same command goes on where it can.", file=sys.stderr)
+        return 130
+    except Exception as error:
+        if not isinstance(error, (ParrotError, *_foreign_user_errors())):
+            raise
+        print(f"parrot: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+
+
+def _dispatch(args: list[str]) -> int:
+    if not args or args[0] in ("-h", "--help", "help"):
+        print(_overview())
+        return 0
+    if args[0] == "--version":
+        from parrot_wrapper import __version__
+
+        print(__version__)
+        return 0
+    name, *rest = args
+    if name not in COMMANDS:
+        raise unknown_name("command", name, COMMANDS)
+    try:
+        _parse(name, rest).run()
+    except SystemExit as leave:  # tyro ends --help and its own errors this way
+        return leave.code if isinstance(leave.code, int) else int(leave.code is not None)
+    return 0
+
+
+def _parse(name: str, args: list[str]) -> Command:
+    try:
+        import tyro
+    except ImportError as error:
+        raise MissingExtraError(
+            "The parrot command needs tyro: pip install 'parrot-wrapper[cli]'."
+        ) from error
+    module, _, attribute = COMMANDS[name][0].partition(":")
+    command: type[Any] = getattr(import_module(f"{__name__}.{module}"), attribute)
+    parsed: Command = tyro.cli(
+        command, args=args, prog=f"parrot {name}", config=(tyro.conf.OmitSubcommandPrefixes,)
+    )
+    return parsed
+
+
+def _overview() -> str:
+    width = max(map(len, COMMANDS))
+    lines = [f"  {name:<{width}}  {summary}" for name, (_, summary) in COMMANDS.items()]
+    return "\n".join(
+        [
+            "usage: parrot COMMAND [options]",
+            "",
+            *lines,
+            "",
+            "`parrot COMMAND --help` lists the options of a command.",
+        ]
+    )
+
+
+def _foreign_user_errors() -> tuple[type[Exception], ...]:
+    """Users' mistakes that other packages name; only those already imported can be in flight."""
+    return tuple(
+        getattr(sys.modules[module], name) for module, name in _USER_ERRORS if module in sys.modules
+    )

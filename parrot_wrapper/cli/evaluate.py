@@ -1,0 +1,68 @@
+"""`parrot evaluate`: the success of a trained agent on held-out episodes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from parrot_wrapper.cli.environments import DEFAULT_PACKAGES, make_env
+from parrot_wrapper.cli.run_options import render_kwargs, use_threads
+from parrot_wrapper.cli.train import evaluation_table
+from parrot_wrapper.evaluation.pictures import film, save_gif
+from parrot_wrapper.evaluation.report import rollout_cells
+from parrot_wrapper.evaluation.rollouts import HELD_OUT_SEED
+from parrot_wrapper.training.rl import read_config
+from parrot_wrapper.training.rl_evaluation import AgentPolicy, evaluate_run, load_agent
+
+
+@dataclass(frozen=True)
+class EvaluateCommand:
+    """Measure the success of a trained agent; writes evaluation.json into the run's folder.
+
+    Attributes:
+        run_folder: Folder of the run.
+        episodes: Held-out episodes.
+        seed: Episode k is reset with seed + k.
+        stochastic: Sample the policy instead of taking its middle.
+        gif: Also film so many episodes into rollouts.gif; 0 for none.
+        gym_packages: Modules whose import registers env ids.
+        threads: Torch's CPU threads, 0 to leave them.
+        progress: Show a progress bar.
+    """
+
+    run_folder: Annotated[Path, tyro.conf.arg(name="run")]
+    episodes: int = 100
+    seed: int = HELD_OUT_SEED
+    stochastic: bool = False
+    gif: int = 0
+    gym_packages: tuple[str, ...] = DEFAULT_PACKAGES
+    threads: int = 1
+    progress: bool = True
+
+    def run(self) -> None:
+        """Evaluate the last checkpoint and print its success."""
+        use_threads(self.threads)
+        factory = partial(make_env, gym_packages=self.gym_packages)
+        result = evaluate_run(
+            self.run_folder,
+            make_env=factory,
+            episodes=self.episodes,
+            seed=self.seed,
+            deterministic=not self.stochastic,
+            progress="evaluation" if self.progress else None,
+        )
+        print(evaluation_table({str(self.run_folder): rollout_cells(result)}))
+        if self.gif:
+            rendered = render_kwargs(read_config(self.run_folder).env_id)
+            model, env = load_agent(self.run_folder, make_env=partial(factory, **rendered))
+            policy = AgentPolicy(model, deterministic=not self.stochastic)
+            try:
+                frames = film(env, policy, episodes=self.gif, seed=self.seed)
+            finally:
+                env.close()
+            if frames:
+                save_gif(self.run_folder / "rollouts.gif", frames)

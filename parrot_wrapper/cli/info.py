@@ -1,0 +1,94 @@
+"""`parrot info`: what is installed, or what a folder holds."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import platform
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+from parrot_wrapper import __version__
+from parrot_wrapper.cli.environments import register_packages
+from parrot_wrapper.errors import DataFileError
+
+_LIBRARIES = ("gymnasium", "numpy", "torch", "stable-baselines3", "pybullet", "h5py")
+
+
+@dataclass(frozen=True)
+class InfoCommand:
+    """Show versions, env ids and packaged priors, or the card of a folder.
+
+    Attributes:
+        folder: A data set or a prior (folder or packaged name); nothing for the overview.
+    """
+
+    folder: Annotated[str | None, tyro.conf.Positional] = None
+
+    def run(self) -> None:
+        """Print it."""
+        print("\n".join(_overview() if self.folder is None else _card(self.folder)))
+
+
+def _overview() -> Iterable[str]:
+    yield f"parrot-wrapper {__version__}, Python {platform.python_version()}"
+    for name in _LIBRARIES:
+        yield f"  {name:<18} {_version(name)}"
+    yield "environments:"
+    yield from (f"  {env_id}" for env_id in register_packages() or ["(none registered)"])
+    from parrot_wrapper.priors.loading import packaged_names
+
+    yield "packaged priors:"
+    yield from (f"  {name}" for name in packaged_names() or ["(none)"])
+
+
+def _version(name: str) -> str:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"
+
+
+def _card(name: str) -> Iterable[str]:
+    folder = Path(name)
+    if (folder / "dataset.json").exists():
+        return _dataset_card(folder)
+    if folder.is_dir() and not (folder / "prior.json").exists():
+        raise DataFileError(
+            f"{folder}: expected a folder with dataset.json or prior.json, found neither."
+        )
+    return _prior_card(name)
+
+
+def _dataset_card(folder: Path) -> Iterable[str]:
+    from parrot_wrapper.data.storage import read_manifest, whole_shards
+
+    manifest = read_manifest(folder)
+    shards = whole_shards(folder, manifest.n_episodes)
+    kept = sum(shard.n_episodes for shard in shards)
+    attempts = sum(shard.attempts for shard in shards)
+    yield f"data set {folder}"
+    yield f"  episodes: {min(kept, manifest.n_episodes)} of {manifest.n_episodes}"
+    yield f"  shards: {len(shards)}, {attempts} attempts, {kept} kept"
+    yield from _lines(manifest.settings)
+    yield from _lines(manifest.facts)
+
+
+def _prior_card(name: str) -> Iterable[str]:
+    from parrot_wrapper.priors import load_prior
+
+    prior = load_prior(name)
+    yield f"prior {name}"
+    yield f"  latent dim {prior.latent_dim}, action dim {prior.action_dim}, horizon {prior.horizon}"
+    yield f"  features: {prior.feature_dim}"
+    yield f"  observation: {prior.observation_spec}"
+    yield from _lines(dict(prior.metadata))
+
+
+def _lines(facts: Any) -> Iterable[str]:
+    for key, value in facts.items():
+        yield f"  {key}: {value if isinstance(value, str) else json.dumps(value)}"

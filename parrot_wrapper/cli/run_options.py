@@ -1,0 +1,44 @@
+"""What the commands around RL and priors share: env options that fit a prior, torch threads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import gymnasium as gym
+import torch
+
+from parrot_wrapper.cli.environments import require_env_id
+from parrot_wrapper.types import ActionPrior
+
+_OURS = "parrot_envs."
+
+
+def fitting_kwargs(
+    env_id: str, prior: ActionPrior, given: Mapping[str, Any], packages: Sequence[str]
+) -> dict[str, Any]:
+    """The env's options, with `obs` added where our envs need it to show what the prior looks at.
+
+    Raises:
+        UnknownNameError: No such env id.
+    """
+    require_env_id(env_id, packages)
+    spec = gym.registry.get(env_id)
+    ours = spec is not None and str(spec.entry_point).startswith(_OURS)
+    if ours and "obs" not in given and prior.observation_spec.proprio:
+        return {**given, "obs": "image_proprio"}
+    return dict(given)
+
+
+def render_kwargs(env_id: str) -> dict[str, Any]:
+    """`render_mode="rgb_array"` for an env that can, else nothing: its observations are filmed."""
+    spec = gym.registry.get(env_id)
+    creator = gym.envs.registration.load_env_creator(str(spec.entry_point)) if spec else None
+    modes = getattr(creator, "metadata", {}).get("render_modes", ())
+    return {"render_mode": "rgb_array"} if "rgb_array" in modes else {}
+
+
+def use_threads(threads: int) -> None:
+    """Set torch's CPU threads; small networks are fastest on one."""
+    if threads > 0:
+        torch.set_num_threads(threads)

@@ -1,0 +1,132 @@
+"""`parrot train`: stock SAC in the latent space of a prior."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from parrot_wrapper.cli.environments import DEFAULT_PACKAGES, make_env, parse_env_kwargs
+from parrot_wrapper.cli.run_options import fitting_kwargs, use_threads
+from parrot_wrapper.evaluation.report import markdown_table, rollout_cells
+from parrot_wrapper.priors.loading import load_prior
+from parrot_wrapper.training.rl import train
+from parrot_wrapper.training.rl_config import RLConfig, preset_config
+from parrot_wrapper.training.rl_evaluation import evaluate_run
+
+_SETTINGS = (
+    "observation",
+    "latent",
+    "kl",
+    "gamma",
+    "ent_coef",
+    "learning_rate",
+    "gradient_steps",
+    "n_steps",
+    "buffer_size",
+    "total_steps",
+    "checkpoint_every",
+)
+
+
+@dataclass(frozen=True)
+class TrainCommand:
+    """Train stock SAC in the latent space of a prior; the same command goes on after a kill.
+
+    Options left out take the preset's values.
+
+    Attributes:
+        env_id: A registered env.
+        prior: Packaged name or folder of a prior; "none" for plain SAC on the env as it is.
+        out: Folder of the run.
+        preset: "features" (this project's defaults) or "paper" (Table 1, from pixels).
+        raw_actions: Keep the env's own actions but show the prior's features: the fair control.
+        observation: What the agent sees: features, image or both.
+        latent: Chart: gaussian, box:2.0, truncated:0.05 or tempered:0.8.
+        kl: KL budget to the prior in nats per step; 0 for SB3's own entropy target.
+        gamma: Discount.
+        ent_coef: SB3's entropy coefficient, such as auto_0.1.
+        learning_rate: Of actor, critics and entropy coefficient.
+        gradient_steps: Updates for each env step.
+        n_steps: Length of n-step returns.
+        buffer_size: Transitions kept, at most.
+        total_steps: Env steps.
+        checkpoint_every: Env steps between checkpoints.
+        seed: Of networks, sampling and episodes.
+        env_kwargs: Options of the env as key=value.
+        gym_packages: Modules whose import registers env ids.
+        episodes: Held-out episodes to evaluate at the end; 0 for none.
+        device: Torch device.
+        threads: Torch's CPU threads, 0 to leave them.
+        progress: Show progress bars.
+    """
+
+    env_id: str = "ParrotGraspCup-v0"
+    prior: str = "parrot-v0"
+    out: Path = Path("runs/sac")
+    preset: str = "features"
+    raw_actions: bool = False
+    observation: str | None = None
+    latent: str | None = None
+    kl: float | None = None
+    gamma: float | None = None
+    ent_coef: str | None = None
+    learning_rate: float | None = None
+    gradient_steps: int | None = None
+    n_steps: int | None = None
+    buffer_size: int | None = None
+    total_steps: int | None = None
+    checkpoint_every: int | None = None
+    seed: int = 0
+    env_kwargs: tuple[str, ...] = ()
+    gym_packages: tuple[str, ...] = DEFAULT_PACKAGES
+    episodes: int = 100
+    device: str = "auto"
+    threads: int = 1
+    progress: bool = True
+
+    def run(self) -> None:
+        """Train, evaluate the last checkpoint, and say how it went."""
+        use_threads(self.threads)
+        config = self.config()
+        factory = partial(make_env, gym_packages=self.gym_packages)
+        train(config, self.out, make_env=factory, progress=self.progress, label=self.env_id)
+        print(f"{self.out}: {config.total_steps} steps.")
+        if self.episodes:
+            label = "evaluation" if self.progress else None
+            result = evaluate_run(
+                self.out, make_env=factory, episodes=self.episodes, progress=label
+            )
+            print(evaluation_table({str(self.out): rollout_cells(result)}))
+
+    def config(self) -> RLConfig:
+        """The run's settings.
+
+        Raises:
+            UnknownNameError: No such preset, prior, env or option.
+        """
+        named = None if self.prior.lower() == "none" else self.prior
+        kwargs = parse_env_kwargs(self.env_kwargs)
+        if named is not None:
+            kwargs = fitting_kwargs(self.env_id, load_prior(named), kwargs, self.gym_packages)
+        given = {name: getattr(self, name) for name in _SETTINGS}
+        settings: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
+        if self.kl == 0:
+            settings["kl"] = None
+        return preset_config(
+            self.preset,
+            env_id=self.env_id,
+            env_kwargs=kwargs,
+            prior=named,
+            raw_actions=self.raw_actions,
+            seed=self.seed,
+            device=self.device,
+            **settings,
+        )
+
+
+def evaluation_table(rows: dict[str, list[str]]) -> str:
+    """Rollout cells by name as a table."""
+    header = ["policy", "success at end", "success ever", "any lifted", "any placed", "return"]
+    return markdown_table(header, [[name, *cells] for name, cells in rows.items()])

@@ -1,0 +1,127 @@
+"""`parrot train-prior`: fit a behavioural prior to a data set."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+from parrot_wrapper.atomic_files import write_json
+from parrot_wrapper.cli.environments import parse_env_kwargs
+from parrot_wrapper.data import EpisodeDataset, load_dataset
+from parrot_wrapper.priors.config import FlowPriorConfig
+from parrot_wrapper.priors.flow import FlowPrior
+from parrot_wrapper.training.prior import PriorReport, fit_prior
+from parrot_wrapper.training.prior_config import PriorTrainingConfig
+
+_SETTINGS = ("env_id", "env_kwargs", "camera", "noise", "base_seed")
+"""What a prior remembers of how its data were made."""
+
+
+@dataclass(frozen=True)
+class TrainPriorCommand:
+    """Fit a behavioural prior to a data set; the same command goes on after a kill.
+
+    Attributes:
+        data: Folder of the data set.
+        out: Folder of the run; the prior goes into its subfolder prior.
+        encoder: Name of the observation encoder; auto is structured for images, state without.
+        encoder_options: Options of the encoder as key=value.
+        proprio: Look at proprioception too, where the data have it.
+        coupling_layers: Affine coupling layers of the flow.
+        hidden: Width of their nets.
+        episodes: Use only the first so many episodes; 0 for all.
+        training: Settings of the training.
+        progress: Show a progress bar.
+    """
+
+    data: Path
+    out: Path = Path("runs/prior")
+    encoder: str = "auto"
+    encoder_options: tuple[str, ...] = ()
+    proprio: bool = True
+    coupling_layers: int = 4
+    hidden: int = 256
+    episodes: int = 0
+    training: Annotated[PriorTrainingConfig, tyro.conf.arg(name="")] = field(
+        default_factory=PriorTrainingConfig
+    )
+    progress: bool = True
+
+    def run(self) -> None:
+        """Train, save the prior, and say how good it is."""
+        dataset = load_dataset(self.data, n_episodes=self.episodes or None)
+        prior = FlowPrior(self._prior_config(dataset), seed=self.training.seed)
+        report = fit_prior(
+            prior, dataset, self.training, run_folder=self.out, progress=self.progress
+        )
+        settings = {**asdict(self), "data": str(self.data), "out": str(self.out)}
+        write_json(self.out / "train-prior-config.json", settings)
+        write_json(self.out / "report.json", report.to_dict())
+        prior.set_metadata(self._metadata(dataset, report))
+        prior.save(self.out / "prior")
+        print(
+            f"{self.out / 'prior'}: validation {report.validation_nll:.3f} nats "
+            f"({report.validation_nll_per_dim:.3f} per dimension) at step {report.best_step}; "
+            f"{report.steps} steps in {report.seconds:.0f} s, stopped by {report.stopped}."
+        )
+
+    def _prior_config(self, dataset: EpisodeDataset) -> FlowPriorConfig:
+        spec = dataset.observation_spec
+        if not self.proprio:
+            spec = replace(spec, proprio=0)
+        named = "state" if spec.image is None else "structured"
+        low, high = dataset.action_bounds
+        return FlowPriorConfig(
+            observation=spec,
+            action_dim=dataset.action_dim,
+            encoder=named if self.encoder == "auto" else self.encoder,
+            encoder_options=parse_env_kwargs(self.encoder_options),
+            coupling_layers=self.coupling_layers,
+            hidden=self.hidden,
+            action_low=tuple(low.tolist()),
+            action_high=tuple(high.tolist()),
+        )
+
+    def _metadata(self, dataset: EpisodeDataset, report: PriorReport) -> dict[str, Any]:
+        made: Mapping[str, Any] = dataset.metadata.get("settings", {})
+        facts = {key: made[key] for key in _SETTINGS if made.get(key) is not None}
+        return {
+            **facts,
+            "data": {
+                "sha256": dataset.content_hash,
+                "episodes": dataset.n_episodes,
+                "steps": dataset.n_steps,
+            },
+            "metrics": {
+                "validation_nll": report.validation_nll,
+                "validation_nll_per_dim": report.validation_nll_per_dim,
+                "training_nll": report.training_nll,
+                "best_step": report.best_step,
+                "steps": report.steps,
+                "seconds": report.seconds,
+                "stopped": report.stopped,
+            },
+            "training": self.training.to_dict(),
+            "command": self._command(),
+        }
+
+    def _command(self) -> str:
+        """A command line that asks for the same training."""
+        words = ["parrot", "train-prior"]
+        defaults = {**asdict(TrainPriorCommand(Path())), **PriorTrainingConfig().to_dict()}
+        given = {**asdict(self), **self.training.to_dict()}
+        for name, value in given.items():
+            if name in ("training", "progress") or (name != "data" and value == defaults[name]):
+                continue
+            flag = name.replace("_", "-")
+            if isinstance(value, bool):
+                words.append(f"--{flag}" if value else f"--no-{flag}")
+            else:
+                values = value if isinstance(value, tuple) else (value,)
+                words += [f"--{flag}", *map(str, values)]
+        return shlex.join(words)

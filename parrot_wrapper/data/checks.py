@@ -1,0 +1,171 @@
+"""Checks of users' arrays before they become a data set."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from parrot_wrapper.data.episodes import Episode, observation_mapping, require_finite
+from parrot_wrapper.errors import DataError
+from parrot_wrapper.types import AnyArray, FloatArray, Observations
+
+# where a warning should point: the caller of EpisodeDataset.from_arrays
+_CALLER_LEVEL = 4
+
+
+def checked_arrays(
+    observations: Observations,
+    actions: npt.ArrayLike,
+    lengths: npt.ArrayLike,
+    rewards: npt.ArrayLike | None,
+    success: npt.ArrayLike | None,
+    seeds: npt.ArrayLike | None,
+    labels: Mapping[str, npt.ArrayLike],
+) -> dict[str, Any]:
+    """The array arguments of `EpisodeDataset`, from those of `EpisodeDataset.from_arrays`.
+
+    Raises:
+        DataError: Something is empty, not finite, or of a length that disagrees.
+    """
+    steps = _checked_lengths(lengths)
+    n_steps, n_episodes = int(steps.sum()), len(steps)
+    acts = np.asarray(actions, dtype=np.float32)
+    if acts.ndim != 2 or acts.shape[0] != n_steps or not acts.shape[1]:
+        raise DataError(
+            f"Expected actions of shape ({n_steps}, A), as the lengths sum to {n_steps} steps, "
+            f"got {acts.shape}."
+        )
+    parts = observation_mapping(observations)
+    if not parts:
+        raise DataError("Expected at least one observation array, got none.")
+    named_labels = {name: np.asarray(part, dtype=np.float32) for name, part in labels.items()}
+    _check_rows(parts, "observations", n_steps, n_episodes)
+    _check_rows(named_labels, "labels", n_steps, n_episodes)
+    result: dict[str, Any] = {
+        "observations": parts,
+        "labels": named_labels,
+        "actions": acts,
+        "rewards": np.asarray(np.zeros(n_steps) if rewards is None else rewards, np.float32),
+        "success": np.asarray(np.ones(n_episodes) if success is None else success, np.bool_),
+        "seeds": np.asarray(np.full(n_episodes, -1) if seeds is None else seeds, np.int64),
+        "lengths": steps,
+    }
+    for name, expected in (("rewards", n_steps), ("success", n_episodes), ("seeds", n_episodes)):
+        if result[name].shape != (expected,):
+            raise DataError(f"Expected {name} of shape ({expected},), got {result[name].shape}.")
+    for name in ("actions", "rewards"):
+        require_finite(name, result[name])
+    return result
+
+
+def _checked_lengths(values: npt.ArrayLike) -> npt.NDArray[np.int64]:
+    lengths = np.asarray(values)
+    if lengths.ndim != 1 or not lengths.size:
+        raise DataError(f"Expected lengths of at least one episode, got shape {lengths.shape}.")
+    if not np.issubdtype(lengths.dtype, np.integer) or lengths.min() < 1:
+        raise DataError(
+            f"Expected lengths to be integers >= 1, got dtype {lengths.dtype} and minimum "
+            f"{lengths.min()}. Drop empty episodes."
+        )
+    return lengths.astype(np.int64)
+
+
+def _check_rows(parts: Mapping[str, AnyArray], kind: str, n_steps: int, n_episodes: int) -> None:
+    expected = n_steps + n_episodes
+    for name, part in parts.items():
+        if part.ndim < 2 or len(part) != expected:
+            raise DataError(
+                f"Expected {kind}[{name!r}] with {expected} rows ({n_steps} steps + {n_episodes} "
+                f"episodes, since each episode has T+1 observations), got shape {part.shape}. "
+                "Where the observation after the last action was not recorded, repeat the last."
+            )
+        if name == "image" and (part.ndim != 4 or part.dtype != np.uint8):
+            raise DataError(
+                f"Expected images (rows, H, W, C) uint8 0..255, got shape {part.shape}, dtype "
+                f"{part.dtype}."
+            )
+        require_finite(f"{kind}[{name!r}]", part)
+
+
+def checked_box(actions: FloatArray, low: npt.ArrayLike, high: npt.ArrayLike) -> dict[str, Any]:
+    """The action box as it stands in a data set's metadata, scalars spread over A dimensions.
+
+    Raises:
+        DataError: The box is empty or does not fit the actions (N, A).
+
+    Warns:
+        UserWarning: Actions outside the box, or dimensions that never change.
+    """
+    try:
+        edges = [np.broadcast_to(np.asarray(e, np.float32), actions.shape[1:]) for e in (low, high)]
+    except ValueError as error:
+        raise DataError(
+            f"Expected action bounds that fit {actions.shape[1]} action dimensions, got "
+            f"{np.shape(low)} and {np.shape(high)}."
+        ) from error
+    if not (edges[0] < edges[1]).all():
+        raise DataError(f"Expected action_low < action_high, got {low!r} and {high!r}.")
+    _warn_of_odd_actions(actions, edges[0], edges[1])
+    return {"spaces": {"action": {"low": edges[0].tolist(), "high": edges[1].tolist()}}}
+
+
+def _warn_of_odd_actions(actions: FloatArray, low: FloatArray, high: FloatArray) -> None:
+    outside = ((actions < low) | (actions > high)).mean(0)
+    if outside.any():
+        shares = {int(i): round(float(outside[i]), 4) for i in np.flatnonzero(outside)}
+        warnings.warn(
+            f"Actions leave the box {low.tolist()} ... {high.tolist()}; share per dimension: "
+            f"{shares}. Pass action_low and action_high of the env they were recorded in, or clip.",
+            UserWarning,
+            stacklevel=_CALLER_LEVEL,
+        )
+    constant = np.flatnonzero(actions.min(0) == actions.max(0))
+    if constant.size and len(actions) > 1:
+        warnings.warn(
+            f"Action dimensions {constant.tolist()} never change: a prior learns nothing about "
+            "them. Drop them, or record data in which they are used.",
+            UserWarning,
+            stacklevel=_CALLER_LEVEL,
+        )
+
+
+def concatenated(episodes: Sequence[Episode]) -> dict[str, Any]:
+    """The array arguments of `EpisodeDataset.from_arrays` for these episodes in order.
+
+    Raises:
+        DataError: No episodes, or their names or shapes per step differ; the message names the
+            first episode that differs, and how.
+    """
+    if not episodes:
+        raise DataError("Expected at least one episode, got none.")
+    expected = _layout(episodes[0])
+    for index, episode in enumerate(episodes):
+        if _layout(episode) != expected:
+            raise DataError(
+                "Expected the same arrays per step in every episode. Episode 0 has "
+                f"{expected}, episode {index} has {_layout(episode)}. Resize or drop the odd ones."
+            )
+    first = episodes[0]
+    return {
+        "observations": {
+            name: np.concatenate([e.observations[name] for e in episodes])
+            for name in first.observations
+        },
+        "actions": np.concatenate([e.actions for e in episodes]),
+        "lengths": [e.n_steps for e in episodes],
+        "rewards": np.concatenate([e.rewards for e in episodes]),
+        "success": [e.success for e in episodes],
+        "seeds": [e.seed for e in episodes],
+        "labels": {
+            name: np.concatenate([e.labels[name] for e in episodes]) for name in first.labels
+        },
+    }
+
+
+def _layout(episode: Episode) -> dict[str, str]:
+    parts = {**episode.observations, **episode.labels, "actions": episode.actions}
+    return {name: f"{part.shape[1:]} {part.dtype}" for name, part in sorted(parts.items())}

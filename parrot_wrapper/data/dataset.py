@@ -1,0 +1,294 @@
+"""A whole data set in memory: concatenated arrays with episode offsets, cheap to draw from."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from parrot_wrapper.data.checks import checked_arrays, checked_box, concatenated
+from parrot_wrapper.data.episodes import Episode
+from parrot_wrapper.data.statistics import ActionStatistics, action_statistics
+from parrot_wrapper.errors import InvalidArgumentError
+from parrot_wrapper.types import AnyArray, FloatArray, Observations, ObservationSpec
+
+IntArray = npt.NDArray[np.int64]
+
+
+class EpisodeDataset:
+    """Episodes of different lengths in RAM; subsets share the images instead of copying them.
+
+    Make one with `load_dataset`, `EpisodeDataset.from_episodes` or `EpisodeDataset.from_arrays`.
+    The observation of step t of episode i is row `obs_offsets[i] + t` (t = 0 ... `lengths[i]`),
+    its action and reward row `step_offsets[i] + t` (t < `lengths[i]`). In a subset `observations`
+    and `labels` still hold the rows of *all* episodes of the parent; `actions`, `rewards`,
+    `success`, `seeds` and `lengths` hold its own only.
+
+    Attributes:
+        observations: Name to array (rows, ...).
+        labels: Name to float32 array (rows, ...) of simulator state; may be empty.
+        actions: (n_steps, A) float32.
+        rewards: (n_steps,) float32.
+        success: (n_episodes,) bool.
+        seeds: (n_episodes,) int64, -1 where it is not known.
+        lengths: (n_episodes,) int64, steps of each episode.
+        obs_offsets: (n_episodes,) int64, first observation row of each episode.
+        step_offsets: (n_episodes,) int64, first action row of each episode.
+        metadata: JSON-able facts; `metadata["spaces"]["action"]` has the action box.
+
+    Example:
+        >>> data = EpisodeDataset.from_arrays({"state": np.eye(5)}, [[0.1], [0.2], [0.3]], [1, 2])
+        >>> data
+        EpisodeDataset(episodes=2, steps=3, observations={state: (5,)}, action_dim=1)
+        >>> sorted(data.sample_pairs(4, np.random.default_rng(0)))
+        ['action', 'state']
+    """
+
+    def __init__(
+        self,
+        *,
+        observations: Mapping[str, AnyArray],
+        labels: Mapping[str, FloatArray],
+        actions: FloatArray,
+        rewards: FloatArray,
+        success: npt.NDArray[np.bool_],
+        seeds: IntArray,
+        lengths: IntArray,
+        metadata: Mapping[str, Any],
+        obs_offsets: IntArray | None = None,
+        digests: npt.NDArray[np.uint8] | None = None,
+    ) -> None:
+        """Take arrays that are consistent already; users call `from_arrays`, which checks."""
+        self.observations = dict(observations)
+        self.labels = dict(labels)
+        self.actions = actions
+        self.rewards = rewards
+        self.success = success
+        self.seeds = seeds
+        self.lengths = lengths
+        self.metadata = dict(metadata)
+        self.step_offsets: IntArray = np.cumsum(lengths) - lengths
+        self.obs_offsets: IntArray = (
+            np.cumsum(lengths + 1) - (lengths + 1) if obs_offsets is None else obs_offsets
+        )
+        self._digests = digests
+
+    @classmethod
+    def from_arrays(
+        cls,
+        observations: Observations,
+        actions: npt.ArrayLike,
+        lengths: npt.ArrayLike,
+        *,
+        rewards: npt.ArrayLike | None = None,
+        success: npt.ArrayLike | None = None,
+        seeds: npt.ArrayLike | None = None,
+        labels: Mapping[str, npt.ArrayLike] | None = None,
+        action_low: npt.ArrayLike = -1.0,
+        action_high: npt.ArrayLike = 1.0,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> EpisodeDataset:
+        """Make a data set from concatenated arrays of n episodes with N steps in all.
+
+        Args:
+            observations: Array or mapping of arrays with N + n rows: each episode's T+1
+                observations in order. uint8 images (rows, H, W, C) are called `"image"`.
+            actions: (N, A).
+            lengths: (n,) steps of each episode, each >= 1, summing to N.
+            rewards: (N,), zeros where left out.
+            success: (n,) bool, True where left out: a prior learns from successes.
+            seeds: (n,) integers, -1 where left out.
+            labels: Name to array with N + n rows of simulator state.
+            action_low: Lower edge of the env's action box, scalar or (A,).
+            action_high: Upper edge of the env's action box, scalar or (A,).
+            metadata: JSON-able facts to keep with the data.
+
+        Raises:
+            DataError: Something is empty, not finite, or of a length that disagrees.
+
+        Warns:
+            UserWarning: Actions outside the box, or action dimensions that never change.
+        """
+        arrays = checked_arrays(
+            observations, actions, lengths, rewards, success, seeds, labels or {}
+        )
+        box = checked_box(arrays["actions"], action_low, action_high)
+        return cls(**arrays, metadata={**box, **(metadata or {})})
+
+    @classmethod
+    def from_episodes(
+        cls,
+        episodes: Sequence[Episode],
+        *,
+        action_low: npt.ArrayLike = -1.0,
+        action_high: npt.ArrayLike = 1.0,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> EpisodeDataset:
+        """Make a data set from recorded episodes; see `from_arrays` for arguments and warnings.
+
+        Raises:
+            DataError: There are no episodes, or their names, image sizes or action dims differ.
+        """
+        arrays = checked_arrays(**concatenated(episodes))
+        box = checked_box(arrays["actions"], action_low, action_high)
+        return cls(**arrays, metadata={**box, **(metadata or {})})
+
+    def __repr__(self) -> str:
+        """Sizes instead of arrays."""
+        shapes = ", ".join(f"{name}: {part.shape[1:]}" for name, part in self.observations.items())
+        return (
+            f"EpisodeDataset(episodes={self.n_episodes}, steps={self.n_steps}, "
+            f"observations={{{shapes}}}, action_dim={self.action_dim})"
+        )
+
+    @property
+    def n_episodes(self) -> int:
+        """The number of episodes."""
+        return len(self.lengths)
+
+    @property
+    def n_steps(self) -> int:
+        """The number of actions in all episodes together."""
+        return len(self.actions)
+
+    @property
+    def action_dim(self) -> int:
+        """A: the number of action dimensions."""
+        return int(self.actions.shape[1])
+
+    @property
+    def action_bounds(self) -> tuple[FloatArray, FloatArray]:
+        """Low and high (A,) float32 of the env's action box."""
+        box = self.metadata["spaces"]["action"]
+        low, high = (np.asarray(box[edge], dtype=np.float32) for edge in ("low", "high"))
+        return low, high
+
+    @property
+    def observation_spec(self) -> ObservationSpec:
+        """Shapes of the observations, as priors want them."""
+        shapes = {name: part.shape[1:] for name, part in self.observations.items()}
+        image = shapes.get("image")
+        return ObservationSpec(
+            image=None if image is None else (int(image[0]), int(image[1]), int(image[2])),
+            proprio=int(shapes.get("proprio", (0,))[0]),
+            state=int(shapes.get("state", (0,))[0]),
+        )
+
+    @property
+    def content_hash(self) -> str:
+        """Hex SHA-256 of all episodes in order; equal only for equal content."""
+        if self._digests is None:
+            rows = [self.episode(i).digest() for i in range(self.n_episodes)]
+            self._digests = np.frombuffer(b"".join(rows), np.uint8).reshape(-1, 32)
+        return hashlib.sha256(self._digests.tobytes()).hexdigest()
+
+    def action_statistics(self) -> ActionStatistics:
+        """Mean, standard deviation and share on the box's edge of every action dimension."""
+        return action_statistics(self.actions, *self.action_bounds)
+
+    def observation_rows(self) -> IntArray:
+        """The observation row of every action: `observations[k][rows]` lines up with `actions`."""
+        shift = np.repeat(self.obs_offsets - self.step_offsets, self.lengths)
+        return np.arange(self.n_steps, dtype=np.int64) + shift
+
+    def gather(self, episodes: IntArray, steps: IntArray) -> dict[str, AnyArray]:
+        """Observations, labels and `"action"` at the given steps of the given episodes.
+
+        Args:
+            episodes: (B,) indices below `n_episodes`.
+            steps: (B,) time steps, each below the length of its episode.
+        """
+        rows = self.obs_offsets[episodes] + steps
+        batch = {k: part.take(rows, axis=0) for k, part in self.observations.items()}
+        batch |= {k: part.take(rows, axis=0) for k, part in self.labels.items()}
+        batch["action"] = self.actions[self.step_offsets[episodes] + steps]
+        return batch
+
+    def sample_pairs(self, batch_size: int, rng: np.random.Generator) -> dict[str, AnyArray]:
+        """Draw B/2 episodes with replacement and two different time steps of each.
+
+        Args:
+            batch_size: B, even and positive.
+            rng: Where the draws come from.
+
+        Returns:
+            Name to array (B, ...): every observation and label key, and `"action"` (B, A).
+            Entries 2i and 2i+1 are of one episode (the same step where it has only one).
+
+        Raises:
+            InvalidArgumentError: `batch_size` is not a positive even number.
+        """
+        if batch_size < 2 or batch_size % 2:
+            raise InvalidArgumentError(
+                f"Expected a positive even batch_size (pairs of steps), got {batch_size}."
+            )
+        episodes = rng.integers(self.n_episodes, size=batch_size // 2)
+        lengths = self.lengths[episodes]
+        first = rng.integers(lengths)
+        # an offset of 1 ... T-1, wrapped around, is uniform over the other steps
+        second = (first + 1 + rng.integers(np.maximum(lengths - 1, 1))) % lengths
+        steps = np.stack([first, second], axis=1).reshape(-1)
+        return self.gather(np.repeat(episodes, 2), steps)
+
+    def subset(self, indices: npt.ArrayLike) -> EpisodeDataset:
+        """The given episodes, in the given order; images and labels are shared, not copied.
+
+        Raises:
+            InvalidArgumentError: No indices, or one outside 0 ... n_episodes - 1.
+        """
+        chosen = np.asarray(indices, dtype=np.int64).reshape(-1)
+        if not len(chosen) or chosen.min() < 0 or chosen.max() >= self.n_episodes:
+            raise InvalidArgumentError(
+                f"Expected episode indices within 0 ... {self.n_episodes - 1}, got "
+                f"{f'{chosen.min()} ... {chosen.max()}' if len(chosen) else 'none'}."
+            )
+        lengths = self.lengths[chosen]
+        starts = self.step_offsets[chosen] - (np.cumsum(lengths) - lengths)
+        rows = np.arange(int(lengths.sum())) + np.repeat(starts, lengths)
+        return EpisodeDataset(
+            observations=self.observations,
+            labels=self.labels,
+            actions=self.actions[rows],
+            rewards=self.rewards[rows],
+            success=self.success[chosen],
+            seeds=self.seeds[chosen],
+            lengths=lengths,
+            obs_offsets=self.obs_offsets[chosen],
+            metadata=self.metadata,
+            digests=None if self._digests is None else self._digests[chosen],
+        )
+
+    def split(
+        self, fraction: float, rng: np.random.Generator
+    ) -> tuple[EpisodeDataset, EpisodeDataset]:
+        """Split into (rest, held out); `rng` draws the share `fraction` of episodes held out.
+
+        Raises:
+            InvalidArgumentError: `fraction` is outside (0, 1) or there are fewer than two episodes.
+        """
+        if not 0.0 < fraction < 1.0 or self.n_episodes < 2:
+            raise InvalidArgumentError(
+                "Expected a fraction within (0, 1) and at least 2 episodes to split, got "
+                f"fraction {fraction} and {self.n_episodes} episodes."
+            )
+        held = min(max(round(fraction * self.n_episodes), 1), self.n_episodes - 1)
+        order = rng.permutation(self.n_episodes)
+        # sorted, so that reading a part front to back walks through memory in order
+        return self.subset(np.sort(order[held:])), self.subset(np.sort(order[:held]))
+
+    def episode(self, index: int) -> Episode:
+        """Episode `index` by itself; its arrays are views."""
+        length = int(self.lengths[index])
+        first, step = int(self.obs_offsets[index]), int(self.step_offsets[index])
+        obs, steps = slice(first, first + length + 1), slice(step, step + length)
+        return Episode(
+            {name: part[obs] for name, part in self.observations.items()},
+            self.actions[steps],
+            self.rewards[steps],
+            bool(self.success[index]),
+            int(self.seeds[index]),
+            {name: part[obs] for name, part in self.labels.items()},
+        )

@@ -1,0 +1,144 @@
+"""One recorded episode, checked where it is made."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from parrot_wrapper.errors import DataError
+from parrot_wrapper.types import AnyArray, FloatArray, Observations
+
+
+def observation_mapping(observations: Observations) -> dict[str, AnyArray]:
+    """Name the parts of one observation or of many stacked ones.
+
+    Args:
+        observations: A mapping (kept as it is), uint8 images (..., H, W, C), which get the key
+            `"image"`, or float vectors (..., S), which get the key `"state"`.
+
+    Returns:
+        uint8 arrays as they are, everything else as float32.
+    """
+    if isinstance(observations, Mapping):
+        parts = {str(name): np.asarray(part) for name, part in observations.items()}
+    else:
+        array = np.asarray(observations)
+        parts = {"image" if array.dtype == np.uint8 else "state": array}
+    return {
+        name: part if part.dtype == np.uint8 else np.asarray(part, dtype=np.float32)
+        for name, part in parts.items()
+    }
+
+
+def require_finite(name: str, array: AnyArray) -> None:
+    """Refuse NaN and infinities, saying how many and where the first one is.
+
+    Raises:
+        DataError: `array` is floating point and not finite everywhere.
+    """
+    if not np.issubdtype(array.dtype, np.floating):
+        return
+    finite = np.isfinite(array)
+    if not finite.all():
+        first = tuple(int(i) for i in np.argwhere(~finite)[0])
+        raise DataError(
+            f"Expected finite {name}, got {int((~finite).sum())} NaN or infinite values, the first "
+            f"at index {first}. Drop or repair those episodes before they are used."
+        )
+
+
+@dataclass(frozen=True)
+class Episode:
+    """One episode of T >= 1 steps, with the observation after the last step.
+
+    Attributes:
+        observations: Name to array (T+1, ...); `"image"` (T+1, H, W, C) uint8, `"proprio"` or
+            `"state"` (T+1, P) float32.
+        actions: (T, A) float32, as given to the env.
+        rewards: (T,) float32.
+        success: Whether the episode ended with the task's condition fulfilled.
+        seed: The seed that env was reset with; -1 where it is not known.
+        labels: Name to array (T+1, ...) float32 of simulator state, for probes; may be empty.
+
+    Raises:
+        DataError: An array is empty, not finite, or its length disagrees with the actions'.
+
+    Example:
+        >>> episode = Episode({"state": np.zeros((3, 4))}, np.zeros((2, 1)), np.zeros(2), True, 7)
+        >>> episode
+        Episode(steps=2, observations={state: (3, 4)}, actions=(2, 1), success=True, seed=7)
+    """
+
+    observations: Mapping[str, AnyArray]
+    actions: FloatArray
+    rewards: FloatArray
+    success: bool
+    seed: int
+    labels: Mapping[str, FloatArray] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Convert dtypes, then check every length and value."""
+        set_field = object.__setattr__  # the dataclass is frozen for everyone else
+        set_field(self, "observations", observation_mapping(self.observations))
+        set_field(self, "actions", np.asarray(self.actions, dtype=np.float32))
+        set_field(self, "rewards", np.asarray(self.rewards, dtype=np.float32))
+        set_field(
+            self,
+            "labels",
+            {name: np.asarray(label, dtype=np.float32) for name, label in self.labels.items()},
+        )
+        set_field(self, "success", bool(self.success))
+        set_field(self, "seed", int(self.seed))
+        if self.actions.ndim != 2 or 0 in self.actions.shape:
+            raise DataError(
+                f"Expected actions of shape (T, A) with T, A >= 1, got {self.actions.shape}."
+            )
+        if not self.observations:
+            raise DataError("Expected at least one observation array, got none.")
+        if self.rewards.shape != (self.n_steps,):
+            raise DataError(
+                f"Expected rewards of shape ({self.n_steps},), one per action, got "
+                f"{self.rewards.shape}."
+            )
+        for name, array in self._named_arrays():
+            if array.shape[:1] != (self.n_steps + 1,):
+                raise DataError(
+                    f"Expected {name} of length {self.n_steps + 1} (one more than the "
+                    f"{self.n_steps} actions), got shape {array.shape}. Append the observation "
+                    "after the last action."
+                )
+        for name, array in (("actions", self.actions), ("rewards", self.rewards)):
+            require_finite(name, array)
+        for name, array in self._named_arrays():
+            require_finite(name, array)
+
+    def _named_arrays(self) -> Iterable[tuple[str, AnyArray]]:
+        yield from ((f"observations[{name!r}]", part) for name, part in self.observations.items())
+        yield from ((f"labels[{name!r}]", part) for name, part in self.labels.items())
+
+    def __repr__(self) -> str:
+        """Shapes instead of arrays."""
+        shapes = ", ".join(f"{name}: {part.shape}" for name, part in self.observations.items())
+        return (
+            f"Episode(steps={self.n_steps}, observations={{{shapes}}}, "
+            f"actions={self.actions.shape}, success={self.success}, seed={self.seed})"
+        )
+
+    @property
+    def n_steps(self) -> int:
+        """T: the number of actions."""
+        return len(self.actions)
+
+    def digest(self) -> bytes:
+        """SHA-256 (32 bytes) over every name, shape, dtype and value of the episode."""
+        named = dict(self._named_arrays()) | {"actions": self.actions, "rewards": self.rewards}
+        sha = hashlib.sha256(f"{self.success} {self.seed}".encode())
+        for name in sorted(named):
+            part = named[name]
+            little = np.ascontiguousarray(part, dtype=part.dtype.newbyteorder("<"))
+            sha.update(f"{name} {little.dtype.str} {little.shape}".encode())
+            sha.update(little.data)
+        return sha.digest()

@@ -1,0 +1,34 @@
+"""One writer per folder."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from parrot_wrapper.errors import DataFileError
+
+
+@contextmanager
+def folder_lock(folder: Path) -> Iterator[None]:
+    """Hold `folder` for this process; the system lets go of it however the process ends.
+
+    On Windows nothing is locked: two writers of one collection write the same bytes there too.
+
+    Raises:
+        DataFileError: Another process holds it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("a") as stream:
+        if sys.platform != "win32":
+            import fcntl
+
+            try:
+                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                raise DataFileError(
+                    f"{folder}: expected a folder that no one else writes to, but another "
+                    "collection is running in it. Wait for it, or choose another folder."
+                ) from error
+        yield

@@ -1,0 +1,247 @@
+"""A data set on disk: a folder of `dataset.json` and shards, read straight into place.
+
+    dataset.json         format, settings (what the data depend on), facts (spaces, versions, ...)
+    shard-000000.h5      episodes, concatenated, losslessly compressed (HDF5)
+    shard-000000.json    attempts, lengths, SHA-256 of the .h5 file
+
+The data set is the episodes of shards 0, 1, 2, ... in order, cut at `n_episodes`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from parrot_wrapper.atomic_files import write_json
+from parrot_wrapper.data.dataset import EpisodeDataset
+from parrot_wrapper.data.shards import (
+    FORMAT_VERSION,
+    ShardInfo,
+    has_shard,
+    open_shard,
+    read_info,
+    read_json,
+    require_format,
+    shard_path,
+    verify_shard,
+    write_shard,
+)
+from parrot_wrapper.errors import DataError, DataFileError, InvalidArgumentError
+from parrot_wrapper.types import AnyArray
+
+DATASET_FORMAT = "parrot-episodes"
+_PER_STEP = ("actions", "rewards")
+_PER_EPISODE = ("success", "seeds", "digests")
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The content of `dataset.json`.
+
+    Attributes:
+        n_episodes: How many episodes the data set has when it is complete.
+        settings: JSON-able; what the episodes depend on. Only equal settings share a folder.
+        facts: JSON-able; what describes them: spaces, labels, versions, counts.
+    """
+
+    n_episodes: int
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+def write_manifest(folder: Path, manifest: Manifest) -> None:
+    """Write `dataset.json`, atomically."""
+    content = {
+        "format": DATASET_FORMAT,
+        "format_version": FORMAT_VERSION,
+        "n_episodes": manifest.n_episodes,
+        "settings": dict(manifest.settings),
+        "facts": dict(manifest.facts),
+    }
+    write_json(folder / "dataset.json", content)
+
+
+def read_manifest(folder: str | Path) -> Manifest:
+    """Read `dataset.json` of a data set folder.
+
+    Raises:
+        DataFileError: There is none, or it is truncated, altered, foreign or of a newer format.
+    """
+    path = Path(folder) / "dataset.json"
+    if not path.exists():
+        raise DataFileError(f"{folder}: expected a data set folder with dataset.json, found none.")
+    content = require_format(path, read_json(path), DATASET_FORMAT)
+    count, settings, facts = (content.get(k) for k in ("n_episodes", "settings", "facts"))
+    if (
+        not isinstance(count, int)
+        or not isinstance(settings, dict)
+        or not isinstance(facts, dict)
+        or len(content) != 5
+    ):
+        raise DataFileError(
+            f"{path}: altered: expected n_episodes, settings and facts, got {sorted(content)}."
+        )
+    return Manifest(count, settings, facts)
+
+
+def whole_shards(folder: Path, n_episodes: int | None = None) -> list[ShardInfo]:
+    """Shards 0, 1, 2, ... without a gap, as many as are there or as `n_episodes` need."""
+    infos: list[ShardInfo] = []
+    kept = 0
+    while (n_episodes is None or kept < n_episodes) and has_shard(folder, len(infos)):
+        infos.append(read_info(folder, len(infos)))
+        kept += infos[-1].n_episodes
+    return infos
+
+
+def load_dataset(
+    folder: str | Path, *, n_episodes: int | None = None, verify: bool = True
+) -> EpisodeDataset:
+    """Read a data set into memory.
+
+    Args:
+        folder: Where `parrot collect` or `save_dataset` wrote it.
+        n_episodes: Read only the first so many; all of them where left out.
+        verify: Compare every shard with its checksum first (costs little: it reads compressed).
+
+    Raises:
+        DataFileError: A file is missing, truncated, altered, foreign or of a newer format, or
+            the collection has not come as far as asked.
+        InvalidArgumentError: `n_episodes` is below 1 or above what the data set has.
+    """
+    root = Path(folder)
+    manifest = read_manifest(root)
+    wanted = manifest.n_episodes if n_episodes is None else n_episodes
+    if not 1 <= wanted <= manifest.n_episodes:
+        raise InvalidArgumentError(
+            f"Expected n_episodes within 1 ... {manifest.n_episodes} for {root}, got {wanted}."
+        )
+    infos = whole_shards(root, wanted)
+    lengths = np.array([n for info in infos for n in info.lengths], dtype=np.int64)
+    if len(lengths) < wanted:
+        raise DataFileError(
+            f"{root}: expected {wanted} episodes, got {len(lengths)} in whole shards 0 ... "
+            f"{len(infos) - 1}; {shard_path(root, len(infos)).name} is missing. Run the same "
+            f"`parrot collect` again to finish it, or load n_episodes={len(lengths)}."
+        )
+    if verify:
+        for info in infos:
+            verify_shard(root, info)
+    arrays = _read_arrays(root, infos, lengths[:wanted])
+    _require_action_box(root, manifest, arrays["actions"].shape[1])
+    return EpisodeDataset(
+        observations=_named(arrays, "observations/"),
+        labels=_named(arrays, "labels/"),
+        actions=arrays["actions"],
+        rewards=arrays["rewards"],
+        success=arrays["success"],
+        seeds=arrays["seeds"],
+        lengths=lengths[:wanted],
+        metadata={**manifest.facts, "settings": dict(manifest.settings)},
+        digests=arrays["digests"],
+    )
+
+
+def _require_action_box(folder: Path, manifest: Manifest, action_dim: int) -> None:
+    try:
+        box = manifest.facts["spaces"]["action"]
+        found = [len(box[edge]) for edge in ("low", "high")]
+    except (KeyError, TypeError) as error:
+        raise DataFileError(
+            f"{folder / 'dataset.json'}: altered: expected facts.spaces.action.low and .high."
+        ) from error
+    if found != [action_dim, action_dim]:
+        raise DataFileError(
+            f"{folder / 'dataset.json'}: altered: expected an action box of {action_dim} "
+            f"dimensions as in the shards, got {found}."
+        )
+
+
+def _named(arrays: Mapping[str, AnyArray], prefix: str) -> dict[str, AnyArray]:
+    return {
+        name.removeprefix(prefix): array
+        for name, array in arrays.items()
+        if name.startswith(prefix)
+    }
+
+
+def _read_arrays(
+    folder: Path, infos: list[ShardInfo], lengths: np.ndarray[Any, np.dtype[np.int64]]
+) -> dict[str, AnyArray]:
+    """Read the episodes with the given lengths, each field into one preallocated array."""
+    arrays: dict[str, AnyArray] = {}
+    first = 0
+    for info in infos:
+        count = min(info.n_episodes, len(lengths) - first)
+        if not count:
+            continue
+        with open_shard(folder, info.index) as file:
+            stored = _stored_fields(file)
+            if not arrays:
+                arrays = {
+                    name: np.empty((_rows(name, lengths), *item.shape[1:]), item.dtype)
+                    for name, item in stored.items()
+                }
+            if set(stored) != set(arrays):
+                raise KeyError(f"has {sorted(stored)}, shard 0 has {sorted(arrays)}")
+            for name, item in stored.items():
+                start, rows = _rows(name, lengths[:first]), _rows(name, np.array(info.lengths))
+                if (
+                    item.shape != (rows, *arrays[name].shape[1:])
+                    or item.dtype != arrays[name].dtype
+                ):
+                    raise ValueError(f"{name} has shape {item.shape} and dtype {item.dtype}")
+                read = _rows(name, np.array(info.lengths[:count]))
+                item.read_direct(arrays[name], np.s_[:read], np.s_[start : start + read])
+        first += count
+    return arrays
+
+
+def _stored_fields(file: Any) -> dict[str, Any]:
+    found = {name: file[name] for name in (*_PER_STEP, *_PER_EPISODE)}
+    for group in ("observations", "labels"):
+        found |= {f"{group}/{name}": item for name, item in file.get(group, {}).items()}
+    return found
+
+
+def _rows(name: str, lengths: np.ndarray[Any, np.dtype[np.int64]]) -> int:
+    if name in _PER_EPISODE:
+        return len(lengths)
+    return int(lengths.sum()) + (0 if name in _PER_STEP else len(lengths))
+
+
+def save_dataset(
+    dataset: EpisodeDataset, folder: str | Path, *, episodes_per_shard: int = 64
+) -> None:
+    """Write a data set that was made in memory, so that `load_dataset` and `parrot` can read it.
+
+    Args:
+        dataset: What to write; its metadata must be JSON-able.
+        folder: A folder that does not have a data set yet. `dataset.json` is written last.
+        episodes_per_shard: How many episodes share a file.
+
+    Raises:
+        DataFileError: There is a data set in `folder` already.
+        DataError: The metadata cannot be written as JSON.
+    """
+    root = Path(folder)
+    if (root / "dataset.json").exists() or has_shard(root, 0):
+        raise DataFileError(f"{root}: expected a folder without a data set, found one. Delete it.")
+    facts = {key: value for key, value in dataset.metadata.items() if key != "settings"}
+    settings = dataset.metadata.get("settings", {})
+    try:
+        json.dumps([facts, settings], allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise DataError(
+            f"Expected JSON-able metadata, got a value that is not: {error}."
+        ) from error
+    for index, start in enumerate(range(0, dataset.n_episodes, episodes_per_shard)):
+        stop = min(start + episodes_per_shard, dataset.n_episodes)
+        episodes = [dataset.episode(i) for i in range(start, stop)]
+        write_shard(root, index, episodes, attempts=len(episodes))
+    write_manifest(root, Manifest(dataset.n_episodes, settings, facts))

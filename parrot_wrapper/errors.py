@@ -1,0 +1,43 @@
+"""Every exception that `parrot_wrapper` raises on purpose.
+
+Each class derives from `ParrotError` *and* from the builtin that fits, so that
+generic handlers (`except ValueError`) keep working.
+"""
+
+from __future__ import annotations
+
+
+class ParrotError(Exception):
+    """Root of all errors raised by this package for a mistake a user can fix."""
+
+
+class InvalidArgumentError(ParrotError, ValueError):
+    """An argument has a value outside its documented range."""
+
+
+class UnknownNameError(ParrotError, ValueError):
+    """A name (prior, chart, encoder, env id, option) is not one of the known ones."""
+
+
+class SpaceMismatchError(ParrotError, ValueError):
+    """An environment and a prior disagree; the message lists every disagreement."""
+
+
+class LatentError(ParrotError, ValueError):
+    """A latent action has the wrong shape or dtype or is not finite."""
+
+
+class CheckpointError(ParrotError, ValueError):
+    """A checkpoint is truncated, altered, foreign or of a newer format."""
+
+
+class DataFileError(ParrotError, ValueError):
+    """A data set file or folder is truncated, altered, foreign or of a newer format."""
+
+
+class DataError(ParrotError, ValueError):
+    """Data are well-formed on disk but unusable (empty, NaN, shapes that disagree)."""
+
+
+class MissingExtraError(ParrotError, ImportError):
+    """An optional dependency is not installed; the message has the pip command."""

@@ -1,0 +1,134 @@
+"""Cloning in z: can an agent that sees the features steer the latent as an expert would?
+
+Expert actions are encoded, the latents regressed on the features, and the regression rolled out.
+In the project's measurements this ranks priors for RL where likelihood and lift rate do not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import gymnasium as gym
+
+from parrot_wrapper.evaluation.likelihood import embed
+from parrot_wrapper.evaluation.policies import Clone, Predictor
+from parrot_wrapper.evaluation.recordings import Recording
+from parrot_wrapper.evaluation.regression import FitSettings, fit_mlp, held_out_rows
+from parrot_wrapper.evaluation.rollouts import EvaluationResult, evaluate
+from parrot_wrapper.evaluation.simulator_state import state_vectors
+from parrot_wrapper.types import ActionPrior, FloatArray, OffersLabels
+
+
+@dataclass(frozen=True)
+class CloneResult:
+    """A clone of the expert.
+
+    Attributes:
+        unexplained: Share of the target's variance left unexplained on held-out episodes.
+        rollouts: The clone in the env.
+    """
+
+    unexplained: float
+    rollouts: EvaluationResult
+
+    def to_dict(self) -> dict[str, Any]:
+        """A JSON-able copy."""
+        return {"unexplained": self.unexplained, "rollouts": self.rollouts.to_dict()}
+
+
+@dataclass(frozen=True)
+class Cloning:
+    """Clones of the same successful episodes.
+
+    Attributes:
+        latent: z from the prior's features: the measure itself.
+        action: Env actions from the same features: how much of a failure is the features'.
+        privileged: z from the simulator's state: how much is the prior's; None without labels.
+        steps: Recorded steps that they learned from.
+    """
+
+    latent: CloneResult
+    action: CloneResult
+    privileged: CloneResult | None
+    steps: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """A JSON-able copy."""
+        return {
+            "latent": self.latent.to_dict(),
+            "action": self.action.to_dict(),
+            "privileged": self.privileged.to_dict() if self.privileged else None,
+            "steps": self.steps,
+        }
+
+
+def clone_in_latent(
+    env: gym.Env[Any, Any],
+    prior: ActionPrior,
+    recording: Recording,
+    *,
+    episodes: int = 100,
+    settings: FitSettings | None = None,
+    progress: bool = False,
+) -> Cloning:
+    """Fit the clones on the successful episodes of a recording and roll each out.
+
+    Args:
+        env: The bare env.
+        prior: A prior with `encode`.
+        recording: Of an expert in this env.
+        episodes: Held-out episodes for each clone.
+        settings: How the regressions are fitted.
+        progress: Show progress bars.
+
+    Raises:
+        DataError: Fewer than two successful episodes.
+    """
+    good = recording.successful()
+    features = embed(prior, good)
+    latents = prior.encode_features(good.actions, features)
+    held_out = held_out_rows(good.episodes)
+    bare = env.unwrapped
+
+    def score(
+        name: str,
+        inputs: FloatArray,
+        outputs: FloatArray,
+        make_policy: Callable[[Predictor], Clone],
+    ) -> CloneResult:
+        fitted = fit_mlp(inputs, outputs, held_out, settings)
+        policy = make_policy(fitted.predict)
+        rollouts = evaluate(
+            policy,
+            env,
+            episodes=episodes,
+            on_reset=policy.begin,
+            progress=f"clone ({name})" if progress else None,
+        )
+        return CloneResult(fitted.unexplained, rollouts)
+
+    privileged = None
+    if good.labels and isinstance(bare, OffersLabels):
+        source = bare
+
+        def state() -> FloatArray:
+            labels = {key: value[None] for key, value in source.privileged_labels().items()}
+            vector: FloatArray = state_vectors(labels)[0]
+            return vector
+
+        privileged = score(
+            "z from state",
+            state_vectors(good.labels),
+            latents,
+            lambda predict: Clone(env, prior, predict, state=state),
+        )
+    return Cloning(
+        latent=score("z", features, latents, lambda predict: Clone(env, prior, predict)),
+        action=score(
+            "action", features, good.actions, lambda predict: Clone(env, prior, predict, raw=True)
+        ),
+        privileged=privileged,
+        steps=len(good),
+    )

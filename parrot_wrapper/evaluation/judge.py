@@ -1,0 +1,254 @@
+"""Judge a prior before any RL is spent on it: every measure that the env and the data allow."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import gymnasium as gym
+import numpy as np
+
+from parrot_wrapper.errors import DataError
+from parrot_wrapper.evaluation.cloning import Cloning, clone_in_latent
+from parrot_wrapper.evaluation.likelihood import Likelihood, measure_likelihood
+from parrot_wrapper.evaluation.policies import (
+    EpisodePolicy,
+    PriorSamples,
+    ScriptedExpert,
+    UniformActions,
+)
+from parrot_wrapper.evaluation.probe import Probe, probe_features
+from parrot_wrapper.evaluation.reachability import LIMITS, Reachability, measure_reachability
+from parrot_wrapper.evaluation.recordings import Recording, record, recording_of
+from parrot_wrapper.evaluation.rollouts import HELD_OUT_SEED, EvaluationResult, evaluate
+from parrot_wrapper.types import ActionPrior, OffersExpert, OffersLabels
+
+if TYPE_CHECKING:
+    from parrot_wrapper.data.dataset import EpisodeDataset
+
+_ResultT = TypeVar("_ResultT")
+
+
+@dataclass(frozen=True)
+class JudgeSettings:
+    """How much is spent on judging.
+
+    Attributes:
+        episodes: Held-out episodes for every rolled-out policy.
+        expert_episodes: Episodes that the clones and the probe learn from.
+        limits: Half-widths of the reachability test, in standard deviations.
+        noise: Standard deviation of the expert's action noise, as in the prior's data.
+        data_steps: Steps of the data set that the likelihood is measured on, at most.
+        seed: First held-out seed.
+        progress: Show progress bars.
+    """
+
+    episodes: int = 100
+    expert_episodes: int = 300
+    limits: tuple[float, ...] = LIMITS
+    noise: float = 0.1
+    data_steps: int = 20_000
+    seed: int = HELD_OUT_SEED
+    progress: bool = True
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """All measures of one prior in one env; None for what was skipped.
+
+    Attributes:
+        env_id: The env.
+        uniform: Uniform actions, without the prior.
+        samples: Samples of the prior.
+        expert: Success of the recorded expert episodes, JSON-able.
+        on_data: Fit to the data set.
+        on_expert: Fit to the expert in this env.
+        cloning: Clones of the expert.
+        reachability: The expert through a clipped latent.
+        probe: Positions from features.
+        skipped: What was left out and why.
+        seconds: Wall-clock time of all of it.
+    """
+
+    env_id: str
+    uniform: EvaluationResult
+    samples: EvaluationResult
+    expert: dict[str, Any] | None = None
+    on_data: Likelihood | None = None
+    on_expert: Likelihood | None = None
+    cloning: Cloning | None = None
+    reachability: Reachability | None = None
+    probe: Probe | None = None
+    skipped: dict[str, str] = field(default_factory=dict)
+    seconds: float = 0.0
+
+    def to_dict(self) -> dict[str, Any]:
+        """A JSON-able copy."""
+        parts = {
+            name: getattr(self, name)
+            for name in (
+                "uniform",
+                "samples",
+                "on_data",
+                "on_expert",
+                "cloning",
+                "reachability",
+                "probe",
+            )
+        }
+        return {
+            "env_id": self.env_id,
+            **{name: None if part is None else part.to_dict() for name, part in parts.items()},
+            "expert": self.expert,
+            "skipped": dict(self.skipped),
+            "seconds": self.seconds,
+        }
+
+
+def judge_prior(
+    prior: ActionPrior,
+    env: gym.Env[Any, Any],
+    *,
+    dataset: EpisodeDataset | None = None,
+    settings: JudgeSettings | None = None,
+) -> Judgement:
+    """Measure a prior; what needs an expert, labels or data that are not there is skipped.
+
+    Args:
+        prior: The prior; one without `encode` and `log_prob` skips what needs them.
+        env: The bare env, which has to fit the prior. Not closed.
+        dataset: Held-out data of the prior's kind, for the likelihood.
+        settings: None for the defaults.
+
+    Raises:
+        SpaceMismatchError: Env and prior disagree.
+    """
+    chosen, started = settings or JudgeSettings(), time.perf_counter()
+    skipped: dict[str, str] = {}
+    uniform = _score(UniformActions(env), env, chosen, "uniform actions")
+    samples = _score(PriorSamples(env, prior), env, chosen, "samples of the prior")
+    on_data = None
+    if dataset is None:
+        skipped["likelihood on data"] = "no data set was given"
+    else:
+        data = recording_of(
+            dataset, prior, steps=chosen.data_steps, rng=np.random.default_rng(chosen.seed)
+        )
+        on_data = _or_skip(
+            skipped,
+            "likelihood on data",
+            lambda: measure_likelihood(prior, data, rng=np.random.default_rng(chosen.seed)),
+        )
+    expert = _expert_measures(prior, env, chosen, skipped)
+    return Judgement(
+        env_id=env.spec.id if env.spec is not None else type(env.unwrapped).__name__,
+        uniform=uniform,
+        samples=samples,
+        on_data=on_data,
+        skipped=skipped,
+        seconds=time.perf_counter() - started,
+        **expert,
+    )
+
+
+def _expert_measures(
+    prior: ActionPrior, env: gym.Env[Any, Any], settings: JudgeSettings, skipped: dict[str, str]
+) -> dict[str, Any]:
+    bare = env.unwrapped
+    if not isinstance(bare, OffersExpert):
+        reason = "the env offers no scripted expert (make_expert)"
+        skipped.update(
+            dict.fromkeys(("likelihood on expert", "cloning in z", "reachability"), reason)
+        )
+        return {"probe": _probe_samples(prior, env, settings, skipped)}
+    expert = ScriptedExpert(env, noise=settings.noise)
+    recorded = _record(prior, env, expert, settings, "expert episodes")
+    rng = np.random.default_rng(settings.seed)
+    fast, shown = settings.progress, settings.episodes
+    return {
+        "expert": recorded.success_rate.to_dict(),
+        "on_expert": _or_skip(
+            skipped,
+            "likelihood on expert",
+            lambda: measure_likelihood(prior, recorded.successful(), rng=rng),
+        ),
+        "cloning": _or_skip(
+            skipped,
+            "cloning in z",
+            lambda: clone_in_latent(env, prior, recorded, episodes=shown, progress=fast),
+        ),
+        "reachability": _or_skip(
+            skipped,
+            "reachability",
+            lambda: measure_reachability(
+                env,
+                prior,
+                limits=settings.limits,
+                episodes=shown,
+                noise=settings.noise,
+                progress=fast,
+            ),
+        ),
+        "probe": _probe(prior, recorded, skipped),
+    }
+
+
+def _probe_samples(
+    prior: ActionPrior, env: gym.Env[Any, Any], settings: JudgeSettings, skipped: dict[str, str]
+) -> Probe | None:
+    if not isinstance(env.unwrapped, OffersLabels):
+        skipped["probe"] = "the env does not tell its state (privileged_labels)"
+        return None
+    policy = PriorSamples(env, prior)
+    return _probe(prior, _record(prior, env, policy, settings, "episodes for the probe"), skipped)
+
+
+def _probe(prior: ActionPrior, recorded: Recording, skipped: dict[str, str]) -> Probe | None:
+    probe = _or_skip(skipped, "probe", lambda: probe_features(prior, recorded))
+    if probe is None:
+        skipped.setdefault("probe", "the env's labels hold neither landmarks nor gripper")
+    return probe
+
+
+def _score(
+    policy: EpisodePolicy, env: gym.Env[Any, Any], settings: JudgeSettings, name: str
+) -> EvaluationResult:
+    return evaluate(
+        policy,
+        env,
+        episodes=settings.episodes,
+        seed=settings.seed,
+        on_reset=policy.begin,
+        progress=name if settings.progress else None,
+    )
+
+
+def _record(
+    prior: ActionPrior,
+    env: gym.Env[Any, Any],
+    policy: EpisodePolicy,
+    settings: JudgeSettings,
+    name: str,
+) -> Recording:
+    return record(
+        env,
+        prior,
+        policy,
+        episodes=settings.expert_episodes,
+        progress=name if settings.progress else None,
+    )
+
+
+def _or_skip(
+    skipped: dict[str, str], name: str, measure: Callable[[], _ResultT]
+) -> _ResultT | None:
+    try:
+        return measure()
+    except DataError as error:
+        skipped[name] = str(error)
+    except (AttributeError, NotImplementedError) as error:
+        # a prior that is not invertible (CVAE, skills) has no encode or log_prob
+        skipped[name] = f"the prior is not invertible ({error})"
+    return None

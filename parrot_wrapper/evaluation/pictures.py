@@ -1,0 +1,208 @@
+"""Pictures and films of policies: rollout GIFs and the paper's Figure 4."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+
+from parrot_wrapper.atomic_files import atomic_path
+from parrot_wrapper.errors import InvalidArgumentError, MissingExtraError
+from parrot_wrapper.evaluation.policies import EpisodePolicy
+from parrot_wrapper.evaluation.rollouts import HELD_OUT_SEED, evaluate
+from parrot_wrapper.evaluation.simulator_state import GRIPPER, LANDMARKS
+from parrot_wrapper.types import FloatArray, ImageArray, OffersLabels
+
+_SMALL = 192
+"""Images with shorter sides are enlarged by whole factors to at least this many pixels."""
+
+
+def frame_of(env: gym.Env[Any, Any], observation: Any) -> ImageArray | None:
+    """A picture (H, W, 3) uint8 of the current step: rendered, else the observation, else None."""
+    if env.render_mode == "rgb_array":
+        return np.asarray(env.render(), dtype=np.uint8)
+    image = observation.get("image") if isinstance(observation, Mapping) else observation
+    array = np.asarray(image)
+    if array.dtype != np.uint8 or array.ndim != 3 or array.shape[-1] != 3:
+        return None
+    factor = -(-_SMALL // max(array.shape[:2]))
+    enlarged: ImageArray = array.repeat(factor, axis=0).repeat(factor, axis=1)
+    return enlarged
+
+
+def film(
+    env: gym.Env[Any, Any],
+    policy: EpisodePolicy,
+    *,
+    episodes: int = 6,
+    seed: int = HELD_OUT_SEED,
+) -> list[ImageArray]:
+    """Frames of a policy's first held-out episodes; empty where the env shows nothing.
+
+    The last frame of an episode is held, with a green rim after success and a red one otherwise.
+    """
+    frames: list[ImageArray] = []
+
+    def watch(scene: gym.Env[Any, Any], observation: Any, info: dict[str, Any]) -> None:
+        frame = frame_of(scene, observation)
+        if frame is not None:
+            frames.append(_rimmed(frame, (40, 180, 60)) if info.get("is_success") else frame)
+
+    for index in range(episodes):
+        evaluate(policy, env, episodes=1, seed=seed + index, on_reset=policy.begin, watch=watch)
+        if frames:
+            frames.extend([frames[-1]] * 4)
+    return frames
+
+
+def save_gif(path: Path, frames: list[ImageArray], *, frames_per_second: float = 10.0) -> None:
+    """Write frames as a looping GIF, atomically.
+
+    Raises:
+        InvalidArgumentError: No frames.
+        MissingExtraError: imageio is not installed.
+    """
+    if not frames:
+        raise InvalidArgumentError("A GIF needs at least one frame, got none.")
+    try:
+        import imageio.v3 as imageio
+    except ImportError as error:
+        raise MissingExtraError(
+            "GIFs need imageio: pip install 'parrot-wrapper[plots]'."
+        ) from error
+    content = imageio.imwrite(
+        "<bytes>",
+        np.stack(frames),
+        extension=".gif",
+        plugin="pillow",
+        duration=1000.0 / frames_per_second,
+        loop=0,
+    )
+    with atomic_path(path) as partial:
+        partial.write_bytes(content)
+
+
+@dataclass(frozen=True)
+class Paths:
+    """Trajectories of one policy in one scene.
+
+    Attributes:
+        points: One (T, 2) array an episode: gripper x and y in cm, or the first two action
+            dimensions where the env tells no positions.
+        landmarks: (L, 2) things on the table in cm, or None.
+    """
+
+    points: tuple[FloatArray, ...]
+    landmarks: FloatArray | None = field(default=None)
+
+
+def trace(
+    env: gym.Env[Any, Any],
+    policy: EpisodePolicy,
+    *,
+    trajectories: int = 30,
+    seed: int = HELD_OUT_SEED,
+) -> Paths:
+    """Run a policy many times from one and the same reset, with different draws of its own."""
+    bare = env.unwrapped
+    paths: list[FloatArray] = []
+    landmarks: FloatArray | None = None
+    for index in range(trajectories):
+        observation, _ = env.reset(seed=seed)
+        policy.begin(seed + index)
+        points: list[FloatArray] = []
+        over = False
+        while not over:
+            labels = bare.privileged_labels() if isinstance(bare, OffersLabels) else {}
+            if landmarks is None and LANDMARKS in labels:
+                landmarks = labels[LANDMARKS][:, :2] * np.float32(100.0)
+            action = policy(observation)
+            where = labels[GRIPPER][:2] * 100.0 if GRIPPER in labels else np.resize(action, 2)
+            points.append(np.asarray(where, dtype=np.float32))
+            observation, _, terminated, truncated, _ = env.step(action)
+            over = terminated or truncated
+        paths.append(np.stack(points))
+    return Paths(tuple(paths), landmarks)
+
+
+def save_trajectories(path: Path, panels: Mapping[str, Paths]) -> None:
+    """Draw policies beside each other in the same scene, like Figure 4 of the paper.
+
+    Raises:
+        MissingExtraError: matplotlib is not installed.
+    """
+    figure_class, canvas_class = _matplotlib()
+    figure = figure_class(figsize=(4.2 * len(panels), 4.0), layout="constrained")
+    canvas_class(figure)
+    axes = figure.subplots(1, len(panels), squeeze=False, sharex=True, sharey=True)[0]
+    for axis, (name, paths) in zip(axes, panels.items(), strict=True):
+        for points in paths.points:
+            if paths.landmarks is None:
+                axis.plot(points[:, 0], points[:, 1], ".", markersize=3, alpha=0.4)
+            else:
+                axis.plot(points[:, 0], points[:, 1], linewidth=0.8, alpha=0.6)
+        if paths.landmarks is not None:
+            axis.scatter(paths.landmarks[:, 0], paths.landmarks[:, 1], c="k", marker="x", zorder=3)
+        told = paths.landmarks is not None
+        axis.set(
+            title=name,
+            xlabel="x (cm)" if told else "action 0",
+            ylabel="y (cm)" if told else "action 1",
+        )
+        axis.set_aspect("equal", adjustable="box")
+    with atomic_path(path) as partial:
+        figure.savefig(partial, format="png", dpi=120)
+
+
+def save_learning_curves(
+    path: Path, curves: Mapping[str, tuple[list[float], list[float]]], *, title: str
+) -> None:
+    """Draw success rate against env steps, one line a run.
+
+    Args:
+        path: The PNG.
+        curves: Name to (env steps, success rates of 0 to 1).
+        title: Above the picture.
+
+    Raises:
+        MissingExtraError: matplotlib is not installed.
+    """
+    figure_class, canvas_class = _matplotlib()
+    figure = figure_class(figsize=(6.4, 4.0), layout="constrained")
+    canvas_class(figure)
+    axis = figure.subplots()
+    for name, (steps, rates) in curves.items():
+        axis.plot(steps, rates, label=name)
+    axis.set(
+        title=title,
+        xlabel="env steps",
+        ylabel="success at episode end (last 100 training episodes)",
+        ylim=(-0.02, 1.02),
+    )
+    axis.grid(alpha=0.3)
+    axis.legend()
+    with atomic_path(path) as partial:
+        figure.savefig(partial, format="png", dpi=120)
+
+
+def _rimmed(frame: ImageArray, color: tuple[int, int, int]) -> ImageArray:
+    rimmed: ImageArray = frame.copy()
+    width = max(2, len(frame) // 48)
+    rimmed[:width], rimmed[-width:], rimmed[:, :width], rimmed[:, -width:] = (color,) * 4
+    return rimmed
+
+
+def _matplotlib() -> tuple[Any, Any]:
+    """Figure and canvas classes without pyplot: no display, no global state."""
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise MissingExtraError(
+            "Pictures need matplotlib: pip install 'parrot-wrapper[plots]'."
+        ) from error
+    return Figure, FigureCanvasAgg

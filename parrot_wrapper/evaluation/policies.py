@@ -1,0 +1,183 @@
+"""Policies that a prior is judged by, all over bare envs: noise, samples, experts, clones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import gymnasium as gym
+import numpy as np
+from gymnasium import spaces
+
+from parrot_wrapper.errors import InvalidArgumentError
+from parrot_wrapper.evaluation.prior_features import PriorSight
+from parrot_wrapper.types import ActionPrior, Expert, FloatArray, OffersExpert
+
+Predictor = Callable[[FloatArray], FloatArray]
+"""A fitted regression: inputs (B, I) to outputs (B, O)."""
+
+
+class EpisodePolicy(Protocol):
+    """A policy that is told where an episode begins."""
+
+    def begin(self, seed: int) -> None:
+        """Start an episode whose env was reset with `seed`; all later draws follow from it."""
+
+    def __call__(self, observation: Any) -> FloatArray:
+        """The env action (A,) float32 for one observation."""
+
+
+def action_box(env: gym.Env[Any, Any]) -> spaces.Box:
+    """The env's action space.
+
+    Raises:
+        InvalidArgumentError: It is no bounded Box.
+    """
+    space = env.action_space
+    if not isinstance(space, spaces.Box) or not space.is_bounded():
+        raise InvalidArgumentError(f"Expected a bounded Box action space, got {space}.")
+    return space
+
+
+def _within(box: spaces.Box, action: FloatArray) -> FloatArray:
+    clipped: FloatArray = np.clip(action, box.low, box.high).astype(np.float32)
+    return clipped
+
+
+class UniformActions:
+    """Uniform actions over the env's box: exploration without a prior."""
+
+    def __init__(self, env: gym.Env[Any, Any]) -> None:
+        self._box = action_box(env)
+        self._rng = np.random.default_rng(0)
+
+    def begin(self, seed: int) -> None:
+        """Start an episode."""
+        self._rng = np.random.default_rng((seed, 1))
+
+    def __call__(self, observation: Any) -> FloatArray:
+        """A draw that ignores the observation."""
+        return self._rng.uniform(self._box.low, self._box.high).astype(np.float32)
+
+
+class _ThroughPrior:
+    """What all policies share that act by decoding a latent."""
+
+    def __init__(self, env: gym.Env[Any, Any], prior: ActionPrior) -> None:
+        self._prior, self._sight, self._box = prior, PriorSight(env, prior), action_box(env)
+
+    def begin(self, seed: int) -> None:
+        """Start an episode."""
+
+    def _execute(self, latent: FloatArray, features: FloatArray) -> FloatArray:
+        """Decode (1, Z) given (1, F) and clip to the env's box: (A,)."""
+        action = self._prior.decode_features(latent.astype(np.float32), features)[0]
+        return _within(self._box, action)
+
+
+class PriorSamples(_ThroughPrior):
+    """Samples of a prior: z ~ N(0, I) at every step."""
+
+    def __init__(self, env: gym.Env[Any, Any], prior: ActionPrior) -> None:
+        super().__init__(env, prior)
+        self._rng = np.random.default_rng(0)
+
+    def begin(self, seed: int) -> None:
+        """Start an episode."""
+        self._rng = np.random.default_rng((seed, 2))
+
+    def __call__(self, observation: Any) -> FloatArray:
+        """A sample given the observation."""
+        latent = self._rng.standard_normal((1, self._prior.latent_dim))
+        return self._execute(latent.astype(np.float32), self._sight.features(observation))
+
+
+class ScriptedExpert:
+    """The env's own expert.
+
+    Args:
+        env: An env that offers one.
+        noise: Standard deviation added to its actions.
+
+    Raises:
+        InvalidArgumentError: The env offers none.
+    """
+
+    def __init__(self, env: gym.Env[Any, Any], *, noise: float = 0.1) -> None:
+        bare = env.unwrapped
+        if not isinstance(bare, OffersExpert):
+            raise InvalidArgumentError(
+                f"Expected an env with make_expert(rng, noise), got {type(bare).__name__}."
+            )
+        self._source, self._noise = bare, noise
+        self._expert: Expert | None = None
+
+    def begin(self, seed: int) -> None:
+        """Start an episode with a fresh expert."""
+        self._expert = self._source.make_expert(np.random.default_rng((seed, 3)), self._noise)
+
+    def __call__(self, observation: Any) -> FloatArray:
+        """The expert's action; it reads the simulator, not the observation."""
+        if self._expert is None:
+            self.begin(0)
+        assert self._expert is not None
+        return np.asarray(self._expert.act(), dtype=np.float32)
+
+
+class ClippedExpert(_ThroughPrior):
+    """The expert seen through the latent: encoded, clipped to |z_i| <= limit, decoded.
+
+    Args:
+        env: An env that offers an expert.
+        prior: The prior.
+        limit: Half-width in standard deviations; infinity only encodes and decodes.
+        noise: Standard deviation added to the expert's actions.
+    """
+
+    def __init__(
+        self, env: gym.Env[Any, Any], prior: ActionPrior, *, limit: float, noise: float = 0.1
+    ) -> None:
+        super().__init__(env, prior)
+        self._expert, self._limit = ScriptedExpert(env, noise=noise), limit
+
+    def begin(self, seed: int) -> None:
+        """Start an episode with a fresh expert."""
+        self._expert.begin(seed)
+
+    def __call__(self, observation: Any) -> FloatArray:
+        """What is left of the expert's action."""
+        features = self._sight.features(observation)
+        latent = self._prior.encode_features(self._expert(observation)[None], features)
+        return self._execute(np.clip(latent, -self._limit, self._limit), features)
+
+
+class Clone(_ThroughPrior):
+    """A fitted regression executed as a policy.
+
+    Args:
+        env: The bare env.
+        prior: The prior whose features it reads.
+        predict: From inputs (1, I) to latents (1, Z), or to actions (1, A) if `raw`.
+        state: Where the inputs come from if not from the prior's features: () -> (I,).
+        raw: The regression predicts env actions.
+    """
+
+    def __init__(
+        self,
+        env: gym.Env[Any, Any],
+        prior: ActionPrior,
+        predict: Predictor,
+        *,
+        state: Callable[[], FloatArray] | None = None,
+        raw: bool = False,
+    ) -> None:
+        super().__init__(env, prior)
+        self._predict, self._state, self._raw = predict, state, raw
+
+    def __call__(self, observation: Any) -> FloatArray:
+        """The predicted action."""
+        features = self._sight.features(observation)
+        predicted = self._predict(features if self._state is None else self._state()[None])
+        if self._raw:
+            return _within(self._box, predicted[0])
+        return self._execute(predicted, features)

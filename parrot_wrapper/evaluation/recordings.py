@@ -1,0 +1,154 @@
+"""Steps to learn from or measure on: recorded from a policy, or taken from a data set."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import gymnasium as gym
+import numpy as np
+import numpy.typing as npt
+from tqdm import tqdm
+
+from parrot_wrapper.errors import DataError
+from parrot_wrapper.evaluation.policies import EpisodePolicy
+from parrot_wrapper.evaluation.prior_features import PriorSight
+from parrot_wrapper.evaluation.rates import Rate
+from parrot_wrapper.types import (
+    ActionPrior,
+    AnyArray,
+    FloatArray,
+    Observations,
+    OffersLabels,
+)
+
+if TYPE_CHECKING:
+    from parrot_wrapper.data.dataset import EpisodeDataset
+
+RECORDING_SEED = 2_000_000
+"""Recorded episode k is reset with this plus k: apart from held-out evaluation."""
+
+
+@dataclass(frozen=True)
+class Recording:
+    """N steps of E episodes, as a prior reads them.
+
+    Attributes:
+        observations: N observations in the prior's own layout.
+        actions: (N, A) float32, as given to the env.
+        episodes: (N,) which episode each step belongs to, 0 to E - 1.
+        success: (E,) whether each episode ended in success.
+        labels: Name to (N, ...) float32 of simulator state; empty where there is none.
+    """
+
+    observations: Observations
+    actions: FloatArray
+    episodes: npt.NDArray[np.int64]
+    success: npt.NDArray[np.bool_]
+    labels: Mapping[str, FloatArray] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        """N, the number of steps."""
+        return len(self.actions)
+
+    @property
+    def success_rate(self) -> Rate:
+        """Share of the episodes that ended in success."""
+        return Rate(int(self.success.sum()), len(self.success))
+
+    def take(self, rows: npt.NDArray[Any]) -> Recording:
+        """Some of the steps, by index or mask (N,)."""
+        observations: Observations = (
+            {key: part[rows] for key, part in self.observations.items()}
+            if isinstance(self.observations, Mapping)
+            else self.observations[rows]
+        )
+        labels = {key: part[rows] for key, part in self.labels.items()}
+        return Recording(
+            observations, self.actions[rows], self.episodes[rows], self.success, labels
+        )
+
+    def successful(self) -> Recording:
+        """The steps of successful episodes only.
+
+        Raises:
+            DataError: No episode succeeded.
+        """
+        if not self.success.any():
+            raise DataError(f"None of the {len(self.success)} recorded episodes succeeded.")
+        return self.take(self.success[self.episodes])
+
+
+def record(
+    env: gym.Env[Any, Any],
+    prior: ActionPrior,
+    policy: EpisodePolicy,
+    *,
+    episodes: int,
+    seed: int = RECORDING_SEED,
+    progress: str | None = None,
+) -> Recording:
+    """Run a policy in the bare env and keep what a prior sees, what is done, and any labels."""
+    sight, bare = PriorSight(env, prior), env.unwrapped
+    seen: list[Observations] = []
+    actions: list[FloatArray] = []
+    owners: list[int] = []
+    success: list[bool] = []
+    labels: dict[str, list[FloatArray]] = {}
+    for index in tqdm(range(episodes), desc=progress, unit="episode", disable=progress is None):
+        observation, info = env.reset(seed=seed + index)
+        policy.begin(seed + index)
+        over = False
+        while not over:
+            action = policy(observation)
+            seen.append(sight.batch(observation))
+            actions.append(action)
+            owners.append(index)
+            if isinstance(bare, OffersLabels):
+                for key, value in bare.privileged_labels().items():
+                    labels.setdefault(key, []).append(np.asarray(value, dtype=np.float32))
+            observation, _, terminated, truncated, info = env.step(action)
+            over = terminated or truncated
+        success.append(bool(info.get("is_success", False)))
+    return Recording(
+        _concatenate(seen),
+        np.stack(actions),
+        np.array(owners, dtype=np.int64),
+        np.array(success, dtype=np.bool_),
+        {key: np.stack(values) for key, values in labels.items()},
+    )
+
+
+def recording_of(
+    dataset: EpisodeDataset, prior: ActionPrior, *, steps: int, rng: np.random.Generator
+) -> Recording:
+    """At most so many random steps of a data set.
+
+    Raises:
+        DataError: The data set lacks something that the prior looks at.
+    """
+    spec = prior.observation_spec
+    wanted = [key for key in ("image", "proprio", "state") if getattr(spec, key)]
+    missing = [key for key in wanted if key not in dataset.observations]
+    if missing:
+        raise DataError(
+            f"The prior looks at {', '.join(wanted)}; the data set has "
+            f"{', '.join(dataset.observations)} and lacks {', '.join(missing)}."
+        )
+    chosen = np.sort(rng.permutation(dataset.n_steps)[:steps])
+    rows = dataset.observation_rows()[chosen]
+    owners = np.repeat(np.arange(dataset.n_episodes), dataset.lengths)[chosen]
+    parts = {key: dataset.observations[key][rows] for key in wanted}
+    labels = {key: part[rows] for key, part in dataset.labels.items()}
+    observations: Observations = parts if len(parts) > 1 else parts[wanted[0]]
+    success = np.asarray(dataset.success, dtype=np.bool_)
+    return Recording(observations, dataset.actions[chosen], owners, success, labels)
+
+
+def _concatenate(batches: list[Observations]) -> Observations:
+    arrays: list[AnyArray] = [batch for batch in batches if not isinstance(batch, Mapping)]
+    if arrays:
+        return np.concatenate(arrays)
+    mappings = [batch for batch in batches if isinstance(batch, Mapping)]
+    return {key: np.concatenate([batch[key] for batch in mappings]) for key in mappings[0]}

@@ -1,0 +1,188 @@
+"""Small regressions that ask what is in features: ridge, and an MLP with early stopping."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from parrot_wrapper.errors import DataError
+from parrot_wrapper.evaluation.policies import Predictor
+from parrot_wrapper.types import FloatArray
+
+
+@dataclass(frozen=True)
+class Regression:
+    """A fitted regression and how well it does on episodes that it was not fitted on.
+
+    Attributes:
+        predict: From inputs (B, I) to outputs (B, O), float32.
+        rmse: (O,) root mean squared error on held-out episodes, in the outputs' units.
+        spread: (O,) standard deviation of the outputs there: what guessing the mean gets.
+    """
+
+    predict: Predictor
+    rmse: FloatArray
+    spread: FloatArray
+
+    @property
+    def unexplained(self) -> float:
+        """Held-out share of the variance that is not explained, averaged over the outputs."""
+        return float(np.mean(np.square(self.rmse / np.maximum(self.spread, 1e-8))))
+
+
+@dataclass(frozen=True)
+class FitSettings:
+    """How the MLP is fitted.
+
+    Attributes:
+        hidden: Width of its two hidden layers.
+        epochs: At most so many passes over the data.
+        patience: Passes without progress on held-out episodes before it stops.
+        batch_size: Rows in an update.
+        learning_rate: Of AdamW.
+        weight_decay: Of AdamW.
+        seed: Of the weights and the order of rows.
+    """
+
+    hidden: int = 256
+    epochs: int = 150
+    patience: int = 12
+    batch_size: int = 256
+    learning_rate: float = 1e-3
+    weight_decay: float = 1e-2
+    seed: int = 0
+
+
+def held_out_rows(
+    episodes: npt.NDArray[np.int64], *, share: float = 0.2, seed: int = 0
+) -> npt.NDArray[np.bool_]:
+    """Mask (N,) of the rows whose episodes are held out: whole episodes, never single steps.
+
+    Raises:
+        DataError: Fewer than two episodes.
+    """
+    names = np.unique(episodes)
+    if len(names) < 2:
+        raise DataError(f"A held-out split needs at least two episodes, got {len(names)}.")
+    count = min(max(1, round(share * len(names))), len(names) - 1)
+    chosen = np.random.default_rng(seed).permutation(names)[:count]
+    return np.isin(episodes, chosen)
+
+
+def fit_ridge(
+    inputs: FloatArray,
+    outputs: FloatArray,
+    held_out: npt.NDArray[np.bool_],
+    *,
+    penalty: float = 1e-3,
+) -> Regression:
+    """Linear regression with an L2 penalty (per row, on standardised inputs)."""
+    scale_in, scale_out = _Scale.of(inputs[~held_out]), _Scale.of(outputs[~held_out])
+    x = np.float64(scale_in.apply(inputs[~held_out]))
+    y = np.float64(scale_out.apply(outputs[~held_out]))
+    weights = np.linalg.solve(x.T @ x + penalty * len(x) * np.eye(x.shape[1]), x.T @ y)
+
+    def predict(batch: FloatArray) -> FloatArray:
+        return scale_out.undo(np.asarray(scale_in.apply(batch) @ weights, dtype=np.float32))
+
+    return _judged(predict, inputs, outputs, held_out)
+
+
+def fit_mlp(
+    inputs: FloatArray,
+    outputs: FloatArray,
+    held_out: npt.NDArray[np.bool_],
+    settings: FitSettings | None = None,
+) -> Regression:
+    """A two-layer MLP on standardised inputs and outputs, its best state on held-out episodes.
+
+    Args:
+        inputs: (N, I) float32.
+        outputs: (N, O) float32.
+        held_out: (N,) rows to stop early on and to judge by.
+        settings: None for the defaults.
+    """
+    chosen = settings or FitSettings()
+    scale_in, scale_out = _Scale.of(inputs[~held_out]), _Scale.of(outputs[~held_out])
+    x, y = (
+        torch.from_numpy(scale.apply(rows))
+        for scale, rows in ((scale_in, inputs), (scale_out, outputs))
+    )
+    split = torch.from_numpy(~held_out)
+    net = _fit(x[split], y[split], x[~split], y[~split], chosen)
+
+    def predict(batch: FloatArray) -> FloatArray:
+        with torch.inference_mode():
+            standard = net(torch.from_numpy(scale_in.apply(batch)))
+        return scale_out.undo(standard.numpy())
+
+    return _judged(predict, inputs, outputs, held_out)
+
+
+def _fit(
+    x: torch.Tensor,
+    y: torch.Tensor,
+    x_held: torch.Tensor,
+    y_held: torch.Tensor,
+    settings: FitSettings,
+) -> nn.Module:
+    generator = torch.Generator().manual_seed(settings.seed)
+    with torch.random.fork_rng(devices=[]):  # torch's layers draw from the global generator
+        torch.default_generator.manual_seed(settings.seed)
+        net = nn.Sequential(
+            nn.Linear(x.shape[1], settings.hidden),
+            nn.ReLU(),
+            nn.Linear(settings.hidden, settings.hidden),
+            nn.ReLU(),
+            nn.Linear(settings.hidden, y.shape[1]),
+        )
+    optimizer = torch.optim.AdamW(
+        net.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
+    )
+    best, best_state, waited = float("inf"), net.state_dict(), 0
+    for _ in range(settings.epochs):
+        order = torch.randperm(len(x), generator=generator)
+        for start in range(0, len(x), settings.batch_size):
+            rows = order[start : start + settings.batch_size]
+            loss = (net(x[rows]) - y[rows]).square().mean()
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+        with torch.inference_mode():
+            error = float((net(x_held) - y_held).square().mean())
+        waited += 1
+        if error < best:
+            best, waited = error, 0
+            best_state = {name: value.clone() for name, value in net.state_dict().items()}
+        if waited >= settings.patience:
+            break
+    net.load_state_dict(best_state)
+    return net.eval()
+
+
+@dataclass(frozen=True)
+class _Scale:
+    mean: FloatArray
+    std: FloatArray
+
+    @classmethod
+    def of(cls, rows: FloatArray) -> _Scale:
+        return cls(rows.mean(axis=0), np.maximum(rows.std(axis=0), 1e-6).astype(np.float32))
+
+    def apply(self, rows: FloatArray) -> FloatArray:
+        return np.asarray((rows - self.mean) / self.std, dtype=np.float32)
+
+    def undo(self, rows: FloatArray) -> FloatArray:
+        return np.asarray(rows * self.std + self.mean, dtype=np.float32)
+
+
+def _judged(
+    predict: Predictor, inputs: FloatArray, outputs: FloatArray, held_out: npt.NDArray[np.bool_]
+) -> Regression:
+    errors = predict(inputs[held_out]) - outputs[held_out]
+    rmse = np.sqrt(np.square(errors).mean(axis=0))
+    return Regression(predict, rmse, outputs[held_out].std(axis=0))

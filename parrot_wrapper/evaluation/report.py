@@ -1,0 +1,138 @@
+"""A judgement as a Markdown table that also reads well in a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from parrot_wrapper.evaluation.judge import Judgement
+from parrot_wrapper.evaluation.likelihood import Likelihood
+from parrot_wrapper.evaluation.probe import Probe
+from parrot_wrapper.evaluation.rates import Rate
+from parrot_wrapper.evaluation.rollouts import EvaluationResult
+
+
+def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table with aligned columns.
+
+    Example:
+        >>> print(markdown_table(["policy", "success"], [["prior", "0.57"]]))
+        | policy | success |
+        |--------|---------|
+        | prior  | 0.57    |
+    """
+    widths = [max(len(row[i]) for row in [header, *rows]) for i in range(len(header))]
+
+    def line(cells: Sequence[str]) -> str:
+        padded = (cell.ljust(width) for cell, width in zip(cells, widths, strict=True))
+        return f"| {' | '.join(padded)} |"
+
+    rule = "|" + "|".join("-" * (width + 2) for width in widths) + "|"
+    return "\n".join([line(header), rule, *map(line, rows)])
+
+
+def judgement_text(judgement: Judgement, *, prior_name: str) -> str:
+    """All measures as Markdown; intervals are 95 % Wilson, what was skipped says why."""
+    count = len(judgement.uniform.episodes)
+    parts = [
+        f"# Prior {prior_name} in {judgement.env_id}",
+        f"{count} held-out episodes for each policy; {judgement.seconds:.0f} s in all.",
+        "## Rollouts",
+        markdown_table(
+            ["policy", "success at end", "success ever", "any lifted", "any placed", "return"],
+            _rollout_rows(judgement),
+        ),
+    ]
+    fits = [("data", judgement.on_data), ("expert in this env", judgement.on_expert)]
+    measured = [(name, fit) for name, fit in fits if fit is not None]
+    if measured:
+        parts += ["## Likelihood", _likelihood_table(measured)]
+    if judgement.cloning is not None:
+        parts += ["## Cloning", _cloning_lines(judgement)]
+    if judgement.probe is not None:
+        parts += ["## Probe (RMSE in cm: x / y / z)", _probe_table(judgement.probe)]
+    if judgement.skipped:
+        reasons = [f"- {name}: {reason}" for name, reason in sorted(judgement.skipped.items())]
+        parts += ["## Skipped", "\n".join(reasons)]
+    return "\n\n".join(parts) + "\n"
+
+
+def rollout_cells(result: EvaluationResult) -> list[str]:
+    """Success at end and ever, any lifted, any placed, mean return: as text."""
+
+    def cell(rate: Rate | None) -> str:
+        return "-" if rate is None else str(rate)
+
+    return [
+        cell(result.success),
+        cell(result.success_once),
+        cell(result.share("lifted")),
+        cell(result.share("placed")),
+        f"{result.mean_return:.2f}",
+    ]
+
+
+def _rollout_rows(judgement: Judgement) -> list[list[str]]:
+    rows = [
+        ["uniform actions", *rollout_cells(judgement.uniform)],
+        ["samples of the prior", *rollout_cells(judgement.samples)],
+    ]
+    if judgement.cloning is not None:
+        cloning = judgement.cloning
+        rows.append(["clone: z from features", *rollout_cells(cloning.latent.rollouts)])
+        rows.append(["clone: actions from features", *rollout_cells(cloning.action.rollouts)])
+        if cloning.privileged is not None:
+            rows.append(
+                ["clone: z from state (control)", *rollout_cells(cloning.privileged.rollouts)]
+            )
+    if judgement.reachability is not None:
+        pairs = zip(judgement.reachability.limits, judgement.reachability.rollouts, strict=True)
+        rows += [[f"expert, |z| <= {limit:g}", *rollout_cells(result)] for limit, result in pairs]
+    return rows
+
+
+def _likelihood_table(fits: Sequence[tuple[str, Likelihood]]) -> str:
+    header = ["measure", *(name for name, _ in fits)]
+
+    def row(label: str, *values: str) -> list[str]:
+        return [label, *values]
+
+    columns = [fit for _, fit in fits]
+    rows = [
+        row("actions", *(str(fit.steps) for fit in columns)),
+        row("NLL, mean (nats)", *(f"{fit.nll:.2f}" for fit in columns)),
+        row("NLL, median (nats)", *(f"{fit.nll_median:.2f}" for fit in columns)),
+        row("NLL per dimension", *(f"{fit.nll_per_dimension:.3f}" for fit in columns)),
+        row("inversion error, max", *(f"{fit.inversion_error:.1e}" for fit in columns)),
+        row("encoded mean, largest", *(f"{max(map(abs, fit.latent_mean)):.2f}" for fit in columns)),
+        row("encoded std, range", *(_span(fit.latent_std) for fit in columns)),
+        row("encoded KS distance, largest", *(f"{max(fit.latent_ks):.3f}" for fit in columns)),
+        row("samples outside the box", *(f"{fit.box_exits:.3f}" for fit in columns)),
+    ]
+    return markdown_table(header, rows)
+
+
+def _span(values: Sequence[float]) -> str:
+    return f"{min(values):.2f} to {max(values):.2f}"
+
+
+def _cloning_lines(judgement: Judgement) -> str:
+    cloning = judgement.cloning
+    assert cloning is not None
+    rows = [
+        ["z from features", f"{cloning.latent.unexplained:.2f}"],
+        ["actions from features", f"{cloning.action.unexplained:.2f}"],
+    ]
+    if cloning.privileged is not None:
+        rows.append(["z from state (control)", f"{cloning.privileged.unexplained:.2f}"])
+    table = markdown_table(["clone", "variance unexplained"], rows)
+    expert = judgement.expert
+    told = f"; the expert itself: {expert['value']:.2f}" if expert else ""
+    return f"{table}\n\nLearned from {cloning.steps} steps of successful episodes{told}."
+
+
+def _probe_table(probe: Probe) -> str:
+    def cells(values: Sequence[float]) -> str:
+        return " / ".join(f"{value:.1f}" for value in values)
+
+    rows = [[row.name, cells(row.spread), cells(row.ridge), cells(row.mlp)] for row in probe.rows]
+    return markdown_table(["thing", "spread", "linear", "MLP"], rows)

@@ -1,0 +1,109 @@
+"""The NumPy boundary of a prior: arrays of users in, checked tensors out, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from parrot_wrapper.errors import (
+    InvalidArgumentError,
+    LatentError,
+    ParrotError,
+    SpaceMismatchError,
+)
+from parrot_wrapper.types import AnyArray, FloatArray, Observations, ObservationSpec
+
+
+def observation_arrays(obs: Observations, spec: ObservationSpec) -> dict[str, AnyArray]:
+    """Bring a batch of observations to one array for each part of `spec`.
+
+    Args:
+        obs: An array where `spec` has one part only, else a mapping of parts by name; further
+            keys are ignored.
+        spec: What the prior looks at.
+
+    Raises:
+        SpaceMismatchError: A part is missing or has another shape or dtype; all are listed.
+    """
+    expected = _expected_parts(spec)
+    if not isinstance(obs, Mapping):
+        if len(expected) != 1:
+            raise SpaceMismatchError(
+                f"Expected a mapping with the keys {', '.join(expected)}, got an array; "
+                "this prior was trained on Dict observations."
+            )
+        obs = {next(iter(expected)): obs}
+    parts = {key: np.asarray(obs[key]) for key in expected if key in obs}
+    problems = [
+        f"{key}: expected {_describe(shape, key == 'image')}, "
+        + (f"got shape {parts[key].shape} {parts[key].dtype}" if key in parts else "got none")
+        for key, shape in expected.items()
+        if key not in parts or not _fits(parts[key], shape, is_image=key == "image")
+    ]
+    sizes = {key: len(part) for key, part in parts.items() if part.ndim}
+    if not problems and len(set(sizes.values())) > 1:
+        problems = [f"the parts have different batch sizes {sizes}"]
+    if problems:
+        raise SpaceMismatchError("Observations do not fit the prior. " + "; ".join(problems) + ".")
+    return parts
+
+
+def _expected_parts(spec: ObservationSpec) -> dict[str, tuple[int, ...]]:
+    parts: dict[str, tuple[int, ...]] = {}
+    if spec.image is not None:
+        parts["image"] = spec.image
+    if spec.state:
+        parts["state"] = (spec.state,)
+    if spec.proprio:
+        parts["proprio"] = (spec.proprio,)
+    return parts
+
+
+def _describe(shape: tuple[int, ...], is_image: bool) -> str:
+    return f"shape (B, {', '.join(map(str, shape))}) {'uint8' if is_image else 'float32'}"
+
+
+def _fits(part: AnyArray, shape: tuple[int, ...], *, is_image: bool) -> bool:
+    right_type = part.dtype == np.uint8 if is_image else np.issubdtype(part.dtype, np.floating)
+    return right_type and part.ndim == len(shape) + 1 and part.shape[1:] == shape
+
+
+def vectors(name: str, values: AnyArray, length: int, *, like: Tensor) -> Tensor:
+    """A checked tensor (B, length) of `like`'s dtype and device.
+
+    Args:
+        name: What the array is, for messages; "latent" chooses `LatentError`.
+        values: Array of numbers.
+        length: Expected second dimension.
+        like: Tensor whose dtype and device the result gets.
+
+    Raises:
+        LatentError: A latent has the wrong shape or is not finite.
+        InvalidArgumentError: The same for any other array.
+    """
+    array = np.asarray(values)
+    error: type[ParrotError] = LatentError if name == "latent" else InvalidArgumentError
+    if array.ndim != 2 or array.shape[1] != length:
+        raise error(f"{name}: expected shape (B, {length}), got {array.shape}; add a batch axis.")
+    if not np.issubdtype(array.dtype, np.number) or np.iscomplexobj(array):
+        raise error(f"{name}: expected float32, got {array.dtype}.")
+    if not np.isfinite(array).all():
+        raise error(f"{name}: expected finite numbers, got NaN or infinity.")
+    return as_tensor(array, like.device).to(like.dtype)
+
+
+def as_tensor(array: AnyArray, device: torch.device) -> Tensor:
+    """The array on `device`; copied where torch could not read or must not write it."""
+    safe = np.ascontiguousarray(array)
+    if not safe.flags.writeable:
+        safe = safe.copy()
+    return torch.from_numpy(safe).to(device)
+
+
+def as_float_array(tensor: Tensor) -> FloatArray:
+    """A float32 array of its own memory."""
+    array: FloatArray = tensor.to("cpu", torch.float32).numpy()
+    return array

@@ -1,0 +1,204 @@
+"""A prior on disk: a folder with `prior.json` and `weights.safetensors`; strict, never pickle.
+
+`prior.json` has the keys of `_KEYS`: the format's version, the prior's type tag, its config (with
+observation shapes and action box), size and SHA-256 of the weights file, free-form metadata (env
+id, camera, data hash, metrics), library versions, and a SHA-256 of all of that, so that a folder
+altered in either file is refused.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import metadata as distributions
+from pathlib import Path
+from typing import Any, ClassVar, Protocol
+
+import safetensors
+from safetensors import torch as safetensors_torch
+from torch import Tensor
+
+from parrot_wrapper.atomic_files import atomic_folder, write_json
+from parrot_wrapper.errors import CheckpointError, InvalidArgumentError
+
+FORMAT_VERSION = 1
+HEADER_FILE = "prior.json"
+WEIGHTS_FILE = "weights.safetensors"
+_KEYS = ("format_version", "type", "config", "weights", "metadata", "versions", "sha256")
+_DISTRIBUTIONS = ("parrot-wrapper", "torch", "numpy", "safetensors")
+
+
+class _Config(Protocol):
+    def to_dict(self) -> dict[str, Any]: ...
+
+
+class SavablePrior(Protocol):
+    """What `save_prior` needs of a prior."""
+
+    type_tag: ClassVar[str]
+
+    @property
+    def config(self) -> _Config:
+        """Its shapes and sizes."""
+
+    @property
+    def metadata(self) -> Mapping[str, Any]:
+        """Facts to keep beside the weights."""
+
+    def state_dict(self) -> Mapping[str, Tensor]:
+        """Its weights by name."""
+
+
+@dataclass(frozen=True)
+class StoredPrior:
+    """What a checked folder holds.
+
+    Attributes:
+        type_tag: Which class of prior it is.
+        config: The argument of that class's config's `from_dict`.
+        tensors: Weights by name, on the CPU.
+        metadata: Facts kept beside the weights.
+    """
+
+    type_tag: str
+    config: dict[str, Any]
+    tensors: dict[str, Tensor]
+    metadata: dict[str, Any]
+
+
+def save_prior(
+    prior: SavablePrior, folder: str | Path, metadata: Mapping[str, Any] | None = None
+) -> None:
+    """Write `prior` to `folder`, whole or not at all; an existing prior there is replaced.
+
+    Args:
+        prior: The prior.
+        folder: Target; parents are made.
+        metadata: JSON-able facts to store instead of the prior's own.
+
+    Raises:
+        InvalidArgumentError: The metadata are not JSON-able, or `folder` holds something else.
+    """
+    target = Path(folder)
+    if target.exists() and not (target / HEADER_FILE).is_file() and any(target.iterdir()):
+        raise InvalidArgumentError(
+            f"{target} holds files but no prior; choose a new or empty folder to save into."
+        )
+    header: dict[str, Any] = {
+        "format_version": FORMAT_VERSION,
+        "type": prior.type_tag,
+        "config": prior.config.to_dict(),
+        "metadata": dict(prior.metadata if metadata is None else metadata),
+        "versions": library_versions(),
+    }
+    tensors = {
+        name: tensor.detach().cpu().contiguous() for name, tensor in prior.state_dict().items()
+    }
+    content = safetensors_torch.save(tensors)
+    header["weights"] = {
+        "file": WEIGHTS_FILE,
+        "bytes": len(content),
+        "sha256": hashlib.sha256(content).hexdigest(),
+    }
+    try:
+        header["sha256"] = _seal(header)
+    except (TypeError, ValueError) as error:
+        raise InvalidArgumentError(f"The prior's metadata must be JSON-able: {error}.") from error
+    with atomic_folder(target) as partial:
+        (partial / WEIGHTS_FILE).write_bytes(content)
+        write_json(partial / HEADER_FILE, header)
+
+
+def read_prior(folder: str | Path) -> StoredPrior:
+    """Read and check a prior's folder.
+
+    Raises:
+        CheckpointError: Missing, truncated, altered, foreign or of a newer format; the message
+            names the file, what was expected and what was found.
+    """
+    target = Path(folder)
+    header = _read_header(target / HEADER_FILE)
+    tensors = _read_weights(target, header)
+    return StoredPrior(header["type"], header["config"], tensors, header["metadata"])
+
+
+def library_versions() -> dict[str, str]:
+    """Versions of Python and of the libraries that a stored prior depends on."""
+    versions = {"python": platform.python_version()}
+    for name in _DISTRIBUTIONS:
+        try:
+            versions[name] = distributions.version(name)
+        except distributions.PackageNotFoundError:  # used from a source tree
+            continue
+    return versions
+
+
+def _seal(header: Mapping[str, Any]) -> str:
+    rest = {key: value for key, value in header.items() if key != "sha256"}
+    text = json.dumps(rest, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _read_header(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise CheckpointError(f"{path}: expected a prior's header here, found no such file.")
+    try:
+        header = json.loads(path.read_text(encoding="utf-8"))
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise CheckpointError(f"{path}: expected JSON, found a damaged file ({error}).") from error
+    if not isinstance(header, dict) or not isinstance(header.get("format_version"), int):
+        raise CheckpointError(f"{path}: expected a prior's header, found foreign JSON.")
+    version = header["format_version"]
+    if version > FORMAT_VERSION:
+        raise CheckpointError(
+            f"{path}: format version {version} is newer than {FORMAT_VERSION}, the newest that "
+            "this installation reads; upgrade parrot-wrapper."
+        )
+    if version != FORMAT_VERSION:
+        raise CheckpointError(f"{path}: expected format version {FORMAT_VERSION}, found {version}.")
+    _check_keys(path, header)
+    if header["sha256"] != _seal(header):
+        raise CheckpointError(
+            f"{path}: the file was altered: expected SHA-256 {header['sha256']}, "
+            f"found {_seal(header)}."
+        )
+    return header
+
+
+def _check_keys(path: Path, header: Mapping[str, Any]) -> None:
+    unknown = sorted(set(header) - set(_KEYS))
+    if unknown:
+        raise CheckpointError(f"{path}: unknown key(s) {', '.join(unknown)}; expected {_KEYS}.")
+    missing = [key for key in _KEYS if key not in header]
+    if missing:
+        raise CheckpointError(f"{path}: missing key(s) {', '.join(missing)}.")
+    for key in ("config", "metadata", "weights", "versions"):
+        if not isinstance(header[key], dict):
+            raise CheckpointError(
+                f"{path}: expected {key!r} to be an object, found {header[key]!r}."
+            )
+
+
+def _read_weights(folder: Path, header: Mapping[str, Any]) -> dict[str, Tensor]:
+    path = folder / WEIGHTS_FILE
+    expected = header["weights"]
+    if expected.get("file") != WEIGHTS_FILE or not path.is_file():
+        raise CheckpointError(f"{path}: expected the weights here, found no such file.")
+    content = path.read_bytes()
+    if len(content) != expected.get("bytes"):
+        raise CheckpointError(
+            f"{path}: expected {expected.get('bytes')} bytes, found {len(content)} (truncated?)."
+        )
+    digest = hashlib.sha256(content).hexdigest()
+    if digest != expected.get("sha256"):
+        raise CheckpointError(
+            f"{path}: the file was altered: expected SHA-256 {expected.get('sha256')}, "
+            f"found {digest}."
+        )
+    try:
+        return safetensors_torch.load(content)
+    except safetensors.SafetensorError as error:
+        raise CheckpointError(f"{path}: not a safetensors file ({error}).") from error

@@ -1,0 +1,168 @@
+"""What a flow prior is made of, as plain numbers: validated, frozen, exact in JSON."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from parrot_wrapper.errors import InvalidArgumentError
+from parrot_wrapper.names import unknown_name
+from parrot_wrapper.types import ObservationSpec
+
+
+@dataclass(frozen=True)
+class FlowPriorConfig:
+    """Shapes and sizes of a `FlowPrior`.
+
+    Attributes:
+        observation: What the prior looks at.
+        action_dim: A, number of action dimensions, 1 or more.
+        encoder: Name of the observation encoder, a key of `priors.encoders.ENCODERS`.
+        encoder_options: Keyword options of that encoder; JSON-able.
+        coupling_layers: Affine coupling layers; the paper has 4. At least 2, so that every
+            dimension is transformed.
+        hidden: Width of each coupling layer's net.
+        hidden_layers: Hidden layers of each coupling layer's net.
+        log_scale_bound: Each layer's log-scale stays within plus and minus this.
+        action_low: Lower edge of the action box, length A; empty for all -1.
+        action_high: Upper edge of the action box, length A; empty for all +1.
+
+    Raises:
+        InvalidArgumentError: A value is outside its range; the message names the field.
+
+    Example:
+        >>> config = FlowPriorConfig(ObservationSpec(state=4), action_dim=2, encoder="state")
+        >>> FlowPriorConfig.from_dict(config.to_dict()) == config
+        True
+    """
+
+    observation: ObservationSpec
+    action_dim: int
+    encoder: str = "structured"
+    encoder_options: Mapping[str, Any] = field(default_factory=dict)
+    coupling_layers: int = 4
+    hidden: int = 256
+    hidden_layers: int = 2
+    log_scale_bound: float = 3.0
+    action_low: tuple[float, ...] = ()
+    action_high: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        _require_at_least("action_dim", self.action_dim, 1)
+        _require_at_least("coupling_layers", self.coupling_layers, 2)
+        _require_at_least("hidden", self.hidden, 1)
+        _require_at_least("hidden_layers", self.hidden_layers, 1)
+        if not (self.log_scale_bound > 0 and math.isfinite(self.log_scale_bound)):
+            raise InvalidArgumentError(
+                f"log_scale_bound must be positive and finite, got {self.log_scale_bound!r}."
+            )
+        _check_observation(self.observation)
+        low = tuple(float(v) for v in self.action_low) or (-1.0,) * self.action_dim
+        high = tuple(float(v) for v in self.action_high) or (1.0,) * self.action_dim
+        _check_box(low, high, self.action_dim)
+        object.__setattr__(self, "action_low", low)
+        object.__setattr__(self, "action_high", high)
+        object.__setattr__(self, "encoder_options", _plain_options(self.encoder_options))
+
+    def to_dict(self) -> dict[str, Any]:
+        """All fields as JSON-able values; `from_dict` restores an equal config."""
+        content: dict[str, Any] = {f.name: getattr(self, f.name) for f in fields(self)}
+        image = self.observation.image
+        content["observation"] = {
+            "image": None if image is None else list(image),
+            "proprio": self.observation.proprio,
+            "state": self.observation.state,
+        }
+        content["encoder_options"] = _plain_options(self.encoder_options)
+        content["action_low"] = list(self.action_low)
+        content["action_high"] = list(self.action_high)
+        return content
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> FlowPriorConfig:
+        """Restore a config from `to_dict`'s output.
+
+        Raises:
+            UnknownNameError: `content` has a key that this version does not know.
+            InvalidArgumentError: A required key is missing or a value is out of range.
+        """
+        _require_known("prior config key", content, [f.name for f in fields(cls)])
+        missing = [key for key in ("observation", "action_dim") if key not in content]
+        if missing:
+            raise InvalidArgumentError(f"The prior config lacks the key(s) {', '.join(missing)}.")
+        values = dict(content)
+        observation = values.pop("observation")
+        if not isinstance(observation, Mapping):
+            raise InvalidArgumentError(f"observation must be a mapping, got {observation!r}.")
+        _require_known("observation key", observation, [f.name for f in fields(ObservationSpec)])
+        image = observation.get("image")
+        try:
+            spec = ObservationSpec(
+                image=None if image is None else tuple(image),
+                proprio=observation.get("proprio", 0),
+                state=observation.get("state", 0),
+            )
+            return cls(observation=spec, **values)
+        except TypeError as error:
+            raise InvalidArgumentError(
+                f"The prior config has a value of a wrong type: {error}."
+            ) from error
+
+
+def _require_known(kind: str, content: Mapping[str, Any], known: list[str]) -> None:
+    for key in content:
+        if key not in known:
+            raise unknown_name(kind, str(key), known)
+
+
+def _is_integer(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _require_at_least(name: str, value: int, least: int) -> None:
+    if not _is_integer(value) or value < least:
+        raise InvalidArgumentError(f"{name} must be an integer of at least {least}, got {value!r}.")
+
+
+def _check_observation(spec: ObservationSpec) -> None:
+    _require_at_least("observation.proprio", spec.proprio, 0)
+    _require_at_least("observation.state", spec.state, 0)
+    image = spec.image
+    if image is not None and (
+        len(image) != 3 or not all(_is_integer(side) and side > 0 for side in image)
+    ):
+        raise InvalidArgumentError(
+            f"observation.image must be three positive integers (H, W, C), got {image!r}."
+        )
+    if image is None and not spec.state and not spec.proprio:
+        raise InvalidArgumentError(
+            "The observation is empty; give an image shape (H, W, C) or a state length."
+        )
+
+
+def _check_box(low: tuple[float, ...], high: tuple[float, ...], action_dim: int) -> None:
+    if len(low) != action_dim or len(high) != action_dim:
+        raise InvalidArgumentError(
+            f"action_low and action_high must have length {action_dim} (action_dim), "
+            f"got {len(low)} and {len(high)}."
+        )
+    for index, (a, b) in enumerate(zip(low, high, strict=True)):
+        if not (math.isfinite(a) and math.isfinite(b) and a < b):
+            raise InvalidArgumentError(
+                f"The action box must be finite with low < high, got [{a}, {b}] in dimension "
+                f"{index}; rescale the env's actions (gymnasium.wrappers.RescaleAction)."
+            )
+
+
+def _plain_options(options: Mapping[str, Any]) -> dict[str, Any]:
+    """A deep copy in JSON's own types, so that a stored config equals the one in memory."""
+    try:
+        plain: dict[str, Any] = json.loads(json.dumps(dict(options), allow_nan=False))
+    except (TypeError, ValueError) as error:
+        raise InvalidArgumentError(
+            f"encoder_options must be JSON-able (numbers, strings, lists, mappings): {error}."
+        ) from error
+    return plain

@@ -1,0 +1,149 @@
+"""Affine coupling: the bijections that a RealNVP is stacked from.
+
+Direction, here and everywhere: *encode* takes an action to base noise, *decode* takes base noise
+to an action. Nothing in this module knows what an observation is; conditioning comes in as a
+context vector.
+"""
+
+from __future__ import annotations
+
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+
+def bounded_log_scale(raw: Tensor, bound: float) -> Tensor:
+    """Squash `raw` smoothly into (-bound, bound); the identity to first order around zero."""
+    return bound * torch.tanh(raw / bound)
+
+
+class AffineCoupling(nn.Module):
+    """One conditional affine coupling layer (Dinh et al. 2017, equations 7 and 8).
+
+    The first `split` dimensions (the others if `flip`) are kept; the rest become
+    `x * exp(v) + t` in the decode direction, where v and t come from one net that sees the kept
+    part and the context (Singh et al. 2021, figure 8). With one dimension nothing is kept and the
+    layer is an affine map conditioned on the context alone. The net's last layer starts at zero,
+    so that a new layer is the identity.
+
+    Args:
+        dim: Dimensions of the vectors, at least 1.
+        context_dim: Length of the context, at least 0.
+        flip: Transform the first part instead of the second.
+        hidden: Width of the net.
+        hidden_layers: Its hidden layers, at least 1.
+        log_scale_bound: v stays within plus and minus this.
+
+    Example:
+        >>> layer = AffineCoupling(3, context_dim=2)
+        >>> z, log_det = layer.encode(torch.ones(4, 3), torch.zeros(4, 2))
+        >>> z.shape, log_det.shape
+        (torch.Size([4, 3]), torch.Size([4]))
+    """
+
+    def __init__(
+        self,
+        dim: int,
+        *,
+        context_dim: int,
+        flip: bool = False,
+        hidden: int = 256,
+        hidden_layers: int = 2,
+        log_scale_bound: float = 3.0,
+    ) -> None:
+        super().__init__()
+        self.dim = dim
+        self.split = dim // 2
+        self.flip = flip
+        self.log_scale_bound = log_scale_bound
+        first = dim == 1 or flip  # with one dimension every layer transforms it
+        self.transforms_first = first
+        kept = 0 if dim == 1 else (dim - self.split if first else self.split)
+        moved = dim - kept
+        layers: list[nn.Module] = []
+        width = kept + context_dim
+        for _ in range(hidden_layers):
+            # SiLU, not ReLU: the map must be smooth in what the agent sees.
+            layers += [nn.Linear(width, hidden), nn.SiLU()]
+            width = hidden
+        last = nn.Linear(width, 2 * moved)
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
+        self.net = nn.Sequential(*layers, last)
+
+    def _parts(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Kept and moved part of (B, dim)."""
+        if self.dim == 1:
+            return x[:, :0], x
+        first, second = x[:, : self.split], x[:, self.split :]
+        return (second, first) if self.transforms_first else (first, second)
+
+    def _join(self, kept: Tensor, moved: Tensor) -> Tensor:
+        return torch.cat((moved, kept) if self.transforms_first else (kept, moved), dim=1)
+
+    def _shift_and_log_scale(self, kept: Tensor, context: Tensor) -> tuple[Tensor, Tensor]:
+        shift, raw = self.net(torch.cat((kept, context), dim=1)).chunk(2, dim=1)
+        return shift, bounded_log_scale(raw, self.log_scale_bound)
+
+    def encode(self, x: Tensor, context: Tensor) -> tuple[Tensor, Tensor]:
+        """Towards noise: (B, dim), (B, C) to the image (B, dim) and log|det J| (B,)."""
+        kept, moved = self._parts(x)
+        shift, log_scale = self._shift_and_log_scale(kept, context)
+        return self._join(kept, (moved - shift) * torch.exp(-log_scale)), -log_scale.sum(dim=1)
+
+    def decode(self, z: Tensor, context: Tensor) -> tuple[Tensor, Tensor]:
+        """Towards actions: the inverse of `encode` and its log|det J| (B,)."""
+        kept, moved = self._parts(z)
+        shift, log_scale = self._shift_and_log_scale(kept, context)
+        return self._join(kept, moved * torch.exp(log_scale) + shift), log_scale.sum(dim=1)
+
+    def extra_repr(self) -> str:
+        """Shown by `repr`: which part moves."""
+        part = "all" if self.dim == 1 else ("first" if self.transforms_first else "second")
+        return f"dim={self.dim}, transforms={part}, log_scale_bound={self.log_scale_bound}"
+
+
+class CouplingStack(nn.Module):
+    """Coupling layers with alternating parts: a conditional RealNVP on standardised actions."""
+
+    def __init__(
+        self,
+        dim: int,
+        *,
+        context_dim: int,
+        layers: int = 4,
+        hidden: int = 256,
+        hidden_layers: int = 2,
+        log_scale_bound: float = 3.0,
+    ) -> None:
+        super().__init__()
+        couplings = [
+            AffineCoupling(
+                dim,
+                context_dim=context_dim,
+                flip=bool(index % 2),
+                hidden=hidden,
+                hidden_layers=hidden_layers,
+                log_scale_bound=log_scale_bound,
+            )
+            for index in range(layers)
+        ]
+        self.couplings = nn.ModuleList(couplings)
+
+    def _layers(self) -> list[AffineCoupling]:
+        return cast("list[AffineCoupling]", list(self.couplings))  # ModuleList is untyped
+
+    def encode(self, x: Tensor, context: Tensor) -> tuple[Tensor, Tensor]:
+        """Towards noise: (B, dim), (B, C) to noise (B, dim) and log|det J| (B,)."""
+        total = x.new_zeros(len(x))
+        for layer in self._layers():
+            x, log_det = layer.encode(x, context)
+            total = total + log_det
+        return x, total
+
+    def decode(self, z: Tensor, context: Tensor) -> Tensor:
+        """Towards actions: the inverse of `encode`."""
+        for layer in reversed(self._layers()):
+            z, _ = layer.decode(z, context)
+        return z

@@ -1,0 +1,49 @@
+"""Observation encoders by name."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+from parrot_wrapper.names import unknown_name
+from parrot_wrapper.priors.encoders.base import Encoder, ObservationTensors
+from parrot_wrapper.priors.encoders.convolutional import ConvolutionalEncoder
+from parrot_wrapper.priors.encoders.state import StateEncoder
+from parrot_wrapper.priors.encoders.structured import StructuredEncoder
+from parrot_wrapper.types import ObservationSpec
+
+ENCODERS: dict[str, type[Encoder]] = {
+    encoder.name: encoder for encoder in (StructuredEncoder, ConvolutionalEncoder, StateEncoder)
+}
+"""Encoder classes by their `name`."""
+
+
+def build_encoder(name: str, observation: ObservationSpec, options: Mapping[str, Any]) -> Encoder:
+    """Make the encoder called `name`.
+
+    Raises:
+        UnknownNameError: No such encoder, or it has no such option; the nearest is named.
+        InvalidArgumentError: The encoder cannot look at such observations.
+    """
+    if name not in ENCODERS:
+        raise unknown_name("encoder", name, ENCODERS)
+    parameters = inspect.signature(ENCODERS[name]).parameters.values()
+    known = [p.name for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY]
+    for option in options:
+        if option not in known:
+            raise unknown_name(f"option of the {name} encoder", option, known)
+    make: Any = ENCODERS[name]  # the base class's own constructor takes other arguments
+    encoder: Encoder = make(observation, **options)
+    return encoder
+
+
+__all__ = [
+    "ENCODERS",
+    "ConvolutionalEncoder",
+    "Encoder",
+    "ObservationTensors",
+    "StateEncoder",
+    "StructuredEncoder",
+    "build_encoder",
+]

@@ -1,0 +1,80 @@
+"""What every observation encoder offers to a prior and to its training."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import chain
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from parrot_wrapper.types import ObservationSpec
+
+ObservationTensors = Mapping[str, Tensor]
+"""As the spec has them: "image" (B, H, W, C) uint8, "proprio" (B, P), "state" (B, S) float."""
+
+
+class Encoder(nn.Module):
+    """Observations to features that flow and agent share.
+
+    A subclass sets `name`, takes the `ObservationSpec` first and keyword-only JSON-able options
+    after it, calls `super().__init__` and writes `forward`. The rest has defaults.
+
+    Args:
+        observation: What there is to look at.
+        feature_dim: F, length of the features that `forward` returns.
+        context_dim: Length of what the flow is conditioned on; None for `feature_dim`.
+    """
+
+    name: ClassVar[str]
+
+    def __init__(
+        self, observation: ObservationSpec, *, feature_dim: int, context_dim: int | None = None
+    ) -> None:
+        super().__init__()
+        self.observation = observation
+        self.feature_dim = feature_dim
+        self.context_dim = feature_dim if context_dim is None else context_dim
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The floating type that the weights have and observations are brought to."""
+        for tensor in chain(self.parameters(), self.buffers()):
+            if tensor.is_floating_point():
+                return tensor.dtype
+        return torch.float32
+
+    def forward(self, obs: ObservationTensors) -> Tensor:
+        """Features (B, F)."""
+        raise NotImplementedError
+
+    def context(self, features: Tensor) -> Tensor:
+        """What the flow is conditioned on, (B, context_dim), from features (B, F)."""
+        return features
+
+    def training_features(self, obs: ObservationTensors) -> tuple[Tensor, dict[str, Tensor]]:
+        """Features and whatever `auxiliary_losses` needs of the pass that made them."""
+        return self(obs), {}
+
+    def auxiliary_losses(
+        self,
+        intermediates: Mapping[str, Tensor],
+        batch: Mapping[str, Tensor],
+    ) -> dict[str, Tensor]:
+        """Weighted scalar losses by name, added to the negative log-likelihood in training.
+
+        Args:
+            intermediates: What `training_features` returned, floating tensors in float32.
+            batch: The whole batch: observations, "action" and every label of the data set.
+                Entries 2i and 2i + 1 are two time steps of one episode.
+        """
+        return {}
+
+    def perturb(self, features: Tensor, generator: torch.Generator) -> Tensor:
+        """Features (B, F) as the flow sees them in training; by default unchanged."""
+        return features
+
+    @torch.no_grad()
+    def initialise(self, obs: ObservationTensors) -> None:
+        """Set data-dependent buffers from a sample of the training data, once, before training."""

@@ -1,0 +1,203 @@
+"""The default encoder: a few keypoints that say what is where, smooth and low-dimensional.
+
+A small convolutional net predicts, for each cell of a grid, whether the centre of a movable object
+or of a container is there, where that is in metres, and an appearance code. The features are a
+fixed number of *slots*: slot k is the mean position of whatever looks like anchor k, relative to
+the gripper. In a scene with given things every thing stays in its own slots, the others are
+exactly quiet, and all of it is smooth in the pixels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from parrot_wrapper.errors import InvalidArgumentError
+from parrot_wrapper.priors.encoders.base import Encoder, ObservationTensors
+from parrot_wrapper.priors.encoders.keypoint_losses import CELL_MASS, keypoint_losses
+from parrot_wrapper.priors.encoders.sphere import sphere_anchors
+from parrot_wrapper.types import ObservationSpec
+
+LENGTH = 0.1
+"""Metres that a feature of 1 stands for."""
+GRIPPER = 5
+"""Gripper features: x, y, z, opening, whether something is held."""
+CONTAINER_CODE = 2
+_FAINT = 0.05
+"""A slot whose squared mass is this is half present."""
+_SLOT = 4
+"""Numbers of a slot: presence, then position relative to the gripper, gated by presence."""
+_HEADS = {"heat": 2, "position": 3, "code": 3, "container": CONTAINER_CODE}
+
+
+class StructuredEncoder(Encoder):
+    """Images to gripper, container and object slots: F = 11 + 4 `slots` features.
+
+    The layout is: gripper (5), container slot (4), container code (2), object slots (4 each).
+    Lengths are in units of 0.1 m. Where the data carry the labels `landmarks`, `landmark_pixels`,
+    `landmark_kinds` and `gripper`, auxiliary losses teach localisation from them; without labels
+    the slots are learned from likelihood alone. Nothing but the image is read after training.
+
+    Args:
+        observation: Must have an image whose sides divide by 4; proprioception, where there is
+            any, is not used.
+        slots: Object slots (appearance anchors), 2 or more.
+        channels: Width of the convolutional net.
+        sharpness: How exclusively an appearance belongs to its nearest anchor.
+        feature_noise: Standard deviation of the noise on features that the flow is trained with,
+            in units of 0.1 m. It makes the flow smooth in what it sees.
+        auxiliary: Weight of the auxiliary losses.
+
+    Raises:
+        InvalidArgumentError: No image, sides that do not divide, or an option out of range.
+    """
+
+    name = "structured"
+    _anchors: Tensor
+    _grid: Tensor
+
+    def __init__(
+        self,
+        observation: ObservationSpec,
+        *,
+        slots: int = 12,
+        channels: int = 32,
+        sharpness: float = 8.0,
+        feature_noise: float = 0.03,
+        auxiliary: float = 1.0,
+        context: int = 128,
+    ) -> None:
+        if observation.image is None or any(side % 4 for side in observation.image[:2]):
+            raise InvalidArgumentError(
+                "The structured encoder needs images (H, W, C) with H and W divisible by 4, "
+                f"got {observation.image}."
+            )
+        if slots < 2 or channels < 8 or not sharpness > 0 or not feature_noise >= 0:
+            raise InvalidArgumentError(
+                "The structured encoder needs slots >= 2, channels >= 8, sharpness > 0 and "
+                f"feature_noise >= 0, got {slots}, {channels}, {sharpness} and {feature_noise}."
+            )
+        super().__init__(
+            observation,
+            feature_dim=GRIPPER + _SLOT + CONTAINER_CODE + _SLOT * slots,
+            context_dim=context,
+        )
+        height, width, colours = observation.image
+        self.slots, self.sharpness = slots, sharpness
+        self.feature_noise, self.auxiliary = feature_noise, auxiliary
+        self.fine = nn.Conv2d(4 * colours + 2, channels, 3, padding=1)
+        self.coarse = nn.Sequential(
+            nn.Conv2d(channels, channels, 3, padding=1, stride=2), nn.SiLU(),
+            nn.Conv2d(channels, channels, 3, padding=1), nn.SiLU(),
+            nn.Conv2d(channels, channels, 3, padding=2, dilation=2), nn.SiLU(),
+        )  # fmt: skip
+        self.merge = nn.Sequential(
+            nn.Conv2d(2 * channels, channels, 1), nn.SiLU(),
+            nn.Conv2d(channels, channels, 3, padding=1), nn.SiLU(),
+        )  # fmt: skip
+        self.heads = nn.Conv2d(channels, sum(_HEADS.values()), 1)
+        nn.init.constant_(self.heads.bias[:2], -4.0)  # type: ignore[index]  # few cells are centres
+        squeezed = 8 * (height // 4) * (width // 4)
+        self.squeeze = nn.Conv2d(channels, 8, 1)
+        self.gripper = nn.Sequential(nn.Linear(squeezed, 128), nn.SiLU(), nn.Linear(128, GRIPPER))
+        self.token = nn.Sequential(
+            nn.Linear(_SLOT + GRIPPER + _SLOT + CONTAINER_CODE, 96), nn.SiLU(), nn.Linear(96, 96)
+        )
+        self.score = nn.Linear(96, 1)
+        self.pooled = nn.Sequential(
+            nn.Linear(2 * 96 + GRIPPER + _SLOT + CONTAINER_CODE, context), nn.SiLU(),
+            nn.Linear(context, context),
+        )  # fmt: skip
+        self.register_buffer("_anchors", torch.from_numpy(sphere_anchors(slots)))
+        self.register_buffer("_grid", _coordinate_grid(height // 2, width // 2))
+
+    def forward(self, obs: ObservationTensors) -> Tensor:
+        """Images (B, H, W, C) uint8 to features (B, F)."""
+        return self.training_features(obs)[0]
+
+    def training_features(self, obs: ObservationTensors) -> tuple[Tensor, dict[str, Tensor]]:
+        """Features (B, F) and the maps that the auxiliary losses look at."""
+        maps, gripper = self._maps(obs["image"])
+        with torch.autocast(gripper.device.type, enabled=False):  # positions need float32
+            maps = {name: values.to(self.dtype) for name, values in maps.items()}
+            gripper = gripper.to(self.dtype)
+            features = self._slots(maps, gripper)
+        return features, {**maps, "gripper": gripper}
+
+    def auxiliary_losses(
+        self, intermediates: Mapping[str, Tensor], batch: Mapping[str, Tensor]
+    ) -> dict[str, Tensor]:
+        """Localisation, appearance and gripper losses, where the batch carries the labels."""
+        if "landmark_pixels" not in batch or self.auxiliary == 0:
+            return {}
+        height, width, _ = self.observation.image or (0, 0, 0)
+        losses = keypoint_losses(intermediates, batch, image_size=(height, width), length=LENGTH)
+        return {name: self.auxiliary * value for name, value in losses.items()}
+
+    def context(self, features: Tensor) -> Tensor:
+        """Pool the unordered set of object slots by attention: (B, F) to (B, context)."""
+        shared, objects = features[:, : GRIPPER + _SLOT + CONTAINER_CODE], self._objects(features)
+        beside = shared[:, None].expand(-1, self.slots, -1)
+        tokens = self.token(torch.cat((objects, beside), dim=2))
+        presence = objects[:, :, :1]
+        attention = presence * self.score(tokens).clamp(-8, 8).exp()
+        attended = (attention * tokens).sum(1) / (attention.sum(1) + 1e-3)
+        summed = (presence * tokens).sum(1)
+        context: Tensor = self.pooled(torch.cat((attended, summed, shared), dim=1))
+        return context
+
+    def perturb(self, features: Tensor, generator: torch.Generator) -> Tensor:
+        """Add noise to positions; absent slots stay exactly quiet."""
+        noise = torch.randn(
+            features.shape, generator=generator, device=features.device, dtype=features.dtype
+        )
+        scale = torch.ones_like(features)
+        start = GRIPPER
+        scale[:, start : start + _SLOT] = features[:, start : start + 1]
+        objects = features.new_tensor([0.0, 1.0, 1.0, 1.0]) * self._objects(features)[:, :, :1]
+        scale[:, -_SLOT * self.slots :] = objects.flatten(1)
+        return features + self.feature_noise * scale.detach() * noise
+
+    def _objects(self, features: Tensor) -> Tensor:
+        return features[:, -_SLOT * self.slots :].unflatten(1, (self.slots, _SLOT))
+
+    def _maps(self, image: Tensor) -> tuple[dict[str, Tensor], Tensor]:
+        """Per-cell predictions, (B, H/2, W/2, .) each, and the gripper (B, 5)."""
+        batch = image.shape[0]
+        pixels = image.permute(0, 3, 1, 2).to(self.dtype) / 255.0 - 0.5
+        folded = functional.pixel_unshuffle(pixels, 2)
+        grid = self._grid.expand(batch, -1, -1, -1)
+        stacked = torch.cat((folded, grid), dim=1).contiguous(memory_format=torch.channels_last)
+        fine = functional.silu(self.fine(stacked))
+        coarse = self.coarse(fine)
+        gripper = self.gripper(self.squeeze(coarse).flatten(1))
+        lifted = functional.interpolate(coarse, scale_factor=2, mode="nearest")
+        out = self.heads(self.merge(torch.cat((fine, lifted), dim=1))).permute(0, 2, 3, 1)
+        return dict(zip(_HEADS, out.split(list(_HEADS.values()), dim=3), strict=True)), gripper
+
+    def _slots(self, maps: Mapping[str, Tensor], gripper: Tensor) -> Tensor:
+        heat = maps["heat"].sigmoid().flatten(1, 2)
+        position = maps["position"].flatten(1, 2)
+        code = functional.normalize(maps["code"].flatten(1, 2), dim=2)
+        share = (self.sharpness * code @ self._anchors.T).softmax(dim=2)
+        # One product for all slots: PyTorch's CPU kernels are very slow for a single column.
+        weight = torch.cat((heat[:, :, 1:], heat[:, :, :1] * share), dim=2)
+        values = torch.cat((position, maps["container"].flatten(1, 2)), dim=2)
+        total = weight.sum(1)[:, :, None]
+        means = weight.transpose(1, 2) @ values / (total + 1e-4)
+        mass = total / CELL_MASS
+        presence = mass.square() / (mass.square() + _FAINT)
+        relative = means[:, :, :3] - gripper[:, None, :3]
+        slots = torch.cat((presence, presence * relative), dim=2)
+        container_code = means[:, 0, 3:].tanh()
+        return torch.cat((gripper, slots[:, 0], container_code, slots[:, 1:].flatten(1)), dim=1)
+
+
+def _coordinate_grid(rows: int, columns: int) -> Tensor:
+    y, x = torch.meshgrid(
+        torch.linspace(-1, 1, rows), torch.linspace(-1, 1, columns), indexing="ij"
+    )
+    return torch.stack((x, y))

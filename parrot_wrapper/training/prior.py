@@ -1,0 +1,121 @@
+"""Fit a prior to data by maximum likelihood: validated, stoppable, resumable bit for bit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from parrot_wrapper.data.dataset import EpisodeDataset
+from parrot_wrapper.priors.flow import FlowPrior
+from parrot_wrapper.training.interruption import deferred_interrupt
+from parrot_wrapper.training.prior_config import PriorTrainingConfig
+from parrot_wrapper.training.prior_log import TrainingLog
+from parrot_wrapper.training.prior_run import PriorRun
+
+
+@dataclass(frozen=True)
+class PriorReport:
+    """What came out of `fit_prior`.
+
+    Attributes:
+        steps: Gradient steps made, over all resumed parts.
+        best_step: The step whose weights were kept.
+        validation_nll: Negative log-likelihood of held-out episodes at that step, nats.
+        validation_nll_per_dim: The same per action dimension.
+        training_nll: Mean over the training batches before the last validation, nats.
+        seconds: Time in training, over all resumed parts.
+        stopped: Why it ended: "steps", "patience" or "time".
+        history: One row for each validation: "step", "seconds", "learning_rate", "training" and
+            "validation" (losses by name).
+    """
+
+    steps: int
+    best_step: int
+    validation_nll: float
+    validation_nll_per_dim: float
+    training_nll: float
+    seconds: float
+    stopped: str
+    history: tuple[Mapping[str, Any], ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """All fields, JSON-able."""
+        return {**asdict(self), "history": list(self.history)}
+
+
+def fit_prior(
+    prior: FlowPrior,
+    dataset: EpisodeDataset,
+    config: PriorTrainingConfig | None = None,
+    *,
+    run_folder: str | Path | None = None,
+    progress: bool = True,
+) -> PriorReport:
+    """Maximise the likelihood of the data's actions given its observations, in place.
+
+    The loss is the mean negative log-likelihood plus the encoder's auxiliary losses. Kept are the
+    averaged weights with the best likelihood on held-out episodes. With a `run_folder` the run is
+    checkpointed there and continues from its last checkpoint, with the same result, bit for bit
+    (in float32 on one CPU thread), as an unbroken run.
+
+    Args:
+        prior: The prior; its action scale and its encoder's statistics are set from the data.
+            Afterwards it is frozen and in eval mode.
+        dataset: Successful episodes, two or more.
+        config: Settings; None for the defaults.
+        run_folder: For checkpoints and tensorboard; None for neither.
+        progress: Show a progress bar.
+
+    Raises:
+        DataError: The data do not fit the prior, are too few to hold any out, or make it diverge.
+        CheckpointError: The run folder's checkpoint is damaged or of other settings or data.
+        KeyboardInterrupt: Ctrl-C; a checkpoint was written first.
+    """
+    settings = config or PriorTrainingConfig()
+    folder = None if run_folder is None else Path(run_folder)
+    with _torch_threads(settings.threads), deferred_interrupt() as interruption:
+        run = PriorRun(prior, dataset, settings, folder)
+        start = run.progress.step
+        with TrainingLog(folder, settings.steps, start, progress=progress) as log:
+            for batch in run.batches():
+                run.advance(batch, log)
+                if interruption.requested and run.progress.stopped is None:
+                    run.save()
+                    raise KeyboardInterrupt
+                if run.progress.stopped is not None:
+                    break
+        run.finish()
+    return _report(run, prior.action_dim)
+
+
+def _report(run: PriorRun, action_dim: int) -> PriorReport:
+    progress = run.progress
+    assert progress.best_nll is not None  # the last step is always validated
+    assert progress.stopped is not None
+    return PriorReport(
+        steps=progress.step,
+        best_step=progress.best_step,
+        validation_nll=progress.best_nll,
+        validation_nll_per_dim=progress.best_nll / action_dim,
+        training_nll=progress.history[-1]["training"]["nll"],
+        seconds=progress.history[-1]["seconds"],
+        stopped=progress.stopped,
+        history=tuple(progress.history),
+    )
+
+
+@contextmanager
+def _torch_threads(threads: int) -> Iterator[None]:
+    """Torch's CPU threads in the block; 0 leaves them."""
+    before = torch.get_num_threads()
+    if threads:
+        torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

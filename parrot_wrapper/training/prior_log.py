@@ -1,0 +1,71 @@
+"""Where the numbers of prior training go while it runs: a progress bar and tensorboard."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from tqdm import tqdm
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
+
+
+class TrainingLog:
+    """Progress bar (if asked for) and tensorboard rows (if it is installed and there is a folder).
+
+    Args:
+        folder: Where tensorboard's files go; None for none.
+        steps: Length of the whole run.
+        start: Steps made already; later rows of an interrupted run are taken back.
+        progress: Show the bar.
+    """
+
+    def __init__(self, folder: Path | None, steps: int, start: int, *, progress: bool) -> None:
+        self._bar: tqdm[None] = tqdm(
+            total=steps, initial=start, unit="step", desc="prior", disable=not progress
+        )
+        self._shown: dict[str, float] = {}
+        self._writer: SummaryWriter | None = None
+        if folder is not None and importlib.util.find_spec("tensorboard") is not None:
+            from torch.utils.tensorboard import SummaryWriter  # takes a second to import
+
+            self._writer = SummaryWriter(str(folder / "tensorboard"), purge_step=start + 1)
+
+    def __enter__(self) -> TrainingLog:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._bar.close()
+        if self._writer is not None:
+            self._writer.close()
+
+    def tick(self) -> None:
+        """One step is made."""
+        self._bar.update()
+
+    def write(self, part: str, step: int, row: Mapping[str, float]) -> None:
+        """Record scalars by name.
+
+        Args:
+            part: "training" or "validation"; goes before each name.
+            step: Steps made so far.
+            row: Scalars.
+        """
+        short = "val_" if part == "validation" else ""
+        self._shown.update(
+            {f"{short}{name}": value for name, value in row.items() if name != "learning_rate"}
+        )
+        shown = {name: f"{value:.3g}" for name, value in self._shown.items()}
+        self._bar.set_postfix(shown, refresh=False)
+        if self._writer is not None:
+            for name, value in row.items():
+                self._writer.add_scalar(f"{part}/{name}", value, step)

@@ -1,0 +1,108 @@
+"""Score the agent of a run: the last checkpoint, on held-out episodes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from stable_baselines3 import SAC
+
+from parrot_wrapper.atomic_files import write_json
+from parrot_wrapper.errors import CheckpointError
+from parrot_wrapper.evaluation.rollouts import HELD_OUT_SEED, EvaluationResult, evaluate
+from parrot_wrapper.training.rl import EnvFactory, build_model, read_config, wrap_env
+from parrot_wrapper.training.rl_checkpoint import list_checkpoints, load_weights
+from parrot_wrapper.types import ActionPrior, FloatArray
+
+EVALUATION_FILE = "evaluation.json"
+
+
+class AgentPolicy:
+    """An SB3 model as a policy for `evaluate`, `film` and `trace`.
+
+    Args:
+        model: The trained model.
+        deterministic: Take the middle of its distribution instead of a sample.
+    """
+
+    def __init__(self, model: SAC, *, deterministic: bool = True) -> None:
+        self._model, self._deterministic = model, deterministic
+
+    def begin(self, seed: int) -> None:
+        """Start an episode; the policy has no state."""
+
+    def __call__(self, observation: Any) -> FloatArray:
+        """The action for one observation of the wrapped env."""
+        action, _ = self._model.predict(observation, deterministic=self._deterministic)
+        return np.asarray(action, dtype=np.float32)
+
+
+def load_agent(
+    run_folder: str | Path, *, make_env: EnvFactory = gym.make, prior: ActionPrior | None = None
+) -> tuple[SAC, gym.Env[Any, Any]]:
+    """The agent of a run's last checkpoint and a wrapped env to evaluate it in.
+
+    Returns:
+        The model, without its replay buffer, and the env; the caller closes it.
+
+    Raises:
+        CheckpointError: No run or no checkpoint there, or a damaged one.
+    """
+    folder = Path(run_folder)
+    config = read_config(folder)
+    checkpoints = list_checkpoints(folder / "checkpoints")
+    if not checkpoints:
+        raise CheckpointError(f"{folder}: expected a checkpoint of the run, found none yet.")
+    env = wrap_env(make_env(config.env_id, **config.env_kwargs), config, prior)
+    model = build_model(replace(config, buffer_size=1), env)
+    model.num_timesteps = int(load_weights(model, checkpoints[-1])["step"])
+    return model, env
+
+
+def evaluate_run(
+    run_folder: str | Path,
+    *,
+    make_env: EnvFactory = gym.make,
+    prior: ActionPrior | None = None,
+    episodes: int = 100,
+    seed: int = HELD_OUT_SEED,
+    deterministic: bool = True,
+    progress: str | None = None,
+) -> EvaluationResult:
+    """Score a run's last checkpoint and write `evaluation.json` into its folder.
+
+    Args:
+        run_folder: A folder that `train` wrote.
+        make_env: Makes the bare env.
+        prior: A live prior in place of loading the run's.
+        episodes: Held-out episodes.
+        seed: Episode k is reset with `seed + k`.
+        deterministic: Take the middle of the policy's distribution instead of a sample.
+        progress: Label of a progress bar, None for no bar.
+
+    Raises:
+        CheckpointError: No run or no checkpoint there, or a damaged one.
+    """
+    folder = Path(run_folder)
+    model, env = load_agent(folder, make_env=make_env, prior=prior)
+    try:
+        result = evaluate(
+            AgentPolicy(model, deterministic=deterministic),
+            env,
+            episodes=episodes,
+            seed=seed,
+            progress=progress,
+        )
+    finally:
+        env.close()
+    content = {
+        "env_steps": model.num_timesteps,
+        "deterministic": deterministic,
+        "first_seed": seed,
+        **result.to_dict(),
+    }
+    write_json(folder / EVALUATION_FILE, content)
+    return result

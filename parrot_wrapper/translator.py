@@ -1,0 +1,255 @@
+"""From the agent's u to actions and back, for a batch of envs: what all wrappers share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from gymnasium import spaces
+from gymnasium.error import ResetNeeded
+from numpy.typing import ArrayLike
+
+from parrot_wrapper.charts import Chart
+from parrot_wrapper.errors import InvalidArgumentError, LatentError
+from parrot_wrapper.latent import parse_chart
+from parrot_wrapper.spaces import (
+    AgentObservation,
+    agent_space,
+    agent_view,
+    check_agent_observation,
+    check_spaces,
+    latent_space,
+)
+from parrot_wrapper.types import ActionPrior, AnyArray, FloatArray, Observations
+
+TERMINATION_WARNING = (
+    "The env ends an episode on success (terminate_on_success=True). SAC's entropy bonus pays for "
+    "every step that does not end the episode, up to alpha * Z * log 2, which is easily worth more "
+    "than the reward for success: agents learn to avoid succeeding. Prefer "
+    "terminate_on_success=False with a time limit."
+)
+
+_ROUNDING = 1e-6
+"""How far beyond 1 |u| may be: float32 arithmetic, not a mistake."""
+
+
+class Decoded(NamedTuple):
+    """What became of a batch of u.
+
+    Attributes:
+        action: (B, A), clipped to the env's box and of its dtype.
+        latent: Base noise z (B, Z) float32.
+        clipped: (B,) bool, whether the prior's action was outside the box.
+    """
+
+    action: AnyArray
+    latent: FloatArray
+    clipped: AnyArray
+
+    def info(self, index: int) -> dict[str, Any]:
+        """The keys that wrappers add to the info of env `index`; arrays are copies."""
+        return {
+            "parrot/action": self.action[index].copy(),
+            "parrot/latent": self.latent[index].copy(),
+            "parrot/clipped": bool(self.clipped[index]),
+        }
+
+
+class LatentTranslator:
+    """Keeps the observations that the agent acts on, and translates its u for them.
+
+    Observations are embedded once, when features are first needed.
+
+    Args:
+        prior: Name of a packaged prior, a prior's folder, or a live prior.
+        observation_space: The env's, for one env.
+        action_space: The env's, for one env.
+        latent: Chart from u to base noise, or its text.
+        observation: What the agent sees.
+        image_key: Where a Dict observation has the image.
+        proprio_key: Where a Dict observation has the proprioception.
+        cameras: Camera descriptions of the envs that have one.
+
+    Attributes:
+        prior: The frozen prior.
+        recorded: Text that a spec can hold for it.
+        chart: From u to base noise.
+        observation: What the agent sees.
+        observation_space: The space of what it sees.
+        action_space: The box of u.
+
+    Raises:
+        SpaceMismatchError, UnknownNameError, CheckpointError, InvalidArgumentError: See
+            `BehavioralPriorWrapper`.
+    """
+
+    def __init__(
+        self,
+        prior: str | Path | ActionPrior,
+        *,
+        observation_space: spaces.Space[Any],
+        action_space: spaces.Space[Any],
+        latent: str | Chart,
+        observation: AgentObservation,
+        image_key: str,
+        proprio_key: str,
+        cameras: Sequence[Mapping[str, Any]],
+    ) -> None:
+        self.chart = parse_chart(latent)
+        self.observation = check_agent_observation(observation)
+        self.prior, self.recorded = _resolve_prior(prior)
+        self._reader = check_spaces(
+            observation_space,
+            action_space,
+            self.prior,
+            image_key=image_key,
+            proprio_key=proprio_key,
+            cameras=cameras,
+        )
+        assert isinstance(action_space, spaces.Box)  # check_spaces saw to it
+        self._box = action_space
+        self.action_space = latent_space(self.prior)
+        self.observation_space = agent_space(
+            observation_space, self.prior, self._reader, self.observation
+        )
+        self._seen: Observations | None = None
+        self._features: FloatArray | None = None
+
+    def observe(self, observations: Observations) -> None:
+        """Take a new batch of observations to act on; it is copied."""
+        self._seen = _copied(self._reader(observations))
+        self._features = None
+
+    def view(self, observations: Any, *, index: int | None = None) -> Any:
+        """What the agent sees of the observations just taken.
+
+        Args:
+            observations: The batch that `observe` took, or the one of env `index`.
+            index: One env of the batch; None for all.
+        """
+        if self.observation == "image":
+            return observations
+        features = self.features() if index is None else self.features()[index]
+        return agent_view(observations, features, self._reader, self.observation)
+
+    def view_of_last(self, observation: Any) -> Any:
+        """What the agent sees of the last observation of an episode, without a batch axis."""
+        if self.observation == "image":
+            return observation
+        features = self.prior.features(self._reader(with_batch_axis(observation)))[0]
+        return agent_view(observation, features, self._reader, self.observation)
+
+    def forget(self) -> None:
+        """Drop the observations: the next step needs a reset first."""
+        self._seen = self._features = None
+
+    def features(self) -> FloatArray:
+        """The prior's features (B, F) of the observations to act on.
+
+        Raises:
+            ResetNeeded: There are none yet.
+        """
+        if self._seen is None:
+            raise ResetNeeded(
+                "Expected an observation to act on, got none; call reset() before step() and "
+                "encode()."
+            )
+        if self._features is None:
+            self._features = self.prior.features(self._seen)
+        return self._features
+
+    def decode(self, u: ArrayLike) -> Decoded:
+        """Translate a batch u (B, Z) to actions within the env's box.
+
+        Raises:
+            ResetNeeded: There is no observation yet.
+            LatentError: u has the wrong shape or dtype, is not finite or outside [-1, 1], or the
+                prior made no finite action of it.
+        """
+        features = self.features()
+        latent = self.chart.to_latent(_checked(u, (len(features), self.prior.latent_dim)))
+        raw = self.prior.decode_features(latent, features)
+        if np.isnan(raw).any():
+            raise LatentError(
+                f"Expected finite actions from the prior, got {raw.tolist()} for the base noise "
+                f"{latent.tolist()}; its weights or this observation are broken."
+            )
+        action = np.clip(raw, self._box.low, self._box.high)
+        clipped = (action != raw).any(axis=-1)
+        return Decoded(action.astype(self._box.dtype), latent, clipped)
+
+    def encode(self, action: ArrayLike) -> FloatArray:
+        """Translate actions (B, A) to u (B, Z) for the observations to act on.
+
+        Raises:
+            ResetNeeded: There is no observation yet.
+            InvalidArgumentError: The actions have the wrong shape or are not finite.
+        """
+        features = self.features()
+        array = np.asarray(action, np.float32)
+        shape = (len(features), self.prior.action_dim)
+        if array.shape != shape or not np.isfinite(array).all():
+            raise InvalidArgumentError(
+                f"Expected finite actions of shape {shape}, got shape {array.shape}: {array!r}."
+            )
+        return self.chart.to_unit(self.prior.encode_features(array, features))
+
+
+def _resolve_prior(prior: str | Path | ActionPrior) -> tuple[ActionPrior, str]:
+    """Load a prior if it is a name or a folder; also the text that a spec can record for it.
+
+    Raises:
+        InvalidArgumentError: The text was recorded for a prior that lived in memory only, or it is
+            no prior at all.
+        UnknownNameError: No prior and no folder has such a name.
+        CheckpointError: The folder is no whole prior.
+    """
+    if isinstance(prior, ActionPrior):
+        return prior, f"<live {type(prior).__name__}>"
+    if not isinstance(prior, str | Path):
+        raise InvalidArgumentError(
+            f"Expected the name of a prior, its folder, or a live prior, got {prior!r}."
+        )
+    if str(prior).startswith("<live "):
+        raise InvalidArgumentError(
+            f"Expected the name or folder of a prior, got {str(prior)!r}: this spec was recorded "
+            "from a wrapper around a prior in memory. Save it with prior.save(folder) and wrap "
+            "with that folder instead."
+        )
+    from parrot_wrapper.priors.loading import load_prior  # only here: brings torch
+
+    return load_prior(prior), str(prior)
+
+
+def with_batch_axis(observation: Any) -> Observations:
+    """A batch of this one observation, an array or a mapping of arrays."""
+    if isinstance(observation, Mapping):
+        return {key: np.asarray(part)[None] for key, part in observation.items()}
+    return np.asarray(observation)[None]
+
+
+def _checked(u: ArrayLike, shape: tuple[int, ...]) -> AnyArray:
+    array = np.asarray(u)
+    if array.dtype.kind not in "fiu":
+        raise LatentError(f"Expected latents in float32, got dtype {array.dtype}.")
+    if array.shape != shape:
+        raise LatentError(
+            f"Expected latents of shape {shape}, (envs, latent dim), got shape {array.shape}."
+        )
+    if not np.isfinite(array).all():
+        raise LatentError(f"Expected finite latents, got {array.tolist()}.")
+    if np.abs(array).max() > 1.0 + _ROUNDING:
+        raise LatentError(
+            f"Expected latents u within [-1, 1], got {array.tolist()}. Clip them, or if this is "
+            "base noise z, map it with chart.to_unit(z) first."
+        )
+    return array
+
+
+def _copied(observations: Observations) -> Observations:
+    if isinstance(observations, Mapping):
+        return {key: part.copy() for key, part in observations.items()}
+    copy: AnyArray = observations.copy()
+    return copy

@@ -1,0 +1,116 @@
+"""Shared types: array aliases, what a prior looks like, what an env may offer. No logic."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeAlias, runtime_checkable
+
+import numpy as np
+import numpy.typing as npt
+
+FloatArray: TypeAlias = npt.NDArray[np.float32]
+ImageArray: TypeAlias = npt.NDArray[np.uint8]
+AnyArray: TypeAlias = npt.NDArray[Any]
+Observations: TypeAlias = AnyArray | Mapping[str, AnyArray]
+"""A batch of observations: images (B, H, W, C) uint8, states (B, S) float32, or a mapping of them."""
+
+
+@dataclass(frozen=True)
+class ObservationSpec:
+    """What a prior looks at, as shapes only (priors know no gymnasium spaces).
+
+    Attributes:
+        image: Shape (H, W, C) of the uint8 image, or None.
+        proprio: Length of the proprioception vector beside the image, 0 for none.
+        state: Length of the state vector of an env without images, 0 for none.
+    """
+
+    image: tuple[int, int, int] | None = None
+    proprio: int = 0
+    state: int = 0
+
+
+@runtime_checkable
+class ActionPrior(Protocol):
+    """A map from base noise and observation to behaviour. NumPy in, NumPy out, batches always.
+
+    Letters: B batch, Z latent dim, A action dim, F feature dim.
+    """
+
+    @property
+    def latent_dim(self) -> int:
+        """Z: the number of base-noise dimensions."""
+
+    @property
+    def action_dim(self) -> int:
+        """A: the number of action dimensions."""
+
+    @property
+    def horizon(self) -> int:
+        """Env steps that one latent drives; 1 for a flow over single actions."""
+
+    @property
+    def feature_dim(self) -> int:
+        """F: the length of the frozen observation embedding."""
+
+    @property
+    def observation_spec(self) -> ObservationSpec:
+        """What the prior looks at."""
+
+    @property
+    def action_bounds(self) -> tuple[FloatArray, FloatArray]:
+        """Low and high (A,) of the action box that the prior was trained in."""
+
+    @property
+    def metadata(self) -> Mapping[str, Any]:
+        """JSON-able facts stored beside the weights: camera, data hash, metrics; may be empty."""
+
+    def features(self, obs: Observations) -> FloatArray:
+        """Embed observations: (B, F)."""
+
+    def decode(self, z: FloatArray, obs: Observations) -> FloatArray:
+        """Map base noise (B, Z) to actions (B, A), before any clipping."""
+
+    def decode_features(self, z: FloatArray, features: FloatArray) -> FloatArray:
+        """`decode` for observations that are embedded already: features (B, F)."""
+
+    def encode(self, action: FloatArray, obs: Observations) -> FloatArray:
+        """Invert `decode`: actions (B, A) to base noise (B, Z)."""
+
+    def encode_features(self, action: FloatArray, features: FloatArray) -> FloatArray:
+        """`encode` for observations that are embedded already."""
+
+    def log_prob(self, action: FloatArray, obs: Observations) -> FloatArray:
+        """Log density of actions (B, A) under the prior, in nats: (B,)."""
+
+
+class Expert(Protocol):
+    """A scripted policy that reads the simulator's state."""
+
+    def act(self) -> FloatArray:
+        """The next action (A,), clipped to the action box."""
+
+
+@runtime_checkable
+class OffersExpert(Protocol):
+    """An unwrapped env that can make a scripted expert for its current episode."""
+
+    def make_expert(self, rng: np.random.Generator, noise: float = 0.1) -> Expert:
+        """A fresh expert; call it after each reset. `noise` is the standard deviation added."""
+
+
+@runtime_checkable
+class OffersLabels(Protocol):
+    """An unwrapped env that can tell the simulator's state, for probes and auxiliary losses."""
+
+    def privileged_labels(self) -> dict[str, FloatArray]:
+        """Named float32 arrays that describe the current state."""
+
+
+@runtime_checkable
+class OffersCamera(Protocol):
+    """An unwrapped env that can describe its camera and renderer."""
+
+    def camera_spec(self) -> dict[str, Any]:
+        """A JSON-able description, equal only for equal cameras."""

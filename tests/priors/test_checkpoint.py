@@ -1,0 +1,190 @@
+"""Priors on disk: exact round trip, old folders keep their outputs, bad folders are refused."""
+
+import hashlib
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from parrot_wrapper.errors import CheckpointError, InvalidArgumentError, UnknownNameError
+from parrot_wrapper.priors import FlowPrior, FlowPriorConfig, load_prior, loading
+from parrot_wrapper.priors.checkpoint import read_prior, save_prior
+from parrot_wrapper.types import ObservationSpec
+
+GOLDEN = Path(__file__).parents[1] / "golden" / "prior-v1"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    config = FlowPriorConfig(ObservationSpec(state=4), 3, "state", hidden=8)
+    prior = FlowPrior(config, metadata={"camera": {"fov": 60.0}})
+    prior.set_action_scale(torch.full((3,), 0.1), torch.full((3,), 0.7))
+    prior.save(tmp_path / "prior")
+    return tmp_path / "prior"
+
+
+def rewrite(folder: Path, *, seal: bool = True, **changes) -> None:
+    """Change the header as an attacker or a later version would, with a seal that fits."""
+    path = folder / "prior.json"
+    header = {**json.loads(path.read_text()), **changes}
+    rest = {key: value for key, value in header.items() if key != "sha256"}
+    text = json.dumps(rest, sort_keys=True, separators=(",", ":"))
+    if seal:
+        header["sha256"] = hashlib.sha256(text.encode()).hexdigest()
+    path.write_text(json.dumps(header))
+
+
+def test_round_trip(folder):
+    loaded = load_prior(folder)
+    assert loaded.config == FlowPriorConfig(ObservationSpec(state=4), 3, "state", hidden=8)
+    assert loaded.metadata["camera"] == {"fov": 60.0}
+    assert not loaded.training
+    assert not any(p.requires_grad for p in loaded.parameters())
+    loaded.save(folder)  # over itself
+    again = load_prior(str(folder))
+    for name, tensor in loaded.state_dict().items():
+        assert torch.equal(tensor, again.state_dict()[name])
+    assert sorted(p.name for p in folder.iterdir()) == ["prior.json", "weights.safetensors"]
+    assert [p.name for p in folder.parent.iterdir()] == ["prior"]  # nothing half-written is left
+
+
+def test_header_tells_versions_and_shapes(folder):
+    header = json.loads((folder / "prior.json").read_text())
+    assert header["type"] == "flow"
+    assert {"python", "torch", "numpy"} <= set(header["versions"])
+    assert header["config"]["observation"] == {"image": None, "proprio": 0, "state": 4}
+
+
+def test_golden_folder_keeps_its_outputs():
+    """A folder of format 1 written once; every later version must read it the same."""
+    expected = json.loads((GOLDEN.parent / "prior-v1-outputs.json").read_text())
+    prior = load_prior(GOLDEN)
+    obs = {
+        "image": np.array(expected["image"], np.uint8),
+        "proprio": np.array(expected["proprio"], np.float32),
+    }
+    z = np.array(expected["z"], np.float32)
+    action = prior.decode(z, obs)
+    np.testing.assert_allclose(prior.features(obs), expected["features"], atol=1e-5)
+    np.testing.assert_allclose(action, expected["action"], atol=1e-5)
+    np.testing.assert_allclose(prior.encode(action, obs), z, atol=1e-4)
+    np.testing.assert_allclose(prior.log_prob(action, obs), expected["log_prob"], atol=1e-4)
+    assert prior.metadata == {"note": "golden"}
+
+
+def test_missing(tmp_path):
+    with pytest.raises(CheckpointError, match="no such folder"):
+        load_prior(tmp_path / "nothing")
+    with pytest.raises(CheckpointError, match="no such folder"):
+        load_prior("runs/nothing/prior")
+    with pytest.raises(CheckpointError, match=r"prior\.json: expected a prior's header"):
+        load_prior(tmp_path)
+
+
+def test_packaged_names(folder, monkeypatch):
+    monkeypatch.setattr(loading, "PACKAGED_PRIORS", folder.parent)
+    assert loading.packaged_names() == ["prior"]
+    assert load_prior("prior").action_dim == 3
+    with pytest.raises(UnknownNameError, match=r"Unknown prior 'pior'. Did you mean 'prior'"):
+        load_prior("pior")
+
+
+def test_truncated(folder):
+    path = folder / "weights.safetensors"
+    path.write_bytes(path.read_bytes()[:-5])
+    with pytest.raises(CheckpointError, match=r"weights\.safetensors: expected \d+ bytes, found"):
+        load_prior(folder)
+    path.unlink()
+    with pytest.raises(CheckpointError, match=r"weights\.safetensors: .* no such file"):
+        load_prior(folder)
+
+
+def test_altered_weights(folder):
+    path = folder / "weights.safetensors"
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(CheckpointError, match="altered: expected SHA-256"):
+        load_prior(folder)
+
+
+def test_altered_header(folder):
+    header = json.loads((folder / "prior.json").read_text())
+    rewrite(folder, seal=False, config={**header["config"], "log_scale_bound": 2.0})
+    with pytest.raises(CheckpointError, match=r"prior\.json: the file was altered"):
+        load_prior(folder)
+    (folder / "prior.json").write_text("{")
+    with pytest.raises(CheckpointError, match="damaged"):
+        load_prior(folder)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"format_version": 2}, "format version 2 is newer than 1.*upgrade"),
+        ({"format_version": 0}, "expected format version 1, found 0"),
+        ({"format_version": "1"}, "foreign JSON"),
+        ({"type": "vae"}, "expected a prior of type 'flow', found 'vae'"),
+        ({"surprise": 1}, r"unknown key\(s\) surprise"),
+        ({"config": 3}, "expected 'config' to be an object"),
+        ({"config": {"action_dim": 3}}, r"lacks the key\(s\) observation"),
+        ({"weights": {"file": "../other"}}, "no such file"),
+    ],
+)
+def test_foreign_headers(folder, changes, message):
+    rewrite(folder, **changes)
+    with pytest.raises(CheckpointError, match=message):
+        load_prior(folder)
+
+
+def test_unknown_config_keys_and_encoders_are_named(folder):
+    config = json.loads((folder / "prior.json").read_text())["config"]
+    rewrite(folder, config={**config, "hidden_width": 8})
+    with pytest.raises(CheckpointError, match="prior config key 'hidden_width'"):
+        load_prior(folder)
+    rewrite(folder, config={**config, "encoder": "transformer"})
+    with pytest.raises(CheckpointError, match="Unknown encoder 'transformer'"):
+        load_prior(folder)
+
+
+def test_missing_header_key(folder):
+    header = json.loads((folder / "prior.json").read_text())
+    del header["metadata"]
+    (folder / "prior.json").write_text(json.dumps(header))
+    with pytest.raises(CheckpointError, match=r"missing key\(s\) metadata"):
+        load_prior(folder)
+
+
+def test_weights_of_another_config(folder):
+    config = json.loads((folder / "prior.json").read_text())["config"]
+    rewrite(folder, config={**config, "hidden": 9})
+    with pytest.raises(CheckpointError, match=r"tensor flow.* expected \(9,.* found \(8,"):
+        load_prior(folder)
+    rewrite(folder, config={**config, "coupling_layers": 5})
+    with pytest.raises(CheckpointError, match=r"missing: .*couplings.4"):
+        load_prior(folder)
+
+
+def test_saving_never_overwrites_other_things(tmp_path):
+    config = FlowPriorConfig(ObservationSpec(state=4), 3, "state", hidden=8)
+    (tmp_path / "thesis.tex").write_text("years of work")
+    with pytest.raises(InvalidArgumentError, match="holds files but no prior"):
+        FlowPrior(config).save(tmp_path)
+    with pytest.raises(InvalidArgumentError, match="metadata must be JSON-able"):
+        save_prior(FlowPrior(config), tmp_path / "new", {"bad": object()})
+    assert [p.name for p in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+def test_a_save_that_dies_leaves_the_old_prior(folder, monkeypatch):
+    before = read_prior(folder)
+    monkeypatch.setattr(
+        "parrot_wrapper.priors.checkpoint.write_json", lambda *_: (_ for _ in ()).throw(OSError)
+    )
+    with pytest.raises(OSError):
+        load_prior(folder).save(folder)
+    after = read_prior(folder)
+    assert after.config == before.config
+    shutil.rmtree(folder)

@@ -1,0 +1,77 @@
+"""Encoders: what they accept, what they return, and the registry."""
+
+import pytest
+import torch
+
+from parrot_wrapper.errors import InvalidArgumentError, UnknownNameError
+from parrot_wrapper.priors.encoders import ENCODERS, build_encoder
+from parrot_wrapper.types import ObservationSpec
+
+IMAGE = ObservationSpec(image=(48, 48, 3))
+BOTH = ObservationSpec(image=(48, 48, 3), proprio=8)
+
+
+def observations(spec: ObservationSpec, batch: int = 4) -> dict[str, torch.Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    image = torch.randint(0, 256, (batch, *spec.image), generator=generator, dtype=torch.uint8)
+    return {"image": image, "proprio": torch.randn(batch, spec.proprio, generator=generator)}
+
+
+def test_registry_goes_by_class_name():
+    assert set(ENCODERS) == {"structured", "convolutional", "state"}
+    assert all(name == encoder.name for name, encoder in ENCODERS.items())
+
+
+@pytest.mark.parametrize("spec", [IMAGE, BOTH])
+@pytest.mark.parametrize("unshuffle", [1, 2])
+def test_convolutional(spec, unshuffle):
+    encoder = build_encoder("convolutional", spec, {"pixel_unshuffle": unshuffle})
+    assert encoder.head[0].in_features == 2304 + spec.proprio  # as in the paper
+    obs = observations(spec)
+    encoder.initialise(obs)
+    features, intermediates = encoder.training_features(obs)
+    assert features.shape == (4, encoder.feature_dim) == (4, 256)
+    assert encoder.context(features) is features
+    assert encoder.context_dim == 256
+    assert encoder.auxiliary_losses(intermediates, obs) == {}
+    features.sum().backward()
+    assert all(p.grad is not None for p in encoder.parameters())
+
+
+def test_pixels_arrive_in_order():
+    encoder = build_encoder("convolutional", IMAGE, {})
+    seen = []
+    encoder.convolutions.register_forward_pre_hook(lambda _m, args: seen.append(args[0]))
+    obs = observations(IMAGE)
+    encoder(obs)
+    assert seen[0].shape == (4, 3, 48, 48)
+    assert seen[0][1, 2, 5, 7].item() == pytest.approx(obs["image"][1, 5, 7, 2].item() / 255 - 0.5)
+
+
+def test_state_is_standardised():
+    encoder = build_encoder("state", ObservationSpec(state=3, proprio=2), {})
+    generator = torch.Generator().manual_seed(0)
+    state = 5 + 3 * torch.randn(200, 3, generator=generator)
+    state[:, 1] = 7.0  # constant
+    obs = {"state": state, "proprio": torch.randn(200, 2, generator=generator)}
+    encoder.initialise(obs)
+    features = encoder(obs)
+    assert features.shape == (200, 5)
+    torch.testing.assert_close(features.mean(0), torch.zeros(5), atol=1e-5, rtol=0)
+    assert features[:, 1].abs().max() < 1e-5
+    assert features[:, 0].std().item() == pytest.approx(1, abs=0.02)
+
+
+def test_mistakes():
+    with pytest.raises(UnknownNameError, match=r"'convolutionl'. Did you mean 'convolutional'"):
+        build_encoder("convolutionl", IMAGE, {})
+    with pytest.raises(UnknownNameError, match="option of the convolutional encoder 'chanels'"):
+        build_encoder("convolutional", IMAGE, {"chanels": 3})
+    with pytest.raises(InvalidArgumentError, match="needs images"):
+        build_encoder("convolutional", ObservationSpec(state=3), {})
+    with pytest.raises(InvalidArgumentError, match="divisible by 4"):
+        build_encoder("convolutional", ObservationSpec(image=(50, 48, 3)), {})
+    with pytest.raises(InvalidArgumentError, match="pixel_unshuffle must be 1 or 2"):
+        build_encoder("convolutional", IMAGE, {"pixel_unshuffle": 3})
+    with pytest.raises(InvalidArgumentError, match="needs a state vector"):
+        build_encoder("state", BOTH, {})

@@ -1,0 +1,166 @@
+"""Imports point one way, files stay small, and importing the package needs no extra."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGES = ("parrot_wrapper", "parrot_envs")
+MAX_LINES = 300
+
+FOUNDATION = {"errors", "types", "names", "atomic_files"}
+
+# For each lower part of parrot_wrapper: what of other distributions it may import, and which parts
+# of its own package. What is not named here (training, evaluation, collection, ...) stands above
+# them and may import all but the command and the envs.
+RULES: list[tuple[set[str], set[str], set[str]]] = [
+    (FOUNDATION, {"numpy"}, FOUNDATION),
+    ({"charts", "latent"}, {"numpy", "scipy"}, {"charts", *FOUNDATION}),
+    ({"priors"}, {"numpy", "torch", "safetensors"}, {"priors", *FOUNDATION}),
+    ({"data"}, {"numpy", "h5py", "minari"}, {"data", *FOUNDATION}),
+    (
+        {"spaces", "translator", "wrapper"},
+        {"numpy", "gymnasium"},
+        {"spaces", "translator", "wrapper", "charts", "latent", "priors", *FOUNDATION},
+    ),
+    (
+        {"vec_wrapper"},
+        {"numpy", "gymnasium", "stable_baselines3"},
+        {"spaces", "translator", "charts", "latent", *FOUNDATION},
+    ),
+]
+ENVS_MAY_IMPORT = {"gymnasium", "numpy", "pybullet", "pybullet_data", "pybullet_utils"}
+
+
+def modules() -> list[Path]:
+    return sorted(path for name in PACKAGES for path in (ROOT / name).rglob("*.py"))
+
+
+def named(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+@cache
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+def imported(path: Path, tree: ast.AST | None = None) -> Iterator[str]:
+    """Dotted names that a file imports anywhere, functions included."""
+    package = named(path).split(".") if path.name == "__init__.py" else named(path).split(".")[:-1]
+    for node in ast.walk(tree or parsed(path)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else []
+            origin = ".".join([*base, *filter(None, [node.module])])
+            yield origin
+            yield from (f"{origin}.{alias.name}" for alias in node.names)
+
+
+def foreign(path: Path) -> set[str]:
+    tops = {name.split(".")[0] for name in imported(path)}
+    return tops - set(sys.stdlib_module_names) - {named(path).split(".")[0]}
+
+
+def parts_used(path: Path) -> set[str]:
+    """Parts of parrot_wrapper that a file imports, such as "priors"."""
+    names = (name.split(".") for name in imported(path))
+    return {name[1] for name in names if name[0] == "parrot_wrapper" and len(name) > 1}
+
+
+@pytest.mark.parametrize("path", modules(), ids=named)
+def test_imports_point_one_way(path):
+    package, *rest = named(path).split(".")
+    if package == "parrot_envs":
+        assert foreign(path) <= ENVS_MAY_IMPORT
+        return
+    if not rest:
+        return  # the package itself names everything, lazily; the bare import below holds it
+    part = rest[0]
+    if part == "cli":
+        return
+    for parts, outside, inside in RULES:
+        if part in parts:
+            assert foreign(path) <= outside
+            assert parts_used(path) <= inside
+            return
+    assert "parrot_envs" not in foreign(path)
+    assert "cli" not in parts_used(path)
+
+
+def test_no_import_cycles():
+    known = {named(path): path for path in modules()}
+    ahead: dict[str, set[str]] = {}
+    for name, path in known.items():
+        top = ast.Module([node for node in parsed(path).body if not isinstance(node, ast.If)], [])
+        targets = set(imported(path, top)) & set(known) - {name}
+        # `from package import module` needs the package only where it names something else.
+        ahead[name] = {t for t in targets if not any(u.startswith(f"{t}.") for u in targets)}
+
+    def visit(name: str, trail: tuple[str, ...]) -> None:
+        assert name not in trail, " -> ".join((*trail, name))
+        if name not in done:
+            for target in ahead[name]:
+                visit(target, (*trail, name))
+            done.add(name)
+
+    done: set[str] = set()
+    for name in known:
+        visit(name, ())
+
+
+@pytest.mark.parametrize("path", modules(), ids=named)
+def test_files_stay_small(path):
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= MAX_LINES
+
+
+def test_no_pickle_and_no_print_in_libraries():
+    for path in modules():
+        for node in ast.walk(parsed(path)):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+                assert node.func.id != "print" or ".cli" in named(path), named(path)
+            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+                assert (node.value.id, node.attr) not in {("torch", "load"), ("torch", "save")}
+            if isinstance(node, ast.keyword) and node.arg in ("allow_pickle", "weights_only"):
+                assert isinstance(node.value, ast.Constant)
+                assert node.value.value is (node.arg == "weights_only"), named(path)
+        assert not {"pickle", "cloudpickle", "dill"} & {n.split(".")[0] for n in imported(path)}
+
+
+def run(code: str) -> str:
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def test_bare_import_needs_no_extra():
+    extras = "pybullet stable_baselines3 h5py tyro tqdm rich tensorboard matplotlib imageio PIL"
+    blocked = f"import sys; sys.modules.update(dict.fromkeys({extras.split()!r}))\n"
+    run(
+        f"{blocked}import parrot_wrapper as p\n"
+        "for name in p.__all__:\n"
+        "    name == 'BehavioralPriorVecWrapper' or getattr(p, name)\n"
+    )
+
+
+def test_importing_loads_nothing_heavy():
+    heavy = {"torch", "gymnasium", "scipy", "pybullet", "stable_baselines3", "h5py"}
+    loaded = run("import sys, parrot_wrapper; print(*sys.modules)")
+    assert not heavy & set(loaded.split())
+
+
+def test_every_public_name_has_its_home():
+    import parrot_wrapper
+
+    assert set(parrot_wrapper.__all__) == set(parrot_wrapper._HOMES) <= set(dir(parrot_wrapper))
+    for name in parrot_wrapper.__all__:
+        assert getattr(parrot_wrapper, name).__name__ == name
+    with pytest.raises(AttributeError, match="no attribute 'Nothing'"):
+        parrot_wrapper.Nothing  # noqa: B018

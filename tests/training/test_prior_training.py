@@ -1,0 +1,324 @@
+"""Prior training: it fits, stops, resumes bit for bit, and refuses what it must."""
+
+import json
+import math
+import os
+import signal
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from parrot_wrapper.data.dataset import EpisodeDataset
+from parrot_wrapper.errors import (
+    CheckpointError,
+    DataError,
+    InvalidArgumentError,
+)
+from parrot_wrapper.priors import FlowPrior, FlowPriorConfig
+from parrot_wrapper.priors.encoders import ENCODERS, StateEncoder
+from parrot_wrapper.training.prior import fit_prior
+from parrot_wrapper.training.prior_config import PriorTrainingConfig
+from parrot_wrapper.training.prior_trainer import PriorTrainer, use_bfloat16
+from parrot_wrapper.types import ObservationSpec
+
+QUICK = PriorTrainingConfig(
+    steps=12,
+    batch_size=16,
+    warmup_steps=2,
+    validate_every=4,
+    validation_batches=2,
+    checkpoint_every=5,
+    log_every=3,
+    precision="float32",
+    threads=1,
+    device="cpu",
+)
+
+
+def state_data(episodes: int = 20, length: int = 6, seed: int = 0) -> EpisodeDataset:
+    """Two actions: a sine of the state and its sign, with noise, clipped to the box."""
+    rng = np.random.default_rng(seed)
+    state = rng.standard_normal((episodes * (length + 1), 3)).astype(np.float32)
+    rows = np.concatenate([np.arange(length) + i * (length + 1) for i in range(episodes)])
+    seen = state[rows]
+    clean = np.stack([np.sin(seen[:, 0]), 0.9 * np.sign(seen[:, 1])], axis=1)
+    action = np.clip(clean + 0.1 * rng.standard_normal(clean.shape), -1, 1)
+    return EpisodeDataset.from_arrays(
+        {"state": state}, action, [length] * episodes, labels={"goal": state}
+    )
+
+
+def state_prior(**options) -> FlowPrior:
+    config = FlowPriorConfig(ObservationSpec(state=3), 2, "state", hidden=32, **options)
+    return FlowPrior(config)
+
+
+def image_data() -> EpisodeDataset:
+    rng = np.random.default_rng(0)
+    image = rng.integers(0, 256, (6 * 5, 8, 8, 3), dtype=np.uint8)
+    action = rng.uniform(-0.5, 0.5, (6 * 4, 3))
+    return EpisodeDataset.from_arrays({"image": image}, action, [4] * 6)
+
+
+def image_prior() -> FlowPrior:
+    spec = ObservationSpec(image=(8, 8, 3))
+    options = {"channels": 4, "hidden": 8, "embedding": 8}
+    return FlowPrior(FlowPriorConfig(spec, 3, "convolutional", options, hidden=8))
+
+
+def same_weights(first: FlowPrior, second: FlowPrior) -> bool:
+    other = second.state_dict()
+    return all(torch.equal(tensor, other[name]) for name, tensor in first.state_dict().items())
+
+
+def without_seconds(history):
+    return [{k: v for k, v in row.items() if k != "seconds"} for row in history]
+
+
+class Interrupting(EpisodeDataset):
+    """Presses Ctrl-C while batch `at` is drawn."""
+
+    at: int
+    drawn: int
+
+    def sample_pairs(self, batch_size, rng):
+        self.drawn += 1
+        if self.drawn == self.at:
+            os.kill(os.getpid(), signal.SIGINT)
+        return super().sample_pairs(batch_size, rng)
+
+    def split(self, fraction, rng):
+        training, held_out = super().split(fraction, rng)
+        training.__class__ = Interrupting
+        training.at, training.drawn = self.at, 0
+        return training, held_out
+
+
+def interrupting(data: EpisodeDataset, at: int) -> EpisodeDataset:
+    data.__class__ = Interrupting
+    data.at, data.drawn = at, 0
+    return data
+
+
+def test_it_learns_the_conditional_density():
+    prior, data = state_prior(), state_data(episodes=200)
+    settings = replace(QUICK, steps=1200, batch_size=64, learning_rate=3e-3, validate_every=300)
+    report = fit_prior(prior, data, settings, progress=False)
+    floor = 0.5 * math.log(2 * math.pi * math.e) + math.log(0.1)  # per dimension, of the noise
+    assert report.validation_nll_per_dim < floor + 0.7
+    assert report.validation_nll == pytest.approx(2 * report.validation_nll_per_dim)
+    assert report.stopped == "steps"
+    assert report.steps == 1200
+    assert len(report.history) == 4
+    json.dumps(report.to_dict(), allow_nan=False)
+    assert not prior.training
+    assert not any(p.requires_grad for p in prior.parameters())
+    state = np.array([[0.0, 2.0, 0.0], [1.5, -2.0, 0.0]], np.float32)
+    samples = prior.decode(np.zeros((2, 2), np.float32), state)
+    np.testing.assert_allclose(samples, [[0.0, 0.9], [1.0, -0.9]], atol=0.25)
+
+
+@pytest.mark.parametrize("kind", ["state", "image"])
+def test_a_resumed_run_equals_an_unbroken_one(tmp_path, kind):
+    make_data, make_prior = {
+        "state": (state_data, state_prior),
+        "image": (image_data, image_prior),
+    }[kind]
+    unbroken, resumed = make_prior(), make_prior()
+    expected = fit_prior(unbroken, make_data(), QUICK, progress=False)
+    # 1 to 7 are the checks, the statistics and some batches; Ctrl-C falls between checkpoints
+    with pytest.raises(KeyboardInterrupt):
+        fit_prior(resumed, interrupting(make_data(), 7), QUICK, run_folder=tmp_path, progress=False)
+    assert (tmp_path / "checkpoint.safetensors").is_file()
+    fresh = make_prior()
+    report = fit_prior(fresh, make_data(), QUICK, run_folder=tmp_path, progress=False)
+    assert same_weights(unbroken, fresh)
+    assert without_seconds(report.history) == without_seconds(expected.history)
+    assert replace(report, seconds=0, history=()) == replace(expected, seconds=0, history=())
+
+
+def test_resuming_from_a_periodic_checkpoint(tmp_path, monkeypatch):
+    """As after a kill: the steps since the last checkpoint are made again."""
+    expected, killed, fresh = state_prior(), state_prior(), state_prior()
+    fit_prior(expected, state_data(), QUICK, progress=False)
+    update = PriorTrainer.update
+
+    def dying(self, batch, *, step, **options):
+        if step == 8:
+            raise MemoryError
+        return update(self, batch, step=step, **options)
+
+    monkeypatch.setattr(PriorTrainer, "update", dying)
+    with pytest.raises(MemoryError):
+        fit_prior(killed, state_data(), QUICK, run_folder=tmp_path, progress=False)
+    monkeypatch.undo()
+    fit_prior(fresh, state_data(), QUICK, run_folder=tmp_path, progress=False)
+    assert same_weights(expected, fresh)
+
+
+def test_a_finished_run_gives_its_result_again(tmp_path):
+    first, second = state_prior(), state_prior()
+    reports = [
+        fit_prior(prior, state_data(), QUICK, run_folder=tmp_path, progress=False)
+        for prior in (first, second)
+    ]
+    assert reports[0] == reports[1]
+    assert same_weights(first, second)
+
+
+def test_resuming_refuses_other_settings_and_data(tmp_path):
+    fit_prior(state_prior(), state_data(), QUICK, run_folder=tmp_path, progress=False)
+
+    def resume(prior=None, data=None, **changes):
+        settings = replace(QUICK, **changes)
+        fit_prior(
+            prior or state_prior(), data or state_data(), settings, run_folder=tmp_path,
+            progress=False,
+        )  # fmt: skip
+
+    with pytest.raises(CheckpointError, match=r"training\.learning_rate was 0\.0003, is 0\.1"):
+        resume(learning_rate=0.1)
+    with pytest.raises(CheckpointError, match=r"prior\.coupling_layers was 4, is 6"):
+        resume(prior=state_prior(coupling_layers=6))
+    with pytest.raises(CheckpointError, match=r"data\.sha256 was"):
+        resume(data=state_data(seed=1))
+    resume(checkpoint_every=7, loaders=2)  # these do not change the result
+
+
+@pytest.mark.parametrize("damage", ["truncated", "altered", "foreign"])
+def test_damaged_checkpoints_are_refused(tmp_path, damage):
+    fit_prior(state_prior(), state_data(), QUICK, run_folder=tmp_path, progress=False)
+    path = tmp_path / "checkpoint.safetensors"
+    content = bytearray(path.read_bytes())
+    if damage == "truncated":
+        content = content[:-9]
+    elif damage == "altered":
+        content[-1] ^= 1
+    else:
+        content = content.replace(b"parrot-prior-training", b"parrot-other-training")
+    path.write_bytes(content)
+    messages = {"truncated": "damaged file", "altered": "was altered", "foreign": "expected type"}
+    with pytest.raises(CheckpointError, match=messages[damage]):
+        fit_prior(state_prior(), state_data(), QUICK, run_folder=tmp_path, progress=False)
+
+
+def test_loader_threads_do_not_change_the_result():
+    one, many = state_prior(), state_prior()
+    fit_prior(one, state_data(), QUICK, progress=False)
+    fit_prior(many, state_data(), replace(QUICK, loaders=3), progress=False)
+    assert same_weights(one, many)
+
+
+def test_patience_stops_and_the_best_weights_are_kept():
+    settings = replace(
+        QUICK, steps=400, learning_rate=0.02, patience=2, ema_decay=0.0, validation_fraction=0.5
+    )
+    prior = state_prior()
+    report = fit_prior(prior, state_data(episodes=4), settings, progress=False)
+    assert report.stopped == "patience"
+    assert report.steps == report.best_step + 2 * settings.validate_every
+    nlls = [row["validation"]["nll"] for row in report.history]
+    assert report.validation_nll == min(nlls) < nlls[-1]
+
+
+def test_time_limit():
+    settings = replace(QUICK, steps=10**6, max_seconds=0.3)
+    report = fit_prior(state_prior(), state_data(), settings, progress=False)
+    assert report.stopped == "time"
+    assert report.history[-1]["step"] == report.steps < 10**6
+
+
+def test_auxiliary_losses_intermediates_and_perturbation_are_used(monkeypatch):
+    seen = {}
+
+    class Watched(StateEncoder):
+        name = "watched"
+
+        def training_features(self, obs):
+            return self(obs), {"half": obs["state"].half()}
+
+        def auxiliary_losses(self, intermediates, batch):
+            seen.update(intermediates)
+            assert batch["goal"].shape == batch["state"].shape
+            return {"goal": 3.0 * batch["goal"].square().mean()}
+
+        def perturb(self, features, generator):
+            seen["noise"] = torch.randn(features.shape, generator=generator)
+            return features + 0.1 * seen["noise"]
+
+    monkeypatch.setitem(ENCODERS, "watched", Watched)
+    prior = FlowPrior(FlowPriorConfig(ObservationSpec(state=3), 2, "watched", hidden=8))
+    report = fit_prior(prior, state_data(), QUICK, progress=False)
+    assert seen["half"].dtype == torch.float32
+    assert "noise" in seen
+    assert report.history[0]["training"]["goal"] > 0
+    assert report.history[0]["validation"]["goal"] > 0
+
+
+def test_tensorboard_and_progress_bar(tmp_path, capsys):
+    pytest.importorskip("tensorboard")
+    fit_prior(state_prior(), state_data(), QUICK, run_folder=tmp_path)
+    assert list((tmp_path / "tensorboard").glob("events*"))
+    shown = capsys.readouterr().err
+    assert "nll=" in shown
+    assert "val_nll=" in shown
+
+
+def test_bfloat16_trains_and_keeps_the_flow_in_float32():
+    prior = image_prior()
+    report = fit_prior(prior, image_data(), replace(QUICK, precision="bfloat16"), progress=False)
+    assert math.isfinite(report.validation_nll)
+    assert all(tensor.dtype == torch.float32 for tensor in prior.state_dict().values())
+    assert not use_bfloat16("float32", torch.device("cpu"))
+    assert use_bfloat16("bfloat16", torch.device("cpu"))
+
+
+def test_threads_are_given_back():
+    before = torch.get_num_threads()
+    fit_prior(state_prior(), state_data(), replace(QUICK, threads=before + 1), progress=False)
+    assert torch.get_num_threads() == before
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_training_on_a_gpu(tmp_path, precision):
+    settings = replace(QUICK, device="cuda", precision=precision)
+    prior = image_prior()
+    fit_prior(prior, image_data(), settings, run_folder=tmp_path, progress=False)
+    again = image_prior()
+    fit_prior(again, image_data(), settings, run_folder=tmp_path, progress=False)
+    assert same_weights(prior, again)
+    assert prior.features(np.zeros((2, 8, 8, 3), np.uint8)).shape == (2, 8)
+
+
+class TestMistakes:
+    def test_data_that_do_not_fit_the_prior(self):
+        message = r"action: the prior expects \(2,\), the data have \(3,\); state: .* none"
+        with pytest.raises(DataError, match=message):
+            fit_prior(state_prior(), image_data(), QUICK, progress=False)
+
+    def test_another_action_box(self):
+        prior = state_prior(action_low=(-2, -2))
+        with pytest.raises(DataError, match="action box"):
+            fit_prior(prior, state_data(), QUICK, progress=False)
+
+    def test_one_episode(self):
+        with pytest.raises(DataError, match="two or more episodes"):
+            fit_prior(state_prior(), state_data(episodes=1), QUICK, progress=False)
+
+    def test_divergence(self, monkeypatch):
+        nan = {"bad": torch.tensor(float("nan"))}
+        prior = state_prior()
+        monkeypatch.setattr(StateEncoder, "auxiliary_losses", lambda *_: nan)
+        with pytest.raises(DataError, match=r"diverged before step 3.*lower learning_rate"):
+            fit_prior(prior, state_data(), QUICK, progress=False)
+
+    def test_devices(self):
+        with pytest.raises(InvalidArgumentError, match="torch device"):
+            fit_prior(state_prior(), state_data(), replace(QUICK, device="gpu"), progress=False)
+        if not torch.cuda.is_available():
+            with pytest.raises(InvalidArgumentError, match="torch sees no GPU"):
+                fit_prior(state_prior(), state_data(), replace(QUICK, device="cuda"))

@@ -1,0 +1,289 @@
+"""Stock SAC in a latent space: it learns, logs, checkpoints and resumes exactly."""
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+import torch
+from stable_baselines3 import SAC
+
+from parrot_wrapper.errors import CheckpointError, InvalidArgumentError, UnknownNameError
+from parrot_wrapper.training.callbacks import kl_nats
+from parrot_wrapper.training.replay_arrays import replay_arrays
+from parrot_wrapper.training.rl import build_model, read_config, train, wrap_env
+from parrot_wrapper.training.rl_checkpoint import list_checkpoints, read_header
+from parrot_wrapper.training.rl_config import RLConfig, preset_config
+from parrot_wrapper.training.rl_envs import SeededEpisodes
+from parrot_wrapper.training.rl_evaluation import evaluate_run, load_agent
+from parrot_wrapper.training.run_log import STEP_KEY, cut_log, read_log
+from parrot_wrapper.types import ObservationSpec
+from tests.helpers import SPECS, AffinePrior, EchoEnv
+
+
+class ReachEnv(gym.Env[Any, Any]):
+    """Five steps; success while the first action component is above 0.5, which noise rarely is."""
+
+    def __init__(self) -> None:
+        self.observation_space = gym.spaces.Box(-1.0, 1.0, (4,), np.float32)
+        self.action_space = gym.spaces.Box(-1.0, 1.0, (2,), np.float32)
+        self.taken = 0
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
+        super().reset(seed=seed)
+        self.taken = 0
+        return self._look(), {"is_success": False}
+
+    def step(self, action: Any) -> Any:
+        self.taken += 1
+        success = bool(action[0] > 0.5)
+        done = self.taken >= 5
+        return self._look(), float(success), False, done, {"is_success": success}
+
+    def _look(self) -> Any:
+        return self.np_random.uniform(-1.0, 1.0, 4).astype(np.float32)
+
+
+STATE = ObservationSpec(state=4)
+
+
+def toy_config(**settings: Any) -> RLConfig:
+    values: dict[str, Any] = {
+        "env_id": "Toy-v0",
+        "prior": "toy",
+        "net_arch": (32,),
+        "batch_size": 32,
+        "learning_starts": 40,
+        "total_steps": 120,
+        "checkpoint_every": 60,
+        "device": "cpu",
+    }
+    return RLConfig(**(values | settings))
+
+
+def toy_train(config: RLConfig, folder: Path, **options: Any) -> SAC:
+    options = {"make_env": lambda *_: ReachEnv(), "prior": AffinePrior(STATE)} | options
+    return train(config, folder, progress=False, **options)
+
+
+def test_sac_learns_a_toy_task_through_the_latent(tmp_path: Path) -> None:
+    config = toy_config(total_steps=800, learning_starts=200, learning_rate=3e-3, kl=4.0)
+    prior = AffinePrior(STATE, scale=0.5)
+    model = toy_train(config, tmp_path, prior=prior)
+    assert model.target_entropy == pytest.approx(2 * math.log(2.0) - 4.0)
+    result = evaluate_run(tmp_path, make_env=lambda *_: ReachEnv(), prior=prior, episodes=20)
+    assert result.success.value >= 0.9
+    stored = json.loads((tmp_path / "evaluation.json").read_text())
+    assert stored["success"]["value"] == result.success.value
+    assert stored["env_steps"] == 800
+    assert [row["seed"] for row in stored["rows"]] == list(range(1_000_000, 1_000_020))
+
+
+def test_log_has_success_kl_and_clipping(tmp_path: Path) -> None:
+    toy_train(toy_config(total_steps=600, checkpoint_every=0), tmp_path)
+    rows = read_log(tmp_path / "log.jsonl")
+    assert {"rollout/success_rate", "rollout/success_once", "parrot/clipped"} <= set(rows[-1])
+    [kl] = [row["parrot/kl_to_prior"] for row in rows if "parrot/kl_to_prior" in row]
+    assert 0.0 < kl < 20.0
+    assert list((tmp_path / "tensorboard").glob("events.*"))
+    assert (tmp_path / "model.zip").is_file()
+    assert SAC.load(tmp_path / "model.zip", device="cpu").num_timesteps == 600
+
+
+def test_untrained_actor_starts_at_the_prior() -> None:
+    """METHODS 6.2: mean 0 and std 1 before the tanh is 0.023 nats a dimension from uniform."""
+    model = build_model(toy_config(), wrap_env(ReachEnv(), toy_config(), AffinePrior(STATE)))
+    with torch.no_grad():
+        for layer in (model.actor.mu, model.actor.log_std):
+            layer.weight.zero_()
+            layer.bias.zero_()
+    buffer = model.replay_buffer
+    buffer.pos = buffer.buffer_size  # zeros are observations as good as any here
+    before = torch.get_rng_state()
+    estimates = [kl_nats(model, seed=seed) for seed in range(100)]
+    assert np.mean(estimates) == pytest.approx(2 * 0.0233, abs=0.02)
+    assert torch.equal(before, torch.get_rng_state())
+
+
+@pytest.mark.parametrize("settings", [{}, {"target_update_interval": 7, "tau": 1.0}])
+def test_resumed_run_equals_an_unbroken_one(tmp_path: Path, settings: dict[str, Any]) -> None:
+    whole = toy_train(toy_config(**settings), tmp_path / "whole")
+
+    class Killed(Exception):
+        pass
+
+    class DyingEnv(ReachEnv):
+        steps = 0
+
+        def step(self, action: Any) -> Any:
+            DyingEnv.steps += 1
+            if DyingEnv.steps > 77:
+                raise Killed
+            return super().step(action)
+
+    config = toy_config(**settings)
+    with pytest.raises(Killed):
+        toy_train(config, tmp_path / "broken", make_env=lambda *_: DyingEnv())
+    [checkpoint] = list_checkpoints(tmp_path / "broken" / "checkpoints")
+    assert read_header(checkpoint)["step"] == 60
+    assert read_header(checkpoint)["at_episode_start"] is True
+    resumed = toy_train(config, tmp_path / "broken")
+
+    assert resumed.num_timesteps == whole.num_timesteps == 120
+    assert resumed._n_updates == whole._n_updates
+    assert torch.equal(resumed.log_ent_coef, whole.log_ent_coef)
+    for ours, theirs in zip(
+        resumed.policy.state_dict().values(), whole.policy.state_dict().values(), strict=True
+    ):
+        assert torch.equal(ours, theirs)
+    states = [m.critic.optimizer.state_dict()["state"][0] for m in (resumed, whole)]
+    assert torch.equal(states[0]["exp_avg_sq"], states[1]["exp_avg_sq"])
+    arrays = [replay_arrays(model.replay_buffer) for model in (resumed, whole)]
+    for name, array in arrays[0].items():
+        np.testing.assert_array_equal(array, arrays[1][name])
+    logs = [read_log(tmp_path / name / "log.jsonl") for name in ("broken", "whole")]
+    clock = ("time/fps", "time/time_elapsed", "parrot/clipped", "rollout/success_once")
+    assert [{k: v for k, v in row.items() if k not in clock} for row in logs[0]] == [
+        {k: v for k, v in row.items() if k not in clock} for row in logs[1]
+    ]
+
+
+def test_finished_run_can_be_lengthened_but_not_changed(tmp_path: Path) -> None:
+    first = toy_train(toy_config(total_steps=60), tmp_path)
+    assert first.num_timesteps == 60
+    longer = toy_train(toy_config(total_steps=90), tmp_path)
+    assert longer.num_timesteps == 90
+    assert longer.replay_buffer.size() == 90
+    assert read_config(tmp_path).total_steps == 90
+    with pytest.raises(InvalidArgumentError, match=r"other settings \(gamma: 0.95 there, 0.5"):
+        toy_train(toy_config(gamma=0.5), tmp_path)
+
+
+def test_damaged_checkpoints_are_refused_by_name(tmp_path: Path) -> None:
+    config = toy_config(total_steps=60)
+    toy_train(config, tmp_path)
+    [checkpoint] = list_checkpoints(tmp_path / "checkpoints")
+    replay, header = checkpoint / "replay.safetensors", checkpoint / "checkpoint.json"
+    whole, text = replay.read_bytes(), header.read_text()
+    replay.write_bytes(whole[:-1])
+    with pytest.raises(CheckpointError, match=r"replay\.safetensors: truncated or altered"):
+        toy_train(config, tmp_path)
+    replay.write_bytes(whole)
+    header.write_text(text.replace('"format_version": 1', '"format_version": 2'))
+    with pytest.raises(CheckpointError, match="found 2; a newer one"):
+        toy_train(config, tmp_path)
+    header.write_text("{}")
+    with pytest.raises(CheckpointError, match="foreign"):
+        toy_train(config, tmp_path)
+    header.write_text(text[:10])
+    with pytest.raises(CheckpointError, match=r"checkpoint\.json"):
+        toy_train(config, tmp_path)
+    with pytest.raises(CheckpointError, match="settings of an RL run"):
+        load_agent(tmp_path / "elsewhere")
+
+
+@pytest.mark.parametrize(
+    ("obs", "settings", "policy"),
+    [
+        ("hwc", {}, "MlpPolicy"),
+        ("hwc", {"observation": "image", "convolutions": "paper"}, "CnnPolicy"),
+        ("hwc", {"observation": "both"}, "MultiInputPolicy"),
+        ("hwc", {"raw_actions": True}, "MlpPolicy"),
+        ("dict", {"observation": "image"}, "MultiInputPolicy"),
+        ("state", {"prior": None}, "MlpPolicy"),
+        ("hwc", {"prior": None, "n_steps": 3}, "CnnPolicy"),
+    ],
+)
+def test_every_observation_trains_and_resumes(
+    tmp_path: Path, obs: str, settings: dict[str, Any], policy: str
+) -> None:
+    config = toy_config(total_steps=20, learning_starts=10, batch_size=4, **settings)
+    prior = AffinePrior(SPECS[obs])
+    options = {"make_env": lambda *_: EchoEnv(obs), "prior": prior}
+    model = toy_train(config, tmp_path, **options)
+    assert type(model.policy).__name__ in (policy, "SACPolicy")
+    raw = settings.get("raw_actions", False) or config.prior is None
+    assert model.target_entropy == pytest.approx(-2.0 if raw else 2 * math.log(2.0) - 5.0)
+    assert toy_train(config, tmp_path, **options).num_timesteps == 20
+    agent, env = load_agent(tmp_path, make_env=lambda *_: EchoEnv(obs), prior=prior)
+    observation, _ = env.reset(seed=0)
+    assert agent.predict(observation, deterministic=True)[0].shape == (2,)
+
+
+def test_paper_preset_is_table_one() -> None:
+    config = preset_config("paper", env_id="Toy-v0", prior="toy", net_arch=(8,))
+    assert (config.gamma, config.tau, config.target_update_interval) == (0.99, 1.0, 1000)
+    env = wrap_env(EchoEnv(), config, AffinePrior())
+    model = build_model(config, env)
+    assert model.target_entropy == -2.0
+    assert model.actor.features_extractor.features_dim == 16 * 10 * 11
+    with pytest.raises(UnknownNameError, match="Did you mean 'paper'"):
+        preset_config("papre", env_id="Toy-v0")
+
+
+def test_hard_target_copies_happen_at_the_interval_only(tmp_path: Path) -> None:
+    config = toy_config(total_steps=60, target_update_interval=15, tau=1.0, checkpoint_every=0)
+    model = toy_train(config, tmp_path)
+    # 20 updates from step 41 on; the copy was made after the 15th, five updates ago.
+    pairs = zip(model.critic.parameters(), model.critic_target.parameters(), strict=True)
+    assert any(not torch.equal(live, target) for live, target in pairs)
+    fresh = build_model(config, wrap_env(ReachEnv(), config, AffinePrior(STATE)))
+    pairs = zip(fresh.critic_target.parameters(), model.critic_target.parameters(), strict=True)
+    assert any(not torch.equal(first, now) for first, now in pairs)
+
+
+def test_episode_seeds_follow_from_run_and_index() -> None:
+    class SeedSpy(ReachEnv):
+        def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
+            self.seen = seed
+            return super().reset(seed=seed)
+
+    def seeds(**options: int) -> list[int]:
+        env = SeededEpisodes(SeedSpy(), **options)
+        found = []
+        for _ in range(3):
+            env.reset(seed=5)
+            found.append(env.unwrapped.seen)
+        return found
+
+    assert seeds(seed=1) == seeds(seed=1)
+    assert seeds(seed=1, first_episode=1)[:2] == seeds(seed=1)[1:]
+    assert seeds(seed=1) != seeds(seed=2)
+    assert min(seeds(seed=1)) >= 2**31
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"gamma": 1.0}, "gamma=1.0"),
+        ({"kl": 0.0}, "kl=0.0"),
+        ({"batch_size": 0, "tau": 2.0}, "tau=2.0, batch_size=0"),
+        ({"observation": "featurs"}, "Did you mean 'features'"),
+        ({"convolutions": "papper"}, "Did you mean 'paper'"),
+        ({"raw_actions": True, "prior": None}, "raw_actions needs a prior"),
+    ],
+)
+def test_bad_settings_are_refused(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        toy_config(**settings)
+
+
+def test_unknown_setting_names_the_nearest() -> None:
+    with pytest.raises(UnknownNameError, match="Did you mean 'gamma'"):
+        RLConfig.from_dict({"env_id": "Toy-v0", "gama": 0.9})
+
+
+def test_memory_that_does_not_fit_is_announced() -> None:
+    config = toy_config(total_steps=10**12, buffer_size=10**12)
+    with pytest.warns(UserWarning, match="set buffer_size to at most"), pytest.raises(MemoryError):
+        build_model(config, wrap_env(ReachEnv(), config, AffinePrior(STATE)))
+
+
+def test_log_is_cut_where_a_run_goes_on(tmp_path: Path) -> None:
+    path = tmp_path / "log.jsonl"
+    path.write_text("".join(json.dumps({STEP_KEY: step}) + "\n" for step in (1, 2, 3)) + '{"ti')
+    cut_log(path, 2)
+    assert [row[STEP_KEY] for row in read_log(path)] == [1, 2]

@@ -1,0 +1,166 @@
+"""Charts, and the identity that makes SAC's entropy a distance to the prior."""
+
+import math
+
+import gymnasium as gym
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.special import ndtr
+
+from parrot_wrapper.charts import EDGE
+from parrot_wrapper.errors import InvalidArgumentError, UnknownNameError
+from parrot_wrapper.latent import (
+    BoxChart,
+    GaussianChart,
+    TemperedChart,
+    TruncatedChart,
+    kl_to_prior,
+    parse_chart,
+    target_entropy,
+)
+from parrot_wrapper.wrapper import BehavioralPriorWrapper
+from tests.helpers import AffinePrior, EchoEnv
+
+CHARTS = [GaussianChart(), BoxChart(2.0), TruncatedChart(0.05), TemperedChart(0.8)]
+EVERY_CHART = pytest.mark.parametrize("chart", CHARTS, ids=lambda chart: chart.spec)
+
+
+@EVERY_CHART
+def test_spec_makes_an_equal_chart(chart):
+    assert parse_chart(chart.spec) == chart
+    assert parse_chart(chart) is chart
+
+
+@EVERY_CHART
+@given(u=st.floats(-0.9999, 0.9999))
+def test_there_and_back(chart, u):
+    assert chart.to_unit(chart.to_latent([u]))[0] == pytest.approx(u, abs=1e-6)
+
+
+@EVERY_CHART
+def test_ends_are_finite_symmetric_and_float32(chart):
+    ends = np.array([-1.0, -EDGE, EDGE, 1.0], np.float32)
+    z = chart.to_latent(ends)
+    assert z.dtype == np.float32 and np.isfinite(z).all()
+    np.testing.assert_array_equal(z, -z[::-1])
+    assert z[-1] == pytest.approx(chart.bound)
+    u = chart.to_unit(np.array([-np.inf, -100.0, 0.0, 100.0, np.inf]))
+    assert u.dtype == np.float32
+    np.testing.assert_array_equal(u, np.array([-EDGE, -EDGE, 0.0, EDGE, EDGE], np.float32))
+
+
+@EVERY_CHART
+def test_is_increasing(chart):
+    assert (np.diff(chart.to_latent(np.linspace(-1, 1, 1001))) > 0).all()
+
+
+def test_known_values():
+    assert GaussianChart().bound == pytest.approx(5.42, abs=0.005)
+    assert BoxChart(2.0).bound == pytest.approx(2.0)
+    assert TruncatedChart(0.05).bound == pytest.approx(1.645, abs=1e-3)
+    assert TemperedChart(0.5).bound == pytest.approx(2.71, abs=0.005)
+    np.testing.assert_allclose(TemperedChart(0.5).to_latent([0.6826895]), [0.5], rtol=1e-6)
+    # Mass and divergence as the literature's boxes have them.
+    assert BoxChart(1.0).prior_mass(7) == pytest.approx(0.069, abs=5e-4)
+    assert BoxChart(1.0).kl_uniform_to_prior == pytest.approx(0.3925, abs=5e-4)
+    assert BoxChart(2.0).kl_uniform_to_prior == pytest.approx(0.199, abs=5e-4)
+    assert TruncatedChart(0.05).prior_mass(7) == pytest.approx(0.48, abs=5e-3)
+    assert TruncatedChart(0.05).kl_uniform_to_prior == pytest.approx(0.105, abs=5e-4)
+    assert GaussianChart().prior_mass(28) == 1.0
+    assert GaussianChart().kl_uniform_to_prior == 0.0
+
+
+@EVERY_CHART
+def test_divergence_of_uniform_u_agrees_with_numbers(chart):
+    u = (np.arange(200_000) + 0.5) / 100_000 - 1.0
+    z = np.asarray(chart.to_latent(u), np.float64)
+    density = 1.0 / (2.0 * np.gradient(z, u))
+    kl = np.mean(np.log(density) + 0.5 * z**2 + 0.5 * np.log(2 * np.pi))
+    assert kl == pytest.approx(chart.kl_uniform_to_prior, abs=2e-3)
+
+
+def test_uniform_u_is_the_prior():
+    z = GaussianChart().to_latent(np.random.default_rng(0).uniform(-1, 1, 100_000))
+    assert abs(z.mean()) < 0.01 and z.std() == pytest.approx(1.0, abs=0.01)
+    ranks = ndtr(np.sort(z))
+    assert np.abs(ranks - np.linspace(0, 1, len(z))).max() < 0.006  # Kolmogorov-Smirnov
+
+
+@pytest.mark.parametrize(
+    ("text", "error", "message"),
+    [
+        ("gausian", UnknownNameError, "Did you mean 'gaussian'"),
+        ("bx:2", UnknownNameError, "Did you mean 'box'"),
+        ("gaussian:2", InvalidArgumentError, "takes no number"),
+        ("box", InvalidArgumentError, "needs a number, got 'box'"),
+        ("box:wide", InvalidArgumentError, "needs a number"),
+        ("box:-1", InvalidArgumentError, "half-width must be > 0 and finite, got -1.0"),
+        ("box:nan", InvalidArgumentError, "half-width must be > 0"),
+        ("truncated:0.5", InvalidArgumentError, "between 0 and 0.5, got 0.5"),
+        ("tempered:inf", InvalidArgumentError, "temperature must be > 0 and finite"),
+        (3, InvalidArgumentError, "Expected a chart or one of gaussian"),
+    ],
+)
+def test_bad_charts_are_refused(text, error, message):
+    with pytest.raises(error, match=message):
+        parse_chart(text)
+
+
+def test_target_entropy_and_kl_are_inverse():
+    space = gym.spaces.Box(-1, 1, (7,))
+    target = target_entropy(space, kl=5.0)
+    assert isinstance(target, float)
+    assert target == pytest.approx(7 * math.log(2) - 5) == target_entropy(7, kl=5.0)
+    assert kl_to_prior(target, space) == pytest.approx(5.0)
+    assert kl_to_prior(-7.0, np.int64(7)) == pytest.approx(11.85, abs=0.01)
+
+
+@pytest.mark.parametrize("kl", [0.0, -1.0, math.nan, math.inf])
+def test_bad_budgets_are_refused(kl):
+    with pytest.raises(InvalidArgumentError, match="KL budget `kl` must be > 0 and finite"):
+        target_entropy(7, kl=kl)
+
+
+@pytest.mark.parametrize("space", [0, gym.spaces.Discrete(3), gym.spaces.Dict({})])
+def test_spaces_without_dimension_are_refused(space):
+    with pytest.raises(InvalidArgumentError, match="Expected a Box action space or a dimension"):
+        target_entropy(space, kl=1.0)
+
+
+@pytest.mark.parametrize(("mean", "std"), [(0.0, 1.0), (0.0, 0.874), (0.7, 0.4), (-1.5, 0.6)])
+def test_entropy_in_u_is_divergence_from_the_prior(mean, std):
+    """KL of a tanh-Gaussian policy and the prior, binned in *action* space, against the identity.
+
+    The bins of the action are taken to u by the wrapper's own `encode`, so a wrong chart, a wrong
+    inverse or a wrong constant shows.
+    """
+    env = BehavioralPriorWrapper(EchoEnv(action_dim=1), AffinePrior(action_dim=1, scale=0.05))
+    env.reset(seed=0)
+    shift = env.prior.shift(env.prior.features(env._translator._seen))[0, 0]
+    z = np.linspace(-4.8, 4.8, 1200)
+    u = np.array([env.encode([shift + 0.05 * k])[0] for k in z], np.float64)
+
+    policy = np.diff(ndtr((np.arctanh(u) - mean) / std))
+    prior = np.diff(ndtr(z))
+    kl_in_actions = np.sum(policy * np.log(np.maximum(policy, 1e-300) / prior))
+
+    rng = np.random.default_rng(0)
+    x = rng.normal(mean, std, 400_000)
+    log_policy = (
+        -0.5 * ((x - mean) / std) ** 2
+        - np.log(std * np.sqrt(2 * np.pi))
+        - 2.0 * (np.log(2.0) - x - np.logaddexp(0.0, -2.0 * x))
+    )
+    assert kl_to_prior(-log_policy.mean(), env.action_space) == pytest.approx(
+        kl_in_actions, abs=5e-3
+    )
+
+
+def test_an_untrained_sac_actor_starts_at_the_prior():
+    x = np.linspace(-8, 8, 200_001)
+    normal = np.exp(-0.5 * x**2) / np.sqrt(2 * np.pi)
+    log_policy = np.log(normal) - 2.0 * (np.log(2.0) - x - np.logaddexp(0.0, -2.0 * x))
+    entropy = -np.sum(normal * log_policy) * (x[1] - x[0])
+    assert kl_to_prior(entropy, 1) == pytest.approx(0.0233, abs=5e-4)

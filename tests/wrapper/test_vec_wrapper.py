@@ -1,0 +1,164 @@
+"""The Stable-Baselines3 twin does for many envs what the wrapper does for one."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from gymnasium.error import ResetNeeded
+from stable_baselines3 import SAC
+from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecTransposeImage
+
+from parrot_wrapper import BehavioralPriorVecWrapper, BehavioralPriorWrapper, target_entropy
+from parrot_wrapper.errors import LatentError, SpaceMismatchError
+from tests.helpers import CAMERA, SPECS, AffinePrior, CameraEnv, EchoEnv
+
+KINDS = pytest.mark.parametrize("kind", SPECS)
+MODES = pytest.mark.parametrize("mode", ["image", "features", "both"])
+
+
+def one(observations, index):
+    if isinstance(observations, dict):
+        return {key: part[index] for key, part in observations.items()}
+    return observations[index]
+
+
+def assert_equal(left, right):
+    if isinstance(left, dict):
+        assert sorted(left) == sorted(right)
+        for key in left:
+            assert_equal(left[key], right[key])
+    else:
+        np.testing.assert_allclose(left, right, atol=1e-6)
+
+
+@KINDS
+@MODES
+def test_does_for_many_what_the_wrapper_does_for_one(kind, mode):
+    """Two envs with episodes of different length, each compared with a wrapped env of its own."""
+    lengths = (2, 3)
+    venv = BehavioralPriorVecWrapper(
+        DummyVecEnv([lambda n=n: EchoEnv(kind, steps=n) for n in lengths]),
+        AffinePrior(SPECS[kind]),
+        observation=mode,
+        latent="tempered:0.7",
+    )
+    singles = [
+        BehavioralPriorWrapper(
+            EchoEnv(kind, steps=n),
+            AffinePrior(SPECS[kind]),
+            observation=mode,
+            latent="tempered:0.7",
+        )
+        for n in lengths
+    ]
+    venv.seed(10)
+    seen = venv.reset()
+    for index, env in enumerate(singles):
+        assert_equal(one(seen, index), env.reset(seed=10 + index)[0])
+        assert venv.observation_space == env.observation_space
+        assert venv.action_space == env.action_space
+    for u in np.random.default_rng(0).uniform(-1, 1, (7, 2, 2)).astype(np.float32):
+        encoded = venv.encode(np.zeros((2, 2)))
+        seen, rewards, dones, infos = venv.step(u)
+        for index, env in enumerate(singles):
+            np.testing.assert_allclose(encoded[index], env.encode(np.zeros(2)), atol=1e-6)
+            last, reward, _, done, info = env.step(u[index])
+            assert done == dones[index]
+            assert reward == pytest.approx(rewards[index])
+            for key in ("echo", "parrot/action", "parrot/latent"):
+                np.testing.assert_allclose(infos[index][key], info[key], atol=1e-6)
+            assert infos[index]["parrot/clipped"] is info["parrot/clipped"]
+            if done:
+                assert_equal(infos[index]["terminal_observation"], last)
+                last, _ = env.reset()
+            assert_equal(one(seen, index), last)
+
+
+def test_one_embedding_a_step_for_all_envs():
+    prior = AffinePrior()
+    venv = BehavioralPriorVecWrapper(DummyVecEnv([EchoEnv] * 3), prior, observation="features")
+    venv.reset()
+    for _ in range(4):
+        venv.step(np.zeros((3, 2), np.float32))
+    assert prior.feature_calls == 5
+
+
+def test_images_that_were_transposed_below_are_read():
+    venv = VecTransposeImage(DummyVecEnv([EchoEnv]))
+    wrapped = BehavioralPriorVecWrapper(venv, AffinePrior(), observation="features")
+    plain = BehavioralPriorVecWrapper(DummyVecEnv([EchoEnv]), AffinePrior(), observation="features")
+    wrapped.seed(0)
+    plain.seed(0)
+    np.testing.assert_array_equal(wrapped.reset(), plain.reset())
+
+
+def test_refuses_before_any_env_is_stepped():
+    venv = BehavioralPriorVecWrapper(DummyVecEnv([EchoEnv] * 2), AffinePrior())
+    with pytest.raises(ResetNeeded):
+        venv.step(np.zeros((2, 2), np.float32))
+    venv.reset()
+    for u in (np.zeros(2), np.zeros((3, 2)), np.full((2, 2), np.nan)):
+        with pytest.raises(LatentError):
+            venv.step(u)
+    assert venv.get_attr("taken") == [0, 0]
+
+
+def test_mismatch_camera_and_termination_are_noticed():
+    with pytest.raises(SpaceMismatchError, match="does not fit the prior"):
+        BehavioralPriorVecWrapper(DummyVecEnv([lambda: EchoEnv("state")]), AffinePrior())
+    other = AffinePrior(metadata={"camera": {**CAMERA, "size": 64}})
+    with pytest.raises(SpaceMismatchError, match="camera size: expected 64"):
+        BehavioralPriorVecWrapper(DummyVecEnv([CameraEnv] * 2), other)
+    ending = DummyVecEnv([EchoEnv, lambda: EchoEnv(terminate_on_success=True)])
+    with pytest.warns(UserWarning, match="entropy bonus") as caught:
+        BehavioralPriorVecWrapper(ending, AffinePrior())
+    assert caught[0].filename == __file__
+
+
+@pytest.mark.slow
+def test_envs_in_processes():
+    venv = SubprocVecEnv([CameraEnv] * 2, start_method="spawn")
+    try:
+        prior = AffinePrior(metadata={"camera": CAMERA})
+        wrapped = BehavioralPriorVecWrapper(venv, prior, observation="features")
+        wrapped.reset()
+        *_, infos = wrapped.step(np.zeros((2, 2), np.float32))
+        assert infos[1]["echo"] == pytest.approx(infos[1]["parrot/action"])
+    finally:
+        venv.close()
+
+
+@pytest.mark.parametrize(
+    ("mode", "policy"), [("features", "MlpPolicy"), ("both", "MultiInputPolicy")]
+)
+def test_stock_sac_trains_and_warms_up_with_the_prior(mode, policy):
+    venv = BehavioralPriorVecWrapper(
+        DummyVecEnv([lambda: EchoEnv("state")]), AffinePrior(SPECS["state"]), observation=mode
+    )
+    model = SAC(
+        policy,
+        venv,
+        target_entropy=target_entropy(venv.action_space, kl=2.0),
+        learning_starts=150,
+        buffer_size=500,
+        batch_size=8,
+        policy_kwargs={"net_arch": [8]},
+        seed=0,
+    )
+    model.learn(160)
+    u = model.replay_buffer.actions[:150]
+    z = venv.chart.to_latent(u)
+    assert abs(z.mean()) < 0.15 and z.std() == pytest.approx(1.0, abs=0.1)
+
+
+def test_without_sb3_the_error_says_what_to_install():
+    code = (
+        "import sys; sys.modules['stable_baselines3'] = None\n"
+        "import parrot_wrapper\n"
+        "parrot_wrapper.BehavioralPriorWrapper\n"
+        "try:\n    parrot_wrapper.BehavioralPriorVecWrapper\n"
+        "except parrot_wrapper.ParrotError as error:\n    print(error)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "pip install 'parrot-wrapper[sb3]'" in done.stdout
