@@ -84,6 +84,8 @@ class DemoCommand:
             )
             other.start()
             results = self._latent_side(config)
+            if other.is_alive():
+                print("Waiting for plain SAC, which runs beside it.", flush=True)
             other.join()
             if other.exitcode:
                 raise DemoError(

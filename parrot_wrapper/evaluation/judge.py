@@ -117,7 +117,8 @@ def judge_prior(
     """Measure a prior; what needs an expert, labels or data that are not there is skipped.
 
     Args:
-        prior: The prior; one without `encode` and `log_prob` skips what needs them.
+        prior: The prior; where its `encode` or `log_prob` raises NotImplementedError, what needs
+            them is skipped.
         env: The bare env, which has to fit the prior. Not closed.
         dataset: Held-out data of the prior's kind, for the likelihood.
         settings: None for the defaults.
@@ -248,7 +249,6 @@ def _or_skip(
         return measure()
     except DataError as error:
         skipped[name] = str(error)
-    except (AttributeError, NotImplementedError) as error:
-        # a prior that is not invertible (CVAE, skills) has no encode or log_prob
+    except NotImplementedError as error:  # decoders (CVAE, skills) cannot encode
         skipped[name] = f"the prior is not invertible ({error})"
     return None

@@ -180,7 +180,7 @@ def save_learning_curves(
     axis.set(
         title=title,
         xlabel="env steps",
-        ylabel="success at episode end (last 100 training episodes)",
+        ylabel="success (last 100 training episodes)",
         ylim=(-0.02, 1.02),
     )
     axis.grid(alpha=0.3)

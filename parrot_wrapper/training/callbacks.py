@@ -116,7 +116,8 @@ class ProgressCallback(BaseCallback):
         if self.locals["dones"][0]:
             rates = self.model.ep_success_buffer
             success = float(np.mean(rates)) if rates else math.nan
-            text = f"success {success:.2f}, KL {self._diagnostics.last_kl:.1f} nats"
+            kl = self._diagnostics.last_kl
+            text = f"success {success:.2f}" + (f", KL {kl:.1f} nats" if math.isfinite(kl) else "")
             self._bar.set_postfix_str(text, refresh=False)
         self._bar.update(1)
         return True

@@ -150,7 +150,7 @@ def train(
         CheckpointError: The folder's checkpoint is damaged.
     """
     folder = Path(run_folder)
-    _claim(folder, config)
+    _require_same_run(folder, config)
     checkpoints = list_checkpoints(folder / "checkpoints")
     first = int(read_header(checkpoints[-1])["episode"]) if checkpoints else 0
     bare = make_env(config.env_id, **config.env_kwargs)
@@ -158,6 +158,7 @@ def train(
     venv = DummyVecEnv([lambda: Monitor(wrap_env(episodes, config, prior))])
     try:
         model = build_model(config, venv)
+        write_json(folder / CONFIG_FILE, config.to_dict())  # only now that the env and prior fit
         if checkpoints:
             load_checkpoint(model, checkpoints[-1])
         cut_log(folder / LOG_FILE, model.num_timesteps)
@@ -234,7 +235,7 @@ def _logger(folder: Path) -> Logger:
     return Logger(str(folder), formats)
 
 
-def _claim(folder: Path, config: RLConfig) -> None:
+def _require_same_run(folder: Path, config: RLConfig) -> None:
     if (folder / CONFIG_FILE).is_file():
         old, new = read_config(folder).to_dict(), config.to_dict()
         different = [
@@ -247,8 +248,6 @@ def _claim(folder: Path, config: RLConfig) -> None:
                 f"{folder} holds a run with other settings ({'; '.join(different)}); "
                 "choose another folder, or the same settings to continue it."
             )
-    folder.mkdir(parents=True, exist_ok=True)
-    write_json(folder / CONFIG_FILE, config.to_dict())
 
 
 def _warn_about_memory(

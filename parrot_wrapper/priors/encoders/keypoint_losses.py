@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-_SIGMA = 1.0
+_SIGMA = 0.8
 """Standard deviation, in cells, of the blob that marks a centre."""
 CELL_MASS = 2.0 * torch.pi * _SIGMA**2
 """Sum of such a blob over the grid."""

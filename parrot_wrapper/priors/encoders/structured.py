@@ -26,6 +26,8 @@ LENGTH = 0.1
 GRIPPER = 5
 """Gripper features: x, y, z, opening, whether something is held."""
 CONTAINER_CODE = 2
+_FOLD = 4
+"""Pixels that are folded into channels first, per side: the trunk's cells are this large."""
 _FAINT = 0.05
 """A slot whose squared mass is this is half present."""
 _SLOT = 4
@@ -64,7 +66,7 @@ class StructuredEncoder(Encoder):
         observation: ObservationSpec,
         *,
         slots: int = 12,
-        channels: int = 32,
+        channels: int = 64,
         sharpness: float = 8.0,
         feature_noise: float = 0.03,
         auxiliary: float = 1.0,
@@ -88,16 +90,17 @@ class StructuredEncoder(Encoder):
         height, width, colours = observation.image
         self.slots, self.sharpness = slots, sharpness
         self.feature_noise, self.auxiliary = feature_noise, auxiliary
-        self.fine = nn.Conv2d(4 * colours + 2, channels, 3, padding=1)
-        self.coarse = nn.Sequential(
-            nn.Conv2d(channels, channels, 3, padding=1, stride=2), nn.SiLU(),
-            nn.Conv2d(channels, channels, 3, padding=1), nn.SiLU(),
-            nn.Conv2d(channels, channels, 3, padding=2, dilation=2), nn.SiLU(),
-        )  # fmt: skip
-        self.merge = nn.Sequential(
-            nn.Conv2d(2 * channels, channels, 1), nn.SiLU(),
-            nn.Conv2d(channels, channels, 3, padding=1), nn.SiLU(),
-        )  # fmt: skip
+        widths = (_FOLD**2 * colours + 2, *(channels,) * 4)
+        self.trunk = nn.Sequential(
+            *(
+                layer
+                for inside, outside, dilation in zip(widths, widths[1:], (1, 1, 2, 1), strict=False)
+                for layer in (
+                    nn.Conv2d(inside, outside, 3, padding=dilation, dilation=dilation),
+                    nn.ReLU(),
+                )
+            )
+        )
         self.heads = nn.Conv2d(channels, sum(_HEADS.values()), 1)
         nn.init.constant_(self.heads.bias[:2], -4.0)  # type: ignore[index]  # few cells are centres
         squeezed = 8 * (height // 4) * (width // 4)
@@ -112,7 +115,7 @@ class StructuredEncoder(Encoder):
             nn.Linear(context, context),
         )  # fmt: skip
         self.register_buffer("_anchors", torch.from_numpy(sphere_anchors(slots)))
-        self.register_buffer("_grid", _coordinate_grid(height // 2, width // 2))
+        self.register_buffer("_grid", _coordinate_grid(height // _FOLD, width // _FOLD))
 
     def forward(self, obs: ObservationTensors) -> Tensor:
         """Images (B, H, W, C) uint8 to features (B, F)."""
@@ -165,26 +168,23 @@ class StructuredEncoder(Encoder):
         return features[:, -_SLOT * self.slots :].unflatten(1, (self.slots, _SLOT))
 
     def _maps(self, image: Tensor) -> tuple[dict[str, Tensor], Tensor]:
-        """Per-cell predictions, (B, H/2, W/2, .) each, and the gripper (B, 5)."""
+        """Per-cell predictions, (B, H/4, W/4, .) each, and the gripper (B, 5)."""
         batch = image.shape[0]
         pixels = image.permute(0, 3, 1, 2).to(self.dtype) / 255.0 - 0.5
-        folded = functional.pixel_unshuffle(pixels, 2)
-        grid = self._grid.expand(batch, -1, -1, -1)
-        stacked = torch.cat((folded, grid), dim=1).contiguous(memory_format=torch.channels_last)
-        fine = functional.silu(self.fine(stacked))
-        coarse = self.coarse(fine)
-        gripper = self.gripper(self.squeeze(coarse).flatten(1))
-        lifted = functional.interpolate(coarse, scale_factor=2, mode="nearest")
-        out = self.heads(self.merge(torch.cat((fine, lifted), dim=1))).permute(0, 2, 3, 1)
+        folded = functional.pixel_unshuffle(pixels, _FOLD)
+        stacked = torch.cat((folded, self._grid.expand(batch, -1, -1, -1)), dim=1)
+        trunk = self.trunk(stacked.contiguous(memory_format=torch.channels_last))
+        gripper = self.gripper(self.squeeze(trunk).flatten(1))
+        out = self.heads(trunk).permute(0, 2, 3, 1)
         return dict(zip(_HEADS, out.split(list(_HEADS.values()), dim=3), strict=True)), gripper
 
     def _slots(self, maps: Mapping[str, Tensor], gripper: Tensor) -> Tensor:
         heat = maps["heat"].sigmoid().flatten(1, 2)
         position = maps["position"].flatten(1, 2)
         code = functional.normalize(maps["code"].flatten(1, 2), dim=2)
-        share = (self.sharpness * code @ self._anchors.T).softmax(dim=2)
+        near = (code @ (self.sharpness * self._anchors.T)).exp()
         # One product for all slots: PyTorch's CPU kernels are very slow for a single column.
-        weight = torch.cat((heat[:, :, 1:], heat[:, :, :1] * share), dim=2)
+        weight = torch.cat((heat[:, :, 1:], near * (heat[:, :, :1] / near.sum(2, keepdim=True))), dim=2)
         values = torch.cat((position, maps["container"].flatten(1, 2)), dim=2)
         total = weight.sum(1)[:, :, None]
         means = weight.transpose(1, 2) @ values / (total + 1e-4)

@@ -1,0 +1,36 @@
+"""The closed-form kinematics against themselves and against PyBullet's."""
+
+from __future__ import annotations
+
+import numpy as np
+import pybullet
+
+from parrot_envs import kinematics
+from parrot_envs.robot import HOME, TIP_HIGH, TIP_LOW, Robot
+from parrot_envs.sim import Simulator
+
+
+def test_inverse_then_forward_is_the_identity_within_reach() -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(300):
+        tip = rng.uniform(TIP_LOW, TIP_HIGH - np.array([0.06, 0.04, 0.0]))
+        rotation = kinematics.hand_rotation(*rng.uniform(-0.2, 0.2, 2), rng.uniform(-1.2, 1.2))
+        position, turned = kinematics.forward(kinematics.inverse(tip, rotation))
+        np.testing.assert_allclose(position, tip, atol=1e-9)
+        np.testing.assert_allclose(turned, rotation, atol=1e-9)
+
+
+def test_forward_agrees_with_the_urdf() -> None:
+    sim = Simulator()
+    robot = Robot(sim)
+    hand = pybullet.getLinkState(
+        robot._body, 5, computeForwardKinematics=1, physicsClientId=sim.client
+    )
+    axis = np.array(pybullet.getMatrixFromQuaternion(hand[5])).reshape(3, 3)[:, 0]
+    np.testing.assert_allclose(np.array(hand[4]) + kinematics.HAND * axis, HOME, atol=1e-6)
+    sim.close()
+
+
+def test_out_of_reach_stays_finite() -> None:
+    joints = kinematics.inverse(np.array([2.0, 0.0, 1.0]), kinematics.hand_rotation(0, 0, 0))
+    assert np.isfinite(joints).all()

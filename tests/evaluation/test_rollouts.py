@@ -1,0 +1,107 @@
+"""Held-out evaluation, rates and their intervals."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from parrot_wrapper.errors import InvalidArgumentError
+from parrot_wrapper.evaluation.policies import PriorSamples, ScriptedExpert, UniformActions
+from parrot_wrapper.evaluation.prior_features import PriorFeaturesObservation, PriorSight
+from parrot_wrapper.evaluation.rates import Rate
+from parrot_wrapper.evaluation.rollouts import EvaluationResult, evaluate
+from tests.evaluation.toy_reach import STATE, ToyReach
+from tests.helpers import IMAGE_SHAPE, SPECS, AffinePrior, EchoEnv
+
+
+@pytest.mark.parametrize(
+    ("hits", "total", "low", "high"),
+    [(10, 20, 0.30, 0.70), (50, 100, 0.40, 0.60), (0, 100, 0.0, 0.037), (100, 100, 0.963, 1.0)],
+)
+def test_wilson_intervals(hits: int, total: int, low: float, high: float) -> None:
+    """Values of USERS.md (d) 3 and of the closed form at the ends."""
+    assert Rate(hits, total).interval == pytest.approx((low, high), abs=5e-3)
+
+
+@pytest.mark.parametrize(("hits", "total"), [(1, 0), (3, 2), (-1, 2)])
+def test_impossible_rates_are_refused(hits: int, total: int) -> None:
+    with pytest.raises(InvalidArgumentError, match="0 <= hits <= total"):
+        Rate(hits, total)
+
+
+def test_expert_and_uniform_are_scored_on_the_same_held_out_seeds() -> None:
+    env = ToyReach()
+    expert, uniform = ScriptedExpert(env), UniformActions(env)
+    good = evaluate(expert, env, episodes=10, on_reset=expert.begin)
+    poor = evaluate(uniform, env, episodes=10, on_reset=uniform.begin)
+    assert good.success.value >= 0.9 > poor.success.value
+    assert [episode.seed for episode in good.episodes] == list(range(1_000_000, 1_000_010))
+    assert [episode.steps for episode in good.episodes] == [8] * 10
+    assert good.share("lifted") == good.success_once
+    assert good.share("touched") is None
+    assert good.to_dict()["any_touched"] is None
+    again = evaluate(uniform, env, episodes=10, on_reset=uniform.begin)
+    assert again == poor
+
+
+def test_success_is_that_of_the_last_step() -> None:
+    class Fleeting(ToyReach):
+        def _info(self) -> dict[str, Any]:
+            return {"is_success": self.taken == 3}
+
+    env = Fleeting()
+    policy = UniformActions(env)
+    result = evaluate(policy, env, episodes=2)
+    assert (result.success.value, result.success_once.value) == (0.0, 1.0)
+
+
+def test_evaluation_refuses_nothing_and_endless_episodes() -> None:
+    env = EchoEnv(steps=100_000)
+    with pytest.raises(InvalidArgumentError, match="episodes >= 1, got 0"):
+        evaluate(UniformActions(env), env, episodes=0)
+    with pytest.raises(InvalidArgumentError, match="did not end"):
+        evaluate(UniformActions(env), EchoEnv("state", steps=100_000), episodes=1)
+    with pytest.raises(InvalidArgumentError, match="at least one episode"):
+        EvaluationResult(())
+
+
+def test_prior_samples_follow_the_prior() -> None:
+    env = EchoEnv("state", action_dim=2)
+    prior = AffinePrior(SPECS["state"], scale=0.1)
+    policy = PriorSamples(env, prior)
+    policy.begin(3)
+    observation, _ = env.reset(seed=3)
+    actions = np.stack([policy(observation) for _ in range(400)])
+    shift = prior.shift(prior.features(observation[None]))[0]
+    np.testing.assert_allclose(actions.mean(axis=0), np.repeat(shift, 2), atol=0.02)
+    np.testing.assert_allclose(actions.std(axis=0), 0.1, atol=0.02)
+    policy.begin(3)
+    np.testing.assert_array_equal(policy(observation), actions[0])
+
+
+def test_an_expert_is_asked_for_where_there_is_none() -> None:
+    with pytest.raises(InvalidArgumentError, match="make_expert"):
+        ScriptedExpert(EchoEnv())
+
+
+@pytest.mark.parametrize("obs", ["hwc", "chw", "state", "dict"])
+def test_features_of_every_kind_of_observation(obs: str) -> None:
+    env = EchoEnv(obs)
+    prior = AffinePrior(SPECS[obs])
+    observation, _ = env.reset(seed=0)
+    features = PriorSight(env, prior).features(observation)
+    wrapped = PriorFeaturesObservation(env, prior)
+    seen, _ = wrapped.reset(seed=0)
+    np.testing.assert_array_equal(seen, features[0])
+    assert wrapped.observation_space.contains(seen)
+    assert wrapped.action_space == env.action_space
+    if obs == "hwc":
+        np.testing.assert_allclose(seen, observation.mean(axis=(0, 1)) / 255.0, rtol=1e-5)
+        assert observation.shape == IMAGE_SHAPE
+
+
+def test_state_spec_of_the_toy_is_what_priors_read() -> None:
+    assert PriorSight(ToyReach(), AffinePrior(STATE)).features(np.zeros(4, np.float32)).shape == (
+        1,
+        4,
+    )
