@@ -32,7 +32,8 @@ def training_containers() -> tuple[Thing, ...]:
     return (
         _container("plate", [cylinder(0.05, 0.008), cylinder(0.032, 0.003, (0, 0, 0.008), 1)],
                    radius=0.05, height=0.011, floor=0.011, place_radius=0.045, colors=_GREY),
-        _container("concave-cube", [box((0.09, 0.09, 0.012), tone=1), *walls((0.09, 0.09), 0.03, 0.008)],
+        _container("concave-cube",
+                   [box((0.09, 0.09, 0.012), tone=1), *walls((0.09, 0.09), 0.03, 0.008)],
                    radius=0.068, height=0.03, floor=0.012, place_radius=0.04, colors=_GREY),
         _container("table-top", [box((0.1, 0.1, 0.03)), box((0.06, 0.06, 0.001), (0, 0, 0.03), 1)],
                    radius=0.065, height=0.031, floor=0.031, place_radius=0.045, colors=_GREY),
@@ -40,7 +41,8 @@ def training_containers() -> tuple[Thing, ...]:
                    radius=0.06, height=0.022, floor=0.008, place_radius=0.038, colors=_GREY),
         _container("tray", [box((0.09, 0.12, 0.006), tone=1), *walls((0.09, 0.12), 0.014, 0.007)],
                    radius=0.075, height=0.014, floor=0.006, place_radius=0.045, colors=_GREY),
-        _container("open-box", [box((0.085, 0.095, 0.008), tone=1), *walls((0.085, 0.095), 0.04, 0.007)],
+        _container("open-box",
+                   [box((0.085, 0.095, 0.008), tone=1), *walls((0.085, 0.095), 0.04, 0.007)],
                    radius=0.068, height=0.04, floor=0.008, place_radius=0.04, colors=_GREY),
         _container("cube", [box((0.08, 0.08, 0.04)), box((0.05, 0.05, 0.001), (0, 0, 0.04), 1)],
                    radius=0.055, height=0.041, floor=0.041, place_radius=0.035, colors=_GREY),
@@ -68,7 +70,8 @@ def novel_containers() -> dict[str, Thing]:
     ]  # fmt: skip
     basket = [
         box((0.09, 0.09, 0.008), tone=1), *walls((0.09, 0.09), 0.035, 0.008),
-        box((0.008, 0.03, 0.012), (0.049, 0, 0.035), 1), box((0.008, 0.03, 0.012), (-0.049, 0, 0.035), 1),
+        box((0.008, 0.03, 0.012), (0.049, 0, 0.035), 1),
+        box((0.008, 0.03, 0.012), (-0.049, 0, 0.035), 1),
     ]  # fmt: skip
     things = (
         _container("pan", pan, radius=0.065, height=0.018, floor=0.006, place_radius=0.042,

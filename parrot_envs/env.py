@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, SupportsFloat, TypeAlias
+from typing import Any, Literal, SupportsFloat, TypeAlias
 
 import gymnasium as gym
 import numpy as np
@@ -73,7 +73,8 @@ class ManipulationEnv(gym.Env[Observation, npt.NDArray[np.float32]]):
         EnvArgumentError: An argument is outside its range; the nearest valid name is suggested.
     """
 
-    metadata: ClassVar[dict[str, Any]] = {"render_modes": list(_RENDER_MODES), "render_fps": 10}
+    # gymnasium declares it as an instance attribute, so it cannot be a ClassVar here.
+    metadata = {"render_modes": list(_RENDER_MODES), "render_fps": 10}  # noqa: RUF012
 
     def __init__(
         self,
@@ -98,8 +99,8 @@ class ManipulationEnv(gym.Env[Observation, npt.NDArray[np.float32]]):
             raise unknown_choice("render_mode", render_mode, _RENDER_MODES)
         if not isinstance(image_size, int) or image_size < _SMALLEST_IMAGE:
             raise EnvArgumentError(
-                f"image_size must be an int of at least {_SMALLEST_IMAGE} pixels (smaller images are "
-                f"too small for the stock CNN), got {image_size!r}."
+                f"image_size must be an int of at least {_SMALLEST_IMAGE} pixels (smaller images "
+                f"are too small for the stock CNN), got {image_size!r}."
             )
         self._set: SceneSet = SCENE_SETS[scene].with_objects(objects, target)
         self._task = Task(task, target)
@@ -152,7 +153,7 @@ class ManipulationEnv(gym.Env[Observation, npt.NDArray[np.float32]]):
         success = info["is_success"]
         return self._observe(), float(success), success and self.terminate_on_success, False, info
 
-    def render(self) -> ImageArray | None:  # type: ignore[override]
+    def render(self) -> ImageArray | None:
         """A 256x256 picture of the scene in mode `rgb_array`; the window draws itself."""
         if self.render_mode != "rgb_array":
             return None
@@ -204,7 +205,9 @@ class ManipulationEnv(gym.Env[Observation, npt.NDArray[np.float32]]):
     def _current(self) -> _Episode:
         _ = self._sim.client
         if self._episode is None:
-            raise gym.error.ResetNeeded("Call reset() before step() or any question on the episode.")
+            raise gym.error.ResetNeeded(
+                "Call reset() before step() or any question on the episode."
+            )
         return self._episode
 
     def _checked_action(self, action: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:

@@ -71,9 +71,15 @@ def vase() -> Thing:
 def chair() -> Thing:
     """A seat on four legs with a back."""
     legs = [
-        box((0.008, 0.008, 0.018), (sx * 0.013, sy * 0.013, 0), 1) for sx in (1, -1) for sy in (1, -1)
+        box((0.008, 0.008, 0.018), (sx * 0.013, sy * 0.013, 0), 1)
+        for sx in (1, -1)
+        for sy in (1, -1)
     ]
-    parts = [*legs, box((0.036, 0.034, 0.01), (0, 0, 0.018)), box((0.008, 0.034, 0.03), (-0.014, 0, 0.028))]
+    parts = [
+        *legs,
+        box((0.036, 0.034, 0.01), (0, 0, 0.018)),
+        box((0.008, 0.034, 0.03), (-0.014, 0, 0.028)),
+    ]
     return _object(
         "chair", parts, radius=0.026, height=0.058, grasp=(0, 0, 0.018),
         colors=((0.10, 0.70, 0.25), (0.05, 0.45, 0.15)),
@@ -110,4 +116,6 @@ def cap() -> Thing:
 @cache
 def novel_objects() -> dict[str, Thing]:
     """All novel objects by name."""
-    return {thing.name: thing for thing in (bar(), can(), sculpture(), vase(), chair(), cup(), cap())}
+    return {
+        thing.name: thing for thing in (bar(), can(), sculpture(), vase(), chair(), cup(), cap())
+    }

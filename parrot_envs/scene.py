@@ -54,7 +54,9 @@ def place_without_overlap(
             yaws = [float(rng.uniform(-t.yaw_range, t.yaw_range)) for t in things]
             return [(found[i], yaws[i]) for i in range(len(things))]
     names = ", ".join(t.name for t in things)
-    raise SceneError(f"No free place on the table for all of: {names}. Use smaller or fewer things.")
+    raise SceneError(
+        f"No free place on the table for all of: {names}. Use smaller or fewer things."
+    )
 
 
 def _free_spot(

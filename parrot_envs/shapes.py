@@ -63,7 +63,7 @@ class Thing:
 def box(
     size: Vector, position: Vector = (0, 0, 0), tone: int = 0, *, collides: bool = True
 ) -> Part:
-    """A box of the full edge lengths `size`, standing with its *lower* face centre at `position`."""
+    """A box of the full edge lengths `size`; its *lower* face centre stands at `position`."""
     half = (size[0] / 2, size[1] / 2, size[2] / 2)
     return Part("box", half, (position[0], position[1], position[2] + half[2]), tone, collides)
 

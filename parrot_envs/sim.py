@@ -42,6 +42,8 @@ def _quiet() -> Iterator[None]:
 with _quiet():
     import pybullet as bullet
 
+__all__ = ["SOLVER_ITERATIONS", "TIME_STEP", "Simulator", "bullet"]
+
 if not bullet.isNumpyEnabled():  # pragma: no cover - depends on how pybullet was compiled
     logging.getLogger(__name__).warning(
         "This pybullet was compiled without NumPy: camera images will be very slow. "
@@ -70,7 +72,9 @@ class Simulator:
             self._client = bullet.connect(bullet.GUI if self._gui else bullet.DIRECT)
         if self._client < 0:
             self._client = None
-            raise EnvClosedError("PyBullet gave no client. With render_mode='human' a display is needed.")
+            raise EnvClosedError(
+                "PyBullet gave no client. With render_mode='human' a display is needed."
+            )
         # Without deterministicOverlappingPairs contacts depend on the client's history.
         bullet.setPhysicsEngineParameter(
             deterministicOverlappingPairs=1,
@@ -141,8 +145,8 @@ class Simulator:
                 physicsClientId=self.client,
             )  # fmt: skip
         bullet.changeDynamics(
-            body, -1, lateralFriction=OBJECT_FRICTION, rollingFriction=0.002, spinningFriction=0.002,
-            physicsClientId=self.client,
+            body, -1, lateralFriction=OBJECT_FRICTION, rollingFriction=0.002,
+            spinningFriction=0.002, physicsClientId=self.client,
         )  # fmt: skip
         self._bodies.append(body)
         return body
@@ -159,8 +163,10 @@ class Simulator:
         bullet.createMultiBody(0, shape, speck, (0.35, 0, -0.05), physicsClientId=self.client)
 
     def pose(self, body: int) -> tuple[tuple[float, float, float], tuple[float, ...]]:
-        """Position of a body's origin (centre of its bounding column) and quaternion (x, y, z, w)."""
-        position, quaternion = bullet.getBasePositionAndOrientation(body, physicsClientId=self.client)
+        """Position of a body's origin (centre of its bounding column), quaternion (x, y, z, w)."""
+        position, quaternion = bullet.getBasePositionAndOrientation(
+            body, physicsClientId=self.client
+        )
         return position, quaternion
 
     def step(self, count: int) -> None:

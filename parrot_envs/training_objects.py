@@ -29,9 +29,7 @@ def _thing(
     # touches the top of the object.
     grasp_height = max(0.012, min(0.45 * height, 0.02), height - 0.045)
     yaw = ELONGATED_YAW if long else float(np.pi)
-    return Thing(
-        name, tuple(parts), radius, height, yaw_range=yaw, grasp=(0.0, 0.0, grasp_height)
-    )
+    return Thing(name, tuple(parts), radius, height, yaw_range=yaw, grasp=(0.0, 0.0, grasp_height))
 
 
 def bottle(rng: Generator) -> Thing:
@@ -45,7 +43,11 @@ def bottle(rng: Generator) -> Thing:
 def stool(rng: Generator) -> Thing:
     """A round seat on four legs."""
     r, h = rng.uniform(0.018, 0.025), rng.uniform(0.025, 0.04)
-    legs = [box((0.008, 0.008, h), (sx * 0.6 * r, sy * 0.6 * r, 0), 1) for sx in (1, -1) for sy in (1, -1)]
+    legs = [
+        box((0.008, 0.008, h), (sx * 0.6 * r, sy * 0.6 * r, 0), 1)
+        for sx in (1, -1)
+        for sy in (1, -1)
+    ]
     return _thing("stool", [*legs, cylinder(r, 0.01, (0, 0, h))], r, h + 0.01)
 
 
@@ -162,7 +164,9 @@ def mushroom(rng: Generator) -> Thing:
 def ball(rng: Generator) -> Thing:
     """A ball in a flat square foot that keeps it from rolling."""
     r, s = rng.uniform(0.015, 0.021), rng.uniform(0.022, 0.034)
-    return _thing("ball", [box((s, s, 0.01), (0, 0, 0), 1), sphere(r, (0, 0, 0.004))], 0.75 * s, 2 * r)
+    return _thing(
+        "ball", [box((s, s, 0.01), (0, 0, 0), 1), sphere(r, (0, 0, 0.004))], 0.75 * s, 2 * r
+    )
 
 
 TRAINING_FAMILIES: dict[str, Callable[[Generator], Thing]] = {

@@ -19,7 +19,8 @@ def atomic_path(target: Path) -> Iterator[Path]:
     Args:
         target: The file to write. Its folder is made where it does not exist.
 
-    The temporary name begins with a dot and ends in `.partial`, so that no reader takes it for data.
+    The temporary name begins with a dot and ends in `.partial`, so that no reader takes it for
+    data.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".partial")
@@ -37,7 +38,7 @@ def atomic_path(target: Path) -> Iterator[Path]:
 
 @contextmanager
 def atomic_folder(target: Path) -> Iterator[Path]:
-    """Yield a temporary folder beside `target`; it takes the place of `target` when the block ends well.
+    """Yield a temporary folder beside `target`; it becomes `target` when the block ends well.
 
     An existing `target` is moved aside first and removed last, so that one whole version
     (old or new) is on disk at every moment but the instant between two renames.

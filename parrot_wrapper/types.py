@@ -13,7 +13,7 @@ FloatArray: TypeAlias = npt.NDArray[np.float32]
 ImageArray: TypeAlias = npt.NDArray[np.uint8]
 AnyArray: TypeAlias = npt.NDArray[Any]
 Observations: TypeAlias = AnyArray | Mapping[str, AnyArray]
-"""A batch of observations: images (B, H, W, C) uint8, states (B, S) float32, or a mapping of them."""
+"""A batch: images (B, H, W, C) uint8, states (B, S) float32, or a mapping of them."""
 
 
 @dataclass(frozen=True)

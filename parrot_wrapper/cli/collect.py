@@ -34,7 +34,7 @@ class CollectCommand:
 
     env_id: str = "ParrotMultiTask-v0"
     episodes: int = 1000
-    out: Path = Path("data/multitask")
+    out: Path = Path("datasets/multitask")
     workers: int = os.cpu_count() or 1
     seed: int = 0
     noise: float = 0.1

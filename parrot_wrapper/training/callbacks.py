@@ -26,7 +26,7 @@ def kl_nats(model: SAC, *, seed: int) -> float:
     """KL of the policy to uniform actions in its unit box, in nats, over recent states.
 
     SB3's `log_prob` is the density of the squashed action u in (-1, 1)^d, whose uniform density is
-    2^-d, so this is d log 2 + E[log pi(u|s)] (METHODS.md 6.1). With the Gaussian chart over a flow
+    2^-d, so this is d log 2 + E[log pi(u|s)]. With the Gaussian chart over a flow
     it *is* the KL to the prior; over other charts and priors it is the KL to what a uniform u
     executes, an upper bound for priors that are no bijection. One sample per state.
 

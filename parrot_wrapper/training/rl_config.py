@@ -152,8 +152,8 @@ class RLConfig:
 PRESETS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
     {
         "features": MappingProxyType({}),
-        # Table 1 of the paper (METHODS.md 1.1 and 1.3): from pixels, hard target copies every 1000
-        # updates, entropy target -d. Kept out: random crops and the 2.5M-transition buffer.
+        # Table 1 of the paper and its code: from pixels, hard target copies every 1000 updates,
+        # entropy target -d. Kept out: random crops and the 2.5M-transition buffer.
         "paper": MappingProxyType(
             {
                 "observation": "image",

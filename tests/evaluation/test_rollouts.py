@@ -19,7 +19,7 @@ from tests.helpers import IMAGE_SHAPE, SPECS, AffinePrior, EchoEnv
     [(10, 20, 0.30, 0.70), (50, 100, 0.40, 0.60), (0, 100, 0.0, 0.037), (100, 100, 0.963, 1.0)],
 )
 def test_wilson_intervals(hits: int, total: int, low: float, high: float) -> None:
-    """Values of USERS.md (d) 3 and of the closed form at the ends."""
+    """Known values, and those of the closed form at the ends."""
     assert Rate(hits, total).interval == pytest.approx((low, high), abs=5e-3)
 
 

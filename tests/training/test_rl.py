@@ -94,7 +94,7 @@ def test_log_has_success_kl_and_clipping(tmp_path: Path) -> None:
 
 
 def test_untrained_actor_starts_at_the_prior() -> None:
-    """METHODS 6.2: mean 0 and std 1 before the tanh is 0.023 nats a dimension from uniform."""
+    """Mean 0 and std 1 before the tanh is 0.023 nats a dimension from uniform."""
     model = build_model(toy_config(), wrap_env(ReachEnv(), toy_config(), AffinePrior(STATE)))
     with torch.no_grad():
         for layer in (model.actor.mu, model.actor.log_std):

@@ -12,10 +12,10 @@ _SIGMA = 0.8
 """Standard deviation, in cells, of the blob that marks a centre."""
 CELL_MASS = 2.0 * torch.pi * _SIGMA**2
 """Sum of such a blob over the grid."""
-_TEMPERATURE = 0.15
+_TEMPERATURE = 0.1
 _POSITION_WEIGHT = 4.0
 _HEAT_WEIGHT = 0.05
-_CODE_WEIGHT = 0.1
+_CODE_WEIGHT = 1.0
 _GRIPPER_WEIGHT = 4.0
 
 
@@ -84,8 +84,8 @@ def _code_loss(code: Tensor, weight: Tensor, kinds: Tensor) -> Tensor:
     unit = functional.normalize(code, dim=3)
     codes = weight.flatten(2) @ unit.flatten(1, 2)
     movable = (kinds[0::2] == 0).flatten()
-    first = functional.normalize(codes[0::2].flatten(0, 1)[movable], dim=1)
-    second = functional.normalize(codes[1::2].flatten(0, 1)[movable], dim=1)
+    # Not normalised again: cells of one object that disagree make its code short, which costs.
+    first, second = codes[0::2].flatten(0, 1)[movable], codes[1::2].flatten(0, 1)[movable]
     similarity = first @ second.T / _TEMPERATURE
     same = torch.arange(len(first), device=code.device)
     both = functional.cross_entropy(similarity, same) + functional.cross_entropy(similarity.T, same)

@@ -24,15 +24,16 @@ from parrot_wrapper.types import ObservationSpec
 LENGTH = 0.1
 """Metres that a feature of 1 stands for."""
 GRIPPER = 5
-"""Gripper features: x, y, z, opening, whether something is held."""
+"""Gripper features: x, y, z (from their mean in the data), opening, whether something is held."""
 CONTAINER_CODE = 2
 _FOLD = 4
 """Pixels that are folded into channels first, per side: the trunk's cells are this large."""
-_FAINT = 0.05
+_FAINT = 0.01
 """A slot whose squared mass is this is half present."""
 _SLOT = 4
 """Numbers of a slot: presence, then position relative to the gripper, gated by presence."""
-_HEADS = {"heat": 2, "position": 3, "code": 3, "container": CONTAINER_CODE}
+_HEADS = {"heat": 2, "position": 3, "container": CONTAINER_CODE}
+_CODE = 3
 
 
 class StructuredEncoder(Encoder):
@@ -60,6 +61,8 @@ class StructuredEncoder(Encoder):
     name = "structured"
     _anchors: Tensor
     _grid: Tensor
+    _base: Tensor
+    _centre: Tensor
 
     def __init__(
         self,
@@ -67,7 +70,7 @@ class StructuredEncoder(Encoder):
         *,
         slots: int = 12,
         channels: int = 64,
-        sharpness: float = 8.0,
+        sharpness: float = 10.0,
         feature_noise: float = 0.03,
         auxiliary: float = 1.0,
         context: int = 128,
@@ -103,6 +106,13 @@ class StructuredEncoder(Encoder):
         )
         self.heads = nn.Conv2d(channels, sum(_HEADS.values()), 1)
         nn.init.constant_(self.heads.bias[:2], -4.0)  # type: ignore[index]  # few cells are centres
+        # Things mostly stay where they are, so a code that could know the place would take it for
+        # identity: this branch sees no coordinates, and only a few cells.
+        self.appearance = nn.Sequential(
+            nn.Conv2d(_FOLD**2 * colours, channels, 3, padding=1),
+            nn.ReLU(),
+            nn.Conv2d(channels, _CODE, 1),
+        )
         squeezed = 8 * (height // 4) * (width // 4)
         self.squeeze = nn.Conv2d(channels, 8, 1)
         self.gripper = nn.Sequential(nn.Linear(squeezed, 128), nn.SiLU(), nn.Linear(128, GRIPPER))
@@ -115,7 +125,11 @@ class StructuredEncoder(Encoder):
             nn.Linear(context, context),
         )  # fmt: skip
         self.register_buffer("_anchors", torch.from_numpy(sphere_anchors(slots)))
-        self.register_buffer("_grid", _coordinate_grid(height // _FOLD, width // _FOLD))
+        grid = _coordinate_grid(height // _FOLD, width // _FOLD)
+        flat = torch.cat((grid, torch.zeros_like(grid[:1]))).flatten(1).T
+        self.register_buffer("_grid", grid)
+        self.register_buffer("_base", flat.contiguous())
+        self.register_buffer("_centre", torch.zeros(3))
 
     def forward(self, obs: ObservationTensors) -> Tensor:
         """Images (B, H, W, C) uint8 to features (B, F)."""
@@ -126,9 +140,12 @@ class StructuredEncoder(Encoder):
         maps, gripper = self._maps(obs["image"])
         with torch.autocast(gripper.device.type, enabled=False):  # positions need float32
             maps = {name: values.to(self.dtype) for name, values in maps.items()}
+            rows, columns = maps["heat"].shape[1:3]
+            maps["position"] = maps["position"] + self._base.view(rows, columns, 3)
             gripper = gripper.to(self.dtype)
             features = self._slots(maps, gripper)
-        return features, {**maps, "gripper": gripper}
+        tip = gripper + functional.pad(self._centre, (0, 2))
+        return features, {**maps, "gripper": tip}
 
     def auxiliary_losses(
         self, intermediates: Mapping[str, Tensor], batch: Mapping[str, Tensor]
@@ -152,6 +169,19 @@ class StructuredEncoder(Encoder):
         context: Tensor = self.pooled(torch.cat((attended, summed, shared), dim=1))
         return context
 
+    @torch.no_grad()
+    def initialise(self, obs: ObservationTensors) -> None:
+        """Start from where each cell's things are on average, by least squares on the labels."""
+        if "landmark_pixels" not in obs or self.observation.image is None:
+            return
+        height, width, _ = self.observation.image
+        size = obs["landmark_pixels"].new_tensor([width, height])
+        seen = (obs["landmark_pixels"] + 0.5) / size * 2.0 - 1.0
+        places = obs["landmarks"].flatten(0, 1) / LENGTH
+        solution = torch.linalg.lstsq(_quadratic(seen.flatten(0, 1)), places).solution
+        self._base.copy_((_quadratic(self._grid.permute(1, 2, 0).flatten(0, 1)) @ solution))
+        self._centre.copy_(obs["gripper"][:, :3].mean(0) / LENGTH)
+
     def perturb(self, features: Tensor, generator: torch.Generator) -> Tensor:
         """Add noise to positions; absent slots stay exactly quiet."""
         noise = torch.randn(
@@ -165,18 +195,21 @@ class StructuredEncoder(Encoder):
         return features + self.feature_noise * scale.detach() * noise
 
     def _objects(self, features: Tensor) -> Tensor:
-        return features[:, -_SLOT * self.slots :].unflatten(1, (self.slots, _SLOT))
+        return features[:, -_SLOT * self.slots :].reshape(-1, self.slots, _SLOT)
 
     def _maps(self, image: Tensor) -> tuple[dict[str, Tensor], Tensor]:
         """Per-cell predictions, (B, H/4, W/4, .) each, and the gripper (B, 5)."""
         batch = image.shape[0]
         pixels = image.permute(0, 3, 1, 2).to(self.dtype) / 255.0 - 0.5
         folded = functional.pixel_unshuffle(pixels, _FOLD)
+        folded = folded.contiguous(memory_format=torch.channels_last)
         stacked = torch.cat((folded, self._grid.expand(batch, -1, -1, -1)), dim=1)
         trunk = self.trunk(stacked.contiguous(memory_format=torch.channels_last))
         gripper = self.gripper(self.squeeze(trunk).flatten(1))
         out = self.heads(trunk).permute(0, 2, 3, 1)
-        return dict(zip(_HEADS, out.split(list(_HEADS.values()), dim=3), strict=True)), gripper
+        maps = dict(zip(_HEADS, out.split(list(_HEADS.values()), dim=3), strict=True))
+        maps["code"] = self.appearance(folded).permute(0, 2, 3, 1)
+        return maps, gripper
 
     def _slots(self, maps: Mapping[str, Tensor], gripper: Tensor) -> Tensor:
         heat = maps["heat"].sigmoid().flatten(1, 2)
@@ -184,20 +217,31 @@ class StructuredEncoder(Encoder):
         code = functional.normalize(maps["code"].flatten(1, 2), dim=2)
         near = (code @ (self.sharpness * self._anchors.T)).exp()
         # One product for all slots: PyTorch's CPU kernels are very slow for a single column.
-        weight = torch.cat((heat[:, :, 1:], near * (heat[:, :, :1] / near.sum(2, keepdim=True))), dim=2)
+        weight = torch.cat(
+            (heat[:, :, 1:], near * (heat[:, :, :1] / near.sum(2, keepdim=True))), dim=2
+        )
         values = torch.cat((position, maps["container"].flatten(1, 2)), dim=2)
         total = weight.sum(1)[:, :, None]
         means = weight.transpose(1, 2) @ values / (total + 1e-4)
         mass = total / CELL_MASS
         presence = mass.square() / (mass.square() + _FAINT)
-        relative = means[:, :, :3] - gripper[:, None, :3]
+        relative = means[:, :, :3] - (gripper[:, :3] + self._centre)[:, None]
         slots = torch.cat((presence, presence * relative), dim=2)
         container_code = means[:, 0, 3:].tanh()
         return torch.cat((gripper, slots[:, 0], container_code, slots[:, 1:].flatten(1)), dim=1)
 
 
+def _quadratic(points: Tensor) -> Tensor:
+    """Monomials up to degree two of points (N, 2): what a tilted camera makes of a plane."""
+    x, y = points[:, 0], points[:, 1]
+    return torch.stack((torch.ones_like(x), x, y, x * x, x * y, y * y), dim=1)
+
+
 def _coordinate_grid(rows: int, columns: int) -> Tensor:
+    """Centres of the cells as (2, rows, columns), x and y from -1 to 1 over the image."""
     y, x = torch.meshgrid(
-        torch.linspace(-1, 1, rows), torch.linspace(-1, 1, columns), indexing="ij"
+        (torch.arange(rows) + 0.5) / rows * 2.0 - 1.0,
+        (torch.arange(columns) + 0.5) / columns * 2.0 - 1.0,
+        indexing="ij",
     )
     return torch.stack((x, y))

@@ -1,0 +1,142 @@
+"""Every code block of the README and of docs/ runs; ids, objects, metrics and links are right.
+
+A comment `<!-- tiny: old -> new | old -> new -->` before a Python block replaces text in the test.
+Console blocks run in this process, with the small numbers of `SMALL` appended.
+"""
+
+import json
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from parrot_wrapper.cli import COMMANDS, main
+from tests.packaged_prior import provide_packaged_prior
+from tests.project_file import optional_dependencies
+
+pytest.importorskip("pybullet")
+import parrot_envs
+from parrot_envs.containers import novel_containers, training_containers
+from parrot_envs.novel_objects import novel_objects
+from parrot_envs.training_objects import TRAINING_FAMILIES, training_objects
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+BLOCK = re.compile(r"(?:<!-- tiny: (?P<tiny>.*?) -->\n)?```(?P<kind>\w+)\n(?P<code>.*?)```", re.S)
+SMALL = {
+    "collect": "--episodes 8 --workers 1 --no-progress",
+    "train-prior": "--steps 4 --batch-size 16 --hidden 16 --no-progress",
+    "eval-prior": "--episodes 1 --expert-episodes 5 --gif-episodes 1 --trajectories 1 "
+    "--no-progress",
+    "train": "--total-steps 300 --episodes 1 --no-progress --device cpu",
+    "evaluate": "--episodes 1 --gif 1 --no-progress",
+    "info": "",
+}
+
+
+def blocks(page: Path, kind: str) -> Iterator[tuple[str, str]]:
+    for found in BLOCK.finditer(page.read_text(encoding="utf-8")):
+        if found["kind"] == kind:
+            yield found["code"], found["tiny"] or ""
+
+
+def with_blocks(kind: str) -> list[Path]:
+    return [page for page in PAGES if any(blocks(page, kind))]
+
+
+@pytest.fixture
+def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    provide_packaged_prior(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize("page", with_blocks("python"), ids=lambda page: page.stem)
+def test_python_blocks(page: Path, workplace: Path) -> None:
+    names: dict[str, object] = {}
+    for code, tiny in blocks(page, "python"):
+        for pair in filter(None, tiny.split(" | ")):
+            old, _, new = pair.partition(" ->")
+            assert old in code, f"{page.name}: {old!r} is not in the block"
+            code = code.replace(old, new.strip())
+        exec(compile(code, page.name, "exec"), names)
+
+
+@pytest.mark.slow
+def test_console_blocks(workplace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """In order: later commands use what earlier ones left."""
+    for page in with_blocks("console"):
+        for line in "".join(code for code, _ in blocks(page, "console")).splitlines():
+            run_line(line)
+    capsys.readouterr()
+    metrics = (ROOT / "docs" / "metrics.md").read_text(encoding="utf-8")
+    rows = (workplace / "runs/place/log.jsonl").read_text(encoding="utf-8").splitlines()
+    for key in json.loads(rows[-1]):
+        assert f"`{key}`" in metrics
+    report = json.loads((workplace / "runs/prior/report.json").read_text(encoding="utf-8"))
+    judgement = json.loads(
+        (workplace / "runs/eval-prior/judgement.json").read_text(encoding="utf-8")
+    )
+    logged = report["history"][-1]
+    measures = {"uniform", "samples", "on_data", "on_expert", "cloning", "reachability", "probe"}
+    assert measures <= set(judgement)
+    shown = [*logged["training"], *logged["validation"], *measures, *judgement["on_expert"]]
+    for key in set(shown) - {"steps"}:
+        assert f"`{key}`" in metrics
+
+
+def run_line(line: str) -> None:
+    program, *args = shlex.split(line)
+    if program == "make":
+        targets = re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.M)
+        assert args[0] in targets
+    elif program == "pip":
+        check_pip(args)
+    elif program == "python":
+        assert (ROOT / args[0]).is_file()
+    else:
+        assert program == "parrot"
+        assert main([*args, *SMALL[args[0]].split()]) == 0, line
+
+
+def check_pip(args: list[str]) -> None:
+    for extra in re.findall(r"\[(\w+)\]", " ".join(args)):
+        assert extra in optional_dependencies()
+    assert (ROOT / args[args.index("-c") + 1]).is_file()
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/environments.md"])
+def test_tables_have_every_id(page: str) -> None:
+    rows = re.findall(r"^\| `(Parrot\w+-v\d+)`", (ROOT / page).read_text(encoding="utf-8"), re.M)
+    assert set(rows) == set(parrot_envs.ENV_IDS)
+
+
+def test_readme_counts_training_objects() -> None:
+    told = f"{len(TRAINING_FAMILIES)} families, {len(training_objects())} training objects"
+    assert told in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_environments_page_has_every_thing() -> None:
+    text = " ".join((ROOT / "docs/environments.md").read_text(encoding="utf-8").split())
+
+    def listed(after: str) -> set[str]:
+        sentence = text.split(after, 1)[1].split(":", 1)[1].split(".", 1)[0]
+        return {name.strip() for name in sentence.split(",")}
+
+    assert listed("Training families") == set(TRAINING_FAMILIES)
+    assert listed("- Novel objects") == set(novel_objects())
+    assert listed("Training containers") == {thing.name for thing in training_containers()}
+    assert listed("- Novel containers") == set(novel_containers())
+
+
+def test_readme_lists_every_command() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"^\| `parrot ([\w-]+)`", text, re.M)) == set(COMMANDS)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]+)", page.read_text(encoding="utf-8")):
+        assert target.startswith("https://") or (page.parent / target).exists(), target

@@ -1,0 +1,48 @@
+"""The examples run from top to bottom, with tiny numbers."""
+
+import runpy
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.packaged_prior import provide_packaged_prior
+
+ROOT = Path(__file__).parents[1]
+EXAMPLES = {path.name: path for path in sorted((ROOT / "examples").glob("*.py"))}
+
+
+def run(name: str, *args: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", [name, *args])
+    runpy.run_path(str(EXAMPLES[name]), run_name="__main__")
+
+
+def test_all_are_tested_and_short() -> None:
+    source = Path(__file__).read_text(encoding="utf-8")
+    assert EXAMPLES
+    for name, path in EXAMPLES.items():
+        assert f'"{name}"' in source
+        assert len(path.read_text(encoding="utf-8").splitlines()) <= 80
+
+
+def test_wrap_any_env(monkeypatch, capsys) -> None:
+    run("01_wrap_any_env.py", "--episodes", "3", "--steps", "20", monkeypatch=monkeypatch)
+    assert "return of random latents" in capsys.readouterr().out
+
+
+def test_train_prior(tmp_path, monkeypatch, capsys) -> None:
+    pytest.importorskip("pybullet")
+    few = ["--episodes", "8", "--steps", "5", "--batch-size", "16", "--rollouts", "1"]
+    out = ["--out", str(tmp_path), "--workers", "1"]
+    run("02_train_prior.py", *few, *out, monkeypatch=monkeypatch)
+    assert "samples of the prior: an object is lifted" in capsys.readouterr().out
+    assert (tmp_path / "prior" / "prior.json").is_file()
+
+
+def test_sac_in_latent_space(tmp_path, monkeypatch, capsys) -> None:
+    pytest.importorskip("pybullet")
+    provide_packaged_prior(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    few = ["--steps", "60", "--rollouts", "1"]
+    run("03_sac_in_latent_space.py", *few, monkeypatch=monkeypatch)
+    assert "success on some step" in capsys.readouterr().out
