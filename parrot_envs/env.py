@@ -16,7 +16,7 @@ from parrot_envs.experts import ScriptedExpert
 from parrot_envs.robot import Robot
 from parrot_envs.scene import Scene
 from parrot_envs.scene_sets import SCENE_SETS, SceneSet
-from parrot_envs.sim import Simulator
+from parrot_envs.sim import Simulator, has_display
 from parrot_envs.tasks import Task, TaskKind
 
 Observation: TypeAlias = Any
@@ -74,7 +74,11 @@ class ManipulationEnv(gym.Env[Observation, npt.NDArray[np.float32]]):
     """
 
     # gymnasium declares it as an instance attribute, so it cannot be a ClassVar here.
-    metadata = {"render_modes": list(_RENDER_MODES), "render_fps": 10}  # noqa: RUF012
+    metadata = {  # noqa: RUF012
+        # What is declared has to work, Gymnasium's checker tries it: without display no window.
+        "render_modes": ["rgb_array", "human"] if has_display() else ["rgb_array"],
+        "render_fps": 10,
+    }
 
     def __init__(
         self,

@@ -15,7 +15,7 @@ class EnvArgumentError(ParrotEnvError, ValueError):
 
 
 class EnvClosedError(ParrotEnvError, RuntimeError):
-    """The environment was used after `close()`."""
+    """The environment was used after `close()`, or the simulator could not be opened."""
 
 
 class SceneError(ParrotEnvError, RuntimeError):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import logging
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -42,13 +43,18 @@ def _quiet() -> Iterator[None]:
 with _quiet():
     import pybullet as bullet
 
-__all__ = ["SOLVER_ITERATIONS", "TIME_STEP", "Simulator", "bullet"]
+__all__ = ["SOLVER_ITERATIONS", "TIME_STEP", "Simulator", "bullet", "has_display"]
 
 if not bullet.isNumpyEnabled():  # pragma: no cover - depends on how pybullet was compiled
     logging.getLogger(__name__).warning(
         "This pybullet was compiled without NumPy: camera images will be very slow. "
         "Reinstall it with NumPy present, or take the conda-forge package."
     )
+
+
+def has_display() -> bool:
+    """Whether PyBullet's window can open; on Linux it needs X11."""
+    return sys.platform != "linux" or bool(os.environ.get("DISPLAY"))
 
 
 class Simulator:
@@ -68,6 +74,10 @@ class Simulator:
         self._connect()
 
     def _connect(self) -> None:
+        if self._gui and not has_display():  # PyBullet would end the whole process, or hang
+            raise EnvClosedError(
+                "render_mode='human' needs a display, and DISPLAY is not set. Take 'rgb_array'."
+            )
         with _quiet():
             self._client = bullet.connect(bullet.GUI if self._gui else bullet.DIRECT)
         if self._client < 0:

@@ -77,7 +77,7 @@ def _check_tensors(path: Path, expected: Mapping[str, Tensor], found: Mapping[st
         raise CheckpointError(
             f"{path}: tensors do not fit the config; missing: {missing}, unknown: {unknown}."
         )
-    for name, tensor in found.items():
+    for name, tensor in sorted(found.items()):
         if tensor.shape != expected[name].shape or tensor.dtype != expected[name].dtype:
             raise CheckpointError(
                 f"{path}: tensor {name}: expected {tuple(expected[name].shape)} "

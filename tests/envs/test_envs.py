@@ -13,12 +13,18 @@ from gymnasium.utils.env_checker import check_env
 from stable_baselines3.common.env_checker import check_env as sb3_check_env
 
 import parrot_envs
+from parrot_envs.env import ManipulationEnv
 from parrot_envs.errors import EnvArgumentError, EnvClosedError
 from parrot_envs.novel_objects import novel_objects
 from parrot_envs.registration import EPISODE_STEPS
 from parrot_envs.training_objects import TRAINING_FAMILIES, training_objects
 
-_ADVICE = ("is not within", "We recommend you to use a symmetric and normalized", "render_mode")
+_ADVICE = (
+    "is not within",
+    "We recommend you to use a symmetric and normalized",
+    "render_mode",
+    "infinity. This is probably too",  # proprioception is unbounded by declaration
+)
 
 
 def _play(env: gym.Env, seed: int) -> bytes:
@@ -173,6 +179,7 @@ def test_image_size_and_dict_observations(size: int) -> None:
     env.close()
 
 
+@pytest.mark.filterwarnings("ignore:.*render_mode='rgb'")  # gymnasium's, ahead of our error
 @pytest.mark.parametrize(
     ("kwargs", "message"),
     [
@@ -210,6 +217,13 @@ def test_step_before_reset_and_use_after_close() -> None:
     env.close()
     with pytest.raises(EnvClosedError, match="gym.make"):
         env.reset(seed=0)
+
+
+def test_no_window_without_a_display(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.delenv("DISPLAY", raising=False)
+    with pytest.raises(EnvClosedError, match="needs a display"):
+        ManipulationEnv(render_mode="human")
 
 
 def test_out_of_range_actions_are_clipped() -> None:
