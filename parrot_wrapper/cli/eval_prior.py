@@ -47,7 +47,7 @@ class EvalPriorCommand:
     data: Path | None = None
     out: Path = Path("runs/eval-prior")
     episodes: int = 100
-    expert_episodes: int = 300
+    expert_episodes: int = 600
     noise: float = 0.1
     gif_episodes: int = 6
     trajectories: int = 30

@@ -22,6 +22,7 @@ _SETTINGS = (
     "gamma",
     "ent_coef",
     "learning_rate",
+    "layer_norm",
     "gradient_steps",
     "n_steps",
     "buffer_size",
@@ -48,6 +49,7 @@ class TrainCommand:
         gamma: Discount.
         ent_coef: SB3's entropy coefficient, such as auto_0.1.
         learning_rate: Of actor, critics and entropy coefficient.
+        layer_norm: Layer normalisation in actor and critics.
         gradient_steps: Updates for each env step.
         n_steps: Length of n-step returns.
         buffer_size: Transitions kept, at most.
@@ -73,6 +75,7 @@ class TrainCommand:
     gamma: float | None = None
     ent_coef: str | None = None
     learning_rate: float | None = None
+    layer_norm: bool | None = None
     gradient_steps: int | None = None
     n_steps: int | None = None
     buffer_size: int | None = None

@@ -46,7 +46,7 @@ class JudgeSettings:
     """
 
     episodes: int = 100
-    expert_episodes: int = 300
+    expert_episodes: int = 600
     limits: tuple[float, ...] = LIMITS
     noise: float = 0.1
     data_steps: int = 20_000

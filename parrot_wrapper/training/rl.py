@@ -33,6 +33,7 @@ from parrot_wrapper.training.callbacks import (
     HardTargetCallback,
     ProgressCallback,
 )
+from parrot_wrapper.training.normed_activation import LayerNormReLU
 from parrot_wrapper.training.paper_convolutions import PaperConvolutions
 from parrot_wrapper.training.replay_arrays import replay_bytes
 from parrot_wrapper.training.rl_checkpoint import (
@@ -92,6 +93,8 @@ def build_model(config: RLConfig, env: gym.Env[Any, Any] | DummyVecEnv) -> SAC:
         raise InvalidArgumentError(f"SAC needs a Box action space, got {actions}.")
     policy, on_images = _policy_for(env.observation_space)
     policy_kwargs: dict[str, Any] = {"net_arch": list(config.net_arch)}
+    if config.layer_norm:
+        policy_kwargs["activation_fn"] = LayerNormReLU
     if on_images and config.convolutions == "paper":
         policy_kwargs["features_extractor_class"] = PaperConvolutions
     entropy: str | float = "auto"

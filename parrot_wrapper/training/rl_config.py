@@ -38,6 +38,7 @@ class RLConfig:
         learning_rate: Of actor, critics and entropy coefficient, > 0.
         batch_size: Transitions in an update.
         net_arch: Hidden widths of actor and critics.
+        layer_norm: Layer normalisation in every hidden layer of actor and critics.
         convolutions: Trunk of policies on images: SB3's "stock" one or the "paper"'s.
         learning_starts: Steps of uniform latents, which are exact samples of the prior.
         train_freq: Env steps between two rounds of updates.
@@ -75,6 +76,7 @@ class RLConfig:
     learning_rate: float = 3e-4
     batch_size: int = 256
     net_arch: tuple[int, ...] = (256, 256)
+    layer_norm: bool = True
     convolutions: str = "stock"
     learning_starts: int = 1_000
     train_freq: int = 1
@@ -161,6 +163,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
                 "gamma": 0.99,
                 "ent_coef": "auto",
                 "net_arch": (1024, 512, 256),
+                "layer_norm": False,
                 "convolutions": "paper",
                 "learning_starts": 2_500,
                 "tau": 1.0,

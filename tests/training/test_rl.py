@@ -13,6 +13,7 @@ from stable_baselines3 import SAC
 
 from parrot_wrapper.errors import CheckpointError, InvalidArgumentError, UnknownNameError
 from parrot_wrapper.training.callbacks import kl_nats
+from parrot_wrapper.training.normed_activation import LayerNormReLU
 from parrot_wrapper.training.replay_arrays import replay_arrays
 from parrot_wrapper.training.rl import build_model, read_config, train, wrap_env
 from parrot_wrapper.training.rl_checkpoint import list_checkpoints, read_header
@@ -222,6 +223,15 @@ def test_paper_preset_is_table_one() -> None:
     assert model.actor.features_extractor.features_dim == 16 * 10 * 11
     with pytest.raises(UnknownNameError, match="Did you mean 'paper'"):
         preset_config("papre", env_id="Toy-v0")
+
+
+@pytest.mark.parametrize("layer_norm", [True, False])
+def test_layer_norm_stands_behind_every_hidden_layer(layer_norm: bool) -> None:
+    config = toy_config(layer_norm=layer_norm)
+    model = build_model(config, wrap_env(ReachEnv(), config, AffinePrior(STATE)))
+    nets = [model.actor.latent_pi, *model.critic.q_networks]
+    normed = [sum(isinstance(m, LayerNormReLU) for m in net) for net in nets]
+    assert normed == [len(config.net_arch) * layer_norm] * len(nets)
 
 
 def test_hard_target_copies_happen_at_the_interval_only(tmp_path: Path) -> None:

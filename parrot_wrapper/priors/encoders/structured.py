@@ -179,7 +179,7 @@ class StructuredEncoder(Encoder):
         seen = (obs["landmark_pixels"] + 0.5) / size * 2.0 - 1.0
         places = obs["landmarks"].flatten(0, 1) / LENGTH
         solution = torch.linalg.lstsq(_quadratic(seen.flatten(0, 1)), places).solution
-        self._base.copy_((_quadratic(self._grid.permute(1, 2, 0).flatten(0, 1)) @ solution))
+        self._base.copy_(_quadratic(self._grid.permute(1, 2, 0).flatten(0, 1)) @ solution)
         self._centre.copy_(obs["gripper"][:, :3].mean(0) / LENGTH)
 
     def perturb(self, features: Tensor, generator: torch.Generator) -> Tensor:
