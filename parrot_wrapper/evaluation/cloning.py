@@ -1,6 +1,8 @@
 """Cloning in z: can an agent that sees the features steer the latent as an expert would?
 
 Expert actions are encoded, the latents regressed on the features, and the regression rolled out.
+Where the expert can be asked without its noise, what it *means* to do is encoded: the latents of
+noisy actions are almost pure noise, since the prior models that noise.
 In the project's measurements this ranks priors for RL where likelihood and lift rate do not.
 """
 
@@ -88,7 +90,8 @@ def clone_in_latent(
     """
     good = recording.successful()
     features = embed(prior, good)
-    latents = prior.encode_features(good.actions, features)
+    actions = good.actions if good.intended is None else good.intended
+    latents = prior.encode_features(actions, features)
     held_out = held_out_rows(good.episodes)
     bare = env.unwrapped
 
@@ -127,7 +130,7 @@ def clone_in_latent(
     return Cloning(
         latent=score("z", features, latents, lambda predict: Clone(env, prior, predict)),
         action=score(
-            "action", features, good.actions, lambda predict: Clone(env, prior, predict, raw=True)
+            "action", features, actions, lambda predict: Clone(env, prior, predict, raw=True)
         ),
         privileged=privileged,
         steps=len(good),

@@ -165,7 +165,9 @@ def _expert_measures(
         )
         return {"probe": _probe_samples(prior, env, settings, skipped)}
     expert = ScriptedExpert(env, noise=settings.noise)
-    recorded = _record(prior, env, expert, settings, "expert episodes")
+    recorded = _record(
+        prior, env, expert, settings, "expert episodes", ScriptedExpert(env, noise=0.0)
+    )
     rng = np.random.default_rng(settings.seed)
     fast, shown = settings.progress, settings.episodes
     return {
@@ -232,11 +234,13 @@ def _record(
     policy: EpisodePolicy,
     settings: JudgeSettings,
     name: str,
+    intention: EpisodePolicy | None = None,
 ) -> Recording:
     return record(
         env,
         prior,
         policy,
+        intention=intention,
         episodes=settings.expert_episodes,
         progress=name if settings.progress else None,
     )

@@ -40,6 +40,7 @@ class Recording:
         episodes: (N,) which episode each step belongs to, 0 to E - 1.
         success: (E,) whether each episode ended in success.
         labels: Name to (N, ...) float32 of simulator state; empty where there is none.
+        intended: (N, A) float32, what a noiseless expert would have done instead, or None.
     """
 
     observations: Observations
@@ -47,6 +48,7 @@ class Recording:
     episodes: npt.NDArray[np.int64]
     success: npt.NDArray[np.bool_]
     labels: Mapping[str, FloatArray] = field(default_factory=dict)
+    intended: FloatArray | None = None
 
     def __len__(self) -> int:
         """N, the number of steps."""
@@ -65,8 +67,9 @@ class Recording:
             else self.observations[rows]
         )
         labels = {key: part[rows] for key, part in self.labels.items()}
+        intended = None if self.intended is None else self.intended[rows]
         return Recording(
-            observations, self.actions[rows], self.episodes[rows], self.success, labels
+            observations, self.actions[rows], self.episodes[rows], self.success, labels, intended
         )
 
     def successful(self) -> Recording:
@@ -85,25 +88,34 @@ def record(
     prior: ActionPrior,
     policy: EpisodePolicy,
     *,
+    intention: EpisodePolicy | None = None,
     episodes: int,
     seed: int = RECORDING_SEED,
     progress: str | None = None,
 ) -> Recording:
-    """Run a policy in the bare env and keep what a prior sees, what is done, and any labels."""
+    """Run a policy in the bare env and keep what a prior sees, what is done, and any labels.
+
+    `intention` is asked at every step too, and what it would do is kept but not executed.
+    """
     sight, bare = PriorSight(env, prior), env.unwrapped
     seen: list[Observations] = []
     actions: list[FloatArray] = []
+    intended: list[FloatArray] = []
     owners: list[int] = []
     success: list[bool] = []
     labels: dict[str, list[FloatArray]] = {}
     for index in tqdm(range(episodes), desc=progress, unit="episode", disable=progress is None):
         observation, info = env.reset(seed=seed + index)
         policy.begin(seed + index)
+        if intention is not None:
+            intention.begin(seed + index)
         over = False
         while not over:
             action = policy(observation)
             seen.append(sight.batch(observation))
             actions.append(action)
+            if intention is not None:
+                intended.append(intention(observation))
             owners.append(index)
             if isinstance(bare, OffersLabels):
                 for key, value in bare.privileged_labels().items():
@@ -117,6 +129,7 @@ def record(
         np.array(owners, dtype=np.int64),
         np.array(success, dtype=np.bool_),
         {key: np.stack(values) for key, values in labels.items()},
+        np.stack(intended) if intended else None,
     )
 
 

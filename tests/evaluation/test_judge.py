@@ -32,6 +32,19 @@ def recording() -> Recording:
     return record(env, AffinePrior(STATE), ScriptedExpert(env), episodes=60)
 
 
+def test_intention_is_recorded_beside_what_is_done_and_not_executed(recording: Recording) -> None:
+    env = ToyReach()
+    noiseless = ScriptedExpert(env, noise=0.0)
+    both = record(env, AffinePrior(STATE), ScriptedExpert(env), intention=noiseless, episodes=60)
+    np.testing.assert_array_equal(both.actions, recording.actions)
+    assert recording.intended is None
+    assert both.intended is not None
+    difference = both.actions - both.intended
+    assert 0.03 < difference.std() < 0.15
+    chosen = both.take(np.array([3, 5]))
+    np.testing.assert_array_equal(chosen.intended, both.intended[[3, 5]])
+
+
 def states(count: int, seed: int = 0) -> Any:
     return np.random.default_rng(seed).uniform(-1, 1, (count, 4)).astype(np.float32)
 
