@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 
 from parrot_wrapper.cli import COMMANDS, main
-from tests.packaged_prior import provide_packaged_prior
 from tests.project_file import optional_dependencies
 
 pytest.importorskip("pybullet")
@@ -48,7 +47,6 @@ def with_blocks(kind: str) -> list[Path]:
 
 @pytest.fixture
 def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    provide_packaged_prior(tmp_path)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

@@ -6,8 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.packaged_prior import provide_packaged_prior
-
 ROOT = Path(__file__).parents[1]
 EXAMPLES = {path.name: path for path in sorted((ROOT / "examples").glob("*.py"))}
 
@@ -41,7 +39,6 @@ def test_train_prior(tmp_path, monkeypatch, capsys) -> None:
 
 def test_sac_in_latent_space(tmp_path, monkeypatch, capsys) -> None:
     pytest.importorskip("pybullet")
-    provide_packaged_prior(tmp_path)
     monkeypatch.chdir(tmp_path)
     few = ["--steps", "60", "--rollouts", "1"]
     run("03_sac_in_latent_space.py", *few, monkeypatch=monkeypatch)
