@@ -11,7 +11,7 @@ import numpy.typing as npt
 from gymnasium import spaces
 
 from parrot_envs.camera import Camera, ImageArray
-from parrot_envs.errors import EnvArgumentError, EnvClosedError, unknown_choice
+from parrot_envs.errors import EnvArgumentError, unknown_choice
 from parrot_envs.experts import ScriptedExpert
 from parrot_envs.robot import Robot
 from parrot_envs.scene import Scene
@@ -242,6 +242,3 @@ class ManipulationEnv(gym.Env[Observation, npt.NDArray[np.float32]]):
             "target": [episode.task.target] if episode.task.target else [],
             "keep": bool(lifted or placed),
         }
-
-
-__all__ = ["EnvClosedError", "ManipulationEnv"]

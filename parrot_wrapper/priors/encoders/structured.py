@@ -53,6 +53,7 @@ class StructuredEncoder(Encoder):
         feature_noise: Standard deviation of the noise on features that the flow is trained with,
             in units of 0.1 m. It makes the flow smooth in what it sees.
         auxiliary: Weight of the auxiliary losses.
+        context: Length of what the flow is conditioned on.
 
     Raises:
         InvalidArgumentError: No image, sides that do not divide, or an option out of range.
