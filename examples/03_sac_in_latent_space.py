@@ -12,7 +12,7 @@ from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.monitor import Monitor
 
 import parrot_envs  # noqa: F401  # registers the ids
-from parrot_wrapper import BehavioralPriorWrapper, target_entropy
+from parrot_wrapper import BehavioralPriorWrapper, LayerNormReLU, target_entropy
 
 parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument("--env-id", default="ParrotGraspCup-v0")
@@ -35,6 +35,7 @@ model = SAC(
     learning_starts=min(1_000, args.steps // 2),  # uniform latents: exact samples of the prior
     # SAC's entropy in the unit box is Z log 2 minus the KL to the prior.
     target_entropy=target_entropy(env.action_space, kl=args.kl),
+    policy_kwargs={"activation_fn": LayerNormReLU},
     device="cpu",
     seed=0,
 )

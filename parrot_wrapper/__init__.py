@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from parrot_wrapper.errors import ParrotError
     from parrot_wrapper.latent import kl_to_prior, parse_chart, target_entropy
     from parrot_wrapper.priors import FlowPrior, FlowPriorConfig, load_prior
+    from parrot_wrapper.training.normed_activation import LayerNormReLU
     from parrot_wrapper.types import ActionPrior, ObservationSpec
     from parrot_wrapper.vec_wrapper import BehavioralPriorVecWrapper
     from parrot_wrapper.wrapper import BehavioralPriorWrapper
@@ -21,6 +22,7 @@ __all__ = [
     "BehavioralPriorWrapper",
     "FlowPrior",
     "FlowPriorConfig",
+    "LayerNormReLU",
     "ObservationSpec",
     "ParrotError",
     "kl_to_prior",
@@ -35,6 +37,7 @@ _HOMES = {
     "BehavioralPriorWrapper": "wrapper",
     "FlowPrior": "priors",
     "FlowPriorConfig": "priors",
+    "LayerNormReLU": "training.normed_activation",
     "ObservationSpec": "types",
     "ParrotError": "errors",
     "kl_to_prior": "latent",
