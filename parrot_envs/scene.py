@@ -31,7 +31,6 @@ class ThingState:
     """Where a thing is now. `position` is its centre (height / 2 while it stands), metres."""
 
     position: tuple[float, float, float]
-    yaw: float
 
 
 def place_without_overlap(
@@ -105,6 +104,4 @@ class Scene:
         self.states = {p.thing.name: self._state(p) for p in (*self.objects, self.container)}
 
     def _state(self, placed: Placed) -> ThingState:
-        position, (x, y, z, w) = self._sim.pose(placed.body)
-        yaw = float(np.arctan2(2 * (w * z + x * y), 1 - 2 * (y * y + z * z)))
-        return ThingState(position, yaw)
+        return ThingState(self._sim.pose(placed.body)[0])

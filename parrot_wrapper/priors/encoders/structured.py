@@ -114,7 +114,7 @@ class StructuredEncoder(Encoder):
             nn.ReLU(),
             nn.Conv2d(channels, _CODE, 1),
         )
-        squeezed = 8 * (height // 4) * (width // 4)
+        squeezed = 8 * (height // _FOLD) * (width // _FOLD)
         self.squeeze = nn.Conv2d(channels, 8, 1)
         self.gripper = nn.Sequential(nn.Linear(squeezed, 128), nn.SiLU(), nn.Linear(128, GRIPPER))
         self.token = nn.Sequential(
