@@ -13,23 +13,20 @@ from functools import cache
 
 import numpy as np
 
-from parrot_envs.shapes import Part, Thing, box, cylinder, sphere, walls
+from parrot_envs.more_training_objects import (
+    arch,
+    bench,
+    car,
+    figure,
+    house,
+    magnet,
+    snowman,
+    tree,
+)
+from parrot_envs.shapes import Thing, box, cylinder, sphere, walls
+from parrot_envs.training_thing import Generator, training_thing
 
 VARIANTS_PER_FAMILY = 25
-ELONGATED_YAW = 0.5
-"""Long things lie within this yaw of crosswise to the fingers, so that they fit between them."""
-
-Generator = np.random.Generator
-
-
-def _thing(
-    name: str, parts: list[Part], radius: float, height: float, *, long: bool = False
-) -> Thing:
-    # The fingertips close in the lower half, but never so low that the palm (55 mm above them)
-    # touches the top of the object.
-    grasp_height = max(0.012, min(0.45 * height, 0.02), height - 0.045)
-    yaw = ELONGATED_YAW if long else float(np.pi)
-    return Thing(name, tuple(parts), radius, height, yaw_range=yaw, grasp=(0.0, 0.0, grasp_height))
 
 
 def bottle(rng: Generator) -> Thing:
@@ -37,7 +34,7 @@ def bottle(rng: Generator) -> Thing:
     r, h = rng.uniform(0.014, 0.022), rng.uniform(0.03, 0.045)
     neck = rng.uniform(0.012, 0.02)
     parts = [cylinder(r, h), cylinder(0.5 * r, neck, (0, 0, h), 1)]
-    return _thing("bottle", parts, r, h + neck)
+    return training_thing("bottle", parts, r, h + neck)
 
 
 def stool(rng: Generator) -> Thing:
@@ -48,20 +45,20 @@ def stool(rng: Generator) -> Thing:
         for sx in (1, -1)
         for sy in (1, -1)
     ]
-    return _thing("stool", [*legs, cylinder(r, 0.01, (0, 0, h))], r, h + 0.01)
+    return training_thing("stool", [*legs, cylinder(r, 0.01, (0, 0, h))], r, h + 0.01)
 
 
 def brick(rng: Generator) -> Thing:
     """A plain box."""
     x, y, z = rng.uniform(0.025, 0.045), rng.uniform(0.025, 0.042), rng.uniform(0.025, 0.05)
-    return _thing("brick", [box((x, y, z))], 0.5 * float(np.hypot(x, y)), z)
+    return training_thing("brick", [box((x, y, z))], 0.5 * float(np.hypot(x, y)), z)
 
 
 def bin_(rng: Generator) -> Thing:
     """An open square bin."""
     s, h = rng.uniform(0.026, 0.036), rng.uniform(0.03, 0.05)
     parts = [box((s, s, 0.006), (0, 0, 0), 1), *walls((s, s), h, 0.005)]
-    return _thing("bin", parts, 0.72 * (s + 0.01), h)
+    return training_thing("bin", parts, 0.72 * (s + 0.01), h)
 
 
 def dumbbell(rng: Generator) -> Thing:
@@ -72,7 +69,7 @@ def dumbbell(rng: Generator) -> Thing:
         box((0.014, 2 * r, 2 * r), (half, 0, 0)),
         box((0.014, 2 * r, 2 * r), (-half, 0, 0)),
     ]
-    return _thing("dumbbell", parts, half + 0.01, 2 * r, long=True)
+    return training_thing("dumbbell", parts, half + 0.01, 2 * r, long=True)
 
 
 def canoe(rng: Generator) -> Thing:
@@ -83,7 +80,7 @@ def canoe(rng: Generator) -> Thing:
         box((0.02, 0.5 * w, h), (half, 0, 0), 1),
         box((0.02, 0.5 * w, h), (-half, 0, 0), 1),
     ]
-    return _thing("canoe", parts, half + 0.01, h, long=True)
+    return training_thing("canoe", parts, half + 0.01, h, long=True)
 
 
 def tower(rng: Generator) -> Thing:
@@ -91,14 +88,14 @@ def tower(rng: Generator) -> Thing:
     s, h = rng.uniform(0.032, 0.045), rng.uniform(0.014, 0.02)
     levels = int(rng.integers(2, 4))
     parts = [box((s - 0.008 * k, s - 0.008 * k, h), (0, 0, k * h), k % 2) for k in range(levels)]
-    return _thing("tower", parts, 0.71 * s, levels * h)
+    return training_thing("tower", parts, 0.71 * s, levels * h)
 
 
 def tee(rng: Generator) -> Thing:
     """A letter T lying flat."""
     half, w, h = rng.uniform(0.02, 0.026), rng.uniform(0.014, 0.02), rng.uniform(0.022, 0.034)
     parts = [box((2 * half, w, h)), box((w, 0.024, h), (0, 0.012 + w / 2, 0), 1)]
-    return _thing("tee", parts, half + 0.01, h, long=True)
+    return training_thing("tee", parts, half + 0.01, h, long=True)
 
 
 def ell(rng: Generator) -> Thing:
@@ -106,14 +103,14 @@ def ell(rng: Generator) -> Thing:
     half, w, h = rng.uniform(0.016, 0.022), rng.uniform(0.02, 0.03), rng.uniform(0.014, 0.02)
     upright = rng.uniform(0.015, 0.03)
     parts = [box((2 * half, w, h)), box((0.014, w, upright), (half - 0.007, 0, h), 1)]
-    return _thing("ell", parts, half + 0.008, h + upright, long=True)
+    return training_thing("ell", parts, half + 0.008, h + upright, long=True)
 
 
 def plus(rng: Generator) -> Thing:
     """A cross of two bars lying flat."""
     half, w, h = rng.uniform(0.018, 0.025), rng.uniform(0.014, 0.02), rng.uniform(0.022, 0.036)
     parts = [box((2 * half, w, h)), box((w, 2 * half, h), (0, 0, 0), 1)]
-    return _thing("plus", parts, half + 0.002, h)
+    return training_thing("plus", parts, half + 0.002, h)
 
 
 def lamp(rng: Generator) -> Thing:
@@ -124,7 +121,7 @@ def lamp(rng: Generator) -> Thing:
         box((0.012, 0.012, pole), (0, 0, 0.01), 1),
         box((1.6 * r, 1.6 * r, shade), (0, 0, 0.01 + pole)),
     ]
-    return _thing("lamp", parts, 1.15 * r, 0.01 + pole + shade)
+    return training_thing("lamp", parts, 1.15 * r, 0.01 + pole + shade)
 
 
 def hammer(rng: Generator) -> Thing:
@@ -132,7 +129,7 @@ def hammer(rng: Generator) -> Thing:
     half, w = rng.uniform(0.022, 0.03), rng.uniform(0.016, 0.02)
     head = rng.uniform(0.03, 0.038)
     parts = [box((2 * half, w, w)), box((0.016, head, w + 0.008), (half, 0, 0), 1)]
-    return _thing("hammer", parts, half + 0.012, w + 0.008, long=True)
+    return training_thing("hammer", parts, half + 0.012, w + 0.008, long=True)
 
 
 def desk(rng: Generator) -> Thing:
@@ -140,7 +137,7 @@ def desk(rng: Generator) -> Thing:
     s, h = rng.uniform(0.032, 0.042), rng.uniform(0.02, 0.035)
     d = s / 2 - 0.005
     legs = [box((0.009, 0.009, h), (sx * d, sy * d, 0), 1) for sx in (1, -1) for sy in (1, -1)]
-    return _thing("desk", [*legs, box((s, s, 0.01), (0, 0, h))], 0.71 * s, h + 0.01)
+    return training_thing("desk", [*legs, box((s, s, 0.01), (0, 0, h))], 0.71 * s, h + 0.01)
 
 
 def spool(rng: Generator) -> Thing:
@@ -151,20 +148,20 @@ def spool(rng: Generator) -> Thing:
         cylinder(0.65 * r, core, (0, 0, 0.008), 1),
         cylinder(r, 0.008, (0, 0, 0.008 + core)),
     ]
-    return _thing("spool", parts, r, core + 0.016)
+    return training_thing("spool", parts, r, core + 0.016)
 
 
 def mushroom(rng: Generator) -> Thing:
     """A stem with a round head."""
     r, stem = rng.uniform(0.015, 0.021), rng.uniform(0.014, 0.024)
     parts = [box((0.018, 0.018, stem + 0.004), (0, 0, 0), 1), sphere(r, (0, 0, stem))]
-    return _thing("mushroom", parts, r, stem + 2 * r)
+    return training_thing("mushroom", parts, r, stem + 2 * r)
 
 
 def ball(rng: Generator) -> Thing:
     """A ball in a flat square foot that keeps it from rolling."""
     r, s = rng.uniform(0.015, 0.021), rng.uniform(0.022, 0.034)
-    return _thing(
+    return training_thing(
         "ball", [box((s, s, 0.01), (0, 0, 0), 1), sphere(r, (0, 0, 0.004))], 0.75 * s, 2 * r
     )
 
@@ -173,6 +170,8 @@ TRAINING_FAMILIES: dict[str, Callable[[Generator], Thing]] = {
     "bottle": bottle, "stool": stool, "brick": brick, "bin": bin_, "dumbbell": dumbbell,
     "canoe": canoe, "tower": tower, "tee": tee, "ell": ell, "plus": plus, "lamp": lamp,
     "hammer": hammer, "desk": desk, "spool": spool, "mushroom": mushroom, "ball": ball,
+    "arch": arch, "snowman": snowman, "house": house, "car": car, "figure": figure, "tree": tree,
+    "bench": bench, "magnet": magnet,
 }  # fmt: skip
 
 
