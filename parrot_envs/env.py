@@ -12,7 +12,7 @@ from gymnasium import spaces
 
 from parrot_envs.camera import Camera, ImageArray
 from parrot_envs.errors import EnvArgumentError, unknown_choice
-from parrot_envs.experts import ScriptedExpert
+from parrot_envs.experts import ScriptedExpert, StrayPolicy
 from parrot_envs.robot import Robot
 from parrot_envs.scene import Scene
 from parrot_envs.scene_sets import SCENE_SETS, SceneSet
@@ -183,6 +183,10 @@ class ManipulationEnv(gym.Env[Observation, npt.NDArray[np.float32]]):
         if kind == "any":
             kind = "grasp" if rng.random() < 0.5 else "place"
         return ScriptedExpert(self._robot, episode.scene, target, kind, rng, noise)
+
+    def make_stray(self, rng: np.random.Generator) -> StrayPolicy:
+        """A policy that goes astray; some steps of it before an expert diversify data."""
+        return StrayPolicy(self._robot, self._current().scene, rng)
 
     def privileged_labels(self) -> dict[str, npt.NDArray[np.float32]]:
         """The simulator's state: where the things and the gripper are.

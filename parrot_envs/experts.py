@@ -21,6 +21,9 @@ _HOVER = 0.055
 _CARRY_HEIGHT = 0.10
 _ALIGNED = 0.011
 _OVER_CONTAINER = 0.015
+_STRAY_DISTANCE = 0.03
+_STRAY_HEIGHTS = (0.012, 0.09)
+_STRAY_CLOSES = 0.3
 
 
 class ScriptedExpert:
@@ -111,3 +114,34 @@ class ScriptedExpert:
 
     def _retreat(self) -> tuple[FloatArray, float]:
         return np.array([0.0, 0.0, HOME[2] - self._robot.tip[2]]), _OPEN
+
+
+class StrayPolicy:
+    """Goes astray: heads for a point beside one of the things, and may close the gripper there.
+
+    A few such steps before an expert takes over put it where its own noise never leads, low beside
+    an object or with an empty fist, so that demonstrations show the way out as well.
+
+    Args:
+        robot: The arm to steer.
+        scene: Where the things are now.
+        rng: Source of its choices and its noise.
+    """
+
+    def __init__(self, robot: Robot, scene: Scene, rng: np.random.Generator) -> None:
+        """Choose where to go."""
+        self._robot, self._rng = robot, rng
+        things = list(scene.states.values())
+        x, y, _ = things[int(rng.integers(len(things)))].position
+        dx, dy = rng.normal(0.0, _STRAY_DISTANCE, 2)
+        self._goal = np.array([x + dx, y + dy, rng.uniform(*_STRAY_HEIGHTS)])
+        self._closes = bool(rng.random() < _STRAY_CLOSES)
+
+    def act(self) -> npt.NDArray[np.float32]:
+        """The next action (7,), noisy and clipped to the action box."""
+        offset = self._goal - self._robot.tip
+        action = self._rng.normal(0.0, 0.1, 7)
+        action[:3] += offset / max(POSITION_SCALE, float(np.abs(offset).max()))
+        there = float(np.abs(offset).max()) < _ALIGNED
+        action[6] += _CLOSE if there and self._closes else _OPEN
+        return np.clip(action, -1.0, 1.0).astype(np.float32)

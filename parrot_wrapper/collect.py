@@ -124,6 +124,7 @@ def _describe(source: ExpertSource) -> tuple[dict[str, Any], dict[str, Any]]:
             "env_kwargs": dict(source.env_kwargs),
             "camera": unwrapped.camera_spec() if isinstance(unwrapped, OffersCamera) else None,
             "noise": source.noise,
+            "stray_steps": source.stray_steps,
             "base_seed": source.base_seed,
             "shard_attempts": source.shard_attempts,
         }

@@ -18,7 +18,7 @@ import numpy as np
 from parrot_wrapper.data.episodes import Episode, observation_mapping
 from parrot_wrapper.data.shards import ShardInfo, write_shard
 from parrot_wrapper.errors import DataError, InvalidArgumentError, MissingExtraError
-from parrot_wrapper.types import OffersExpert, OffersLabels
+from parrot_wrapper.types import OffersExpert, OffersLabels, OffersStray
 
 Env = gym.Env[Any, Any]
 _STEP_LIMIT = 100_000  # an env without time limit would otherwise never come back
@@ -35,6 +35,9 @@ class ExpertSource:
         noise: Standard deviation of the Gaussian noise on the expert's actions, >= 0.
         base_seed: Seed of the first attempt, >= 0.
         shard_attempts: Attempts per shard, >= 1.
+        stray_steps: In half of the attempts the env's stray policy acts first, for 1 up to this
+            many steps that are not recorded; >= 0. The demonstrations then show the way back from
+            where the expert never comes by itself.
 
     Raises:
         InvalidArgumentError: A number is outside its range.
@@ -46,10 +49,13 @@ class ExpertSource:
     noise: float = 0.1
     base_seed: int = 0
     shard_attempts: int = 64
+    stray_steps: int = 0
 
     def __post_init__(self) -> None:
         """Check the numbers."""
-        for name, least in (("noise", 0.0), ("base_seed", 0), ("shard_attempts", 1)):
+        for name, least in (
+            ("noise", 0.0), ("base_seed", 0), ("shard_attempts", 1), ("stray_steps", 0)
+        ):  # fmt: skip
             if not getattr(self, name) >= least:
                 raise InvalidArgumentError(
                     f"Expected {name} >= {least}, got {getattr(self, name)!r}."
@@ -79,6 +85,12 @@ class ExpertSource:
                 f"{self.env_id} has none. Record your own policy into Episode objects instead "
                 "and write them with save_dataset."
             )
+        if self.stray_steps:
+            try:
+                _stray_source(env)
+            except InvalidArgumentError:
+                env.close()
+                raise
         return env
 
     def shard_seeds(self, index: int) -> range:
@@ -87,7 +99,9 @@ class ExpertSource:
         return range(start, start + self.shard_attempts)
 
 
-def record_episode(env: Env, seed: int, *, noise: float = 0.1) -> tuple[Episode, bool]:
+def record_episode(
+    env: Env, seed: int, *, noise: float = 0.1, stray_steps: int = 0
+) -> tuple[Episode, bool]:
     """Run a fresh scripted expert for one episode.
 
     Args:
@@ -95,6 +109,7 @@ def record_episode(env: Env, seed: int, *, noise: float = 0.1) -> tuple[Episode,
         seed: Of the env's reset; the expert draws from `default_rng([seed, 1])`, so that this
             number alone replays the episode.
         noise: Standard deviation of the noise on the expert's actions.
+        stray_steps: As in `ExpertSource`; the expert has only the rest of the episode.
 
     Returns:
         The episode, and whether to keep it: the last `info["keep"]`, or `info["is_success"]`
@@ -105,6 +120,8 @@ def record_episode(env: Env, seed: int, *, noise: float = 0.1) -> tuple[Episode,
     """
     recorder = _Recorder(env)
     observation, info = env.reset(seed=seed)
+    if stray_steps:
+        observation = _go_astray(env, observation, np.random.default_rng([seed, 2]), stray_steps)
     recorder.observe(observation)
     source = env.unwrapped
     if not isinstance(source, OffersExpert):
@@ -128,6 +145,24 @@ def record_episode(env: Env, seed: int, *, noise: float = 0.1) -> tuple[Episode,
         )
     keep = bool(info.get("keep", info.get("is_success")))
     return recorder.episode(bool(info.get("is_success", keep)), seed), keep
+
+
+def _stray_source(env: Env) -> OffersStray:
+    source = env.unwrapped
+    if not isinstance(source, OffersStray):
+        raise InvalidArgumentError(
+            f"Expected an env with a method make_stray(rng), {env} has none. Leave stray_steps at "
+            "0, or give the env one."
+        )
+    return source
+
+
+def _go_astray(env: Env, observation: Any, rng: np.random.Generator, stray_steps: int) -> Any:
+    """Maybe let the stray policy act, 1 to `stray_steps` times; return the last observation."""
+    stray = _stray_source(env).make_stray(rng)
+    for _ in range(max(0, int(rng.integers(1 - stray_steps, stray_steps + 1)))):
+        observation, *_ = env.step(np.asarray(stray.act(), dtype=np.float32))
+    return observation
 
 
 class _Recorder:
@@ -170,7 +205,10 @@ def _stacked(
 
 def record_shard(env: Env, source: ExpertSource, folder: Path, index: int) -> ShardInfo:
     """Try all seeds of shard `index` and write the episodes that are kept."""
-    attempts = (record_episode(env, s, noise=source.noise) for s in source.shard_seeds(index))
+    attempts = (
+        record_episode(env, s, noise=source.noise, stray_steps=source.stray_steps)
+        for s in source.shard_seeds(index)
+    )
     kept = [episode for episode, keep in attempts if keep]
     return write_shard(folder, index, kept, attempts=source.shard_attempts)
 

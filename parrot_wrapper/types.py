@@ -101,6 +101,14 @@ class OffersExpert(Protocol):
 
 
 @runtime_checkable
+class OffersStray(Protocol):
+    """An unwrapped env that can lead its current episode to where an expert never comes."""
+
+    def make_stray(self, rng: np.random.Generator) -> Expert:
+        """A policy for a few steps before an expert takes over; call it after each reset."""
+
+
+@runtime_checkable
 class OffersLabels(Protocol):
     """An unwrapped env that can tell the simulator's state, for probes and auxiliary losses."""
 

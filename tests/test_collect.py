@@ -228,3 +228,23 @@ def test_killed_at_any_moment_and_resumed(tmp_path: Path) -> None:
     resumed, unbroken = load_dataset(broken), load_dataset(tmp_path / "whole")
     assert resumed.content_hash == unbroken.content_hash
     assert read_manifest(broken) == read_manifest(tmp_path / "whole")
+
+
+def test_straying_first_leads_where_the_expert_never_starts() -> None:
+    astray = ExpertSource("ParrotMultiTask-v0", gym_packages=("parrot_envs",), stray_steps=6)
+    env = astray.make_env()
+    episodes = [record_episode(env, seed, stray_steps=6)[0] for seed in range(12)]
+    again = record_episode(env, 3, stray_steps=6)[0]
+    home = record_episode(env, 3)[0]
+    env.close()
+    assert {e.n_steps for e in episodes} > {25}
+    assert all(19 <= e.n_steps <= 25 for e in episodes)
+    starts = {tuple(e.labels["gripper"][0, :3]) for e in episodes if e.n_steps < 25}
+    assert tuple(home.labels["gripper"][0, :3]) not in starts
+    np.testing.assert_array_equal(again.actions, episodes[3].actions)
+    assert home.n_steps == 25
+
+
+def test_straying_needs_an_env_that_can() -> None:
+    with pytest.raises(InvalidArgumentError, match="make_stray"):
+        source(stray_steps=3).make_env()

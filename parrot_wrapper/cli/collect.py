@@ -26,6 +26,8 @@ class CollectCommand:
         workers: Processes.
         seed: Seed of the first attempt; attempt k has seed + k.
         noise: Standard deviation of the noise on the expert's actions.
+        stray_steps: In half of the attempts the arm goes astray for up to so many steps, which are
+            not recorded, before the expert takes over.
         env_kwargs: Options of the env as key=value.
         shard_attempts: Attempts per file.
         gym_packages: Modules whose import registers env ids.
@@ -38,6 +40,7 @@ class CollectCommand:
     workers: int = os.cpu_count() or 1
     seed: int = 0
     noise: float = 0.1
+    stray_steps: int = 0
     env_kwargs: tuple[str, ...] = ()
     shard_attempts: int = 64
     gym_packages: tuple[str, ...] = DEFAULT_PACKAGES
@@ -53,6 +56,7 @@ class CollectCommand:
             kwargs,
             gym_packages=self.gym_packages,
             noise=self.noise,
+            stray_steps=self.stray_steps,
             base_seed=self.seed,
             shard_attempts=self.shard_attempts,
         )
