@@ -13,13 +13,16 @@ import tyro
 from parrot_wrapper.atomic_files import write_json
 from parrot_wrapper.cli.environments import parse_env_kwargs
 from parrot_wrapper.data import EpisodeDataset, load_dataset
+from parrot_wrapper.errors import InvalidArgumentError
 from parrot_wrapper.priors.config import FlowPriorConfig
 from parrot_wrapper.priors.flow import FlowPrior
+from parrot_wrapper.priors.loading import load_prior
 from parrot_wrapper.training.prior import PriorReport, fit_prior
 from parrot_wrapper.training.prior_config import PriorTrainingConfig
 
-_SETTINGS = ("env_id", "env_kwargs", "camera", "noise", "base_seed")
+_SETTINGS = ("env_id", "env_kwargs", "camera", "noise", "stray_steps", "base_seed")
 """What a prior remembers of how its data were made."""
+_ARCHITECTURE = ("encoder", "encoder_options", "proprio", "coupling_layers", "hidden")
 
 
 @dataclass(frozen=True)
@@ -29,6 +32,8 @@ class TrainPriorCommand:
     Attributes:
         data: Folder of the data set.
         out: Folder of the run; the prior goes into its subfolder prior.
+        initial: Name or folder of a prior to start from instead of random weights; encoder and
+            sizes are then its own.
         encoder: Name of the observation encoder; auto is structured for images, state without.
         encoder_options: Options of the encoder as key=value.
         proprio: Look at proprioception too, where the data have it.
@@ -41,6 +46,7 @@ class TrainPriorCommand:
 
     data: Path
     out: Path = Path("runs/prior")
+    initial: str = ""
     encoder: str = "auto"
     encoder_options: tuple[str, ...] = ()
     proprio: bool = True
@@ -55,20 +61,35 @@ class TrainPriorCommand:
     def run(self) -> None:
         """Train, save the prior, and say how good it is."""
         dataset = load_dataset(self.data, n_episodes=self.episodes or None)
-        prior = FlowPrior(self._prior_config(dataset), seed=self.training.seed)
+        prior = self._initial_prior(dataset)
+        before = prior.metadata
         report = fit_prior(
-            prior, dataset, self.training, run_folder=self.out, progress=self.progress
-        )
+            prior, dataset, self.training, run_folder=self.out, fine_tune=bool(self.initial),
+            progress=self.progress,
+        )  # fmt: skip
         settings = {**asdict(self), "data": str(self.data), "out": str(self.out)}
         write_json(self.out / "train-prior-config.json", settings)
         write_json(self.out / "report.json", report.to_dict())
-        prior.set_metadata(self._metadata(dataset, report))
+        prior.set_metadata(
+            {**self._metadata(dataset, report), **({"initial": dict(before)} if before else {})}
+        )
         prior.save(self.out / "prior")
         print(
             f"{self.out / 'prior'}: validation {report.validation_nll:.3f} nats "
             f"({report.validation_nll_per_dim:.3f} per dimension) at step {report.best_step}; "
             f"{report.steps} steps in {report.seconds:.0f} s, stopped by {report.stopped}."
         )
+
+    def _initial_prior(self, dataset: EpisodeDataset) -> FlowPrior:
+        if not self.initial:
+            return FlowPrior(self._prior_config(dataset), seed=self.training.seed)
+        chosen = [name for name in _ARCHITECTURE if getattr(self, name) != _default(name)]
+        if chosen:
+            raise InvalidArgumentError(
+                f"Expected no {' and no '.join(chosen)} beside initial={self.initial!r}, whose "
+                "encoder and sizes are kept. Leave out one or the other."
+            )
+        return load_prior(self.initial)
 
     def _prior_config(self, dataset: EpisodeDataset) -> FlowPriorConfig:
         spec = dataset.observation_spec
@@ -125,3 +146,7 @@ class TrainPriorCommand:
                 values = value if isinstance(value, tuple) else (value,)
                 words += [f"--{flag}", *map(str, values)]
         return shlex.join(words)
+
+
+def _default(name: str) -> Any:
+    return getattr(TrainPriorCommand, name)

@@ -54,6 +54,7 @@ def fit_prior(
     config: PriorTrainingConfig | None = None,
     *,
     run_folder: str | Path | None = None,
+    fine_tune: bool = False,
     progress: bool = True,
 ) -> PriorReport:
     """Maximise the likelihood of the data's actions given its observations, in place.
@@ -64,11 +65,12 @@ def fit_prior(
     (in float32 on one CPU thread), as an unbroken run.
 
     Args:
-        prior: The prior; its action scale and its encoder's statistics are set from the data.
-            Afterwards it is frozen and in eval mode.
+        prior: The prior; its action scale and its encoder's statistics are set from the data,
+            unless `fine_tune`. Afterwards it is frozen and in eval mode.
         dataset: Successful episodes, two or more.
         config: Settings; None for the defaults.
         run_folder: For checkpoints and tensorboard; None for neither.
+        fine_tune: Go on from what `prior` has learned before. A resumed call needs that prior.
         progress: Show a progress bar.
 
     Raises:
@@ -79,7 +81,7 @@ def fit_prior(
     settings = config or PriorTrainingConfig()
     folder = None if run_folder is None else Path(run_folder)
     with _torch_threads(settings.threads), deferred_interrupt() as interruption:
-        run = PriorRun(prior, dataset, settings, folder)
+        run = PriorRun(prior, dataset, settings, folder, fine_tune=fine_tune)
         start = run.progress.step
         with TrainingLog(folder, settings.steps, start, progress=progress) as log:
             for batch in run.batches():

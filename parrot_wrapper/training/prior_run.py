@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import time
 from collections.abc import Iterator
@@ -59,6 +60,8 @@ class PriorRun:
         dataset: EpisodeDataset,
         config: PriorTrainingConfig,
         folder: Path | None,
+        *,
+        fine_tune: bool = False,
     ) -> None:
         if dataset.n_episodes < 2:
             raise DataError(
@@ -72,6 +75,7 @@ class PriorRun:
             "prior": prior.config.to_dict(),
             "training": config.to_dict(),
             "data": {"sha256": dataset.content_hash},
+            "initial": _weights_digest(prior) if fine_tune else None,
         }
         self.progress = Progress()
         self._best: dict[str, Tensor] = {}
@@ -92,7 +96,7 @@ class PriorRun:
             for index in range(config.validation_batches)
         ]
         stored = self._path is not None and self._path.is_file()
-        if not stored:
+        if not stored and self._settings["initial"] is None:
             make = batch_maker(training, kind, batch_size=_STATISTICS_SIZE, edge_spread=spread)
             self._set_statistics(make(step_generator(config.seed, _STATISTICS)))
         self._trainer = PriorTrainer(
@@ -237,6 +241,14 @@ class PriorRun:
         """Leave the best weights in the prior, frozen."""
         self._prior.load_state_dict(self._best)
         self._prior.requires_grad_(False).eval()
+
+
+def _weights_digest(prior: FlowPrior) -> str:
+    """SHA-256 of all weights and statistics."""
+    digest = hashlib.sha256()
+    for tensor in prior.state_dict().values():
+        digest.update(tensor.detach().cpu().numpy().tobytes())
+    return digest.hexdigest()
 
 
 def _device(name: str) -> torch.device:

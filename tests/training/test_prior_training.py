@@ -322,3 +322,23 @@ class TestMistakes:
         if not torch.cuda.is_available():
             with pytest.raises(InvalidArgumentError, match="torch sees no GPU"):
                 fit_prior(state_prior(), state_data(), replace(QUICK, device="cuda"))
+
+
+def test_fine_tuning_goes_on_from_what_was_learned(tmp_path):
+    first = state_prior()
+    long = replace(QUICK, steps=300, learning_rate=3e-3)
+    before = fit_prior(first, state_data(), long, progress=False)
+    scale = first.action_std.clone()
+    start = {name: tensor.clone() for name, tensor in first.state_dict().items()}
+    other = state_data(seed=1)
+    tuned = fit_prior(first, other, QUICK, run_folder=tmp_path, fine_tune=True, progress=False)
+    scratch = fit_prior(state_prior(), other, QUICK, progress=False)
+    assert torch.equal(first.action_std, scale)
+    assert tuned.validation_nll < scratch.validation_nll - 0.5
+    assert tuned.validation_nll < before.validation_nll + 0.5
+    again = state_prior()
+    again.load_state_dict(start)
+    fit_prior(again, other, QUICK, run_folder=tmp_path, fine_tune=True, progress=False)
+    assert same_weights(first, again)
+    with pytest.raises(CheckpointError, match="initial"):
+        fit_prior(state_prior(), other, QUICK, run_folder=tmp_path, progress=False)

@@ -69,6 +69,21 @@ def test_without_proprioception(data, tmp_path):
     assert load_prior(out / "prior").observation_spec.proprio == 0
 
 
+def test_starting_from_another_prior(data, tmp_path, capsys):
+    first, out = tmp_path / "first", tmp_path / "run"
+    train = ["train-prior", "--data", str(data)]
+    assert main([*train, "--out", str(first), *SMALL, *CONVOLUTIONAL]) == 0
+    settings = [option for option in SMALL if option not in ("--hidden", "8")]
+    start = ["--out", str(out), "--initial", str(first / "prior")]
+    assert main([*train, *start, *settings, "--batch-size", "8"]) == 0
+    facts = load_prior(out / "prior").metadata
+    assert facts["initial"] == load_prior(first / "prior").metadata
+    assert f"--initial {first / 'prior'}" in facts["command"]
+    capsys.readouterr()
+    assert main([*train, *start, *settings, "--hidden", "16"]) == 2
+    assert "no hidden beside initial=" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
