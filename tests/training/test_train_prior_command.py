@@ -73,9 +73,9 @@ def test_starting_from_another_prior(data, tmp_path, capsys):
     first, out = tmp_path / "first", tmp_path / "run"
     train = ["train-prior", "--data", str(data)]
     assert main([*train, "--out", str(first), *SMALL, *CONVOLUTIONAL]) == 0
-    settings = [option for option in SMALL if option not in ("--hidden", "8")]
+    settings = SMALL[:-2]  # without --hidden
     start = ["--out", str(out), "--initial", str(first / "prior")]
-    assert main([*train, *start, *settings, "--batch-size", "8"]) == 0
+    assert main([*train, *start, *settings]) == 0
     facts = load_prior(out / "prior").metadata
     assert facts["initial"] == load_prior(first / "prior").metadata
     assert f"--initial {first / 'prior'}" in facts["command"]
