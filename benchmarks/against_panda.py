@@ -15,11 +15,14 @@ from typing import Any
 
 import gymnasium as gym
 
-from parrot_wrapper.evaluation.report import markdown_table
-
 PANDA_ID = "PandaPickAndPlace-v3"
 SIZE = 48
 ROUND_STEPS = 25
+
+
+def panda_is_installed() -> bool:
+    """Whether there is anything to compare with."""
+    return find_spec("panda_gym") is not None
 
 
 def make_panda() -> gym.Env[Any, Any]:
@@ -48,10 +51,8 @@ def seconds_per_step(env: gym.Env[Any, Any], seed: int) -> tuple[float, float]:
     return resetting, stepping / ROUND_STEPS
 
 
-def panda_table(env_ids: Sequence[str], rounds: int) -> str:
-    """Speeds of all, played in turns so that each meets the same load of the machine."""
-    if find_spec("panda_gym") is None:
-        return f"{PANDA_ID}: not measured, panda-gym is not installed."
+def panda_table(env_ids: Sequence[str], rounds: int) -> list[list[str]]:
+    """Header and rows: speeds of all, played in turns as the machine's load varies."""
     envs = {PANDA_ID: make_panda(), **{env_id: gym.make(env_id) for env_id in env_ids}}
     times: dict[str, list[tuple[float, float]]] = {name: [] for name in envs}
     for env in envs.values():
@@ -61,17 +62,16 @@ def panda_table(env_ids: Sequence[str], rounds: int) -> str:
             times[name].append(seconds_per_step(env, seed))
     for env in envs.values():
         env.close()
-    rows = []
-    for name, measured in times.items():
-        ratios = [
-            theirs / ours for (_, ours), (_, theirs) in zip(measured, times[PANDA_ID], strict=True)
-        ]
-        rows.append(
+    panda = [step for _, step in times[PANDA_ID]]
+    return [
+        ["env", "steps/s with image", "times panda-gym", "reset ms"],
+        *(
             [
                 name,
                 f"{1 / median(step for _, step in measured):.0f}",
-                f"{median(ratios):.1f}",
+                f"{median(b / a for (_, a), b in zip(measured, panda, strict=True)):.1f}",
                 f"{1e3 * median(reset for reset, _ in measured):.2f}",
             ]
-        )
-    return markdown_table(["env", "steps/s with image", "times panda-gym", "reset ms"], rows)
+            for name, measured in times.items()
+        ),
+    ]

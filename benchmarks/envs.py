@@ -22,13 +22,12 @@ from time import perf_counter, thread_time
 from typing import Any
 
 import gymnasium as gym
-from against_panda import panda_table
+from against_panda import PANDA_ID, panda_is_installed, panda_table
 from call_clock import CallClock
 from worker_processes import workers_table
 
 import parrot_envs
 from parrot_envs.sim import bullet
-from parrot_wrapper.evaluation.report import markdown_table
 
 BARE_CALLS = ("stepSimulation", "getCameraImage")
 
@@ -80,10 +79,10 @@ def measure(env_id: str, episodes: int) -> list[str]:
     ]
 
 
-def envs_table(env_ids: Sequence[str], episodes: int) -> str:
-    """Steps, bare steps and resets of each env."""
+def envs_table(env_ids: Sequence[str], episodes: int) -> list[list[str]]:
+    """Header and rows: steps, bare steps and resets of each env."""
     header = ["env", "steps/s", "bare steps/s", "step / bare", "reset ms", "steps/s with resets"]
-    return markdown_table(header, [measure(env_id, episodes) for env_id in env_ids])
+    return [header, *(measure(env_id, episodes) for env_id in env_ids)]
 
 
 def pin_to_one_core() -> None:
@@ -103,14 +102,18 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("--seconds", type=float, default=5.0, help="of each run with workers")
     args = parser.parse_args(argv)
-    if args.workers is not None:
-        print(workers_table(args.env_id[0], args.workers or (1, 2, 4, 8, 16), args.seconds))
+    if args.panda and not panda_is_installed():
+        print(f"{PANDA_ID}: not measured, panda-gym is not installed.")
         return
-    pin_to_one_core()
-    if args.panda:
-        print(panda_table(args.env_id, args.episodes))
+    if args.workers is None:
+        pin_to_one_core()
+        table = (panda_table if args.panda else envs_table)(args.env_id, args.episodes)
     else:
-        print(envs_table(args.env_id, args.episodes))
+        table = workers_table(args.env_id[0], args.workers or (1, 2, 4, 8, 16), args.seconds)
+    # Not above: worker processes import this file too, and have no use for torch.
+    from parrot_wrapper.evaluation.report import markdown_table
+
+    print(markdown_table(table[0], table[1:]))
 
 
 if __name__ == "__main__":

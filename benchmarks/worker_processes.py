@@ -15,8 +15,6 @@ from typing import Any
 
 import gymnasium as gym
 
-from parrot_wrapper.evaluation.report import markdown_table
-
 _START_TIMEOUT = 300.0
 
 
@@ -67,16 +65,17 @@ def in_step(env_id: str, workers: int, seconds: float) -> float:
     return steps / elapsed
 
 
-def workers_table(env_id: str, numbers: Sequence[int], seconds: float) -> str:
-    """One row for each number of workers."""
-    rows = [
-        [
-            str(workers),
-            f"{alone(env_id, workers, seconds):.0f}",
-            f"{in_step(env_id, workers, seconds):.0f}",
-        ]
-        for workers in numbers
-    ]
+def workers_table(env_id: str, numbers: Sequence[int], seconds: float) -> list[list[str]]:
+    """Header and rows: steps per second of each number of workers."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    header = [f"workers on {cores} cores", "steps/s, each alone", "steps/s, AsyncVectorEnv"]
-    return markdown_table(header, rows)
+    return [
+        [f"workers on {cores} cores", "steps/s, each alone", "steps/s, AsyncVectorEnv"],
+        *(
+            [
+                str(workers),
+                f"{alone(env_id, workers, seconds):.0f}",
+                f"{in_step(env_id, workers, seconds):.0f}",
+            ]
+            for workers in numbers
+        ),
+    ]
