@@ -9,10 +9,16 @@ from typing import Any
 
 
 class CallClock:
-    """Adds up the seconds spent in functions while it is installed."""
+    """Adds up the seconds spent in functions while it is installed.
 
-    def __init__(self) -> None:
+    Args:
+        now: Reads the time. `time.thread_time` leaves out what other processes took, at the price
+            of a slower clock.
+    """
+
+    def __init__(self, now: Callable[[], float] = time.perf_counter) -> None:
         self.seconds = 0.0
+        self._now = now
 
     @contextmanager
     def installed(self, owner: Any, names: Sequence[str]) -> Iterator[None]:
@@ -28,9 +34,9 @@ class CallClock:
 
     def _timed(self, function: Callable[..., Any]) -> Callable[..., Any]:
         def call(*args: Any, **kwargs: Any) -> Any:
-            started = time.perf_counter()
+            started = self._now()
             result = function(*args, **kwargs)
-            self.seconds += time.perf_counter() - started
+            self.seconds += self._now() - started
             return result
 
         return call

@@ -52,9 +52,8 @@ def inverse(tip: FloatArray, rotation: FloatArray) -> FloatArray:
 
     A point out of reach gives the nearest stretched pose instead of NaN.
     """
-    wx = tip[0] - HAND * rotation[0, 0]
-    wy = tip[1] - HAND * rotation[1, 0]
-    wz = tip[2] - HAND * rotation[2, 0]
+    # Python's floats: arithmetic on single elements of an array takes four times as long.
+    wx, wy, wz = (tip - HAND * rotation[:, 0]).tolist()
     waist = atan2(wy, wx)
     radius, height = hypot(wx, wy), wz - SHOULDER_HEIGHT
     distance = min(sqrt(radius**2 + height**2), UPPER_ARM + FOREARM - _REACH_MARGIN)
@@ -66,24 +65,23 @@ def inverse(tip: FloatArray, rotation: FloatArray) -> FloatArray:
     cw, sw, cp, sp = cos(waist), sin(waist), cos(pitch), sin(pitch)
     # Rows of (Rz(waist) Ry(pitch))^T: the forearm's axes in the world.
     forearm = np.array([[cw * cp, sw * cp, -sp], [-sw, cw, 0.0], [cw * sp, sw * sp, cp]])
-    local = forearm @ rotation
-    wrist_pitch = acos(max(-1.0, min(1.0, local[0, 0])))
-    forearm_roll = atan2(local[1, 0], -local[2, 0])
-    wrist_roll = atan2(local[0, 1], local[0, 2])
-    return np.array([waist, -elevation, elbow, forearm_roll, wrist_pitch, wrist_roll])
+    (xx, xy, xz), (yx, _, _), (zx, _, _) = forearm.dot(rotation).tolist()
+    wrist_pitch = acos(max(-1.0, min(1.0, xx)))
+    return np.array([waist, -elevation, elbow, atan2(yx, -zx), wrist_pitch, atan2(xy, xz)])
 
 
 def forward(joints: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Fingertip position (3,) and hand rotation (3, 3) for joint angles (6,)."""
-    waist, shoulder, elbow, roll, pitch, wrist_roll = (float(j) for j in joints)
-    upper, lower = shoulder, shoulder + elbow
-    radius = UPPER_ARM * cos(upper) + FOREARM * cos(lower)
-    height = SHOULDER_HEIGHT - UPPER_ARM * sin(upper) - FOREARM * sin(lower)
-    wrist = np.array([cos(waist) * radius, sin(waist) * radius, height])
-    rotation = (
-        _rotate_z(waist) @ _rotate_y(lower) @ _rotate_x(roll) @ _rotate_y(pitch)
-    ) @ _rotate_x(wrist_roll)
-    return wrist + HAND * rotation[:, 0], rotation
+    waist, shoulder, elbow, roll, pitch, wrist_roll = joints.tolist()
+    lower = shoulder + elbow
+    cw, sw, cl, sl = cos(waist), sin(waist), cos(lower), sin(lower)
+    radius = UPPER_ARM * cos(shoulder) + FOREARM * cl
+    height = SHOULDER_HEIGHT - UPPER_ARM * sin(shoulder) - FOREARM * sl
+    # Rz(waist) Ry(lower), whose entries are single products. The other three stay products of
+    # matrices: sums written out would round differently from BLAS, and so change old episodes.
+    forearm = np.array([[cw * cl, -sw, cw * sl], [sw * cl, cw, sw * sl], [-sl, 0.0, cl]])
+    rotation = forearm.dot(_rotate_x(roll)).dot(_rotate_y(pitch)).dot(_rotate_x(wrist_roll))
+    return np.array([cw * radius, sw * radius, height]) + HAND * rotation[:, 0], rotation
 
 
 def _rotate_x(angle: float) -> FloatArray:
@@ -94,8 +92,3 @@ def _rotate_x(angle: float) -> FloatArray:
 def _rotate_y(angle: float) -> FloatArray:
     c, s = cos(angle), sin(angle)
     return np.array([[c, 0.0, s], [0.0, 1.0, 0.0], [-s, 0.0, c]])
-
-
-def _rotate_z(angle: float) -> FloatArray:
-    c, s = cos(angle), sin(angle)
-    return np.array([[c, -s, 0.0], [s, c, 0.0], [0.0, 0.0, 1.0]])

@@ -20,6 +20,7 @@ TIP_LOW = np.array([0.19, -0.15, 0.010])
 TIP_HIGH = np.array([0.43, 0.15, 0.16])
 MAX_TILT = 0.4
 MAX_YAW = 1.2
+_ANGLE_HIGH = np.array([MAX_TILT, MAX_TILT, MAX_YAW])
 HOME = np.array([0.30, 0.0, 0.12])
 OPEN_WIDTH = 0.038
 """Travel of each finger in metres: fully open is 76 mm between the fingers."""
@@ -29,7 +30,7 @@ _TOGGLE_SUBSTEPS = 16
 _GAIN = 0.4
 _FINGER_FORCE = 6.0
 _FINGER_FRICTION = 1.5
-_ARM_JOINTS = range(6)
+_JOINTS = range(8)
 _FINGERS = (6, 7)
 _PALM_LINK = 5
 
@@ -56,27 +57,26 @@ class Robot:
                 physicsClientId=sim.client,
             )  # fmt: skip
         self._home_joints = kinematics.inverse(HOME, kinematics.hand_rotation(0, 0, 0))
+        self._home_tip, _ = kinematics.forward(self._home_joints)
         self.reset()
 
     def reset(self) -> None:
         """Go home at once, with open fingers and motors that hold this pose."""
         self._angles = np.zeros(3)
         self.closed = False
-        targets = [*self._home_joints, OPEN_WIDTH, OPEN_WIDTH]
-        for joint, target in enumerate(targets):
-            bullet.resetJointState(
-                self._body, joint, float(target), 0.0, physicsClientId=self._sim.client
-            )
+        client = self._sim.client
+        for joint, target in enumerate((*self._home_joints.tolist(), OPEN_WIDTH, OPEN_WIDTH)):
+            bullet.resetJointState(self._body, joint, target, 0.0, physicsClientId=client)
         self._command_arm(self._home_joints, self._home_joints, _SUBSTEPS)
         self._command_fingers()
-        self._read()
+        # What _read would find.
+        self._joints, self._width, self.tip = self._home_joints, 2 * OPEN_WIDTH, self._home_tip
 
     def apply(self, action: FloatArray) -> None:
         """Carry out one action (7,): position, angles and gripper as the env documents them."""
-        rotation_step = action[3:6] * ANGLE_SCALE
-        limit = np.array([MAX_TILT, MAX_TILT, MAX_YAW])
-        self._angles = np.clip(self._angles + rotation_step, -limit, limit)
-        tip = np.clip(self.tip + action[:3] * POSITION_SCALE, TIP_LOW, TIP_HIGH)
+        angles = self._angles + action[3:6] * ANGLE_SCALE
+        self._angles = angles.clip(-_ANGLE_HIGH, _ANGLE_HIGH)
+        tip = (self.tip + action[:3] * POSITION_SCALE).clip(TIP_LOW, TIP_HIGH)
         was_closed = self.closed
         if action[6] < -0.5:
             self.closed = True
@@ -100,24 +100,23 @@ class Robot:
         return np.array([*self.tip, *self._angles, self.opening, float(self.closed)], np.float32)
 
     def _read(self) -> None:
-        states = bullet.getJointStates(
-            self._body, (*_ARM_JOINTS, *_FINGERS), physicsClientId=self._sim.client
-        )
-        positions = np.array([state[0] for state in states])
-        self._joints = positions[:6]
-        self._width = float(positions[6] + positions[7])
+        states = bullet.getJointStates(self._body, _JOINTS, physicsClientId=self._sim.client)
+        *arm, left, right = [state[0] for state in states]
+        self._joints, self._width = np.array(arm), left + right
         self.tip, _ = kinematics.forward(self._joints)
 
     def _command_arm(self, targets: FloatArray, current: FloatArray, substeps: int) -> None:
         # The speed limit comes from the measured error: all joints arrive together, shortly
         # before the step ends, and what is held is not jerked.
         duration = 0.8 * substeps * TIME_STEP
-        for joint in _ARM_JOINTS:
+        speeds = (np.abs(targets - current) / duration).tolist()
+        client = self._sim.client
+        # One call for all joints would be cheaper, but none of PyBullet's heeds maxVelocity.
+        for joint, (target, speed) in enumerate(zip(targets.tolist(), speeds, strict=True)):
             bullet.setJointMotorControl2(
-                self._body, joint, bullet.POSITION_CONTROL, targetPosition=float(targets[joint]),
-                force=60, positionGain=_GAIN, velocityGain=1.0,
-                maxVelocity=max(abs(float(targets[joint] - current[joint])) / duration, 0.02),
-                physicsClientId=self._sim.client,
+                self._body, joint, bullet.POSITION_CONTROL, targetPosition=target, force=60,
+                positionGain=_GAIN, velocityGain=1.0, maxVelocity=max(speed, 0.02),
+                physicsClientId=client,
             )  # fmt: skip
 
     def _command_fingers(self) -> None:

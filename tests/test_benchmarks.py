@@ -14,6 +14,12 @@ BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
     ("name", "args", "expected"),
     [
         ("envs.py", ["--env-id", "ParrotGraspCup-v0", "--episodes", "1"], "| ParrotGraspCup-v0 |"),
+        ("envs.py", ["--panda", "--episodes", "1"], "PandaPickAndPlace-v3"),
+        ("envs.py", ["--workers", "1", "--seconds", "0.2"], "\n| 1 "),
+        pytest.param(
+            "physics_settings.py", ["--episodes", "1"], "| shadows ", marks=pytest.mark.slow
+        ),
+        ("endurance.py", ["--resets", "2", "--steps", "5"], "|      2 |      5 |"),
         ("wrapper.py", ["--steps", "3"], "| features "),
     ],
 )

@@ -23,11 +23,32 @@ def test_inverse_then_forward_is_the_identity_within_reach() -> None:
 def test_forward_agrees_with_the_urdf() -> None:
     sim = Simulator()
     robot = Robot(sim)
-    hand = pybullet.getLinkState(
-        robot._body, 5, computeForwardKinematics=1, physicsClientId=sim.client
-    )
-    axis = np.array(pybullet.getMatrixFromQuaternion(hand[5])).reshape(3, 3)[:, 0]
-    np.testing.assert_allclose(np.array(hand[4]) + kinematics.HAND * axis, HOME, atol=1e-6)
+    rng = np.random.default_rng(0)
+    for joints in [robot._home_joints, *rng.uniform(-1.5, 1.5, (20, 6))]:
+        for joint, angle in enumerate(joints):
+            pybullet.resetJointState(robot._body, joint, angle, physicsClientId=sim.client)
+        hand = pybullet.getLinkState(
+            robot._body, 5, computeForwardKinematics=1, physicsClientId=sim.client
+        )
+        turned = np.array(pybullet.getMatrixFromQuaternion(hand[5])).reshape(3, 3)
+        tip, rotation = kinematics.forward(joints)
+        np.testing.assert_allclose(rotation, turned, atol=1e-6)
+        np.testing.assert_allclose(
+            tip, np.array(hand[4]) + kinematics.HAND * turned[:, 0], atol=1e-6
+        )
+    sim.close()
+
+
+def test_reset_knows_where_the_arm_is_without_asking() -> None:
+    sim = Simulator()
+    robot = Robot(sim)
+    for _ in range(3):
+        robot.apply(np.array([1.0, -1.0, -0.5, 0.3, 0.3, 0.3, -1.0]))
+    robot.reset()
+    told = (*robot._joints, robot._width, *robot.tip)
+    robot._read()
+    assert told == (*robot._joints, robot._width, *robot.tip)
+    np.testing.assert_allclose(robot.tip, HOME, atol=1e-9)
     sim.close()
 
 
