@@ -107,6 +107,8 @@ SCENE_SETS: dict[str, SceneSet] = {
     ),
     "novel": SceneSet(_NOVEL, tuple(novel_containers())),
     "bar-can-pan": SceneSet(("bar", "can"), ("pan",)),
+    "sculpture-vase-basket": SceneSet(("sculpture", "vase"), ("basket",)),
+    "chair-vase-checkerboard": SceneSet(("chair", "vase"), ("checkerboard",)),
     "cup-cap-block": SceneSet(("cup", "cap"), ("block",)),
 }
 """Every set by name. Objects of the test scenes never occur in `multi-task`."""
