@@ -32,9 +32,7 @@ TABLE: dict[str, Entry] = {
     "ParrotPickPlace-v0": Entry("novel", "place", "can"),
     "ParrotGraspBar-v0": Entry("bar-can-pan", "grasp", "bar", in_paper=True),
     "ParrotPlaceCanInPan-v0": Entry("bar-can-pan", "place", "can", in_paper=True),
-    "ParrotGraspSculpture-v0": Entry(
-        "sculpture-vase-basket", "grasp", "sculpture", in_paper=True
-    ),
+    "ParrotGraspSculpture-v0": Entry("sculpture-vase-basket", "grasp", "sculpture", in_paper=True),
     "ParrotPlaceSculptureInBasket-v0": Entry(
         "sculpture-vase-basket", "place", "sculpture", in_paper=True
     ),
