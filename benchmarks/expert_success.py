@@ -105,7 +105,7 @@ def of_pool(pool: str, each: int) -> Callable[[Workers, float], Table]:
 
 def of_containers(workers: Workers, scale: float) -> Table:
     """One row for each container."""
-    episodes = max(1, round(100 * scale))
+    episodes = max(1, round(60 * scale))
     names = [*(thing.name for thing in training_containers()), *novel_containers()]
     found = workers.rates(with_container, [(name,) for name in names], episodes)
     rows = [[name, f"{rate:.2f}"] for name, rate in zip(names, found, strict=True)]
@@ -115,8 +115,8 @@ def of_containers(workers: Workers, scale: float) -> Table:
 TABLES: dict[str, Callable[[Workers, float], Table]] = {
     "ids": of_ids,
     "training": of_pool("training", 4),
-    "novel": of_pool("novel", 100),
-    "bullet": of_pool("bullet", 10),
+    "novel": of_pool("novel", 60),
+    "bullet": of_pool("bullet", 5),
     "containers": of_containers,
 }
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -27,7 +26,7 @@ from parrot_envs.registration import EPISODE_STEPS
 from parrot_envs.scene_sets import SceneSet
 from parrot_envs.sim import Simulator
 from parrot_envs.tasks import Task
-from parrot_envs.thing_checks import MAX_REACH
+from parrot_envs.thing_checks import FINGERTIP, MAX_REACH
 from parrot_envs.training_thing import ELONGATED_YAW, grasp_height
 
 FloatArray = npt.NDArray[np.float64]
@@ -42,8 +41,9 @@ TOYS = {
     "prism": ("toys/prism.obj", LYING),
 }
 """File and first rotation of the objects that have names."""
+MESHES_OF_BLOBS = 1000
 LONGEST, WIDEST, TALLEST, FLATTEST = 0.07, 0.045, 0.056, 0.018
-EPISODES, GRASPED = 20, 16
+EPISODES, GRASPED = 10, 8
 
 
 def vertices(mesh: str) -> FloatArray:
@@ -92,7 +92,7 @@ def stand(mesh: str, rotation: Sequence[float]) -> dict[str, Any] | None:
     scale *= float((np.array([LONGEST, WIDEST, TALLEST]) / size).min())
     row = row_for(mesh, scale, rotation)
     fits = row["height"] >= FLATTEST and row["yaw_range"] > 0
-    return row if fits and _settle(row)[1] else None
+    return row if fits and _stands_at_any_yaw(row) else None
 
 
 def grasp_rate(name: str, row: dict[str, Any]) -> float:
@@ -115,18 +115,23 @@ def _turned(mesh: str, scale: float, rotation: Sequence[float]) -> FloatArray:
     return (vertices(mesh) * scale) @ matrix.T
 
 
-def _settle(row: dict[str, Any]) -> tuple[Sequence[float], bool]:
+def _settle(row: dict[str, Any], yaw: float = 0.0) -> tuple[Sequence[float], bool]:
     """By which rotation it falls when put on the table, and whether it stays as it is."""
     sim = Simulator()
     sim.add_table()
     thing = thing_from_row("falling", row)
-    body = sim.add_thing(thing, (0.3, 0.0), 0.0, thing.colors)
+    body = sim.add_thing(thing, (0.3, 0.0), yaw, thing.colors)
     sim.step(480)
     position, rotation = sim.pose(body)
     sim.close()
-    angle = 2 * np.arccos(min(1.0, abs(rotation[3])))
+    before = pybullet.getQuaternionFromEuler((0, 0, yaw))
+    angle = 2 * np.arccos(min(1.0, abs(np.dot(before, rotation))))
     moved = np.linalg.norm(np.subtract(position, (0.3, 0.0, thing.height / 2)))
     return rotation, bool(angle < 0.04 and moved < 0.003)
+
+
+def _stands_at_any_yaw(row: dict[str, Any]) -> bool:
+    return all(_settle(row, yaw)[1] for yaw in row["yaw_range"] * np.linspace(-1, 1, 8))
 
 
 def _narrowest_yaw(turned: FloatArray) -> float:
@@ -137,8 +142,8 @@ def _narrowest_yaw(turned: FloatArray) -> float:
 
 def _yaw_range(placed: FloatArray, grasp: float) -> float:
     """The widest of a few ranges of yaw at which the fingers pass on both sides; 0 if none."""
-    passed = placed[placed[:, 2] > grasp - 0.008]
-    for yaw_range in (float(np.pi), ELONGATED_YAW):
+    passed = placed[placed[:, 2] > grasp - FINGERTIP]
+    for yaw_range in (float(np.pi), ELONGATED_YAW) if len(passed) else ():
         yaws = np.linspace(-yaw_range, yaw_range, 61)[:, None]
         sideways = passed[:, 0] * np.sin(yaws) + passed[:, 1] * np.cos(yaws)
         if np.abs(sideways).max() < MAX_REACH:
@@ -152,21 +157,28 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--blobs", type=int, default=100, help="how many to keep")
     args = parser.parse_args(argv)
-    blobs = {f"blob-{k:03d}": (f"random_urdfs/{k:03d}/{k:03d}.obj", LYING) for k in range(1000)}
     table: dict[str, dict[str, Any]] = {}
-    for tried, (name, (mesh, rotation)) in enumerate({**TOYS, **blobs}.items()):
-        if len(table.keys() - TOYS) == args.blobs:
-            break
-        row = stand(mesh, rotation)
-        rate = grasp_rate(name, row) if row is not None else None
-        print(f"{tried} {name}: {'does not stand' if row is None else f'grasped {rate:.2f}'}")
-        if row is not None and rate is not None and rate >= GRASPED / EPISODES:
-            table[name] = row
+    for name, (mesh, rotation) in TOYS.items():
+        keep_if_useful(table, name, mesh, rotation)
+    for number in range(MESHES_OF_BLOBS):
+        if len(table.keys() - TOYS) < args.blobs:
+            mesh = f"random_urdfs/{number:03d}/{number:03d}.obj"
+            keep_if_useful(table, f"blob-{number:03d}", mesh, LYING)
     args.out.write_text(
         "{\n" + ",\n".join(f'"{n}": {json.dumps(r)}' for n, r in table.items()) + "\n}\n", "utf-8"
     )
 
 
+def keep_if_useful(
+    table: dict[str, dict[str, Any]], name: str, mesh: str, rotation: Sequence[float]
+) -> None:
+    """Enter the object into the table if it stands and is grasped, and say so."""
+    row = stand(mesh, rotation)
+    rate = grasp_rate(name, row) if row is not None else 0.0
+    print(f"{name}: {'does not stand, or is flat' if row is None else f'grasped {rate:.2f}'}")
+    if row is not None and rate >= GRASPED / EPISODES:
+        table[name] = row
+
+
 if __name__ == "__main__":
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
     main()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypeAlias
 
 import numpy as np
@@ -13,7 +13,6 @@ from parrot_envs.errors import EnvArgumentError, unknown_choice
 from parrot_envs.shapes import Thing
 from parrot_envs.thing_checks import check_container, check_object, check_scene
 from parrot_envs.thing_library import (
-    OBJECT_POOLS,
     container_library,
     find_thing,
     object_library,
@@ -52,7 +51,7 @@ class SceneSet:
     ) -> None:
         """Look the names up and check that everything fits."""
         self.objects = _found_objects(objects, object_library())
-        self.containers = tuple(_found_container(wanted) for wanted in containers)
+        self.containers = _found("container", containers, container_library(), check_container)
         if len(self.objects) < _OBJECTS_IN_SCENE or not self.containers:
             raise EnvArgumentError(
                 f"A scene needs at least {_OBJECTS_IN_SCENE} different objects and a container, "
@@ -97,25 +96,22 @@ class SceneSet:
         return objects, container, draw_colors(self.colors, objects, container, rng)
 
 
-def _found_objects(choice: object, library: Mapping[str, Thing]) -> tuple[Thing, ...]:
+def _found_objects(choice: ObjectChoice, library: Mapping[str, Thing]) -> tuple[Thing, ...]:
     if isinstance(choice, str):
         return pool_of_objects(choice)
-    if not isinstance(choice, Sequence):
-        raise EnvArgumentError(
-            f"objects are a sequence of names and Things, or one of {', '.join(OBJECT_POOLS)}; "
-            f"got {type(choice).__name__}."
-        )
-    things = tuple(find_thing("object", wanted, library) for wanted in choice)
+    return _found("object", choice, library, check_object)
+
+
+def _found(
+    kind: str, choice: object, library: Mapping[str, Thing], check: Callable[[Thing], None]
+) -> tuple[Thing, ...]:
+    if not isinstance(choice, Sequence) or isinstance(choice, str):
+        raise EnvArgumentError(f"Expected a list of {kind}s or their names, got {choice!r}.")
+    things = tuple(find_thing(kind, wanted, library) for wanted in choice)
     for thing in things:
         if library.get(thing.name) is not thing:  # what is known was checked
-            check_object(thing)
+            check(thing)
     return things
-
-
-def _found_container(wanted: str | Thing) -> Thing:
-    thing = find_thing("container", wanted, container_library())
-    check_container(thing)
-    return thing
 
 
 SCENE_SETS = {

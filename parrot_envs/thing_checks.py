@@ -16,7 +16,7 @@ MAX_REACH = OPEN_WIDTH - 0.001
 """An object reaches at most this far from its grasp point towards either finger, metres."""
 MAX_ABOVE_GRASP = 0.05
 """An object stands at most this high above its grasp point, or it touches the palm; metres."""
-_FINGERTIP = 0.008
+FINGERTIP = 0.008
 """The fingers reach this far below the grasp point, metres."""
 _YAWS_CHECKED = 61
 
@@ -89,7 +89,7 @@ def finger_reach(thing: Thing, yaw_range: float) -> float:
     reach = 0.0
     yaws = np.linspace(-yaw_range, yaw_range, _YAWS_CHECKED)
     for part in thing.parts:
-        if part.kind == "mesh" or part.position[2] + part.size[2] <= thing.grasp[2] - _FINGERTIP:
+        if part.kind == "mesh" or part.position[2] + part.size[2] <= thing.grasp[2] - FINGERTIP:
             continue
         points, radius = footprint(part)
         for x, y in points:

@@ -53,7 +53,7 @@ def find_thing(kind: str, wanted: object, library: Mapping[str, Thing]) -> Thing
         return wanted
     if not isinstance(wanted, str):
         raise EnvArgumentError(
-            f"Expected the name of an {kind} or a Thing, got {type(wanted).__name__}."
+            f"Expected a Thing or the name of one, got {type(wanted).__name__} as {kind}."
         )
     if wanted not in library:
         raise unknown_choice(kind, wanted, library)
