@@ -10,14 +10,16 @@ import numpy as np
 import numpy.typing as npt
 from gymnasium import spaces
 
+from parrot_envs.appearance import ColorMode
 from parrot_envs.camera import Camera, ImageArray
 from parrot_envs.errors import EnvArgumentError, unknown_choice
 from parrot_envs.experts import ScriptedExpert, StrayPolicy
 from parrot_envs.robot import Robot
 from parrot_envs.scene import Scene
-from parrot_envs.scene_sets import SCENE_SETS, SceneSet
+from parrot_envs.scene_sets import ObjectChoice, SceneSet
 from parrot_envs.sim import Simulator, has_display
-from parrot_envs.tasks import Task, TaskKind
+from parrot_envs.task_setup import set_up_task
+from parrot_envs.tasks import Situation, Task, TaskKind
 
 Observation: TypeAlias = Any
 ObservationMode: TypeAlias = Literal["image", "image_proprio"]
@@ -50,7 +52,14 @@ class ManipulationEnv(gym.Env[Observation, npt.NDArray[np.float32]]):
     `obs="image_proprio"` a Dict of `image` and `proprio` `(8,) float32` (fingertips in m, hand
     angles in rad, opening 0..1, 1 if the gripper was told to close).
 
-    **Reward**: 1.0 on each step on which the task's condition holds, else 0.0.
+    **Reward and success**: 1.0 on each step on which the task's condition holds, else 0.0.
+    `grasp`: the target hangs in the closed gripper, more than 0.04 m higher than it stood.
+    `place`: the target lies on the container's floor, near its middle, and the gripper is open.
+    `any`: either of both, for any object.
+
+    **Start**: the arm is in its home pose, fingertips at (0.30, 0, 0.12) m, open. Two objects (the
+    target among them) and a container are drawn, and stand at random places and angles on a
+    rectangle of 0.18 m by 0.24 m, without overlap.
 
     **Episode end**: never terminates unless `terminate_on_success`; the registered ids truncate
     after 25 steps.
@@ -58,19 +67,27 @@ class ManipulationEnv(gym.Env[Observation, npt.NDArray[np.float32]]):
     **Info** (in `reset` and each `step`): `is_success`, `success_once`, `lifted`, `placed` and
     `target` (lists of object names), `keep` (an object is lifted or placed now).
 
+    **Versions**: v0, the first.
+
     Args:
-        scene: Name of the set of things to draw from, see `parrot_envs.scene_sets.SCENE_SETS`.
-        task: `"grasp"`, `"place"` or `"any"`.
+        scene: Name of the set of things to draw from, see `parrot_envs.scene_sets.SCENE_SETS`, or
+            a `SceneSet` of your own.
+        task: `"grasp"`, `"place"`, `"any"`, or a `Task` of your own, which then names the target.
         target: Name of the target object; None where any object counts.
         image_size: Side of the image in pixels, at least 36.
         render_mode: `"rgb_array"` for 256x256 pictures, `"human"` for PyBullet's window, or None.
-        objects: Names of the objects to put on the table, or None for the set's own choice.
+        objects: Objects, or names of objects, to draw from instead of the set's own; or a pool by
+            name: `"training"`, `"novel"` or `"bullet"` (meshes of PyBullet's data package). Where
+            the id's target is not in the pool, any object counts.
+        colors: `"fixed"`, `"random"` (new ones in each episode), `"shared"` (one new colour for all
+            objects of the scene), or None for the set's own choice.
         obs: `"image"` or `"image_proprio"`.
         terminate_on_success: End the episode when the condition holds. Max-entropy RL then learns
             to avoid success, because the entropy bonus of further steps is worth more.
 
     Raises:
         EnvArgumentError: An argument is outside its range; the nearest valid name is suggested.
+        EnvClosedError: The window cannot be opened.
     """
 
     # gymnasium declares it as an instance attribute, so it cannot be a ClassVar here.
@@ -82,21 +99,18 @@ class ManipulationEnv(gym.Env[Observation, npt.NDArray[np.float32]]):
 
     def __init__(
         self,
-        scene: str = "multi-task",
-        task: TaskKind = "any",
+        scene: str | SceneSet = "multi-task",
+        task: TaskKind | Task = "any",
         target: str | None = None,
         *,
         image_size: int = 48,
         render_mode: str | None = None,
-        objects: tuple[str, ...] | list[str] | None = None,
+        objects: ObjectChoice | None = None,
+        colors: ColorMode | None = None,
         obs: ObservationMode = "image",
         terminate_on_success: bool = False,
     ) -> None:
         """Check the arguments, connect to the simulator and load the robot."""
-        if scene not in SCENE_SETS:
-            raise unknown_choice("scene", scene, SCENE_SETS)
-        if task not in ("grasp", "place", "any"):
-            raise unknown_choice("task", task, ("grasp", "place", "any"))
         if obs not in _OBSERVATION_MODES:
             raise unknown_choice("obs", obs, _OBSERVATION_MODES)
         if render_mode is not None and render_mode not in _RENDER_MODES:
@@ -106,8 +120,7 @@ class ManipulationEnv(gym.Env[Observation, npt.NDArray[np.float32]]):
                 f"image_size must be an int of at least {_SMALLEST_IMAGE} pixels (smaller images "
                 f"are too small for the stock CNN), got {image_size!r}."
             )
-        self._set: SceneSet = SCENE_SETS[scene].with_objects(objects, target)
-        self._task = Task(task, target)
+        self._set, self._task = set_up_task(scene, task, target, objects, colors)
         self.terminate_on_success = terminate_on_success
         self.render_mode = render_mode
         self.image_size = image_size
@@ -198,7 +211,7 @@ class ManipulationEnv(gym.Env[Observation, npt.NDArray[np.float32]]):
         episode = self._current()
         things = (*episode.scene.objects, episode.scene.container)
         positions = np.array([episode.scene.states[p.thing.name].position for p in things])
-        held = bool(episode.task.lifted(episode.scene, self._robot))
+        held = bool(Situation(episode.scene, self._robot).lifted)
         return {
             "landmarks": positions.astype(np.float32),
             "landmark_pixels": self._camera.project(positions),
@@ -234,15 +247,14 @@ class ManipulationEnv(gym.Env[Observation, npt.NDArray[np.float32]]):
 
     def _info(self) -> dict[str, Any]:
         episode = self._current()
-        lifted = episode.task.lifted(episode.scene, self._robot)
-        placed = episode.task.placed(episode.scene, self._robot)
-        success = episode.task.succeeds(lifted, placed)
+        now = Situation(episode.scene, self._robot)
+        success = bool(episode.task.succeeds(now))
         episode.success_once = episode.success_once or success
         return {
             "is_success": success,
             "success_once": episode.success_once,
-            "lifted": lifted,
-            "placed": placed,
+            "lifted": now.lifted,
+            "placed": now.placed,
             "target": [episode.task.target] if episode.task.target else [],
-            "keep": bool(lifted or placed),
+            "keep": bool(now.lifted or now.placed),
         }

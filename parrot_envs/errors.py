@@ -5,6 +5,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+_SHOWN_CHOICES = 20
+
 
 class ParrotEnvError(Exception):
     """Root of the errors that this package raises for a mistake a user can fix."""
@@ -27,4 +29,6 @@ def unknown_choice(kind: str, value: object, known: Iterable[str]) -> EnvArgumen
     choices = sorted(known)
     nearest = difflib.get_close_matches(str(value), choices, n=1, cutoff=0.4)
     hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
-    return EnvArgumentError(f"Unknown {kind} {value!r}.{hint} Known: {', '.join(choices)}.")
+    more = f", ... ({len(choices)} in all)" if len(choices) > _SHOWN_CHOICES else ""
+    shown = ", ".join(choices[:_SHOWN_CHOICES]) + more
+    return EnvArgumentError(f"Unknown {kind} {value!r}.{hint} Known: {shown}.")

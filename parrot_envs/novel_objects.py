@@ -113,9 +113,54 @@ def cap() -> Thing:
     )  # fmt: skip
 
 
+def teapot() -> Thing:
+    """A round pot with a spout on one side, a handle on the other and a lid."""
+    parts = [
+        cylinder(0.019, 0.028),
+        cylinder(0.011, 0.005, (0, 0, 0.028), 1),
+        sphere(0.006, (0, 0, 0.032), 1),
+        box((0.012, 0.008, 0.008), (0.023, 0, 0.01)),
+        box((0.008, 0.008, 0.014), (0.03, 0, 0.014)),
+        box((0.014, 0.006, 0.005), (-0.023, 0, 0.021), 1),
+        box((0.014, 0.006, 0.005), (-0.023, 0, 0.006), 1),
+        box((0.005, 0.006, 0.02), (-0.0305, 0, 0.006), 1),
+    ]
+    return _object(
+        "teapot", parts, radius=0.034, height=0.044, grasp=(0, 0, 0.014), yaw_range=0.6,
+        colors=((0.95, 0.9, 0.8), (0.2, 0.25, 0.6)),
+    )  # fmt: skip
+
+
+def shoe() -> Thing:
+    """A sole under a low toe and a high heel counter."""
+    parts = [
+        box((0.068, 0.027, 0.007), (0, 0, 0), 1),
+        box((0.066, 0.025, 0.011), (0, 0, 0.007)),
+        box((0.034, 0.025, 0.012), (-0.016, 0, 0.018)),
+        box((0.014, 0.012, 0.002), (0.012, 0, 0.018), 1),
+    ]
+    return _object(
+        "shoe", parts, radius=0.037, height=0.03, grasp=(0, 0, 0.012), yaw_range=ELONGATED_YAW,
+        colors=((0.45, 0.25, 0.12), (0.95, 0.95, 0.95)),
+    )  # fmt: skip
+
+
+def candlestick() -> Thing:
+    """A wide foot, a stem, a drip pan and a candle."""
+    parts = [
+        cylinder(0.021, 0.006),
+        box((0.014, 0.014, 0.018), (0, 0, 0.006)),
+        cylinder(0.015, 0.004, (0, 0, 0.024)),
+        cylinder(0.0075, 0.024, (0, 0, 0.028), 1),
+    ]
+    return _object(
+        "candlestick", parts, radius=0.021, height=0.052, grasp=(0, 0, 0.016),
+        colors=((0.8, 0.65, 0.15), (0.98, 0.97, 0.9)),
+    )  # fmt: skip
+
+
 @cache
 def novel_objects() -> dict[str, Thing]:
     """All novel objects by name."""
-    return {
-        thing.name: thing for thing in (bar(), can(), sculpture(), vase(), chair(), cup(), cap())
-    }
+    kinds = (bar, can, sculpture, vase, chair, cup, cap, teapot, shoe, candlestick)
+    return {thing.name: thing for thing in (kind() for kind in kinds)}

@@ -2,31 +2,64 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
 
 import gymnasium as gym
 
 EPISODE_STEPS = 25
 
-_TABLE: dict[str, dict[str, Any]] = {
-    "ParrotMultiTask-v0": {"scene": "multi-task", "task": "any"},
-    "ParrotGrasp-v0": {"scene": "novel", "task": "grasp", "target": "cup"},
-    "ParrotPickPlace-v0": {"scene": "novel", "task": "place", "target": "can"},
-    "ParrotGraspCup-v0": {"scene": "cup-cap-block", "task": "grasp", "target": "cup"},
-    "ParrotPlaceCanInPan-v0": {"scene": "bar-can-pan", "task": "place", "target": "can"},
-}
 
-ENV_IDS = tuple(_TABLE)
+@dataclass(frozen=True)
+class Entry:
+    """One registered environment.
+
+    Attributes:
+        scene: Which things may stand on the table, a name in `scene_sets.SCENE_SETS`.
+        task: `"grasp"`, `"place"` or `"any"`.
+        target: Name of the object that the task is about, None where any object counts.
+        in_paper: Whether it is one of the eight tasks that the PARROT paper evaluates.
+    """
+
+    scene: str
+    task: str
+    target: str | None = None
+    in_paper: bool = False
+
+
+TABLE: dict[str, Entry] = {
+    "ParrotMultiTask-v0": Entry("multi-task", "any"),
+    "ParrotGrasp-v0": Entry("novel", "grasp", "cup"),
+    "ParrotPickPlace-v0": Entry("novel", "place", "can"),
+    "ParrotGraspBar-v0": Entry("bar-can-pan", "grasp", "bar", in_paper=True),
+    "ParrotPlaceCanInPan-v0": Entry("bar-can-pan", "place", "can", in_paper=True),
+    "ParrotGraspSculpture-v0": Entry("sculpture-vase-basket", "grasp", "sculpture", in_paper=True),
+    "ParrotPlaceSculptureInBasket-v0": Entry(
+        "sculpture-vase-basket", "place", "sculpture", in_paper=True
+    ),
+    "ParrotGraspChair-v0": Entry("chair-vase-checkerboard", "grasp", "chair"),
+    "ParrotPlaceChairOnCheckerboard-v0": Entry(
+        "chair-vase-checkerboard", "place", "chair", in_paper=True
+    ),
+    "ParrotGraspCup-v0": Entry("cup-cap-block", "grasp", "cup", in_paper=True),
+    "ParrotGraspCap-v0": Entry("cup-cap-block", "grasp", "cap", in_paper=True),
+    "ParrotPlaceCapOnBlock-v0": Entry("cup-cap-block", "place", "cap", in_paper=True),
+}
+"""Every environment by id; the documentation and the tests are made from it."""
+
+ENV_IDS = tuple(TABLE)
 """All registered environment ids."""
+
+PAPER_TASKS = tuple(env_id for env_id, entry in TABLE.items() if entry.in_paper)
+"""The ids of the eight tasks that the PARROT paper evaluates."""
 
 
 def register_all() -> None:
     """Register every id with Gymnasium; ids that are registered already are left alone."""
-    for env_id, kwargs in _TABLE.items():
+    for env_id, entry in TABLE.items():
         if env_id not in gym.registry:
             gym.register(
                 env_id,
                 entry_point="parrot_envs.env:ManipulationEnv",
                 max_episode_steps=EPISODE_STEPS,
-                kwargs=kwargs,
+                kwargs={"scene": entry.scene, "task": entry.task, "target": entry.target},
             )

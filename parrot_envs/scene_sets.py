@@ -2,111 +2,124 @@
 
 from __future__ import annotations
 
-import colorsys
-from dataclasses import dataclass, replace
-from functools import cache
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeAlias
 
 import numpy as np
 
+from parrot_envs.appearance import COLOR_MODES, ColorMode, TwoColors, draw_colors
 from parrot_envs.containers import novel_containers, training_containers
 from parrot_envs.errors import EnvArgumentError, unknown_choice
-from parrot_envs.novel_objects import novel_objects
-from parrot_envs.shapes import Color, Thing
-from parrot_envs.training_objects import training_objects
+from parrot_envs.shapes import Thing
+from parrot_envs.thing_checks import check_container, check_object, check_scene
+from parrot_envs.thing_library import (
+    container_library,
+    find_thing,
+    object_library,
+    pool_of_objects,
+)
 
 _OBJECTS_IN_SCENE = 2
-_TWO_TONE_SHARE = 0.5
 
-Drawn = tuple[list[Thing], Thing, list[tuple[Color, Color]]]
-
-
-@cache
-def _object_library() -> dict[str, Thing]:
-    return {**{t.name: t for t in training_objects()}, **novel_objects()}
+ObjectChoice: TypeAlias = str | Sequence[str | Thing]
+"""The name of a pool, or objects and names of objects."""
+Drawn: TypeAlias = tuple[list[Thing], Thing, list[TwoColors]]
 
 
-@cache
-def _container_library() -> dict[str, Thing]:
-    return {**{t.name: t for t in training_containers()}, **novel_containers()}
-
-
-def _random_colors(rng: np.random.Generator) -> tuple[Color, Color]:
-    hue, saturation, value = rng.random(), rng.uniform(0.55, 1.0), rng.uniform(0.55, 0.95)
-    first = colorsys.hsv_to_rgb(hue, saturation, value)
-    if rng.random() >= _TWO_TONE_SHARE:
-        return first, first
-    second = colorsys.hsv_to_rgb(
-        (hue + rng.uniform(-0.08, 0.08)) % 1.0, saturation * rng.uniform(0.4, 1.0), value
-    )
-    return first, second
-
-
-def _random_container_colors(rng: np.random.Generator) -> tuple[Color, Color]:
-    first = colorsys.hsv_to_rgb(rng.random(), rng.uniform(0.0, 0.6), rng.uniform(0.3, 0.9))
-    second = colorsys.hsv_to_rgb(rng.random(), rng.uniform(0.0, 0.6), rng.uniform(0.2, 0.9))
-    return first, second
-
-
-@dataclass(frozen=True)
 class SceneSet:
     """A pool of objects and containers from which each episode's scene is drawn.
 
-    Attributes:
-        objects: Names of the objects to choose two from.
-        containers: Names of the containers to choose one from.
-        always: Objects that are in every scene (the target).
-        random_colors: New colours in each episode instead of each thing's own.
+    Args:
+        objects: Objects, or names of objects, to choose two from; or the name of a pool,
+            `"training"`, `"novel"` or `"bullet"`.
+        containers: Containers, or names of containers, to choose one from.
+        colors: `"fixed"`, `"random"` or `"shared"`, see `appearance.draw_colors`.
+        always: Name of an object that is in every scene.
+
+    Raises:
+        EnvArgumentError: Something is unknown, missing, named twice, too large for the gripper or
+            for the table.
     """
 
-    objects: tuple[str, ...]
-    containers: tuple[str, ...]
-    always: tuple[str, ...] = ()
-    random_colors: bool = False
+    def __init__(
+        self,
+        objects: ObjectChoice,
+        containers: Sequence[str | Thing],
+        *,
+        colors: ColorMode = "fixed",
+        always: str | None = None,
+    ) -> None:
+        """Look the names up and check that everything fits."""
+        self.objects = _found_objects(objects, object_library())
+        self.containers = _found("container", containers, container_library(), check_container)
+        if len(self.objects) < _OBJECTS_IN_SCENE or not self.containers:
+            raise EnvArgumentError(
+                f"A scene needs at least {_OBJECTS_IN_SCENE} different objects and a container, "
+                f"got {[t.name for t in self.objects]} and {[t.name for t in self.containers]}."
+            )
+        check_scene(self.objects, self.containers, _OBJECTS_IN_SCENE)
+        names = [thing.name for thing in self.objects]
+        if always is not None and always not in names:
+            raise unknown_choice("target", always, names)
+        if colors not in COLOR_MODES:
+            raise unknown_choice("colors", colors, COLOR_MODES)
+        self.colors, self.always = colors, always
+        self._always = [thing for thing in self.objects if thing.name == always]
+        self._others = [thing for thing in self.objects if thing.name != always]
 
-    def with_objects(
-        self, objects: tuple[str, ...] | list[str] | None, target: str | None
+    def but_with(
+        self,
+        *,
+        objects: ObjectChoice | None = None,
+        colors: ColorMode | None = None,
+        always: str | None = None,
     ) -> SceneSet:
-        """This set with the user's choice of objects, checked; the target is always there.
+        """A set with other objects, colours or a target; None leaves what is here.
 
         Raises:
-            EnvArgumentError: Unknown or too few objects, or a target that is not among them.
+            EnvArgumentError: As for a new set.
         """
-        chosen = self.objects if objects is None else tuple(objects)
-        for name in chosen:
-            if name not in _object_library():
-                raise unknown_choice("object", name, _object_library())
-        if len(set(chosen)) < _OBJECTS_IN_SCENE:
-            raise EnvArgumentError(
-                f"A scene needs at least {_OBJECTS_IN_SCENE} different objects, got {chosen!r}."
-            )
-        if target is None:
-            return replace(self, objects=chosen)
-        if target not in chosen:
-            raise unknown_choice("target", target, chosen)
-        return replace(self, objects=chosen, always=(target,))
+        known = {**object_library(), **{thing.name: thing for thing in self.objects}}
+        return SceneSet(
+            self.objects if objects is None else _found_objects(objects, known),
+            self.containers,
+            colors=colors or self.colors,
+            always=always or self.always,
+        )
 
     def draw(self, rng: np.random.Generator) -> Drawn:
         """Choose this episode's objects, container and colours."""
-        others = [name for name in self.objects if name not in self.always]
-        count = _OBJECTS_IN_SCENE - len(self.always)
-        picked = [others[int(i)] for i in rng.choice(len(others), size=count, replace=False)]
-        objects = [_object_library()[name] for name in (*self.always, *picked)]
-        container = _container_library()[self.containers[int(rng.integers(len(self.containers)))]]
-        if not self.random_colors:
-            return objects, container, [t.colors for t in (*objects, container)]
-        colors = [_random_colors(rng) for _ in objects]
-        return objects, container, [*colors, _random_container_colors(rng)]
+        count = _OBJECTS_IN_SCENE - len(self._always)
+        picked = rng.choice(len(self._others), size=count, replace=False)
+        objects = [*self._always, *(self._others[int(i)] for i in picked)]
+        container = self.containers[int(rng.integers(len(self.containers)))]
+        return objects, container, draw_colors(self.colors, objects, container, rng)
 
 
-_NOVEL = tuple(novel_objects())
-SCENE_SETS: dict[str, SceneSet] = {
-    "multi-task": SceneSet(
-        tuple(t.name for t in training_objects()),
-        tuple(t.name for t in training_containers()),
-        random_colors=True,
-    ),
-    "novel": SceneSet(_NOVEL, tuple(novel_containers())),
+def _found_objects(choice: ObjectChoice, library: Mapping[str, Thing]) -> tuple[Thing, ...]:
+    if isinstance(choice, str):
+        return pool_of_objects(choice)
+    return _found("object", choice, library, check_object)
+
+
+def _found(
+    kind: str, choice: object, library: Mapping[str, Thing], check: Callable[[Thing], None]
+) -> tuple[Thing, ...]:
+    if not isinstance(choice, Sequence) or isinstance(choice, str):
+        raise EnvArgumentError(f"Expected a list of {kind}s or their names, got {choice!r}.")
+    things = tuple(find_thing(kind, wanted, library) for wanted in choice)
+    for thing in things:
+        if library.get(thing.name) is not thing:  # what is known was checked
+            check(thing)
+    return things
+
+
+SCENE_SETS = {
+    "multi-task": SceneSet("training", [t.name for t in training_containers()], colors="random"),
+    "novel": SceneSet("novel", list(novel_containers())),
     "bar-can-pan": SceneSet(("bar", "can"), ("pan",)),
+    "sculpture-vase-basket": SceneSet(("sculpture", "vase"), ("basket",)),
+    "chair-vase-checkerboard": SceneSet(("chair", "vase"), ("checkerboard",)),
     "cup-cap-block": SceneSet(("cup", "cap"), ("block",)),
 }
 """Every set by name. Objects of the test scenes never occur in `multi-task`."""

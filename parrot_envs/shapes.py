@@ -1,4 +1,4 @@
-"""What things are made of: convex primitives, assembled into named, coloured bodies."""
+"""What things are made of: primitives and meshes, assembled into named, coloured bodies."""
 
 from __future__ import annotations
 
@@ -9,19 +9,23 @@ import numpy as np
 
 Vector: TypeAlias = tuple[float, float, float]
 Color: TypeAlias = tuple[float, float, float]
+Quaternion: TypeAlias = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True)
 class Part:
-    """One convex primitive of a thing, in the thing's frame (origin on the table, z up). Metres.
+    """One piece of a thing, in the thing's frame (origin on the table, z up). Metres.
 
     Attributes:
         kind: `"box"` (size = half extents), `"cylinder"` (size = radius, radius, half height;
-            upright) or `"sphere"` (size = radius three times).
+            upright), `"sphere"` (size = radius three times) or `"mesh"` (size = scale three times).
         size: See `kind`.
         position: Centre of the part.
         tone: 0 for the thing's first colour, 1 for its second.
         collides: False for decoration that is only drawn.
+        mesh: For meshes: an OBJ file, below PyBullet's data folder or absolute. What collides is
+            the convex hull of each of its objects.
+        rotation: For meshes: quaternion (x, y, z, w) from the file's frame to the thing's.
     """
 
     kind: str
@@ -29,6 +33,8 @@ class Part:
     position: Vector
     tone: int = 0
     collides: bool = True
+    mesh: str = ""
+    rotation: Quaternion = (0.0, 0.0, 0.0, 1.0)
 
 
 @dataclass(frozen=True)
@@ -78,6 +84,18 @@ def sphere(radius: float, position: Vector = (0, 0, 0), tone: int = 0) -> Part:
     """A sphere whose *lowest point* is at `position`."""
     centre = (position[0], position[1], position[2] + radius)
     return Part("sphere", (radius, radius, radius), centre, tone)
+
+
+def footprint(part: Part) -> tuple[list[tuple[float, float]], float]:
+    """What a part (no mesh) covers on the table: the hull of discs of one radius at points (x, y).
+
+    Returns:
+        The points, and the radius in metres: four corners and 0 for a box.
+    """
+    x, y, _ = part.position
+    if part.kind != "box":
+        return [(x, y)], part.size[0]
+    return [(x + sx * part.size[0], y + sy * part.size[1]) for sx in (1, -1) for sy in (1, -1)], 0.0
 
 
 def walls(inner: tuple[float, float], height: float, thickness: float, tone: int = 0) -> list[Part]:

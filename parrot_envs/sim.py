@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pybullet_data
 
 from parrot_envs.errors import EnvClosedError
 from parrot_envs.shapes import Color, Part, Thing
@@ -206,7 +207,12 @@ def _origin_height(thing: Thing) -> float:
     return 0.5 * thing.height
 
 
-_KINDS = {"box": bullet.GEOM_BOX, "cylinder": bullet.GEOM_CYLINDER, "sphere": bullet.GEOM_SPHERE}
+_KINDS = {
+    "box": bullet.GEOM_BOX,
+    "cylinder": bullet.GEOM_CYLINDER,
+    "sphere": bullet.GEOM_SPHERE,
+    "mesh": bullet.GEOM_MESH,
+}
 
 
 def _shape_arrays(parts: list[Part], origin: float, use: str) -> dict[str, Any]:
@@ -215,6 +221,9 @@ def _shape_arrays(parts: list[Part], origin: float, use: str) -> dict[str, Any]:
     ]
     return {
         "shapeTypes": [_KINDS[p.kind] for p in parts],
+        "fileNames": [os.path.join(pybullet_data.getDataPath(), p.mesh) for p in parts],
+        "meshScales": [list(p.size) for p in parts],
+        f"{use}FrameOrientations": [list(p.rotation) for p in parts],
         "halfExtents": [list(p.size) for p in parts],
         "radii": [p.size[0] for p in parts],
         "lengths": [2 * p.size[2] for p in parts],

@@ -6,9 +6,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+import numpy.typing as npt
 
+from parrot_envs.errors import unknown_choice
 from parrot_envs.robot import Robot
 from parrot_envs.scene import Placed, Scene
+from parrot_envs.shapes import Thing
 
 LIFT_HEIGHT = 0.04
 """An object is lifted when it hangs this far (metres) above where it stood, in the gripper."""
@@ -16,33 +19,80 @@ _HELD_DISTANCE = 0.07
 _PLACE_TOLERANCE = 0.03
 
 TaskKind = Literal["grasp", "place", "any"]
+TASK_KINDS = ("grasp", "place", "any")
+
+
+class Situation:
+    """What a task may ask about the present moment. SI units, the world's frame.
+
+    Attributes:
+        lifted: Names of the objects that hang in the gripper above the table.
+        placed: Names of the objects that lie released in or on the container.
+    """
+
+    def __init__(self, scene: Scene, robot: Robot) -> None:
+        """Look at the scene."""
+        self._scene, self._robot = scene, robot
+        self.lifted = [p.thing.name for p in scene.objects if is_lifted(p, scene, robot)]
+        self.placed = [p.thing.name for p in scene.objects if is_placed(p, scene, robot)]
+
+    @property
+    def objects(self) -> tuple[Thing, ...]:
+        """The movable things of this episode."""
+        return tuple(p.thing for p in self._scene.objects)
+
+    @property
+    def container(self) -> Thing:
+        """The container of this episode."""
+        return self._scene.container.thing
+
+    @property
+    def tip(self) -> npt.NDArray[np.float64]:
+        """Where the fingertips are, (3,) metres."""
+        return np.array(self._robot.tip)
+
+    @property
+    def closed(self) -> bool:
+        """Whether the gripper was told to close."""
+        return self._robot.closed
+
+    def position(self, name: str) -> npt.NDArray[np.float64]:
+        """Centre of a thing, (3,) metres; it stands when the height is half its own.
+
+        Raises:
+            EnvArgumentError: No thing of that name is on the table.
+        """
+        if name not in self._scene.states:
+            raise unknown_choice("thing on the table", name, self._scene.states)
+        return np.array(self._scene.states[name].position)
 
 
 @dataclass(frozen=True)
 class Task:
-    """What to do with which object.
+    """What to do with which object. For a condition of your own, override `succeeds`.
 
     Attributes:
         kind: `"grasp"`: lift it; `"place"`: release it in or on the container; `"any"`: either,
-            with any object (used to collect data).
+            with any object (used to collect data). It is also what the scripted expert does.
         target: Name of the object, or None where any will do.
+
+    Raises:
+        EnvArgumentError: The kind is unknown.
     """
 
     kind: TaskKind
-    target: str | None
+    target: str | None = None
 
-    def lifted(self, scene: Scene, robot: Robot) -> list[str]:
-        """Names of the objects that hang in the gripper above the table."""
-        return [p.thing.name for p in scene.objects if is_lifted(p, scene, robot)]
+    def __post_init__(self) -> None:
+        """Check the kind."""
+        if self.kind not in TASK_KINDS:
+            raise unknown_choice("task", self.kind, TASK_KINDS)
 
-    def placed(self, scene: Scene, robot: Robot) -> list[str]:
-        """Names of the objects that lie released in or on the container."""
-        return [p.thing.name for p in scene.objects if is_placed(p, scene, robot)]
-
-    def succeeds(self, lifted: list[str], placed: list[str]) -> bool:
-        """Whether the condition holds now."""
-        done = {"grasp": lifted, "place": placed, "any": [*lifted, *placed]}[self.kind]
-        return self.target in done if self.target is not None else bool(done)
+    def succeeds(self, now: Situation) -> bool:
+        """Whether the condition holds now; the reward of a step is 1.0 if it does."""
+        done = {"grasp": now.lifted, "place": now.placed, "any": [*now.lifted, *now.placed]}
+        names = done[self.kind]
+        return self.target in names if self.target is not None else bool(names)
 
 
 def is_lifted(placed: Placed, scene: Scene, robot: Robot) -> bool:

@@ -13,6 +13,7 @@ from functools import cache
 
 import numpy as np
 
+from parrot_envs.appearance import colors_from_name
 from parrot_envs.more_training_objects import (
     arch,
     bench,
@@ -180,7 +181,8 @@ def family_variants(
 ) -> tuple[Thing, ...]:
     """Draw `count` variants of a family; the same ones in every process and version."""
     rng = np.random.default_rng(zlib.crc32(name.encode()))  # hash() is salted per process
-    return tuple(replace(family(rng), name=f"{name}-{k}") for k in range(count))
+    names = [f"{name}-{k}" for k in range(count)]
+    return tuple(replace(family(rng), name=n, colors=colors_from_name(n)) for n in names)
 
 
 @cache

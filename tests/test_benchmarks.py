@@ -1,8 +1,10 @@
 """The benchmarks run and print their tables; how fast anything is, no test says."""
 
+import json
 import os
 import subprocess
 import sys
+from importlib.resources import files
 from pathlib import Path
 
 import pytest
@@ -20,6 +22,7 @@ BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
             "physics_settings.py", ["--episodes", "1"], "| shadows ", marks=pytest.mark.slow
         ),
         ("endurance.py", ["--resets", "2", "--steps", "5"], "|      2 |      5 |"),
+        ("expert_success.py", ["--tables", "ids", "--scale", "0"], "| `ParrotGraspCap-v0` "),
         ("wrapper.py", ["--steps", "3"], "| features "),
     ],
 )
@@ -29,3 +32,18 @@ def test_prints_its_table(name: str, args: list[str], expected: str) -> None:
     done = subprocess.run(command, env=os.environ, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert expected in done.stdout
+
+
+def test_the_table_of_bullet_objects_is_what_its_script_makes(tmp_path: Path) -> None:
+    pytest.importorskip("pybullet")
+    script, out = BENCHMARKS / "stand_bullet_objects.py", tmp_path / "table.json"
+    command = [sys.executable, str(script), str(out), "--blobs", "0"]
+    done = subprocess.run(command, env=os.environ, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    made = json.loads(out.read_text(encoding="utf-8"))
+    packaged = files("parrot_envs") / "assets" / "bullet_objects.json"
+    kept = json.loads(packaged.read_text(encoding="utf-8"))
+    assert set(made) == {name for name in kept if not name.startswith("blob-")}
+    for name, row in made.items():
+        for key in ("radius", "height", "yaw_range"):
+            assert row[key] == pytest.approx(kept[name][key], rel=0.02), name

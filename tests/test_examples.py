@@ -1,5 +1,6 @@
 """The examples run from top to bottom, with tiny numbers."""
 
+import re
 import runpy
 import sys
 from pathlib import Path
@@ -43,3 +44,12 @@ def test_sac_in_latent_space(tmp_path, monkeypatch, capsys) -> None:
     few = ["--steps", "60", "--rollouts", "1"]
     run("03_sac_in_latent_space.py", *few, monkeypatch=monkeypatch)
     assert "success on some step" in capsys.readouterr().out
+
+
+def test_own_task(monkeypatch, capsys) -> None:
+    pytest.importorskip("pybullet")
+    run("04_own_task.py", "--episodes", "6", monkeypatch=monkeypatch)
+    landed = re.search(r"landed a rocket in (\d) of 6", capsys.readouterr().out)
+    assert int(landed[1]) >= 3
+    source = EXAMPLES["04_own_task.py"].read_text(encoding="utf-8")
+    assert len(source.splitlines()) < 60

@@ -10,7 +10,11 @@ import pytest
 import parrot_wrapper
 from tests.project_file import ROOT, core_dependencies, extras_of_all, optional_dependencies
 
-DISTRIBUTIONS = {"PIL": "pillow", "stable_baselines3": "stable-baselines3"}
+DISTRIBUTIONS = {
+    "PIL": "pillow",
+    "pybullet_data": "pybullet",
+    "stable_baselines3": "stable-baselines3",
+}
 """Distributions that are not called like their modules."""
 UNNAMED = {"tensorboard", "pillow", "rich"}
 """Needed without being imported: by torch's writer, imageio's plugin, SB3's progress bar."""

@@ -15,9 +15,7 @@ from stable_baselines3.common.env_checker import check_env as sb3_check_env
 import parrot_envs
 from parrot_envs.env import ManipulationEnv
 from parrot_envs.errors import EnvArgumentError, EnvClosedError
-from parrot_envs.novel_objects import novel_objects
 from parrot_envs.registration import EPISODE_STEPS
-from parrot_envs.training_objects import TRAINING_FAMILIES, training_objects
 
 _ADVICE = (
     "is not within",
@@ -38,19 +36,6 @@ def _play(env: gym.Env, seed: int) -> bytes:
         done = terminated or truncated
         pieces += [observation.tobytes(), env.unwrapped.privileged_labels()["landmarks"].tobytes()]
     return b"".join(pieces)
-
-
-def _success_rate(env_id: str, episodes: int) -> float:
-    env = gym.make(env_id)
-    wins = 0
-    for seed in range(episodes):
-        env.reset(seed=seed)
-        expert = env.unwrapped.make_expert(np.random.default_rng([seed, 1]))
-        for _ in range(EPISODE_STEPS):
-            *_, info = env.step(expert.act())
-        wins += info["is_success"]
-    env.close()
-    return wins / episodes
 
 
 @pytest.mark.parametrize("obs", ["image", "image_proprio"])
@@ -97,15 +82,6 @@ def test_same_seed_same_episode_in_a_fresh_process_and_a_renewed_client() -> Non
     assert answer.strip() == hashlib.sha256(here).hexdigest()
 
 
-@pytest.mark.parametrize(
-    ("env_id", "floor"),
-    [("ParrotGraspCup-v0", 0.95), ("ParrotGrasp-v0", 0.95), ("ParrotPlaceCanInPan-v0", 0.85),
-     ("ParrotPickPlace-v0", 0.85)],
-)  # fmt: skip
-def test_scripted_expert_succeeds(env_id: str, floor: float) -> None:
-    assert _success_rate(env_id, 60) >= floor
-
-
 def test_uniform_actions_do_nothing_useful() -> None:
     env = gym.make("ParrotGraspCup-v0")
     env.action_space.seed(0)
@@ -115,16 +91,6 @@ def test_uniform_actions_do_nothing_useful() -> None:
             *_, info = env.step(env.action_space.sample())
         assert not info["success_once"]
     env.close()
-
-
-def test_training_and_test_families_are_disjoint() -> None:
-    assert not set(TRAINING_FAMILIES) & set(novel_objects())
-    generators = {family.__code__ for family in TRAINING_FAMILIES.values()}
-    assert len(generators) == len(TRAINING_FAMILIES)
-    assert len({thing.parts for thing in training_objects()}) == len(training_objects())
-    assert {t.parts for t in training_objects()}.isdisjoint(
-        {t.parts for t in novel_objects().values()}
-    )
 
 
 def test_reward_info_and_truncation() -> None:

@@ -1,0 +1,87 @@
+"""The table of ids: the paper's tasks, what stands on the table, and experts that succeed."""
+
+import gymnasium as gym
+import numpy as np
+import pytest
+
+import parrot_envs
+from parrot_envs.containers import novel_containers, training_containers
+from parrot_envs.novel_objects import novel_objects
+from parrot_envs.registration import EPISODE_STEPS, PAPER_TASKS, TABLE
+from parrot_envs.scene_sets import SCENE_SETS
+from parrot_envs.training_objects import TRAINING_FAMILIES, training_objects
+
+FLOORS = {"grasp": 0.95, "place": 0.85, "any": 0.9}
+
+
+def success_rate(env: gym.Env, episodes: int) -> float:
+    """Share of episodes whose last step succeeds, with the scripted expert."""
+    wins = 0
+    for seed in range(episodes):
+        env.reset(seed=seed)
+        expert = env.unwrapped.make_expert(np.random.default_rng([seed, 1]))
+        for _ in range(EPISODE_STEPS):
+            *_, info = env.step(expert.act())
+        wins += info["is_success"]
+    env.close()
+    return wins / episodes
+
+
+@pytest.mark.parametrize("env_id", TABLE)
+def test_scripted_expert_succeeds(env_id: str) -> None:
+    assert success_rate(gym.make(env_id), 60) >= FLOORS[TABLE[env_id].task]
+
+
+def test_papers_eight_tasks_are_there() -> None:
+    told = {
+        (entry.task, entry.target, SCENE_SETS[entry.scene].containers[0].name)
+        for entry in (TABLE[env_id] for env_id in PAPER_TASKS)
+    }
+    assert told == {
+        ("grasp", "bar", "pan"),
+        ("place", "can", "pan"),
+        ("grasp", "sculpture", "basket"),
+        ("place", "sculpture", "basket"),
+        ("place", "chair", "checkerboard"),
+        ("grasp", "cup", "block"),
+        ("grasp", "cap", "block"),
+        ("place", "cap", "block"),
+    }
+    assert parrot_envs.PAPER_TASKS == PAPER_TASKS
+
+
+def test_every_scene_has_a_grasp_and_a_place_task() -> None:
+    for scene in set(SCENE_SETS) - {"multi-task"}:
+        assert {"grasp", "place"} == {e.task for e in TABLE.values() if e.scene == scene}
+
+
+@pytest.mark.parametrize("env_id", TABLE)
+def test_target_is_on_the_table_with_others_of_its_scene(env_id: str) -> None:
+    entry, scene = TABLE[env_id], SCENE_SETS[TABLE[env_id].scene]
+    env = gym.make(env_id)
+    seen: set[str] = set()
+    for seed in range(30):
+        _, info = env.reset(seed=seed)
+        assert info["target"] == ([entry.target] if entry.target else [])
+        on_table = env.unwrapped._episode.scene
+        names = {placed.thing.name for placed in on_table.objects}
+        assert len(names) == 2
+        assert names >= set(info["target"])
+        assert on_table.container.thing in scene.containers
+        seen |= names
+    env.close()
+    expected = {thing.name for thing in scene.objects}
+    assert seen == expected if len(expected) <= 10 else seen < expected
+
+
+def test_training_and_test_families_are_disjoint() -> None:
+    assert not set(TRAINING_FAMILIES) & set(novel_objects())
+    generators = {family.__code__ for family in TRAINING_FAMILIES.values()}
+    assert len(generators) == len(TRAINING_FAMILIES) >= 20
+    assert len({thing.parts for thing in training_objects()}) == len(training_objects()) >= 500
+    assert {t.parts for t in training_objects()}.isdisjoint(
+        {t.parts for t in novel_objects().values()}
+    )
+    assert len(novel_objects()) >= 8
+    containers = {thing.parts for thing in training_containers()}
+    assert containers.isdisjoint({t.parts for t in novel_containers().values()})
