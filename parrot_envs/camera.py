@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -15,15 +16,11 @@ FloatArray = npt.NDArray[np.float32]
 
 TABLE_COLOR = (0.84, 0.81, 0.76)
 FLOOR_COLOR = (0.62, 0.66, 0.70)
+TABLE_CENTER, TABLE_HALF = (0.31, 0.0), (0.2, 0.25)
+"""The rectangle (x, y) of the plane z = 0 that is drawn in the table's colour, metres."""
+_NOMINAL_YAW = 90.0
 _EMPTY_DEPTH = 0.99999
 """TinyRenderer leaves pixels on which nothing is drawn one rounding step below 1."""
-_LIGHT = {
-    "lightDirection": (0.4, 0.3, 1.0),
-    "lightAmbientCoeff": 0.65,
-    "lightDiffuseCoeff": 0.35,
-    "lightSpecularCoeff": 0.0,
-    "shadow": 0,
-}
 
 
 @dataclass(frozen=True)
@@ -35,12 +32,49 @@ class CameraConfig:
         distance: From the camera to `target`.
         pitch: Downward tilt, negative below the horizon.
         fov: Vertical field of view.
+        yaw: Direction in which it looks; at 90 it faces the robot.
     """
 
     target: tuple[float, float, float] = (0.315, 0.0, 0.03)
     distance: float = 0.62
     pitch: float = -52.0
     fov: float = 30.0
+    yaw: float = _NOMINAL_YAW
+
+
+@dataclass(frozen=True)
+class Light:
+    """One distant lamp without shadows, and light from everywhere.
+
+    Attributes:
+        direction: From the table towards the lamp, of any length.
+        ambient: Share of a surface's colour that is seen without the lamp.
+        diffuse: Share that the lamp adds where it shines straight down on a surface.
+    """
+
+    direction: tuple[float, float, float] = (0.4, 0.3, 1.0)
+    ambient: float = 0.65
+    diffuse: float = 0.35
+
+    @property
+    def on_table(self) -> float:
+        """Brightness of a horizontal surface, relative to its colour."""
+        return self.ambient + self.diffuse * self.direction[2] / float(
+            np.linalg.norm(self.direction)
+        )
+
+
+@dataclass(frozen=True)
+class Look:
+    """What decides a picture besides the things: camera, light, colours of table and floor."""
+
+    camera: CameraConfig = CameraConfig()
+    light: Light = Light()
+    table: tuple[float, float, float] = TABLE_COLOR
+    floor: tuple[float, float, float] = FLOOR_COLOR
+
+
+NOMINAL_LOOK = Look()
 
 
 class Camera:
@@ -52,30 +86,39 @@ class Camera:
 
     renderer = "pybullet-tiny"
 
-    def __init__(self, size: int, config: CameraConfig | None = None) -> None:
-        """Fix the image size (pixels) and the place of the camera."""
+    def __init__(self, size: int, look: Look = NOMINAL_LOOK) -> None:
+        """Fix the image size (pixels) and how everything looks."""
         self.size = size
-        self.config = config or CameraConfig()
-        c = self.config
+        self._look = look
+        c = look.camera
         self._view = bullet.computeViewMatrixFromYawPitchRoll(
-            c.target, c.distance, 90, c.pitch, 0, 2
+            c.target, c.distance, c.yaw, c.pitch, 0, 2
         )
         self._projection = bullet.computeProjectionMatrixFOV(c.fov, 1.0, 0.1, 2.0)
         view = np.array(self._view).reshape(4, 4).T
         projection = np.array(self._projection).reshape(4, 4).T
         self._to_clip = projection @ view
-        self._background = self._draw_background()
+        self._light = {
+            "lightDirection": look.light.direction,
+            "lightAmbientCoeff": look.light.ambient,
+            "lightDiffuseCoeff": look.light.diffuse,
+            "lightSpecularCoeff": 0.0,
+            "shadow": 0,
+        }
 
     def spec(self) -> dict[str, Any]:
         """A JSON-able description; two cameras that draw alike have equal ones."""
-        return {"renderer": self.renderer, "size": self.size, **asdict(self.config)}
+        config = asdict(self._look.camera)
+        if config["yaw"] == _NOMINAL_YAW:  # data of the days before there was a choice lack it
+            del config["yaw"]
+        return {"renderer": self.renderer, "size": self.size, **config}
 
     def image(self, client: int) -> ImageArray:
         """A fresh image (size, size, 3) uint8 RGB of the current state."""
         _, _, rgba, depth, _ = bullet.getCameraImage(
             self.size, self.size, self._view, self._projection,
             renderer=bullet.ER_TINY_RENDERER, flags=bullet.ER_NO_SEGMENTATION_MASK,
-            physicsClientId=client, **_LIGHT,
+            physicsClientId=client, **self._light,
         )  # fmt: skip
         empty = np.reshape(depth, (self.size, self.size)) >= _EMPTY_DEPTH
         picture = np.reshape(rgba, (self.size, self.size, 4))[..., :3].astype(np.uint8)
@@ -90,7 +133,8 @@ class Camera:
         row = (1 - ndc[:, 1]) * 0.5 * self.size - 0.5
         return np.stack([column, row], axis=1).astype(np.float32)
 
-    def _draw_background(self) -> ImageArray:
+    @cached_property
+    def _background(self) -> ImageArray:
         """The empty table, by casting each pixel's ray onto the plane z = 0."""
         grid = (np.arange(self.size) + 0.5) / self.size * 2 - 1
         x, y = np.meshgrid(grid, -grid)
@@ -100,8 +144,10 @@ class Camera:
         near, far = near[..., :3] / near[..., 3:], far[..., :3] / far[..., 3:]
         along = near[..., 2:] / (near[..., 2:] - far[..., 2:])
         hit = near + along * (far - near)
-        on_table = (
-            (along[..., 0] > 0) & (np.abs(hit[..., 0] - 0.31) < 0.2) & (np.abs(hit[..., 1]) < 0.25)
-        )
-        colors = np.where(on_table[..., None], np.array(TABLE_COLOR), np.array(FLOOR_COLOR))
-        return (colors * 255).astype(np.uint8)
+        inside = np.abs(hit[..., :2] - TABLE_CENTER) < TABLE_HALF
+        on_table = (along[..., 0] > 0) & inside.all(axis=-1)
+        look = self._look
+        colors = np.where(on_table[..., None], np.array(look.table), np.array(look.floor))
+        # The named colours are those under the nominal light.
+        brightness = look.light.on_table / NOMINAL_LOOK.light.on_table
+        return np.clip(colors * brightness * 255, 0, 255).astype(np.uint8)

@@ -14,7 +14,7 @@ from parrot_envs.novel_objects import novel_objects
 from parrot_envs.shapes import Color, Thing
 from parrot_envs.training_objects import training_objects
 
-_OBJECTS_IN_SCENE = 2
+OBJECTS_IN_SCENE = 2
 _TWO_TONE_SHARE = 0.5
 
 Drawn = tuple[list[Thing], Thing, list[tuple[Color, Color]]]
@@ -75,9 +75,9 @@ class SceneSet:
         for name in chosen:
             if name not in _object_library():
                 raise unknown_choice("object", name, _object_library())
-        if len(set(chosen)) < _OBJECTS_IN_SCENE:
+        if len(set(chosen)) < OBJECTS_IN_SCENE:
             raise EnvArgumentError(
-                f"A scene needs at least {_OBJECTS_IN_SCENE} different objects, got {chosen!r}."
+                f"A scene needs at least {OBJECTS_IN_SCENE} different objects, got {chosen!r}."
             )
         if target is None:
             return replace(self, objects=chosen)
@@ -88,7 +88,7 @@ class SceneSet:
     def draw(self, rng: np.random.Generator) -> Drawn:
         """Choose this episode's objects, container and colours."""
         others = [name for name in self.objects if name not in self.always]
-        count = _OBJECTS_IN_SCENE - len(self.always)
+        count = OBJECTS_IN_SCENE - len(self.always)
         picked = [others[int(i)] for i in rng.choice(len(others), size=count, replace=False)]
         objects = [_object_library()[name] for name in (*self.always, *picked)]
         container = _container_library()[self.containers[int(rng.integers(len(self.containers)))]]
