@@ -23,9 +23,9 @@ from parrot_envs.sim import Simulator
 Randomization: TypeAlias = Literal["camera", "colors", "light"]
 RANDOMIZATIONS: tuple[Randomization, ...] = get_args(Randomization)
 
-TARGET_JITTER = 0.012
+TARGET_JITTER = 0.01
 """The camera looks up to this far from its nominal target along each axis, metres."""
-ZOOM_JITTER = 0.04
+ZOOM_JITTER = 0.03
 """Its distance and field of view differ by up to this share."""
 PITCH_JITTER, YAW_JITTER = 3.0, 4.0
 """Degrees by which it looks from another side. All of it together keeps every thing in sight."""
