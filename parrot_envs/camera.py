@@ -135,17 +135,16 @@ class Camera:
 
     @cached_property
     def _background(self) -> ImageArray:
-        """The empty table, by casting each pixel's ray onto the plane z = 0."""
+        """The empty table: which point of the plane z = 0 each pixel shows."""
         grid = (np.arange(self.size) + 0.5) / self.size * 2 - 1
-        x, y = np.meshgrid(grid, -grid)
-        inverse = np.linalg.inv(self._to_clip)
-        near = np.stack([x, y, -np.ones_like(x), np.ones_like(x)], axis=-1) @ inverse.T
-        far = np.stack([x, y, np.ones_like(x), np.ones_like(x)], axis=-1) @ inverse.T
-        near, far = near[..., :3] / near[..., 3:], far[..., :3] / far[..., 3:]
-        along = near[..., 2:] / (near[..., 2:] - far[..., 2:])
-        hit = near + along * (far - near)
-        inside = np.abs(hit[..., :2] - TABLE_CENTER) < TABLE_HALF
-        on_table = (along[..., 0] > 0) & inside.all(axis=-1)
+        # From pixels to the plane and back is a 3x3 matrix, once z is left out.
+        to_plane = np.linalg.inv(self._to_clip[np.ix_([0, 1, 3], [0, 1, 3])])
+        x, y, w = (i * grid - j * grid[:, None] + k for i, j, k in to_plane)
+        on_table = (
+            (w > 0)
+            & (np.abs(x / w - TABLE_CENTER[0]) < TABLE_HALF[0])
+            & (np.abs(y / w - TABLE_CENTER[1]) < TABLE_HALF[1])
+        )
         look = self._look
         colors = np.where(on_table[..., None], np.array(look.table), np.array(look.floor))
         # The named colours are those under the nominal light.
