@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -15,15 +16,11 @@ FloatArray = npt.NDArray[np.float32]
 
 TABLE_COLOR = (0.84, 0.81, 0.76)
 FLOOR_COLOR = (0.62, 0.66, 0.70)
+TABLE_CENTER, TABLE_HALF = (0.31, 0.0), (0.2, 0.25)
+"""The rectangle (x, y) of the plane z = 0 that is drawn in the table's colour, metres."""
+_NOMINAL_YAW = 90.0
 _EMPTY_DEPTH = 0.99999
 """TinyRenderer leaves pixels on which nothing is drawn one rounding step below 1."""
-_LIGHT = {
-    "lightDirection": (0.4, 0.3, 1.0),
-    "lightAmbientCoeff": 0.65,
-    "lightDiffuseCoeff": 0.35,
-    "lightSpecularCoeff": 0.0,
-    "shadow": 0,
-}
 
 
 @dataclass(frozen=True)
@@ -35,12 +32,49 @@ class CameraConfig:
         distance: From the camera to `target`.
         pitch: Downward tilt, negative below the horizon.
         fov: Vertical field of view.
+        yaw: Direction in which it looks; at 90 it faces the robot.
     """
 
     target: tuple[float, float, float] = (0.315, 0.0, 0.03)
     distance: float = 0.62
     pitch: float = -52.0
     fov: float = 30.0
+    yaw: float = _NOMINAL_YAW
+
+
+@dataclass(frozen=True)
+class Light:
+    """One distant lamp without shadows, and light from everywhere.
+
+    Attributes:
+        direction: From the table towards the lamp, of any length.
+        ambient: Share of a surface's colour that is seen without the lamp.
+        diffuse: Share that the lamp adds where it shines straight down on a surface.
+    """
+
+    direction: tuple[float, float, float] = (0.4, 0.3, 1.0)
+    ambient: float = 0.65
+    diffuse: float = 0.35
+
+    @property
+    def on_table(self) -> float:
+        """Brightness of a horizontal surface, relative to its colour."""
+        return self.ambient + self.diffuse * self.direction[2] / float(
+            np.linalg.norm(self.direction)
+        )
+
+
+@dataclass(frozen=True)
+class Look:
+    """What decides a picture besides the things: camera, light, colours of table and floor."""
+
+    camera: CameraConfig = CameraConfig()
+    light: Light = Light()
+    table: tuple[float, float, float] = TABLE_COLOR
+    floor: tuple[float, float, float] = FLOOR_COLOR
+
+
+NOMINAL_LOOK = Look()
 
 
 class Camera:
@@ -52,32 +86,41 @@ class Camera:
 
     renderer = "pybullet-tiny"
 
-    def __init__(self, size: int, config: CameraConfig | None = None) -> None:
-        """Fix the image size (pixels) and the place of the camera."""
+    def __init__(self, size: int, look: Look = NOMINAL_LOOK) -> None:
+        """Fix the image size (pixels) and how everything looks."""
         self.size = size
-        self.config = config or CameraConfig()
-        c = self.config
+        self._look = look
+        c = look.camera
         self._view = bullet.computeViewMatrixFromYawPitchRoll(
-            c.target, c.distance, 90, c.pitch, 0, 2
+            c.target, c.distance, c.yaw, c.pitch, 0, 2
         )
         self._projection = bullet.computeProjectionMatrixFOV(c.fov, 1.0, 0.1, 2.0)
         view = np.array(self._view).reshape(4, 4).T
         projection = np.array(self._projection).reshape(4, 4).T
         self._to_clip = projection @ view
-        self._background = _as_pixels(self._draw_background())
+        self._light = {
+            "lightDirection": look.light.direction,
+            "lightAmbientCoeff": look.light.ambient,
+            "lightDiffuseCoeff": look.light.diffuse,
+            "lightSpecularCoeff": 0.0,
+            "shadow": 0,
+        }
         every_pixel = np.arange(0, 4 * size * size, 4).reshape(size, size, 1)
         self._rgb_bytes = every_pixel + np.arange(3)
 
     def spec(self) -> dict[str, Any]:
         """A JSON-able description; two cameras that draw alike have equal ones."""
-        return {"renderer": self.renderer, "size": self.size, **asdict(self.config)}
+        config = asdict(self._look.camera)
+        if config["yaw"] == _NOMINAL_YAW:  # data of the days before there was a choice lack it
+            del config["yaw"]
+        return {"renderer": self.renderer, "size": self.size, **config}
 
     def image(self, client: int) -> ImageArray:
         """A fresh image (size, size, 3) uint8 RGB of the current state."""
         _, _, rgba, depth, _ = bullet.getCameraImage(
             self.size, self.size, self._view, self._projection,
             renderer=bullet.ER_TINY_RENDERER, flags=bullet.ER_NO_SEGMENTATION_MASK,
-            physicsClientId=client, **_LIGHT,
+            physicsClientId=client, **self._light,
         )  # fmt: skip
         drawn = np.asarray(rgba, np.uint8).reshape(-1).view(np.uint32)
         empty = np.asarray(depth).reshape(-1) >= _EMPTY_DEPTH
@@ -93,21 +136,23 @@ class Camera:
         row = (1 - ndc[:, 1]) * 0.5 * self.size - 0.5
         return np.stack([column, row], axis=1).astype(np.float32)
 
-    def _draw_background(self) -> ImageArray:
-        """The empty table, by casting each pixel's ray onto the plane z = 0."""
+    @cached_property
+    def _background(self) -> npt.NDArray[np.uint32]:
+        """The empty table as whole pixels: which point of the plane z = 0 each pixel shows."""
         grid = (np.arange(self.size) + 0.5) / self.size * 2 - 1
-        x, y = np.meshgrid(grid, -grid)
-        inverse = np.linalg.inv(self._to_clip)
-        near = np.stack([x, y, -np.ones_like(x), np.ones_like(x)], axis=-1) @ inverse.T
-        far = np.stack([x, y, np.ones_like(x), np.ones_like(x)], axis=-1) @ inverse.T
-        near, far = near[..., :3] / near[..., 3:], far[..., :3] / far[..., 3:]
-        along = near[..., 2:] / (near[..., 2:] - far[..., 2:])
-        hit = near + along * (far - near)
+        # From pixels to the plane and back is a 3x3 matrix, once z is left out.
+        to_plane = np.linalg.inv(self._to_clip[np.ix_([0, 1, 3], [0, 1, 3])])
+        x, y, w = (i * grid - j * grid[:, None] + k for i, j, k in to_plane)
         on_table = (
-            (along[..., 0] > 0) & (np.abs(hit[..., 0] - 0.31) < 0.2) & (np.abs(hit[..., 1]) < 0.25)
+            (w > 0)
+            & (np.abs(x / w - TABLE_CENTER[0]) < TABLE_HALF[0])
+            & (np.abs(y / w - TABLE_CENTER[1]) < TABLE_HALF[1])
         )
-        colors = np.where(on_table[..., None], np.array(TABLE_COLOR), np.array(FLOOR_COLOR))
-        return (colors * 255).astype(np.uint8)
+        look = self._look
+        colors = np.where(on_table[..., None], np.array(look.table), np.array(look.floor))
+        # The named colours are those under the nominal light.
+        brightness = look.light.on_table / NOMINAL_LOOK.light.on_table
+        return _as_pixels(np.clip(colors * brightness * 255, 0, 255).astype(np.uint8))
 
 
 def _as_pixels(image: ImageArray) -> npt.NDArray[np.uint32]:

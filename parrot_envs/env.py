@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Literal, SupportsFloat, TypeAlias
+from typing import Any, SupportsFloat, TypeAlias
 
 import gymnasium as gym
 import numpy as np
@@ -11,30 +10,31 @@ import numpy.typing as npt
 from gymnasium import spaces
 
 from parrot_envs.appearance import ColorMode
-from parrot_envs.camera import Camera, ImageArray
-from parrot_envs.errors import EnvArgumentError, unknown_choice
+from parrot_envs.argument_checks import (
+    ACTION_SIZE,
+    check_choice,
+    check_flag,
+    check_options,
+    check_pixels,
+    checked_action,
+)
+from parrot_envs.camera import ImageArray
+from parrot_envs.domain_randomization import Randomization, checked_randomizations, dress
+from parrot_envs.episode import Episode
+from parrot_envs.episode_state import EpisodeState, generator_from, state_of
 from parrot_envs.experts import ScriptedExpert, StrayPolicy
+from parrot_envs.observations import OBSERVATION_MODES, ObservationMode, Observer
 from parrot_envs.robot import Robot
 from parrot_envs.scene import Scene
-from parrot_envs.scene_sets import ObjectChoice, SceneSet
+from parrot_envs.scene_sets import OBJECTS_IN_SCENE, ObjectChoice, SceneSet
 from parrot_envs.sim import Simulator, has_display
 from parrot_envs.task_setup import set_up_task
-from parrot_envs.tasks import Situation, Task, TaskKind
+from parrot_envs.tasks import Task, TaskKind
+from parrot_envs.window import show_workspace
 
 Observation: TypeAlias = Any
-ObservationMode: TypeAlias = Literal["image", "image_proprio"]
-_OBSERVATION_MODES = ("image", "image_proprio")
 _RENDER_MODES = ("rgb_array", "human")
 _SMALLEST_IMAGE = 36
-"""Below this the stock CNN of Stable-Baselines3 has nothing left after its convolutions."""
-_VIDEO_SIZE = 256
-
-
-@dataclass
-class _Episode:
-    scene: Scene
-    task: Task
-    success_once: bool = False
 
 
 class ManipulationEnv(gym.Env[Observation, npt.NDArray[np.float32]]):
@@ -50,7 +50,8 @@ class ManipulationEnv(gym.Env[Observation, npt.NDArray[np.float32]]):
 
     **Observation**: an RGB image `(image_size, image_size, 3) uint8` from one fixed camera, or with
     `obs="image_proprio"` a Dict of `image` and `proprio` `(8,) float32` (fingertips in m, hand
-    angles in rad, opening 0..1, 1 if the gripper was told to close).
+    angles in rad, opening 0..1, 1 if the gripper was told to close), or with `obs="state"` the
+    simulator's state as a vector, see `parrot_envs.observations.state_layout`; nothing is drawn.
 
     **Reward and success**: 1.0 on each step on which the task's condition holds, else 0.0.
     `grasp`: the target hangs in the closed gripper, more than 0.04 m higher than it stood.
@@ -74,14 +75,18 @@ class ManipulationEnv(gym.Env[Observation, npt.NDArray[np.float32]]):
             a `SceneSet` of your own.
         task: `"grasp"`, `"place"`, `"any"`, or a `Task` of your own, which then names the target.
         target: Name of the target object; None where any object counts.
-        image_size: Side of the image in pixels, at least 36.
-        render_mode: `"rgb_array"` for 256x256 pictures, `"human"` for PyBullet's window, or None.
+        image_size: Side of the image in pixels, at least 36: with less, the stock CNN of
+            Stable-Baselines3 has nothing left after its convolutions.
+        render_mode: `"rgb_array"` for pictures, `"human"` for PyBullet's window, or None.
+        render_size: Side of the pictures in pixels.
         objects: Objects, or names of objects, to draw from instead of the set's own; or a pool by
             name: `"training"`, `"novel"` or `"bullet"` (meshes of PyBullet's data package). Where
             the id's target is not in the pool, any object counts.
-        colors: `"fixed"`, `"random"` (new ones in each episode), `"shared"` (one new colour for all
-            objects of the scene), or None for the set's own choice.
-        obs: `"image"` or `"image_proprio"`.
+        colors: `"fixed"`, `"random"` (in each episode), `"shared"` (one random colour for all
+            objects), or None for the set's own choice.
+        obs: `"image"`, `"image_proprio"` or `"state"`.
+        randomize: What looks different in every episode: any of `"camera"`, `"colors"`, `"light"`;
+            ranges are in `parrot_envs.domain_randomization`.
         terminate_on_success: End the episode when the condition holds. Max-entropy RL then learns
             to avoid success, because the entropy bonus of further steps is worth more.
 
@@ -105,82 +110,123 @@ class ManipulationEnv(gym.Env[Observation, npt.NDArray[np.float32]]):
         *,
         image_size: int = 48,
         render_mode: str | None = None,
+        render_size: int = 256,
         objects: ObjectChoice | None = None,
         colors: ColorMode | None = None,
         obs: ObservationMode = "image",
+        randomize: tuple[Randomization, ...] | list[Randomization] | Randomization = (),
         terminate_on_success: bool = False,
     ) -> None:
         """Check the arguments, connect to the simulator and load the robot."""
-        if obs not in _OBSERVATION_MODES:
-            raise unknown_choice("obs", obs, _OBSERVATION_MODES)
-        if render_mode is not None and render_mode not in _RENDER_MODES:
-            raise unknown_choice("render_mode", render_mode, _RENDER_MODES)
-        if not isinstance(image_size, int) or image_size < _SMALLEST_IMAGE:
-            raise EnvArgumentError(
-                f"image_size must be an int of at least {_SMALLEST_IMAGE} pixels (smaller images "
-                f"are too small for the stock CNN), got {image_size!r}."
-            )
+        self._arguments = {name: value for name, value in locals().items() if name != "self"}
+        check_choice("obs", obs, OBSERVATION_MODES)
+        if render_mode is not None:
+            check_choice("render_mode", render_mode, _RENDER_MODES)
+        check_pixels("image_size", image_size, _SMALLEST_IMAGE, "less is too little for stock CNNs")
+        check_pixels("render_size", render_size, 1, "the side of a picture")
+        check_flag("terminate_on_success", terminate_on_success)
+        self._randomize = checked_randomizations(randomize)
         self._set, self._task = set_up_task(scene, task, target, objects, colors)
         self.terminate_on_success = terminate_on_success
         self.render_mode = render_mode
         self.image_size = image_size
-        self._obs_mode = obs
-        self.action_space = spaces.Box(-1.0, 1.0, (7,), np.float32)
-        image = spaces.Box(0, 255, (image_size, image_size, 3), np.uint8)
-        proprio = spaces.Box(-np.inf, np.inf, (8,), np.float32)
-        self.observation_space = (
-            image if obs == "image" else spaces.Dict({"image": image, "proprio": proprio})
-        )
-        self._episode: _Episode | None = None
+        self._observer = Observer(obs, image_size, render_size, OBJECTS_IN_SCENE)
+        self.observation_space = self._observer.space
+        self.action_space = spaces.Box(-1.0, 1.0, (ACTION_SIZE,), np.float32)
+        self._episode: Episode | None = None
         self._sim = Simulator(gui=render_mode == "human")
         self._load()
-        self._camera = Camera(image_size)
-        self._video_camera: Camera | None = None
 
-    def _load(self) -> None:
-        self._sim.add_table()
-        self._robot = Robot(self._sim)
+    def __getstate__(self) -> dict[str, Any]:
+        """A copy is an env of its own, with a simulator of its own, in the same state."""
+        _ = self._sim.client
+        saved = None if self._episode is None else self.save_state()
+        return {"arguments": self._arguments, "spec": self.spec, "saved": saved}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Make the env anew and play up to where the other one was."""
+        self.__init__(**state["arguments"])  # type: ignore[misc]  # connects to a new simulator
+        self.spec = state["spec"]
+        if state["saved"] is not None:
+            self.restore_state(state["saved"])
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Observation, dict[str, Any]]:
         """Draw new things, stand them on the table and bring the arm home."""
-        super().reset(seed=seed)
+        check_options(options)
         _ = self._sim.client  # a closed env says so
-        if self._sim.needs_reconnect():
-            self._sim.reconnect()
-            self._load()
-        objects, container, colors = self._set.draw(self.np_random)
-        self._robot.reset()
-        scene = Scene(self._sim, objects, container, colors, self.np_random)
-        # clear_things stepped the engine; bring the arm back to exactly its home pose.
-        self._robot.reset()
-        self._episode = _Episode(scene, self._task)
-        return self._observe(), self._info()
+        super().reset(seed=seed)
+        self._begin()
+        return self._observe(), self._current().info()
 
     def step(
         self, action: npt.NDArray[np.float32]
     ) -> tuple[Observation, SupportsFloat, bool, bool, dict[str, Any]]:
         """Carry out one action; see the class for its meaning."""
-        checked = self._checked_action(action)
+        checked = checked_action(action)
         episode = self._current()
-        self._robot.apply(checked)
-        episode.scene.refresh()
-        info = self._info()
+        episode.advance(checked)
+        info = episode.info()
         success = info["is_success"]
         return self._observe(), float(success), success and self.terminate_on_success, False, info
 
     def render(self) -> ImageArray | None:
-        """A 256x256 picture of the scene in mode `rgb_array`; the window draws itself."""
+        """A picture of the scene in mode `rgb_array`; the window draws itself."""
         if self.render_mode != "rgb_array":
             return None
-        if self._video_camera is None:
-            self._video_camera = Camera(_VIDEO_SIZE)
-        return self._video_camera.image(self._sim.client)
+        return self._observer.picture(self._sim.client)
 
     def close(self) -> None:
         """Disconnect from the simulator; more calls do nothing."""
         self._sim.close()
+
+    def save_state(self) -> bytes:
+        """The episode as it is now, to go on from later, in this env or another, anywhere.
+
+        Holds the env's generator and the actions so far, as JSON text. Wrappers keep their own
+        counts: to save those of `gym.make` as well, copy or pickle the wrapped env.
+
+        Raises:
+            ResetNeeded: There is no episode yet.
+            EnvStateError: `np_random` was replaced by a generator of another kind.
+        """
+        episode = self._current()
+        return EpisodeState(
+            self._deciding(), episode.rng_at_reset, state_of(self.np_random),
+            episode.actions(), episode.outcome(),
+        ).to_bytes()  # fmt: skip
+
+    def restore_state(self, saved: bytes) -> tuple[Observation, dict[str, Any]]:
+        """Go back to a saved state: what follows is the same, bit for bit, as it was after saving.
+
+        Plays the saved actions again without drawing, which takes a reset and as many steps.
+
+        Args:
+            saved: From `save_state` of an env with the same scene, task, target, objects and
+                randomisation; images, rendering and the rest may differ.
+
+        Returns:
+            Observation and info, as after the last step.
+
+        Raises:
+            EnvStateError: The state is foreign, altered or of an env with other arguments, or does
+                not lead where it led: another version of this package or of PyBullet, or another
+                kind of machine.
+        """
+        state = EpisodeState.from_bytes(saved)
+        state.check_arguments(self._deciding())
+        _ = self._sim.client
+        self.np_random = generator_from(state.rng_at_reset)
+        self._begin()
+        episode = self._current()
+        for action in state.actions:
+            episode.advance(np.array(action))
+        self._episode = None  # if it is not what was saved, it cannot be played on
+        state.check_outcome(episode.outcome())
+        self._episode = episode
+        self.np_random = generator_from(state.rng_now)
+        return self._observe(), episode.info()
 
     def make_expert(self, rng: np.random.Generator, noise: float = 0.1) -> ScriptedExpert:
         """A scripted expert for this episode; with task `"any"` it draws what to do.
@@ -189,13 +235,7 @@ class ManipulationEnv(gym.Env[Observation, npt.NDArray[np.float32]]):
             rng: Source of its choices and its noise.
             noise: Standard deviation of the Gaussian noise on every action dimension.
         """
-        episode = self._current()
-        target, kind = episode.task.target, episode.task.kind
-        if target is None:
-            target = str(rng.choice([p.thing.name for p in episode.scene.objects]))
-        if kind == "any":
-            kind = "grasp" if rng.random() < 0.5 else "place"
-        return ScriptedExpert(self._robot, episode.scene, target, kind, rng, noise)
+        return self._current().expert(rng, noise)
 
     def make_stray(self, rng: np.random.Generator) -> StrayPolicy:
         """A policy that goes astray; some steps of it before an expert diversify data."""
@@ -209,21 +249,35 @@ class ManipulationEnv(gym.Env[Observation, npt.NDArray[np.float32]]):
         opening 0..1, 1.0 if something hangs in it.
         """
         episode = self._current()
-        things = (*episode.scene.objects, episode.scene.container)
-        positions = np.array([episode.scene.states[p.thing.name].position for p in things])
-        held = bool(Situation(episode.scene, self._robot).lifted)
-        return {
-            "landmarks": positions.astype(np.float32),
-            "landmark_pixels": self._camera.project(positions),
-            "landmark_kinds": np.array([0.0] * (len(things) - 1) + [1.0], np.float32),
-            "gripper": np.array([*self._robot.tip, self._robot.opening, held], np.float32),
-        }
+        return {**episode.labels(), "landmark_pixels": self._observer.pixels(episode.positions())}
 
     def camera_spec(self) -> dict[str, Any]:
-        """A JSON-able description of camera and renderer."""
-        return self._camera.spec()
+        """A JSON-able description of camera and renderer, and of what is randomised if anything."""
+        spec = self._observer.camera_spec()
+        return {**spec, "randomize": list(self._randomize)} if self._randomize else spec
 
-    def _current(self) -> _Episode:
+    def _load(self) -> None:
+        self._sim.add_table()
+        self._robot = Robot(self._sim)
+        if self.render_mode == "human":
+            show_workspace(self._sim.client)
+
+    def _begin(self) -> None:
+        """Draw an episode from the env's generator and set it up."""
+        rng_at_reset = dict(self.np_random.bit_generator.state)
+        if self._sim.needs_reconnect():
+            self._sim.reconnect()
+            self._load()
+        objects, container, colors = self._set.draw(self.np_random)
+        self._robot.reset()
+        scene = Scene(self._sim, objects, container, colors, self.np_random)
+        self._robot.reset()  # clear_things stepped the engine: back to exactly the home pose
+        if self._randomize:
+            look = dress(scene, self._sim, self.np_random, self._randomize)
+            self._observer.aim(look)
+        self._episode = Episode(self._robot, scene, self._task, rng_at_reset)
+
+    def _current(self) -> Episode:
         _ = self._sim.client
         if self._episode is None:
             raise gym.error.ResetNeeded(
@@ -231,30 +285,16 @@ class ManipulationEnv(gym.Env[Observation, npt.NDArray[np.float32]]):
             )
         return self._episode
 
-    def _checked_action(self, action: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
-        array = np.asarray(action, dtype=np.float64)
-        if array.shape != (7,):
-            raise EnvArgumentError(f"An action has shape (7,), got {array.shape}.")
-        if not np.isfinite(array).all():
-            raise EnvArgumentError(f"An action must be finite, got {array.tolist()}.")
-        return np.clip(array, -1.0, 1.0)
+    def _deciding(self) -> dict[str, Any]:
+        """What decides an episode beside the generator, JSON-able."""
+        chosen = self._set
+        return {
+            "task": repr(self._task),
+            "objects": [thing.name for thing in chosen.objects],
+            "containers": [thing.name for thing in chosen.containers],
+            "colors": chosen.colors,
+            "randomize": list(self._randomize),
+        }
 
     def _observe(self) -> Observation:
-        image = self._camera.image(self._sim.client)
-        if self._obs_mode == "image":
-            return image
-        return {"image": image, "proprio": self._robot.proprioception()}
-
-    def _info(self) -> dict[str, Any]:
-        episode = self._current()
-        now = Situation(episode.scene, self._robot)
-        success = bool(episode.task.succeeds(now))
-        episode.success_once = episode.success_once or success
-        return {
-            "is_success": success,
-            "success_once": episode.success_once,
-            "lifted": now.lifted,
-            "placed": now.placed,
-            "target": [episode.task.target] if episode.task.target else [],
-            "keep": bool(now.lifted or now.placed),
-        }
+        return self._observer.observe(self._robot, self._current(), self._sim.client)

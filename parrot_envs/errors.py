@@ -16,6 +16,10 @@ class EnvArgumentError(ParrotEnvError, ValueError):
     """A constructor argument or an action is outside its documented range."""
 
 
+class EnvStateError(ParrotEnvError, ValueError):
+    """A saved state is truncated, altered, foreign, or belongs to another env."""
+
+
 class EnvClosedError(ParrotEnvError, RuntimeError):
     """The environment was used after `close()`, or the simulator could not be opened."""
 

@@ -29,9 +29,13 @@ class Placed:
 
 @dataclass(frozen=True)
 class ThingState:
-    """Where a thing is now. `position` is its centre (height / 2 while it stands), metres."""
+    """Where a thing is now. `position` is its centre (height / 2 while it stands), metres.
+
+    `quaternion` is (x, y, z, w).
+    """
 
     position: tuple[float, float, float]
+    quaternion: tuple[float, ...]
 
 
 def place_without_overlap(
@@ -107,4 +111,4 @@ class Scene:
         self.states = {p.thing.name: self._state(p) for p in (*self.objects, self.container)}
 
     def _state(self, placed: Placed) -> ThingState:
-        return ThingState(self._sim.pose(placed.body)[0])
+        return ThingState(*self._sim.pose(placed.body))

@@ -6,6 +6,8 @@ import ctypes
 import logging
 import os
 import sys
+import time
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -86,6 +88,8 @@ class Simulator:
             raise EnvClosedError(
                 "PyBullet gave no client. With render_mode='human' a display is needed."
             )
+        # An env that nobody closes must not keep its client: there are only so many.
+        self._finalizer = weakref.finalize(self, _disconnect, self._client)
         # Without deterministicOverlappingPairs contacts depend on the client's history.
         bullet.setPhysicsEngineParameter(
             deterministicOverlappingPairs=1,
@@ -112,8 +116,7 @@ class Simulator:
     def close(self) -> None:
         """Disconnect; more calls do nothing."""
         if self._client is not None:
-            if bullet.isConnected(self._client):
-                bullet.disconnect(self._client)
+            self._finalizer()
             self._client = None
 
     def needs_reconnect(self) -> bool:
@@ -150,17 +153,21 @@ class Simulator:
             useMaximalCoordinates=1,  # half the physics time of the multibody solver
             physicsClientId=self.client,
         )
-        for index, part in enumerate(thing.parts):
-            bullet.changeVisualShape(
-                body, -1, shapeIndex=index, rgbaColor=(*colors[part.tone], 1),
-                physicsClientId=self.client,
-            )  # fmt: skip
+        self.paint(body, thing, colors)
         bullet.changeDynamics(
             body, -1, lateralFriction=OBJECT_FRICTION, rollingFriction=0.002,
             spinningFriction=0.002, physicsClientId=self.client,
         )  # fmt: skip
         self._bodies.append(body)
         return body
+
+    def paint(self, body: int, thing: Thing, colors: tuple[Color, Color]) -> None:
+        """Give a thing its first and second colour."""
+        for index, part in enumerate(thing.parts):
+            bullet.changeVisualShape(
+                body, -1, shapeIndex=index, rgbaColor=(*colors[part.tone], 1),
+                physicsClientId=self.client,
+            )  # fmt: skip
 
     def add_table(self) -> None:
         """Add the collision shape of the table; it is drawn by the camera, not by PyBullet."""
@@ -185,6 +192,8 @@ class Simulator:
         client = self.client
         for _ in range(count):
             bullet.stepSimulation(physicsClientId=client)
+            if self._gui:  # somebody watches: real time
+                time.sleep(TIME_STEP)
 
     def _thing_shapes(self, thing: Thing) -> tuple[int, int]:
         if thing not in self._shapes:
@@ -200,6 +209,11 @@ class Simulator:
                 ),
             )
         return self._shapes[thing]
+
+
+def _disconnect(client: int) -> None:
+    if bullet.isConnected(client):
+        bullet.disconnect(client)
 
 
 def _origin_height(thing: Thing) -> float:

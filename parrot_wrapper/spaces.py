@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, get_args
@@ -18,6 +19,7 @@ AgentObservation: TypeAlias = Literal["image", "features", "both"]
 """What the agent sees: the env's own observation, the prior's features, or both."""
 
 FEATURES_KEY = "features"
+_RANDOMIZED = "randomize"
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,8 @@ def check_spaces(
         image_key: Where a Dict observation has the image.
         proprio_key: Where it has the proprioception.
         cameras: The env's camera descriptions, of each env that has one; compared with the one in
-            the prior's metadata, if that has one too.
+            the prior's metadata, if that has one too. An env that randomizes what the prior's data
+            did not is warned about only.
 
     Returns:
         How to read the env's observations.
@@ -244,9 +247,17 @@ def _camera_problems(cameras: Sequence[Mapping[str, Any]], trained: object) -> l
     if not isinstance(trained, Mapping):
         return []
     expected = _as_json(trained)
+    known = _pop_randomized(expected)
     problems: dict[str, None] = {}  # a set that keeps the order: many envs, one camera
     for camera in cameras:
         got = _as_json(camera)
+        strange = _pop_randomized(got) - known
+        if strange:
+            warnings.warn(
+                f"The env randomizes {', '.join(sorted(strange))}, which the prior's data did not: "
+                "expect it to do worse than in an env like theirs.",
+                stacklevel=2,
+            )
         for key in sorted({*expected, *got}):
             if expected.get(key) != got.get(key):
                 problems[
@@ -254,6 +265,13 @@ def _camera_problems(cameras: Sequence[Mapping[str, Any]], trained: object) -> l
                     f"got {got.get(key)!r}"
                 ] = None
     return list(problems)
+
+
+def _pop_randomized(camera: dict[str, Any]) -> set[str]:
+    """Take out what differs between episodes: data that had more of it fit an env with less."""
+    if not isinstance(camera.get(_RANDOMIZED), list):
+        return set()
+    return set(camera.pop(_RANDOMIZED))
 
 
 def _as_json(content: Mapping[str, Any]) -> dict[str, Any]:

@@ -121,4 +121,7 @@ class OffersCamera(Protocol):
     """An unwrapped env that can describe its camera and renderer."""
 
     def camera_spec(self) -> dict[str, Any]:
-        """A JSON-able description, equal only for equal cameras."""
+        """A JSON-able description, equal only for equal cameras.
+
+        A list under the key `randomize` names what differs between episodes.
+        """

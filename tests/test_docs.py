@@ -32,6 +32,7 @@ SMALL = {
     "train": "--total-steps 300 --episodes 1 --no-progress --device cpu",
     "evaluate": "--episodes 1 --gif 1 --no-progress",
     "info": "",
+    "watch": "--episodes 1",
 }
 
 

@@ -30,12 +30,18 @@ def fitting_kwargs(
     return dict(given)
 
 
-def render_kwargs(env_id: str) -> dict[str, Any]:
-    """`render_mode="rgb_array"` for an env that can, else nothing: its observations are filmed."""
-    spec = gym.registry.get(env_id)
+def render_kwargs(env_id: str, *, window: bool = False) -> dict[str, Any]:
+    """The render mode to watch an env by, or nothing if it has none: its observations are filmed.
+
+    Args:
+        env_id: A registered id, or `"module:id"` of a module that was imported.
+        window: Take `"human"` where the env offers it, instead of `"rgb_array"`.
+    """
+    spec = gym.registry.get(env_id.rpartition(":")[2])
     creator = gym.envs.registration.load_env_creator(str(spec.entry_point)) if spec else None
     modes = getattr(creator, "metadata", {}).get("render_modes", ())
-    return {"render_mode": "rgb_array"} if "rgb_array" in modes else {}
+    wanted = ("human", "rgb_array") if window else ("rgb_array",)
+    return next(({"render_mode": mode} for mode in wanted if mode in modes), {})
 
 
 def use_threads(threads: int) -> None:

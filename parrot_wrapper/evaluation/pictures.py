@@ -17,6 +17,8 @@ from parrot_wrapper.evaluation.rollouts import HELD_OUT_SEED, evaluate
 from parrot_wrapper.evaluation.simulator_state import GRIPPER, LANDMARKS
 from parrot_wrapper.types import FloatArray, ImageArray, OffersLabels
 
+HELD_FRAMES = 4
+"""So often is the last frame of an episode repeated."""
 _SMALL = 192
 """Images with shorter sides are enlarged by whole factors to at least this many pixels."""
 
@@ -34,6 +36,28 @@ def frame_of(env: gym.Env[Any, Any], observation: Any) -> ImageArray | None:
     return enlarged
 
 
+class Film:
+    """Collects frames as a watcher of `evaluate`; those in which the task is done get a green rim.
+
+    Attributes:
+        frames: (H, W, 3) uint8 each; none where the env shows nothing.
+    """
+
+    def __init__(self) -> None:
+        self.frames: list[ImageArray] = []
+
+    def __call__(self, env: gym.Env[Any, Any], observation: Any, info: dict[str, Any]) -> None:
+        """Take a frame of the current step."""
+        frame = frame_of(env, observation)
+        if frame is not None:
+            done = info.get("is_success")
+            self.frames.append(_rimmed(frame, (40, 180, 60)) if done else frame)
+
+    def hold(self) -> None:
+        """Let the last frame stand for a moment, at the end of an episode."""
+        self.frames.extend(self.frames[-1:] * HELD_FRAMES)
+
+
 def film(
     env: gym.Env[Any, Any],
     policy: EpisodePolicy,
@@ -41,22 +65,12 @@ def film(
     episodes: int = 6,
     seed: int = HELD_OUT_SEED,
 ) -> list[ImageArray]:
-    """Frames of a policy's first held-out episodes; empty where the env shows nothing.
-
-    The last frame of an episode is held, with a green rim after success and a red one otherwise.
-    """
-    frames: list[ImageArray] = []
-
-    def watch(scene: gym.Env[Any, Any], observation: Any, info: dict[str, Any]) -> None:
-        frame = frame_of(scene, observation)
-        if frame is not None:
-            frames.append(_rimmed(frame, (40, 180, 60)) if info.get("is_success") else frame)
-
+    """Frames of a policy's first held-out episodes; empty where the env shows nothing."""
+    shots = Film()
     for index in range(episodes):
-        evaluate(policy, env, episodes=1, seed=seed + index, on_reset=policy.begin, watch=watch)
-        if frames:
-            frames.extend([frames[-1]] * 4)
-    return frames
+        evaluate(policy, env, episodes=1, seed=seed + index, on_reset=policy.begin, watch=shots)
+        shots.hold()
+    return shots.frames
 
 
 def save_gif(path: Path, frames: list[ImageArray], *, frames_per_second: float = 10.0) -> None:

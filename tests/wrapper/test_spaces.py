@@ -142,6 +142,17 @@ def test_cameras_are_compared_only_where_both_exist():
     assert message.count("camera size") == 1
 
 
+def test_an_env_may_randomize_what_the_data_did_and_is_warned_about_more():
+    prior = AffinePrior(metadata={"camera": {**CAMERA, "randomize": ["camera", "light"]}})
+    for fine in ({}, {"randomize": ["light"]}, {"randomize": ("camera", "light")}):
+        check_spaces(IMAGE, ACTION, prior, cameras=[{**CAMERA, **fine}])
+    strange = {**CAMERA, "randomize": ["light", "colors"]}
+    with pytest.warns(UserWarning, match="randomizes colors, which the prior's data did not"):
+        check_spaces(IMAGE, ACTION, prior, cameras=[strange])
+    with pytest.warns(UserWarning, match="randomizes colors, light, which"):
+        check_spaces(IMAGE, ACTION, AffinePrior(metadata={"camera": CAMERA}), cameras=[strange])
+
+
 def test_chunks_of_actions_are_refused():
     with pytest.raises(InvalidArgumentError, match=r"horizon 1\), got horizon 10"):
         check_spaces(IMAGE, ACTION, AffinePrior(horizon=10))
