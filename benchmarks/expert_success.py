@@ -96,8 +96,8 @@ def of_pool(pool: str, each: int) -> Callable[[Workers, float], Table]:
         for family in dict.fromkeys(families):
             of = families == family
             row = [family, str(of.sum()), f"{grasp[of].mean():.2f}", f"{place[of].mean():.2f}"]
-            rows.append([*row, f"{(grasp[of] > 0.5).sum()} of {of.sum()}"])
-        header = [f"{pool} family", "objects", "grasp", "place", "grasped more often than not"]
+            rows.append([*row, f"{(grasp[of] > 0).sum()} of {of.sum()}"])
+        header = [f"{pool} family", "objects", "grasp", "place", "grasped at least once"]
         return [f"{header[0]} ({episodes} episodes per object and task)", *header[1:]], rows
 
     return of_families
@@ -114,9 +114,9 @@ def of_containers(workers: Workers, scale: float) -> Table:
 
 TABLES: dict[str, Callable[[Workers, float], Table]] = {
     "ids": of_ids,
-    "training": of_pool("training", 4),
+    "training": of_pool("training", 2),
     "novel": of_pool("novel", 60),
-    "bullet": of_pool("bullet", 5),
+    "bullet": of_pool("bullet", 4),
     "containers": of_containers,
 }
 
