@@ -11,7 +11,7 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
-from parrot_envs.camera import Camera, CameraConfig
+from parrot_envs.camera import Camera, CameraConfig, Look
 from parrot_envs.containers import novel_containers, training_containers
 from parrot_envs.novel_objects import novel_objects
 from parrot_envs.shapes import Thing
@@ -43,7 +43,7 @@ def portrait(thing: Thing) -> Image.Image:
     sim.add_thing(thing, SPOT, YAW, thing.colors)
     distance = 0.34 if thing.mass else 0.55
     close = CameraConfig((*SPOT, 0.4 * thing.height), distance, pitch=-40.0, fov=18.0)
-    picture = Image.fromarray(Camera(2 * TILE, close).image(sim.client))
+    picture = Image.fromarray(Camera(2 * TILE, Look(close)).image(sim.client))
     sim.close()
     return picture.resize((TILE, TILE), Image.Resampling.LANCZOS)
 
