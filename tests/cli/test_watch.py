@@ -120,7 +120,7 @@ def test_foreign_envs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
 @pytest.mark.parametrize(
     ("args", "message"),
     [
-        (["ParrotGraspCap-v9"], "Did you mean 'ParrotGraspCup-v0'"),
+        (["ParrotGrspCup-v0"], "Did you mean 'ParrotGraspCup-v0'"),
         ([ENV_ID, "--policy", "scriptet"], "Unknown policy 'scriptet'. Did you mean 'scripted'"),
         ([ENV_ID, "--policy", "prior"], "Did you mean 'prior:NAME'"),
         ([ENV_ID, "--policy", "agnet:x"], "Did you mean 'agent:PATH'"),

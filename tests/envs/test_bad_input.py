@@ -10,7 +10,13 @@ import numpy as np
 import pytest
 
 from parrot_envs.env import ManipulationEnv
-from parrot_envs.errors import EnvArgumentError, EnvClosedError, EnvStateError, ParrotEnvError
+from parrot_envs.errors import (
+    EnvArgumentError,
+    EnvClosedError,
+    EnvStateError,
+    ParrotEnvError,
+    SceneError,
+)
 from tests.envs.episodes import as_bytes, play
 
 GOOD = np.zeros(7, np.float32)
@@ -109,6 +115,19 @@ def test_nothing_is_asked_before_the_first_reset(use: str) -> None:
     for call in (env.reset, env.render, lambda: env.restore_state(saved)):
         with pytest.raises(ParrotEnvError, match="closed"):
             call()
+    env.close()
+
+
+def test_a_reset_that_fails_ends_the_episode(monkeypatch: pytest.MonkeyPatch) -> None:
+    env = ManipulationEnv()
+    before = env.reset(seed=0)[0]
+    with monkeypatch.context() as crowded:
+        crowded.setattr("parrot_envs.scene._free_spot", lambda *_: None)
+        with pytest.raises(SceneError, match="No free place"):
+            env.reset(seed=0)
+    with pytest.raises(gym.error.ResetNeeded):
+        env.step(GOOD)
+    assert (env.reset(seed=0)[0] == before).all()
     env.close()
 
 
