@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any
 
 import numpy as np
@@ -105,8 +105,6 @@ class Camera:
             "lightSpecularCoeff": 0.0,
             "shadow": 0,
         }
-        every_pixel = np.arange(0, 4 * size * size, 4).reshape(size, size, 1)
-        self._rgb_bytes = every_pixel + np.arange(3)
 
     def spec(self) -> dict[str, Any]:
         """A JSON-able description; two cameras that draw alike have equal ones."""
@@ -126,7 +124,7 @@ class Camera:
         empty = np.asarray(depth).reshape(-1) >= _EMPTY_DEPTH
         # Whole pixels at once, then every byte but alpha: an eighth of the time of boolean
         # indexing on (size, size, 3).
-        return np.where(empty, self._background, drawn).view(np.uint8).take(self._rgb_bytes)
+        return np.where(empty, self._background, drawn).view(np.uint8).take(_rgb_bytes(self.size))
 
     def project(self, points: npt.NDArray[np.floating[Any]]) -> FloatArray:
         """Pixel coordinates (N, 2) as (column, row), real-valued, of world points (N, 3)."""
@@ -138,7 +136,11 @@ class Camera:
 
     @cached_property
     def _background(self) -> npt.NDArray[np.uint32]:
-        """The empty table as whole pixels: which point of the plane z = 0 each pixel shows."""
+        """The empty table as whole pixels (H * W,)."""
+        return _as_pixels(self._draw_background())
+
+    def _draw_background(self) -> ImageArray:
+        """The empty table: which point of the plane z = 0 each pixel shows."""
         grid = (np.arange(self.size) + 0.5) / self.size * 2 - 1
         # From pixels to the plane and back is a 3x3 matrix, once z is left out.
         to_plane = np.linalg.inv(self._to_clip[np.ix_([0, 1, 3], [0, 1, 3])])
@@ -152,7 +154,14 @@ class Camera:
         colors = np.where(on_table[..., None], np.array(look.table), np.array(look.floor))
         # The named colours are those under the nominal light.
         brightness = look.light.on_table / NOMINAL_LOOK.light.on_table
-        return _as_pixels(np.clip(colors * brightness * 255, 0, 255).astype(np.uint8))
+        return np.clip(colors * brightness * 255, 0, 255).astype(np.uint8)
+
+
+@cache
+def _rgb_bytes(size: int) -> npt.NDArray[np.intp]:
+    """Where the colours stand among the bytes of whole pixels, as (size, size, 3)."""
+    every_pixel = np.arange(0, 4 * size * size, 4).reshape(size, size, 1)
+    return every_pixel + np.arange(3)
 
 
 def _as_pixels(image: ImageArray) -> npt.NDArray[np.uint32]:

@@ -13,6 +13,7 @@ from typing import Literal, TypeAlias, get_args
 
 import numpy as np
 
+from parrot_envs.appearance import ColorMode
 from parrot_envs.argument_checks import check_choice
 from parrot_envs.camera import NOMINAL_LOOK, CameraConfig, Light, Look
 from parrot_envs.errors import EnvArgumentError
@@ -53,7 +54,11 @@ def checked_randomizations(names: Sequence[str] | str) -> tuple[Randomization, .
 
 
 def dress(
-    scene: Scene, sim: Simulator, rng: np.random.Generator, names: tuple[Randomization, ...]
+    scene: Scene,
+    sim: Simulator,
+    rng: np.random.Generator,
+    names: tuple[Randomization, ...],
+    colors: ColorMode,
 ) -> Look:
     """Draw what is named, paint the things, and return how to look at them.
 
@@ -62,14 +67,17 @@ def dress(
         sim: Where they are painted.
         rng: Source of all draws.
         names: What to draw; the rest stays as it is.
+        colors: With `"shared"` all objects keep one colour in common.
     """
     look = NOMINAL_LOOK
     if "camera" in names:
         look = replace(look, camera=_draw_camera(rng))
     if "colors" in names:
         look = replace(look, table=_pale(rng), floor=_pale(rng))
+        plain = _pair(rng)[:1] * 2
         for placed in (*scene.objects, scene.container):
-            sim.paint(placed.body, placed.thing, _pair(rng))
+            shared = colors == "shared" and placed is not scene.container
+            sim.paint(placed.body, placed.thing, plain if shared else _pair(rng))
     if "light" in names:
         look = replace(look, light=_draw_light(rng))
     return look

@@ -173,9 +173,8 @@ class ManipulationEnv(gym.Env[Observation, npt.NDArray[np.float32]]):
 
     def render(self) -> ImageArray | None:
         """A picture of the scene in mode `rgb_array`; the window draws itself."""
-        if self.render_mode != "rgb_array":
-            return None
-        return self._observer.picture(self._sim.client)
+        drawn = self.render_mode == "rgb_array"
+        return self._observer.picture(self._sim.client) if drawn else None
 
     def close(self) -> None:
         """Disconnect from the simulator; more calls do nothing."""
@@ -265,6 +264,7 @@ class ManipulationEnv(gym.Env[Observation, npt.NDArray[np.float32]]):
     def _begin(self) -> None:
         """Draw an episode from the env's generator and set it up."""
         self._episode = None  # if this fails, the table is not as it was
+        self._episode = None  # if this fails, the table is not as it was
         rng_at_reset = dict(self.np_random.bit_generator.state)
         if self._sim.needs_reconnect():
             self._sim.reconnect()
@@ -274,7 +274,7 @@ class ManipulationEnv(gym.Env[Observation, npt.NDArray[np.float32]]):
         scene = Scene(self._sim, objects, container, colors, self.np_random)
         self._robot.reset()  # clear_things stepped the engine: back to exactly the home pose
         if self._randomize:
-            look = dress(scene, self._sim, self.np_random, self._randomize)
+            look = dress(scene, self._sim, self.np_random, self._randomize, self._set.colors)
             self._observer.aim(look)
         self._episode = Episode(self._robot, scene, self._task, rng_at_reset)
 

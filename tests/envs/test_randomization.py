@@ -176,3 +176,17 @@ def test_camera_spec_tells_what_is_randomised() -> None:
     assert "randomize" not in plain
     json.dumps(before)
     env.close()
+
+
+def test_shared_colour_stays_shared(monkeypatch: pytest.MonkeyPatch) -> None:
+    painted: list[tuple[object, ...]] = []
+    env = ManipulationEnv(obs="state", colors="shared", randomize=["colors"])
+    env.reset(seed=0)
+    monkeypatch.setattr(env._sim, "paint", lambda body, thing, colors: painted.append(colors))
+    for _ in range(6):
+        painted.clear()
+        env.reset()
+        one, other, container = painted[-3:]
+        assert one == other != container
+        assert one[0] == one[1]
+    env.close()
