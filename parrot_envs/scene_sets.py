@@ -19,7 +19,7 @@ from parrot_envs.thing_library import (
     pool_of_objects,
 )
 
-_OBJECTS_IN_SCENE = 2
+OBJECTS_IN_SCENE = 2
 
 ObjectChoice: TypeAlias = str | Sequence[str | Thing]
 """The name of a pool, or objects and names of objects."""
@@ -52,12 +52,12 @@ class SceneSet:
         """Look the names up and check that everything fits."""
         self.objects = _found_objects(objects, object_library())
         self.containers = _found("container", containers, container_library(), check_container)
-        if len(self.objects) < _OBJECTS_IN_SCENE or not self.containers:
+        if len(self.objects) < OBJECTS_IN_SCENE or not self.containers:
             raise EnvArgumentError(
-                f"A scene needs at least {_OBJECTS_IN_SCENE} different objects and a container, "
+                f"A scene needs at least {OBJECTS_IN_SCENE} different objects and a container, "
                 f"got {[t.name for t in self.objects]} and {[t.name for t in self.containers]}."
             )
-        check_scene(self.objects, self.containers, _OBJECTS_IN_SCENE)
+        check_scene(self.objects, self.containers, OBJECTS_IN_SCENE)
         names = [thing.name for thing in self.objects]
         if always is not None and always not in names:
             raise unknown_choice("target", always, names)
@@ -66,6 +66,12 @@ class SceneSet:
         self.colors, self.always = colors, always
         self._always = [thing for thing in self.objects if thing.name == always]
         self._others = [thing for thing in self.objects if thing.name != always]
+
+    def __repr__(self) -> str:
+        objects, containers = (
+            [t.name for t in things] for things in (self.objects, self.containers)
+        )
+        return f"SceneSet({objects}, {containers}, colors={self.colors!r}, always={self.always!r})"
 
     def but_with(
         self,
@@ -89,7 +95,7 @@ class SceneSet:
 
     def draw(self, rng: np.random.Generator) -> Drawn:
         """Choose this episode's objects, container and colours."""
-        count = _OBJECTS_IN_SCENE - len(self._always)
+        count = OBJECTS_IN_SCENE - len(self._always)
         picked = rng.choice(len(self._others), size=count, replace=False)
         objects = [*self._always, *(self._others[int(i)] for i in picked)]
         container = self.containers[int(rng.integers(len(self.containers)))]
