@@ -281,9 +281,7 @@ class ManipulationEnv(gym.Env[Observation, npt.NDArray[np.float32]]):
     def _current(self) -> Episode:
         _ = self._sim.client
         if self._episode is None:
-            raise gym.error.ResetNeeded(
-                "Call reset() before step() or any question on the episode."
-            )
+            raise gym.error.ResetNeeded("Call reset() before step() or any other question.")
         return self._episode
 
     def _deciding(self) -> dict[str, Any]:
