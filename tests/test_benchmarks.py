@@ -17,6 +17,7 @@ BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
     [
         ("envs.py", ["--env-id", "ParrotGraspCup-v0", "--episodes", "1"], "| ParrotGraspCup-v0 |"),
         ("expert_success.py", ["--tables", "ids", "--scale", "0"], "| `ParrotGraspCap-v0` "),
+        ("mesh_cost.py", ["--episodes", "1"], "| 25 steps "),
         ("wrapper.py", ["--steps", "3"], "| features "),
     ],
 )
