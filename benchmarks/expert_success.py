@@ -82,23 +82,24 @@ def of_ids(workers: Workers, scale: float) -> Table:
     return [f"id ({episodes} episodes each)", "success"], rows
 
 
-def of_pool(pool: str, each: int) -> Callable[[Workers, float], Table]:
-    """One row for each family of a pool, with so many episodes for each object and kind."""
+def of_pool(pool: str) -> Callable[[Workers, float], Table]:
+    """One row for each family of a pool: about as many episodes for each, with all its objects."""
 
     def of_families(workers: Workers, scale: float) -> Table:
-        episodes = max(1, round(each * scale))
         names = [thing.name for thing in pool_of_objects(pool)]
-        jobs = [(pool, kind, name) for kind in KINDS for name in names]
-        found = workers.rates(with_object, jobs, episodes)
-        grasp, place = np.split(np.array(found), 2)
-        families = np.array([name.rsplit("-", 1)[0] for name in names])
+        members: dict[str, list[str]] = {}
+        for name in names:
+            members.setdefault(name.rsplit("-", 1)[0], []).append(name)
         rows = []
-        for family in dict.fromkeys(families):
-            of = families == family
-            row = [family, str(of.sum()), f"{grasp[of].mean():.2f}", f"{place[of].mean():.2f}"]
-            rows.append([*row, f"{(grasp[of] > 0).sum()} of {of.sum()}"])
-        header = [f"{pool} family", "objects", "grasp", "place", "grasped at least once"]
-        return [f"{header[0]} ({episodes} episodes per object and task)", *header[1:]], rows
+        for family, objects in members.items():
+            episodes = max(1, round(max(2, 50 // len(objects)) * scale))
+            jobs = [(pool, kind, name) for kind in KINDS for name in objects]
+            grasp, place = np.split(np.array(workers.rates(with_object, jobs, episodes)), 2)
+            row = [family, str(len(objects)), str(episodes * len(objects))]
+            row += [f"{grasp.mean():.2f}", f"{place.mean():.2f}"]
+            rows.append([*row, f"{np.count_nonzero(grasp)} of {len(objects)}"])
+        header = ["objects", "episodes per task", "grasp", "place", "objects grasped at least once"]
+        return [f"{pool} family", *header], rows
 
     return of_families
 
@@ -114,9 +115,9 @@ def of_containers(workers: Workers, scale: float) -> Table:
 
 TABLES: dict[str, Callable[[Workers, float], Table]] = {
     "ids": of_ids,
-    "training": of_pool("training", 2),
-    "novel": of_pool("novel", 60),
-    "bullet": of_pool("bullet", 4),
+    "training": of_pool("training"),
+    "novel": of_pool("novel"),
+    "bullet": of_pool("bullet"),
     "containers": of_containers,
 }
 

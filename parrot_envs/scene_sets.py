@@ -67,12 +67,6 @@ class SceneSet:
         self._always = [thing for thing in self.objects if thing.name == always]
         self._others = [thing for thing in self.objects if thing.name != always]
 
-    def __repr__(self) -> str:
-        objects, containers = (
-            [t.name for t in things] for things in (self.objects, self.containers)
-        )
-        return f"SceneSet({objects}, {containers}, colors={self.colors!r}, always={self.always!r})"
-
     def but_with(
         self,
         *,

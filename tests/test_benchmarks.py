@@ -23,6 +23,7 @@ BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
         ),
         ("endurance.py", ["--resets", "2", "--steps", "5"], "|      2 |      5 |"),
         ("expert_success.py", ["--tables", "ids", "--scale", "0"], "| `ParrotGraspCap-v0` "),
+        ("mesh_cost.py", ["--episodes", "1"], "| 25 steps "),
         ("wrapper.py", ["--steps", "3"], "| features "),
     ],
 )
