@@ -65,7 +65,7 @@ class DemoCommand:
     out: Path = Path("runs/demo")
     env_id: str = "ParrotGraspCup-v0"
     prior: str = "parrot-v0"
-    steps: int = 25_000
+    steps: int = 15_000
     episodes: int = 100
     kl: float = 5.0
     gradient_steps: int = 1
