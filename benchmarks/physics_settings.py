@@ -124,7 +124,7 @@ def variants() -> list[Variant]:
         Variant("hand passes through the table",
                 patches=((robot.Robot, "__init__", pass_through_table(robot.Robot.__init__)),)),
         Variant("round parts as boxes", patches=((sim, "_KINDS", boxes),)),
-        Variant("shadows", patches=((camera, "_LIGHT", {**camera._LIGHT, "shadow": 1}),)),
+        Variant("shadows", patches=always("getCameraImage", shadow=1)),
         Variant("segmentation mask", patches=always("getCameraImage", flags=0)),
         Variant("table drawn by the renderer",
                 patches=((Simulator, "add_table", draw_table),)),

@@ -72,7 +72,7 @@ def test_plain_sac_needs_no_prior(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--env-id", "ParrotGraspCap-v9"], "Did you mean 'ParrotGraspCup-v0'"),
+        (["--env-id", "ParrotGraspCup-v9"], "Did you mean 'ParrotGraspCup-v0'"),
         (["--prior", "parot-v0"], "Unknown prior 'parot-v0'"),
         (["--preset", "papers"], "Did you mean 'paper'"),
         (["--latent", "gausian"], "Did you mean 'gaussian'"),
