@@ -150,7 +150,7 @@ class Simulator:
             visual,
             (*position, _origin_height(thing)),
             bullet.getQuaternionFromEuler((0, 0, yaw)),
-            useMaximalCoordinates=1,  # half the physics time of the multibody solver
+            useMaximalCoordinates=1,  # the multibody solver takes longer, see docs/speed.md
             physicsClientId=self.client,
         )
         self.paint(body, thing, colors)
