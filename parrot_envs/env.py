@@ -264,7 +264,6 @@ class ManipulationEnv(gym.Env[Observation, npt.NDArray[np.float32]]):
     def _begin(self) -> None:
         """Draw an episode from the env's generator and set it up."""
         self._episode = None  # if this fails, the table is not as it was
-        self._episode = None  # if this fails, the table is not as it was
         rng_at_reset = dict(self.np_random.bit_generator.state)
         if self._sim.needs_reconnect():
             self._sim.reconnect()

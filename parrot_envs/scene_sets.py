@@ -8,8 +8,9 @@ from typing import TypeAlias
 import numpy as np
 
 from parrot_envs.appearance import COLOR_MODES, ColorMode, TwoColors, draw_colors
+from parrot_envs.argument_checks import check_choice
 from parrot_envs.containers import novel_containers, training_containers
-from parrot_envs.errors import EnvArgumentError, unknown_choice
+from parrot_envs.errors import EnvArgumentError
 from parrot_envs.shapes import Thing
 from parrot_envs.thing_checks import check_container, check_object, check_scene
 from parrot_envs.thing_library import (
@@ -59,10 +60,9 @@ class SceneSet:
             )
         check_scene(self.objects, self.containers, OBJECTS_IN_SCENE)
         names = [thing.name for thing in self.objects]
-        if always is not None and always not in names:
-            raise unknown_choice("target", always, names)
-        if colors not in COLOR_MODES:
-            raise unknown_choice("colors", colors, COLOR_MODES)
+        if always is not None:
+            check_choice("target", always, names)
+        check_choice("colors", colors, COLOR_MODES)
         self.colors, self.always = colors, always
         self._always = [thing for thing in self.objects if thing.name == always]
         self._others = [thing for thing in self.objects if thing.name != always]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from parrot_envs.appearance import ColorMode
-from parrot_envs.errors import EnvArgumentError, unknown_choice
+from parrot_envs.argument_checks import check_choice
+from parrot_envs.errors import EnvArgumentError
 from parrot_envs.scene_sets import SCENE_SETS, ObjectChoice, SceneSet
 from parrot_envs.tasks import Task, TaskKind
 from parrot_envs.thing_library import object_library, pool_of_objects
@@ -40,8 +41,7 @@ def _scene_set(scene: str | SceneSet) -> SceneSet:
         return scene
     if not isinstance(scene, str):
         raise EnvArgumentError(f"scene is a name or a SceneSet, got {type(scene).__name__}.")
-    if scene not in SCENE_SETS:
-        raise unknown_choice("scene", scene, SCENE_SETS)
+    check_choice("scene", scene, SCENE_SETS)
     return SCENE_SETS[scene]
 
 

@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from parrot_envs.errors import unknown_choice
+from parrot_envs.argument_checks import check_choice
 from parrot_envs.robot import Robot
 from parrot_envs.scene import Placed, Scene
 from parrot_envs.shapes import Thing
@@ -62,8 +62,7 @@ class Situation:
         Raises:
             EnvArgumentError: No thing of that name is on the table.
         """
-        if name not in self._scene.states:
-            raise unknown_choice("thing on the table", name, self._scene.states)
+        check_choice("thing on the table", name, self._scene.states)
         return np.array(self._scene.states[name].position)
 
 
@@ -85,8 +84,7 @@ class Task:
 
     def __post_init__(self) -> None:
         """Check the kind."""
-        if self.kind not in TASK_KINDS:
-            raise unknown_choice("task", self.kind, TASK_KINDS)
+        check_choice("task", self.kind, TASK_KINDS)
 
     def succeeds(self, now: Situation) -> bool:
         """Whether the condition holds now; the reward of a step is 1.0 if it does."""

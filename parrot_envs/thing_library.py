@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 
+from parrot_envs.argument_checks import check_choice
 from parrot_envs.bullet_objects import bullet_objects
 from parrot_envs.containers import novel_containers, training_containers
-from parrot_envs.errors import EnvArgumentError, unknown_choice
+from parrot_envs.errors import EnvArgumentError
 from parrot_envs.novel_objects import novel_objects
 from parrot_envs.shapes import Thing
 from parrot_envs.training_objects import training_objects
@@ -38,8 +39,7 @@ def pool_of_objects(name: str) -> tuple[Thing, ...]:
     Raises:
         EnvArgumentError: It is unknown.
     """
-    if name not in OBJECT_POOLS:
-        raise unknown_choice("pool of objects", name, OBJECT_POOLS)
+    check_choice("pool of objects", name, OBJECT_POOLS)
     return tuple(OBJECT_POOLS[name]())
 
 
@@ -55,6 +55,5 @@ def find_thing(kind: str, wanted: object, library: Mapping[str, Thing]) -> Thing
         raise EnvArgumentError(
             f"Expected a Thing or the name of one, got {type(wanted).__name__} as {kind}."
         )
-    if wanted not in library:
-        raise unknown_choice(kind, wanted, library)
+    check_choice(kind, wanted, library)
     return library[wanted]

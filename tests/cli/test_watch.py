@@ -34,21 +34,6 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-@pytest.fixture(scope="module")
-def prior_folder(tmp_path_factory: pytest.TempPathFactory) -> str:
-    config = FlowPriorConfig(
-        ObservationSpec(image=(48, 48, 3), proprio=8),
-        action_dim=7,
-        encoder="convolutional",
-        hidden=16,
-        action_low=(-1.0,) * 7,
-        action_high=(1.0,) * 7,
-    )
-    folder = tmp_path_factory.mktemp("prior") / "untrained"
-    FlowPrior(config).save(folder)
-    return str(folder)
-
-
 def frames(path: str | Path) -> int:
     return len(imageio.imread(path))
 

@@ -8,12 +8,12 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
+from benchmarks.expert_success import success_rate
 from parrot_envs.bullet_objects import bullet_objects
 from parrot_envs.novel_objects import novel_objects
 from parrot_envs.sim import bullet
 from parrot_envs.training_objects import training_objects
 from tests.envs.test_envs import _play
-from tests.envs.test_scenes import success_rate
 
 
 def digest(seed: int) -> str:

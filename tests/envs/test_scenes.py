@@ -1,30 +1,17 @@
 """The table of ids: the paper's tasks, what stands on the table, and experts that succeed."""
 
 import gymnasium as gym
-import numpy as np
 import pytest
 
 import parrot_envs
+from benchmarks.expert_success import success_rate
 from parrot_envs.containers import novel_containers, training_containers
 from parrot_envs.novel_objects import novel_objects
-from parrot_envs.registration import EPISODE_STEPS, PAPER_TASKS, TABLE
+from parrot_envs.registration import PAPER_TASKS, TABLE
 from parrot_envs.scene_sets import SCENE_SETS
 from parrot_envs.training_objects import TRAINING_FAMILIES, training_objects
 
 FLOORS = {"grasp": 0.95, "place": 0.85, "any": 0.9}
-
-
-def success_rate(env: gym.Env, episodes: int) -> float:
-    """Share of episodes whose last step succeeds, with the scripted expert."""
-    wins = 0
-    for seed in range(episodes):
-        env.reset(seed=seed)
-        expert = env.unwrapped.make_expert(np.random.default_rng([seed, 1]))
-        for _ in range(EPISODE_STEPS):
-            *_, info = env.step(expert.act())
-        wins += info["is_success"]
-    env.close()
-    return wins / episodes
 
 
 @pytest.mark.parametrize("env_id", TABLE)
