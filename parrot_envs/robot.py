@@ -25,9 +25,9 @@ HOME = np.array([0.30, 0.0, 0.12])
 OPEN_WIDTH = 0.038
 """Travel of each finger in metres: fully open is 76 mm between the fingers."""
 
-_SUBSTEPS = 8
-_TOGGLE_SUBSTEPS = 16
-_GAIN = 0.4
+_SUBSTEPS = 4
+_TOGGLE_SUBSTEPS = 8
+_GAIN = 0.8
 _FINGER_FORCE = 6.0
 _FINGER_FRICTION = 1.5
 _JOINTS = range(8)
@@ -56,7 +56,7 @@ class Robot:
                 self._body, joint, linearDamping=0, angularDamping=0, jointDamping=0,
                 physicsClientId=sim.client,
             )  # fmt: skip
-        self._home_joints = kinematics.inverse(HOME, kinematics.hand_rotation(0, 0, 0))
+        self._home_joints = kinematics.inverse(HOME, kinematics.hand_axes(0, 0, 0))
         self._home_tip, _ = kinematics.forward(self._home_joints)
         self.reset()
 
@@ -83,7 +83,7 @@ class Robot:
         elif action[6] > 0.5:
             self.closed = False
         substeps = _SUBSTEPS if self.closed == was_closed else _TOGGLE_SUBSTEPS
-        targets = kinematics.inverse(tip, kinematics.hand_rotation(*self._angles))
+        targets = kinematics.inverse(tip, kinematics.hand_axes(*self._angles))
         self._command_arm(targets, self._joints, substeps)
         if self.closed != was_closed:
             self._command_fingers()

@@ -10,6 +10,7 @@ import time
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.resources import files
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ import pybullet_data
 from parrot_envs.errors import EnvClosedError
 from parrot_envs.shapes import Color, Part, Thing
 
-TIME_STEP = 1 / 160
+TIME_STEP = 1 / 80
 SOLVER_ITERATIONS = 20
 OBJECT_FRICTION = 1.0
 _RECONNECT_AFTER = 2_000
@@ -227,15 +228,23 @@ _KINDS = {
     "sphere": bullet.GEOM_SPHERE,
     "mesh": bullet.GEOM_MESH,
 }
+_ROUND_MESHES = {
+    kind: str(files("parrot_envs") / f"assets/{kind}.obj") for kind in ("cylinder", "sphere")
+}
+"""What round parts are drawn with; see docs/make_round_meshes.py. For every cylinder and sphere of a
+new body PyBullet would compute a convex hull, in five times the time."""
 
 
 def _shape_arrays(parts: list[Part], origin: float, use: str) -> dict[str, Any]:
     frames: list[npt.ArrayLike] = [
         (p.position[0], p.position[1], p.position[2] - origin) for p in parts
     ]
+    meshes = [_ROUND_MESHES.get(p.kind, p.mesh) if use == "visual" else p.mesh for p in parts]
     return {
-        "shapeTypes": [_KINDS[p.kind] for p in parts],
-        "fileNames": [os.path.join(pybullet_data.getDataPath(), p.mesh) for p in parts],
+        "shapeTypes": [
+            bullet.GEOM_MESH if m else _KINDS[p.kind] for p, m in zip(parts, meshes, strict=True)
+        ],
+        "fileNames": [os.path.join(pybullet_data.getDataPath(), m) for m in meshes],
         "meshScales": [list(p.size) for p in parts],
         f"{use}FrameOrientations": [list(p.rotation) for p in parts],
         "halfExtents": [list(p.size) for p in parts],

@@ -12,7 +12,7 @@ from parrot_envs.camera import Camera
 from parrot_envs.env import ManipulationEnv
 from parrot_envs.observations import OBSERVATION_MODES, state_layout, state_size
 from parrot_envs.robot import POSITION_SCALE
-from parrot_envs.sim import Simulator, bullet
+from parrot_envs.sim import TIME_STEP, Simulator, bullet
 
 FIELDS = state_layout()
 
@@ -192,5 +192,5 @@ def test_the_window_runs_in_real_time(monkeypatch: pytest.MonkeyPatch) -> None:
     assert slept == []
     headless._gui = True
     headless.step(8)
-    assert sum(slept) == pytest.approx(8 / 160)
+    assert sum(slept) == pytest.approx(8 * TIME_STEP)
     headless.close()
