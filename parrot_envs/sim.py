@@ -231,8 +231,8 @@ _KINDS = {
 _ROUND_MESHES = {
     kind: str(files("parrot_envs") / f"assets/{kind}.obj") for kind in ("cylinder", "sphere")
 }
-"""What round parts are drawn with; see docs/make_round_meshes.py. For every cylinder and sphere of a
-new body PyBullet would compute a convex hull, in five times the time."""
+"""What round parts are drawn with, from docs/make_round_meshes.py. For every cylinder and sphere of
+a new body PyBullet would compute a convex hull, in five times the time."""
 
 
 def _shape_arrays(parts: list[Part], origin: float, use: str) -> dict[str, Any]:
