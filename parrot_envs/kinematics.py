@@ -8,13 +8,10 @@ round differently from processor to processor, and here a last bit makes another
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import acos, atan2, cos, hypot, pi, sin, sqrt
 from typing import TypeAlias
 
-import numpy as np
-import numpy.typing as npt
-
-FloatArray = npt.NDArray[np.float64]
 Vector: TypeAlias = tuple[float, float, float]
 Axes: TypeAlias = tuple[Vector, Vector, Vector]
 """The x, y and z axis of a frame in the world: the columns of its rotation matrix."""
@@ -43,17 +40,17 @@ def hand_axes(roll: float, pitch: float, yaw: float) -> Axes:
     )
 
 
-def inverse(tip: FloatArray, hand: Axes) -> FloatArray:
-    """Joint angles (6,) in radians that bring the fingertips to `tip`, elbow up, wrist bent down.
+def inverse(tip: Sequence[float], hand: Axes) -> list[float]:
+    """Six joint angles in radians that bring the fingertips to `tip`, elbow up, wrist bent down.
 
     Args:
-        tip: Position (3,) of the fingertips in metres, in the robot's base frame.
+        tip: Position x, y, z of the fingertips in metres, in the robot's base frame.
         hand: Orientation of the hand as `hand_axes` gives it.
 
     A point out of reach gives the nearest stretched pose instead of NaN.
     """
     approach, sideways, upwards = hand
-    wx, wy, wz = (float(t) - HAND * a for t, a in zip(tip, approach, strict=True))
+    wx, wy, wz = (t - HAND * a for t, a in zip(tip, approach, strict=True))
     waist = atan2(wy, wx)
     radius, height = hypot(wx, wy), wz - SHOULDER_HEIGHT
     distance = min(sqrt(radius**2 + height**2), UPPER_ARM + FOREARM - _REACH_MARGIN)
@@ -65,12 +62,12 @@ def inverse(tip: FloatArray, hand: Axes) -> FloatArray:
     wrist_pitch = acos(max(-1.0, min(1.0, _dot(x, approach))))
     roll = atan2(_dot(y, approach), -_dot(z, approach))
     wrist_roll = atan2(_dot(x, sideways), _dot(x, upwards))
-    return np.array([waist, -elevation, elbow, roll, wrist_pitch, wrist_roll])
+    return [waist, -elevation, elbow, roll, wrist_pitch, wrist_roll]
 
 
-def forward(joints: FloatArray) -> tuple[FloatArray, Axes]:
-    """Fingertip position (3,) in metres and axes of the hand for joint angles (6,)."""
-    waist, shoulder, elbow, roll, pitch, wrist_roll = joints.tolist()
+def forward(joints: Sequence[float]) -> tuple[Vector, Axes]:
+    """Fingertip position in metres and axes of the hand for six joint angles in radians."""
+    waist, shoulder, elbow, roll, pitch, wrist_roll = joints
     lower = shoulder + elbow
     x, y, z = _forearm(waist, lower)
     y, z = _turned(y, z, roll)
@@ -83,7 +80,7 @@ def forward(joints: FloatArray) -> tuple[FloatArray, Axes]:
         sin(waist) * radius + HAND * x[1],
         height + HAND * x[2],
     )
-    return np.array(tip), (x, y, z)
+    return tip, (x, y, z)
 
 
 def _forearm(waist: float, pitch: float) -> Axes:
