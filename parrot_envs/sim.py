@@ -124,7 +124,7 @@ class Simulator:
             if not self._gui or bullet.isConnected(client):
                 raise
             self.close()
-            raise EnvClosedError("The window was closed. Make a new env with gym.make.") from error
+            raise EnvClosedError("The window was closed, and the env with it.") from error
 
     def needs_reconnect(self) -> bool:
         """Whether so many episodes were played that the client should be renewed."""
@@ -227,8 +227,9 @@ def _connected(*, gui: bool) -> int:
         except bullet.error as error:
             one = "There is one window in a process at most: close the other env first."
             raise EnvClosedError(one if gui else f"PyBullet gave no client: {error}") from error
-        if gui:  # without its panels; the first call makes it introduce itself
-            bullet.configureDebugVisualizer(bullet.COV_ENABLE_GUI, 0, physicsClientId=client)
+        if gui:  # no panels, and no hands: an episode is the same with and without a window
+            for feature in (bullet.COV_ENABLE_GUI, bullet.COV_ENABLE_MOUSE_PICKING):
+                bullet.configureDebugVisualizer(feature, 0, physicsClientId=client)
     if client < 0:
         raise EnvClosedError("PyBullet gave no client: too many envs are open. Close some.")
     return client
