@@ -3,9 +3,10 @@
     python benchmarks/rl_step.py
 
 One core, one torch thread, CPU time. The first table adds up a training step. Each row of the
-second compares two ways to do the same, in turns: their times, the median of their ratios, what that
-makes of the whole step, and the largest difference in the result (a weight after the same updates, a
-feature, an action). `parrot train` has the two changes that are marked; the others do not pay.
+second compares two ways to do the same, in turns: median times, the median of their ratios, what
+that makes of the whole step, and the largest difference in the first result (a weight after three
+updates, a feature, an action). `parrot train` has the changes that are marked as kept; the others
+do not pay.
 """
 
 from __future__ import annotations
@@ -199,12 +200,14 @@ def _keep(function: Callable[[], Tensor], results: list[Tensor]) -> None:
 
 def compare(comparison: Comparison, *, rounds: int, whole: float, per_round: int) -> list[str]:
     """A row of the second table."""
-    pairs, difference = [], 0.0
+    pairs: list[list[float]] = []
+    difference = 0.0
     for _ in range(rounds):
         results: list[Tensor] = []
         ways = (comparison.before, comparison.after)
         pairs.append([cpu_ms(partial(_keep, way, results)) for way in ways])
-        difference = max(difference, float((results[0] - results[1]).abs().max()))
+        if len(pairs) == 1:
+            difference = float((results[0] - results[1]).abs().max())
     before, after = np.median(pairs, axis=0) / per_round
     ratio = float(np.median([ours / theirs for theirs, ours in pairs]))
     step = 1.0 - before * (1.0 - ratio) / whole
