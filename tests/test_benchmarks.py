@@ -25,6 +25,7 @@ BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
         ("expert_success.py", ["--tables", "ids", "--scale", "0"], "| `ParrotGraspCap-v0` "),
         ("mesh_cost.py", ["--episodes", "1"], "| 25 steps "),
         ("wrapper.py", ["--steps", "3"], "| features "),
+        ("rl_step.py", ["--steps", "20", "--rounds", "1"], "| both of these "),
     ],
 )
 def test_prints_its_table(name: str, args: list[str], expected: str) -> None:
