@@ -15,6 +15,7 @@ from stable_baselines3.common.utils import obs_as_tensor, polyak_update
 from tqdm import tqdm
 
 from parrot_wrapper.latent import kl_to_prior
+from parrot_wrapper.training.interruption import Interruption
 from parrot_wrapper.training.rl_checkpoint import save_checkpoint
 from parrot_wrapper.training.rl_envs import SeededEpisodes
 
@@ -136,11 +137,21 @@ class CheckpointCallback(BaseCallback):
         folder: Where the checkpoints go.
         episodes: The wrapper that seeds the run's episodes.
         every: Env steps, at least, between two checkpoints; 0 for none.
+        interruption: When it is requested, the next episode start gets a checkpoint and raises
+            KeyboardInterrupt.
     """
 
-    def __init__(self, folder: Path, *, episodes: SeededEpisodes, every: int) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        episodes: SeededEpisodes,
+        every: int,
+        interruption: Interruption,
+    ) -> None:
         super().__init__()
         self._folder, self._episodes, self._every = folder, episodes, every
+        self._interruption = interruption
         self._last = 0
 
     @property
@@ -165,9 +176,12 @@ class CheckpointCallback(BaseCallback):
 
     def _on_rollout_start(self) -> None:
         due = self._every and self.model.num_timesteps - self._last >= self._every
-        if due and self.at_episode_start:
+        stop = self._interruption.requested
+        if (due or stop) and self.at_episode_start:
             self.num_timesteps = self.model.num_timesteps
             self.save()
+            if stop:
+                raise KeyboardInterrupt
 
     def _on_step(self) -> bool:
         return True

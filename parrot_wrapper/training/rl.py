@@ -33,6 +33,7 @@ from parrot_wrapper.training.callbacks import (
     HardTargetCallback,
     ProgressCallback,
 )
+from parrot_wrapper.training.interruption import deferred_interrupt
 from parrot_wrapper.training.normed_activation import LayerNormReLU
 from parrot_wrapper.training.paper_convolutions import PaperConvolutions
 from parrot_wrapper.training.replay_arrays import replay_bytes
@@ -151,6 +152,7 @@ def train(
     Raises:
         InvalidArgumentError: The folder holds a run with other settings.
         CheckpointError: The folder's checkpoint is damaged.
+        KeyboardInterrupt: Ctrl-C; a checkpoint was written first, where an episode began.
     """
     folder = Path(run_folder)
     _require_same_run(folder, config)
@@ -167,22 +169,26 @@ def train(
         cut_log(folder / LOG_FILE, model.num_timesteps)
         remaining = config.total_steps - model.num_timesteps
         if remaining > 0:
-            saver = CheckpointCallback(
-                folder / "checkpoints", episodes=episodes, every=config.checkpoint_every
-            )
-            callbacks = _callbacks(config, saver, progress=progress, label=label)
-            logger = _logger(folder)
-            model.set_logger(logger)
-            try:
-                model.learn(
-                    remaining,
-                    callback=CallbackList(callbacks),
-                    log_interval=_LOG_EVERY_EPISODES,
-                    reset_num_timesteps=False,
+            with deferred_interrupt() as interruption:
+                saver = CheckpointCallback(
+                    folder / "checkpoints",
+                    episodes=episodes,
+                    every=config.checkpoint_every,
+                    interruption=interruption,
                 )
-            finally:
-                logger.close()
-            saver.save()
+                callbacks = _callbacks(config, saver, progress=progress, label=label)
+                logger = _logger(folder)
+                model.set_logger(logger)
+                try:
+                    model.learn(
+                        remaining,
+                        callback=CallbackList(callbacks),
+                        log_interval=_LOG_EVERY_EPISODES,
+                        reset_num_timesteps=False,
+                    )
+                finally:
+                    logger.close()
+                saver.save()
         _export(model, folder / MODEL_FILE)
     finally:
         venv.close()
