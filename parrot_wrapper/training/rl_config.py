@@ -51,6 +51,9 @@ class RLConfig:
         seed: Seeds networks, sampling and episodes; never shares episodes with evaluation.
         checkpoint_every: Env steps between checkpoints, 0 for the last one only.
         device: Torch device, or "auto".
+        initial_actor: Folder of a cloned actor to start from, None for random weights.
+        prior_explore: Probability, per step, of executing a sample of the prior in place of the
+            policy's action, in [0, 1).
 
     Raises:
         UnknownNameError: No such observation, trunk, key or preset; the nearest is named.
@@ -89,6 +92,8 @@ class RLConfig:
     seed: int = 0
     checkpoint_every: int = 5_000
     device: str = "auto"
+    initial_actor: str | None = None
+    prior_explore: float = 0.0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "env_kwargs", dict(self.env_kwargs))
@@ -114,6 +119,7 @@ class RLConfig:
             "learning_starts": self.learning_starts >= 0,
             "checkpoint_every": self.checkpoint_every >= 0,
             "seed": self.seed >= 0,
+            "prior_explore": 0.0 <= self.prior_explore < 1.0,
         }
         positive = (
             "batch_size",
