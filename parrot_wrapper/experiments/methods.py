@@ -40,7 +40,8 @@ METHODS: Mapping[str, Method] = MappingProxyType(
         "sac": Method(raw=True, keeps_prior=False),
         "bc-sac": Method(raw=True, keeps_prior=False, initial_actor="bc"),
         "vae-features": Method(prior="vae-features", raw=True, sees="features"),
-        "trajrl": Method(prior="trajrl"),
+        # one decision an episode of 25 env steps, and as many updates as the others make
+        "trajrl": Method(prior="trajrl", settings={"gradient_steps": 25}),
         "hirl": Method(prior="hirl"),
         "prior-explore": Method(raw=True, settings={"prior_explore": 0.9}),
     }

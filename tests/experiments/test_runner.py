@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -252,23 +253,24 @@ def test_what_runs_need_is_made_first_and_once(tmp_path: Path) -> None:
     assert not list((places.artifacts / "making").iterdir())
 
     explored = from_data(name="look", kind="exploration", methods=["uniform", "parrot"])
-    places = Places(tmp_path / "looks", places.runs)
     with pytest.raises(InvalidArgumentError, match="kind: 'rl' there, 'exploration' given"):
         quiet(explored, places)
-    (places.runs / "grid.json").unlink()
+    looks = places_in(tmp_path / "looks")
+    shutil.copytree(places.artifacts, looks.artifacts)
     heard.clear()
-    assert quiet(explored, places, say=heard.append).failures == ()
+    assert quiet(explored, looks, say=heard.append).failures == ()
     assert not any("data" in line or "prior-p0" in line for line in heard)
-    rows = read_exploration_rows(places.results)
+    rows = read_exploration_rows(looks.results)
     assert [row.method for row in rows] == ["uniform", "parrot"]
     assert all(row.lifted is not None and row.lifted.episodes == 3 for row in rows)
     assert all(row.placed is None for row in rows)
     assert (rows[0].data_episodes, rows[1].data_episodes) == (None, 4)
 
     other = from_data(prior_options={**TINY, "steps": 5})
-    (places.runs / "grid.json").unlink()
+    others = Places(tmp_path / "others", tmp_path / "others")
+    shutil.copytree(places.artifacts, others.artifacts)
     with pytest.raises(InvalidArgumentError, match="prior-p0 was made in another way"):
-        quiet(other, Places(tmp_path / "others", places.runs))
+        quiet(other, others)
 
 
 def test_what_needs_a_failed_part_is_not_tried(tmp_path: Path) -> None:
