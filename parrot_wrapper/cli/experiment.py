@@ -110,10 +110,11 @@ def _listing(plan: Plan, places: Places, workers: int) -> str:
     parts = [markdown_table(["run", "state"], rows)]
     if needed:
         parts.append(markdown_table(["needed", "state"], needed))
-    hours = plan.seconds_left(places, workers) / 3600
+    minutes = plan.seconds_left(places, workers) / 60
+    about = f"{minutes / 60:.1f} hours" if minutes >= 90 else f"{minutes:.0f} minutes"
     parts.append(
         f"{len(plan.runs) - len(left)} of {len(plan.runs)} runs done; the others take about "
-        f"{hours:.1f} hours on {workers} cores, beside what is to be made."
+        f"{about} on {workers} cores, beside what is to be made."
     )
     return "\n\n".join(parts)
 

@@ -29,6 +29,10 @@ class PriorData:
 
     Raises:
         InvalidArgumentError: A value of the wrong type or outside its range.
+
+    Example:
+        >>> PriorData(5_000, name="5k", collect={"env_id": "ParrotMultiTask-v0"}).episodes
+        5000
     """
 
     episodes: int
@@ -80,7 +84,7 @@ def part_name(kind: str, data: PriorData, seed: int) -> str:
     """Name of a learned part's artifact.
 
     Example:
-        >>> part_name("hirl", PriorData(5_000, name="5k"), 1)
+        >>> part_name("hirl", PriorData(5_000, name="5k", folder="datasets/multitask"), 1)
         'hirl-5k-p1'
     """
     return "-".join(filter(None, [kind, data.name, f"p{seed}"]))

@@ -34,7 +34,7 @@ def test_dry_run_lists_runs_and_touches_nothing(
         "ParrotGraspCup-v0/hirl/p0/r1",
     ]
     assert re.search(r"^\| hirl-p0 +\| to make \|$", shown, re.M)
-    assert "0 of 4 runs done; the others take about 0.4 hours on 2 cores" in shown
+    assert "0 of 4 runs done; the others take about 25 minutes on 2 cores" in shown
     assert not list(workplace.iterdir())
 
 
@@ -50,7 +50,7 @@ def test_grid_file_from_start_to_end(workplace: Path, capsys: pytest.CaptureFixt
     assert main([*command, "--dry-run"]) == 0
     shown = capsys.readouterr().out
     assert re.search(r"^\| ToyReach-v0/parrot/p0/r0 +\| done", shown, re.M)
-    assert "1 of 1 runs done; the others take about 0.0 hours" in shown
+    assert "1 of 1 runs done; the others take about 0 minutes" in shown
     assert json.loads(Path("results/toy-tiny/grid.json").read_text()) == grid.to_dict()
     Path("mine.json").write_text(json.dumps({**grid.to_dict(), "env_steps": 50}))
     assert main(command) == 2
