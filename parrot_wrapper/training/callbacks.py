@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from parrot_wrapper.chunk import env_steps, executed_steps
 from parrot_wrapper.latent import kl_to_prior
+from parrot_wrapper.training.interruption import Interruption
 from parrot_wrapper.training.rl_checkpoint import save_checkpoint
 from parrot_wrapper.training.rl_envs import SeededEpisodes
 
@@ -151,14 +152,23 @@ class CheckpointCallback(BaseCallback):
         folder: Where the checkpoints go.
         episodes: The wrapper that seeds the run's episodes.
         every: Env steps, at least, between two checkpoints; 0 for none.
+        interruption: When it is requested, the next episode start gets a checkpoint and raises
+            KeyboardInterrupt.
         seconds: Time that earlier parts of the run took, up to the checkpoint that it goes on from.
     """
 
     def __init__(
-        self, folder: Path, *, episodes: SeededEpisodes, every: int, seconds: float = 0.0
+        self,
+        folder: Path,
+        *,
+        episodes: SeededEpisodes,
+        every: int,
+        interruption: Interruption,
+        seconds: float = 0.0,
     ) -> None:
         super().__init__()
         self._folder, self._episodes, self._every = folder, episodes, every
+        self._interruption = interruption
         self._seconds_before = seconds
         self._started = math.nan
         self._last = 0
@@ -187,9 +197,12 @@ class CheckpointCallback(BaseCallback):
 
     def _on_rollout_start(self) -> None:
         due = self._every and self.model.num_timesteps - self._last >= self._every
-        if due and self.at_episode_start:
+        stop = self._interruption.requested
+        if (due or stop) and self.at_episode_start:
             self.num_timesteps = self.model.num_timesteps
             self.save()
+            if stop:
+                raise KeyboardInterrupt
 
     def _on_step(self) -> bool:
         return True

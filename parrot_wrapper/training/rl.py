@@ -30,6 +30,7 @@ from parrot_wrapper.training.callbacks import (
     ProgressCallback,
 )
 from parrot_wrapper.training.episode_log import EPISODES_FILE, STEPS_KEY, EpisodeLogCallback
+from parrot_wrapper.training.interruption import deferred_interrupt
 from parrot_wrapper.training.rl_checkpoint import (
     list_checkpoints,
     load_checkpoint,
@@ -83,6 +84,7 @@ def train(
     Raises:
         InvalidArgumentError: The folder holds a run with other settings.
         CheckpointError: The folder's checkpoint is damaged.
+        KeyboardInterrupt: Ctrl-C; a checkpoint was written first, where an episode began.
     """
     folder = Path(run_folder)
     _require_same_run(folder, config)
@@ -106,25 +108,27 @@ def train(
         cut_log(folder / EPISODES_FILE, model.num_timesteps, key=STEPS_KEY)
         remaining = config.total_steps - model.num_timesteps
         if remaining > 0:
-            saver = CheckpointCallback(
-                folder / "checkpoints",
-                episodes=episodes,
-                every=config.checkpoint_every,
-                seconds=seconds,
-            )
-            callbacks = _callbacks(config, folder, saver, progress=progress, label=label)
-            logger = _logger(folder)
-            model.set_logger(logger)
-            try:
-                model.learn(
-                    remaining,
-                    callback=CallbackList(callbacks),
-                    log_interval=_LOG_EVERY_EPISODES,
-                    reset_num_timesteps=False,
+            with deferred_interrupt() as interruption:
+                saver = CheckpointCallback(
+                    folder / "checkpoints",
+                    episodes=episodes,
+                    every=config.checkpoint_every,
+                    interruption=interruption,
+                    seconds=seconds,
                 )
-            finally:
-                logger.close()
-            saver.save()
+                callbacks = _callbacks(config, folder, saver, progress=progress, label=label)
+                logger = _logger(folder)
+                model.set_logger(logger)
+                try:
+                    model.learn(
+                        remaining,
+                        callback=CallbackList(callbacks),
+                        log_interval=_LOG_EVERY_EPISODES,
+                        reset_num_timesteps=False,
+                    )
+                finally:
+                    logger.close()
+                saver.save()
         _export(model, folder / MODEL_FILE)
     finally:
         venv.close()

@@ -2,6 +2,7 @@
 
 import json
 import math
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -155,6 +156,33 @@ def test_episodes_and_seconds_are_kept(tmp_path: Path) -> None:
     # The episode that the first part broke off is none; the second part began with the next one.
     assert [row["env_steps"] for row in read_episodes(tmp_path)] == [5, 10, 17]
     assert training_seconds(tmp_path) > seconds
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted_run_is_saved_where_an_episode_begins(tmp_path: Path, number: int) -> None:
+    class InterruptingEnv(ReachEnv):
+        steps = 0
+
+        def step(self, action: Any) -> Any:
+            InterruptingEnv.steps += 1
+            if InterruptingEnv.steps == 77:
+                signal.raise_signal(number)
+            return super().step(action)
+
+    config = toy_config(checkpoint_every=0)
+    handler = signal.getsignal(number)
+    with pytest.raises(KeyboardInterrupt):
+        toy_train(config, tmp_path / "broken", make_env=lambda *_: InterruptingEnv())
+    assert signal.getsignal(number) is handler
+    [checkpoint] = list_checkpoints(tmp_path / "broken" / "checkpoints")
+    assert read_header(checkpoint)["step"] == 80
+    assert read_header(checkpoint)["at_episode_start"] is True
+    resumed = toy_train(config, tmp_path / "broken")
+    whole = toy_train(config, tmp_path / "whole")
+    for ours, theirs in zip(
+        resumed.policy.state_dict().values(), whole.policy.state_dict().values(), strict=True
+    ):
+        assert torch.equal(ours, theirs)
 
 
 def test_finished_run_can_be_lengthened_but_not_changed(tmp_path: Path) -> None:
