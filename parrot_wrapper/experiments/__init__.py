@@ -1,0 +1,1 @@
+"""Grids of runs: running them, their result rows, statistics, figures and the report."""
