@@ -1,5 +1,6 @@
-"""Statistics over few runs, as Agarwal et al. 2021 ("Deep RL at the Edge of the Statistical
-Precipice", NeurIPS) define them.
+"""Statistics over few runs.
+
+Definitions: Agarwal et al. 2021, "Deep RL at the Edge of the Statistical Precipice", NeurIPS.
 
 The runs of a method are given by task, so that unfinished grids, in which tasks have different
 numbers of runs, are no special case. The bootstrap is stratified: each task's runs are drawn anew,
@@ -92,7 +93,7 @@ def estimate_iqm(runs: Runs, *, seed: int = 0, resamples: int = RESAMPLES) -> Es
     Example:
         >>> estimate = estimate_iqm({"grasp": [0.8, 0.9, 1.0], "place": [0.6, 0.7, 0.8]})
         >>> str(estimate)
-        '0.80 [0.70, 0.85]'
+        '0.80 [0.72, 0.88]'
     """
     pool, sizes = _pooled(runs)
     value = float(interquartile_mean(pool))
@@ -232,9 +233,7 @@ def _pooled(runs: Runs) -> tuple[Values, list[int]]:
     return np.concatenate(strata), [len(scores) for scores in strata]
 
 
-def _draws(
-    sizes: Sequence[int], rng: np.random.Generator, resamples: int
-) -> npt.NDArray[np.int64]:
+def _draws(sizes: Sequence[int], rng: np.random.Generator, resamples: int) -> npt.NDArray[np.int64]:
     """(resamples, runs) rows of the pool, each task's drawn among its own."""
     starts = np.cumsum([0, *sizes[:-1]])
     shape = _checked(resamples)
