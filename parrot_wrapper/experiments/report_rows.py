@@ -10,7 +10,9 @@ from typing import Any
 
 from parrot_wrapper.errors import DataFileError
 
-ROWS_FILE = "rows.jsonl"
+ROWS_FILES = ("rows.jsonl", "exploration.jsonl")
+RunKey = tuple[str, str, int, int, int | None, tuple[tuple[str, str], ...]]
+"""Task, method, seeds, demonstrations and labels: what tells the runs of a grid apart."""
 _FORMAT = 1
 
 
@@ -48,7 +50,7 @@ class ResultRow:
         versions: Package to version.
         machine: CPUs, torch threads, processor.
         env_steps: Env steps of training; 0 where there was none.
-        success: Held-out success on the last step of an episode.
+        success: Held-out success on the last step of an episode; without RL, on any step.
         success_once: Held-out success on any step.
         lifted: Share of episodes in which anything was lifted, or None.
         placed: Share of episodes in which anything was placed, or None.
@@ -77,6 +79,13 @@ class ResultRow:
     wall_seconds: float = 0.0
     finished: str = ""
 
+    @property
+    def key(self) -> RunKey:
+        """What the run is known by."""
+        labels = tuple(sorted(self.labels.items()))
+        facts = (self.task, self.method, self.prior_seed, self.rl_seed)
+        return (*facts, self.data_episodes, labels)
+
 
 def load_rows(folder: str | Path) -> list[ResultRow]:
     """All rows of a results folder; a torn last line (a killed run) is left out.
@@ -84,18 +93,23 @@ def load_rows(folder: str | Path) -> list[ResultRow]:
     Raises:
         DataFileError: No rows there, a damaged line, or rows of a newer format.
     """
-    path = Path(folder) / ROWS_FILE
-    if not path.is_file():
-        raise DataFileError(
-            f"{folder}: expected a results folder with {ROWS_FILE}, as `parrot experiment` writes "
-            "it, found none."
-        )
-    text = path.read_text(encoding="utf-8")
-    whole, _, _ = text.rpartition("\n")
-    rows = [_row(line, f"{path}, line {i}") for i, line in enumerate(whole.splitlines(), start=1)]
+    rows: list[ResultRow] = []
+    for path in (Path(folder) / name for name in ROWS_FILES):
+        if path.is_file():
+            whole, _, _ = path.read_text(encoding="utf-8").rpartition("\n")
+            lines = enumerate(whole.splitlines(), start=1)
+            rows += [_row(line, f"{path}, line {i}") for i, line in lines]
     if not rows:
-        raise DataFileError(f"{path}: expected one finished run at least, found none yet.")
+        raise DataFileError(
+            f"{folder}: expected a folder with the rows of one finished run at least, as `parrot "
+            f"experiment` writes them ({' or '.join(ROWS_FILES)}), found none."
+        )
     return rows
+
+
+def load_plan(folder: str | Path) -> frozenset[RunKey]:
+    """The keys of all runs of the grid of a results folder; empty where it does not say."""
+    return frozenset()
 
 
 def _row(line: str, where: str) -> ResultRow:
@@ -111,6 +125,8 @@ def _row(line: str, where: str) -> ResultRow:
             for name in ("success", "success_once", "lifted", "placed")
             if content.get(name) is not None
         }
+        content = {"config": {}, "env_steps": 0, "curve": (), **content}
+        values.setdefault("success", values["success_once"])
         values["curve"] = tuple((float(step), float(rate)) for step, rate in content["curve"])
         others = set(ResultRow.__dataclass_fields__) - {"lifted", "placed", *values}
         return ResultRow(**values, **{key: content[key] for key in others})

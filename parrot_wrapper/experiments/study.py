@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
@@ -13,7 +13,7 @@ import numpy as np
 
 from parrot_wrapper.errors import DataError
 from parrot_wrapper.experiments.learning_curves import curve_points, curve_steps, smoothed
-from parrot_wrapper.experiments.report_rows import ResultRow, load_rows
+from parrot_wrapper.experiments.report_rows import ResultRow, RunKey, load_plan, load_rows
 from parrot_wrapper.experiments.statistics import Values
 
 METHOD_NAMES = {
@@ -78,7 +78,7 @@ class Study:
         grid: Name of the grid.
         setting: Its setting.
         rows: The finished runs, at least one.
-        planned: How many runs the grid has in all, where that is known.
+        planned: The keys of all runs of the grid, finished or not; empty where they are not known.
 
     Raises:
         DataError: Two rows of one and the same run.
@@ -87,10 +87,10 @@ class Study:
     grid: str
     setting: str
     rows: Sequence[ResultRow]
-    planned: int | None = field(default=None)
+    planned: frozenset[RunKey] = frozenset()
 
     def __post_init__(self) -> None:
-        counts = Counter(_key(row) for row in self.rows)
+        counts = Counter(row.key for row in self.rows)
         doubled = next((key for key, count in counts.items() if count > 1), None)
         if doubled is not None:
             raise DataError(
@@ -166,19 +166,30 @@ class Study:
         return steps, curves
 
     @property
+    def varies_data(self) -> bool:
+        """Whether one method was run with several amounts of demonstrations."""
+        return self._varies[0]
+
+    @property
     def has_curves(self) -> bool:
-        """Whether there was RL."""
+        """Whether there are learning curves."""
         return any(row.curve for row in self.rows)
+
+    @property
+    def explores(self) -> bool:
+        """Whether these are rollouts of random behaviour, without RL."""
+        return all(row.lifted is not None or row.placed is not None for row in self.rows)
 
     @cached_property
     def shared_tasks(self) -> tuple[str, ...]:
         """The tasks that every variant has a run of."""
         return tuple(t for t in self.tasks if all(t in self.by_task(v) for v in self.variants))
 
-    @property
-    def complete(self) -> bool:
-        """Whether no run is known to be missing."""
-        return self.planned is None or len(self.rows) >= self.planned
+    @cached_property
+    def missing(self) -> dict[str, int]:
+        """Method to how many of its planned runs are not there; empty if none is known to lack."""
+        lacking = self.planned - {row.key for row in self.rows}
+        return dict(sorted(Counter(key[1] for key in lacking).items()))
 
 
 def load_studies(folders: Sequence[str | Path]) -> list[Study]:
@@ -188,7 +199,7 @@ def load_studies(folders: Sequence[str | Path]) -> list[Study]:
         DataFileError: A folder without rows, or damaged rows.
         DataError: A folder that mixes grids or settings, or rows of the same run in two folders.
     """
-    found: dict[tuple[str, str], list[ResultRow]] = {}
+    found: dict[tuple[str, str], tuple[list[ResultRow], set[RunKey]]] = {}
     for folder in folders:
         rows = load_rows(folder)
         kinds = sorted({(row.grid, row.setting) for row in rows})
@@ -198,8 +209,13 @@ def load_studies(folders: Sequence[str | Path]) -> list[Study]:
                 f"{folder}: expected the rows of one grid in one setting, got {told}. Put each "
                 "into a folder of its own."
             )
-        found.setdefault(kinds[0], []).extend(rows)
-    return [Study(grid, setting, rows) for (grid, setting), rows in found.items()]
+        all_rows, planned = found.setdefault(kinds[0], ([], set()))
+        all_rows.extend(rows)
+        planned.update(load_plan(folder))
+    return [
+        Study(grid, setting, rows, frozenset(planned))
+        for (grid, setting), (rows, planned) in found.items()
+    ]
 
 
 def task_kind(env_id: str) -> str:
@@ -223,8 +239,3 @@ def task_name(env_id: str) -> str:
     bare = re.sub(r"-v\d+$", "", env_id.rpartition(":")[2].rpartition("/")[2])
     words = re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[^A-Z]+", bare.removeprefix("Parrot") or bare)
     return " ".join(words).lower().capitalize() if words else env_id
-
-
-def _key(row: ResultRow) -> tuple[object, ...]:
-    labels = tuple(sorted(row.labels.items()))
-    return (row.task, row.method, row.prior_seed, row.rl_seed, row.data_episodes, labels)
