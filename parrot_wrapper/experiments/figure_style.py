@@ -10,6 +10,7 @@ import io
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -37,8 +38,8 @@ _COLORS = {
 }
 """Okabe and Ito's colours, which people with any colour vision tell apart."""
 _OTHERS = ("#8c6d31", "#6b4fa0", "#4d7a26", "#a3324b")
-_WIDTH = 7.2
-"""Inches; the figure is as wide as the text of a README or of the page."""
+WIDE, NARROW = 7.2, 4.1
+"""Inches: as wide as the text of a README or of the page, and as a phone."""
 _PARAMETERS: Any = {  # matplotlib types its keys, and not alike in all versions
     "font.size": 9.0,
     "font.family": "DejaVu Sans",
@@ -85,22 +86,37 @@ def variant_colors(variants: Sequence[Variant]) -> dict[Variant, str]:
     return {variant: colors[variant] for variant in variants}
 
 
+_width = ContextVar("width", default=WIDE)
+
+
 @contextmanager
-def drawing() -> Iterator[None]:
-    """Draw and save figures in the report's style, whatever the user's own settings are."""
+def drawing(width: float = WIDE) -> Iterator[None]:
+    """Draw and save figures in the report's style, whatever the user's own settings are.
+
+    Args:
+        width: Of the figures, in inches.
+
+    Raises:
+        MissingExtraError: matplotlib is not installed.
+    """
     matplotlib_classes()  # says how to get matplotlib where it is missing
     import matplotlib
 
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(_PARAMETERS)
-        yield
+        token = _width.set(width)
+        try:
+            yield
+        finally:
+            _width.reset(token)
 
 
-def new_figure(height: float, *, width: float = _WIDTH) -> Figure:
-    """An empty figure of a size in inches."""
+def new_figure(height: float, *, width: float | None = None) -> Figure:
+    """An empty figure of a size in inches, as wide as `drawing` says where that is left out."""
     figure_class, canvas_class = matplotlib_classes()
-    figure: Figure = figure_class(figsize=(width, height), layout="constrained")
+    size = (_width.get() if width is None else width, height)
+    figure: Figure = figure_class(figsize=size, layout="constrained")
     canvas_class(figure)
     return figure
 
@@ -156,7 +172,14 @@ def label_ends(axes: Axes, ends: Sequence[tuple[float, str, str, float]]) -> Non
             va="center",
             annotation_clip=False,
             color=INK,
-            arrowprops={"arrowstyle": "-", "color": color, "linewidth": 1.2, "shrinkB": 0},
+            arrowprops={
+                "arrowstyle": "-",
+                "color": color,
+                "linewidth": 1.2,
+                "relpos": (0, 0.5),
+                "shrinkA": 2,
+                "shrinkB": 0,
+            },
         )
 
 

@@ -129,6 +129,7 @@ def task_curves(study: Study) -> Figure:
     panels = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True).ravel()
     for axes, task in zip(panels, study.tasks, strict=False):
         draw_task(axes, study, task)
+        axes.set_title(fill(task_name(task), 17))
     for axes in panels[len(study.tasks) :]:
         axes.set_visible(False)
     figure.supxlabel("env steps", fontsize="medium")
@@ -138,8 +139,8 @@ def task_curves(study: Study) -> Figure:
 
 
 def task_panel(study: Study, task: str) -> Figure:
-    """Learning curves of one task in a small figure of its own."""
-    figure = new_figure(1.75, width=2.35)
+    """Learning curves of one task in a small figure of its own, without its name."""
+    figure = new_figure(1.4, width=2.1)
     draw_task(figure.subplots(), study, task)
     return figure
 
@@ -156,7 +157,6 @@ def draw_task(axes: Axes, study: Study, task: str) -> None:
             low, high = (runs.min(axis=0), runs.max(axis=0)) if several else (None, None)
             draw_band(axes, Band(steps, runs.mean(axis=0), low, high), colors[variant])
             last = max(last, float(steps[-1]))
-    axes.set_title(fill(task_name(task), 17))
     success_axis(axes)
     axes.set_xlim(0.0, last)
     axes.set_xticks([0.0, last], ["0", short_number(last)])
@@ -191,7 +191,7 @@ def profiles(study: Study) -> Figure:
     for variant in reversed(study.variants):
         draw_band(axes, performance_profile(study.scores(variant), _THRESHOLDS), colors[variant])
     success_axis(axes)
-    axes.set_xlim(0.0, 1.0)
+    success_axis(axes, along="x")
     axes.set(xlabel="held-out success above", ylabel="share of runs")
     figure.legend(*legend_entries(study), loc="outside right upper", frameon=False)
     return figure

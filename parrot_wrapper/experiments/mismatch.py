@@ -10,7 +10,8 @@ from parrot_wrapper.experiments.study import METHOD_NAMES, Study, Variant, task_
 DATA_LABEL = "prior_data"
 """The label that says what a prior was learned from: "grasp-only", "place-only" or "both"."""
 KINDS = {"grasp": "Grasp tasks", "place": "Place tasks", "other": "Other tasks"}
-GROUPS = ("matched", "mismatched", "remedy")
+GROUPS = ("matched", "mismatched", "remedy", "no data")
+"""What a run's data are to its task; "no data" for methods without any."""
 
 
 @dataclass(frozen=True)
@@ -44,8 +45,13 @@ class MismatchRow:
         return " + ".join(filter(None, [self.data or METHOD_NAMES.get(base, base), extra]))
 
 
+def compares_data(study: Study) -> bool:
+    """Whether the study is about kinds of data."""
+    return any(DATA_LABEL in dict(variant.labels) for variant in study.variants)
+
+
 def mismatch_rows(study: Study) -> list[MismatchRow]:
-    """Success on each kind of task with each data; matched first, then mismatched, then remedies."""
+    """Success on each kind of task with each data, in the order of `GROUPS`."""
     found: list[MismatchRow] = []
     for kind in KINDS:
         tasks = [task for task in study.tasks if task_kind(task) == kind]
@@ -61,6 +67,8 @@ def mismatch_rows(study: Study) -> list[MismatchRow]:
 
 def _group(variant: Variant, kind: str) -> str:
     data = dict(variant.labels).get(DATA_LABEL, "")
-    if data == "both" or kind == "other" or kind in data or not data:
+    if not data:
+        return "no data"
+    if data == "both" or kind == "other" or kind in data:
         return "matched"
     return "remedy" if "+" in variant.method else "mismatched"

@@ -23,7 +23,12 @@ from parrot_wrapper.experiments.tables import exploration_shares
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-_GROUP_COLORS = {"matched": "#0072b2", "mismatched": "#d55e00", "remedy": "#009e73"}
+_GROUP_COLORS = {
+    "matched": "#0072b2",
+    "mismatched": "#d55e00",
+    "remedy": "#009e73",
+    "no data": "#7a7f87",
+}
 
 
 def data_size_curves(study: Study) -> Figure:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 
-from parrot_wrapper.experiments.mismatch import DATA_LABEL, KINDS, mismatch_rows
+from parrot_wrapper.experiments.mismatch import KINDS, compares_data, mismatch_rows
 from parrot_wrapper.experiments.statistics import Estimate, estimate_iqm
 from parrot_wrapper.experiments.study import Study, Variant, task_name
 from parrot_wrapper.experiments.tables import LEVELS, exploration_shares, fastest
@@ -24,7 +22,7 @@ def findings(study: Study) -> list[str]:
     """The study's result in a few sentences, the main one first."""
     if study.explores:
         return _exploration(study)
-    if any(DATA_LABEL in dict(variant.labels) for variant in study.variants):
+    if compares_data(study):
         return _mismatch(study)
     if study.varies_data:
         return [*_data_size(study), *_fastest(study)]
@@ -49,7 +47,7 @@ def cautions(study: Study) -> list[str]:
             "has a single run."
         )
     unlike = len(study.shared_tasks) < len(study.tasks)
-    if unlike and not any(DATA_LABEL in dict(variant.labels) for variant in study.variants):
+    if unlike and not compares_data(study):
         shared = ", ".join(task_name(task) for task in study.shared_tasks) or "none"
         notes.append(
             "Not all methods have runs of all tasks: their means over tasks are not of the same. "
@@ -77,8 +75,8 @@ def _comparison(study: Study) -> list[str]:
     reached = sum(mean >= _LOW for mean in means.values())
     return [
         text,
-        f"With {best.name}, {reached} of {len(means)} tasks are at {_LOW:g} or above; the lowest is "
-        f"{task_name(lowest)}, {means[lowest]:.2f}.",
+        f"With {best.name}, {reached} of {_count(len(means), 'task')} at {_LOW:g} or above; the "
+        f"lowest: {task_name(lowest)}, {means[lowest]:.2f}.",
     ]
 
 
@@ -110,11 +108,11 @@ def _data_size(study: Study) -> list[str]:
     texts = []
     for method in dict.fromkeys(variant.method for variant in study.variants):
         same = [variant for variant in study.variants if variant.method == method]
-        told = [
-            f"{estimate_iqm(study.scores(v))} with {_count(v.data_episodes, 'demonstration')}"
-            for v in same
-        ]
-        texts.append(f"{_method(method)}: {_listed(told)} (interquartile mean of success).")
+        told = []
+        for variant in same:
+            amount = "no" if variant.data_episodes is None else f"{variant.data_episodes:,}"
+            told.append(f"{estimate_iqm(study.scores(variant))} with {amount} demonstrations")
+        texts.append(f"{_method(method)}: {', '.join(told)} (interquartile mean of success).")
     return texts
 
 
@@ -123,7 +121,9 @@ def _mismatch(study: Study) -> list[str]:
     for kind, name in KINDS.items():
         best: dict[str, Estimate] = {}
         for row in mismatch_rows(study):
-            if row.kind == kind and row.estimate.value >= best.get(row.group, row.estimate).value:
+            if row.kind != kind or row.group == "no data":
+                continue
+            if row.estimate.value >= best.get(row.group, row.estimate).value:
                 best[row.group] = row.estimate
         if not best:
             continue
@@ -142,7 +142,7 @@ def _exploration(study: Study) -> list[str]:
         told = [
             f"{name} in {np.mean(p[variant]):.2f}" for name, p in shares.items() if variant in p
         ]
-        texts.append(f"{variant.name}: {_listed(told)} of episodes.")
+        texts.append(f"{variant.name}: {', '.join(told)} of episodes.")
     return texts
 
 
@@ -150,9 +150,5 @@ def _method(name: str) -> str:
     return Variant(name).name
 
 
-def _count(number: int | None, thing: str) -> str:
-    return f"{number or 0:,} {thing}{'' if number == 1 else 's'}"
-
-
-def _listed(texts: Sequence[str]) -> str:
-    return ", ".join(texts)
+def _count(number: int, thing: str) -> str:
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"
