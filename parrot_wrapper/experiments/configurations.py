@@ -20,7 +20,8 @@ def differences(study: Study) -> Table:
     values = _values(study)
     names = [name for name, found in values.items() if len({v for v in found if v}) > 1]
     rows = tuple((name, *(_told(texts) for texts in values[name])) for name in names)
-    return Table(("setting", *(variant.name for variant in study.variants)), rows)
+    header = ("setting", *(variant.name for variant in study.variants))
+    return Table(header, rows, texts=len(header))
 
 
 def common(study: Study) -> Table:
@@ -28,7 +29,7 @@ def common(study: Study) -> Table:
     values = _values(study)
     same = {name: {v for v in found if v} for name, found in values.items()}
     rows = tuple((name, _told(next(iter(v)))) for name, v in same.items() if len(v) == 1)
-    return Table(("setting", "value"), rows)
+    return Table(("setting", "value"), rows, texts=2)
 
 
 def versions(study: Study) -> Table:
@@ -39,7 +40,7 @@ def versions(study: Study) -> Table:
             if version not in found.setdefault(package, []):
                 found[package].append(version)
     rows = tuple((package, ", ".join(found[package])) for package in sorted(found))
-    return Table(("package", "version"), rows)
+    return Table(("package", "version"), rows, texts=2)
 
 
 def machines(study: Study) -> list[str]:

@@ -50,7 +50,7 @@ def success_bars(study: Study) -> Figure:
     figure = new_figure(0.62 + 0.27 * len(found))
     axes = figure.subplots()
     colors = variant_colors(study.variants)
-    estimate_bars(axes, [(v.name, colors[v], estimate) for v, estimate in found])
+    estimate_bars(axes, [(study.label(v), colors[v], estimate) for v, estimate in found])
     axes.set_xlabel("interquartile mean of held-out success")
     return figure
 
@@ -105,7 +105,9 @@ def mean_curves(study: Study) -> Figure:
             continue
         band = iqm_curve(curves, steps)
         draw_band(axes, band, colors[variant])
-        ends.append((float(band.value[-1]), variant.name, colors[variant], float(steps[-1])))
+        ends.append(
+            (float(band.value[-1]), study.label(variant), colors[variant], float(steps[-1]))
+        )
         last = max(last, float(steps[-1]))
     steps_axis(axes, last)
     success_axis(axes)
@@ -168,7 +170,7 @@ def legend_entries(study: Study) -> tuple[list[Artist], list[str]]:
 
     colors = variant_colors(study.variants)
     lines: list[Artist] = [Line2D([], [], color=colors[v], linewidth=2.5) for v in study.variants]
-    return lines, [variant.name for variant in study.variants]
+    return lines, [study.label(variant) for variant in study.variants]
 
 
 def _legend_above(figure: Figure, study: Study) -> None:

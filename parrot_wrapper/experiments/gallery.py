@@ -77,7 +77,7 @@ def plates(study: Study) -> list[Plate]:
         )
     else:
         return [_SUCCESS, *_curves(study), *_comparison(study)]
-    return [first, *_curves(study)]
+    return [first, *_curves(study, over_tasks=not compares_data(study))]
 
 
 def _comparison(study: Study) -> list[Plate]:
@@ -107,10 +107,10 @@ def _comparison(study: Study) -> list[Plate]:
     return found
 
 
-def _curves(study: Study) -> list[Plate]:
+def _curves(study: Study, *, over_tasks: bool = True) -> list[Plate]:
     if not study.has_curves:
         return []
-    return [
+    found = [
         Plate(
             "mean-curves",
             "Learning, all tasks",
@@ -124,6 +124,7 @@ def _curves(study: Study) -> list[Plate]:
             figures.task_curves,
         ),
     ]
+    return found if over_tasks else found[1:]
 
 
 def save_figures(study: Study, folder: Path) -> list[Path]:

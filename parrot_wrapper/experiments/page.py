@@ -155,11 +155,14 @@ def _tables(study: Study) -> list[dict[str, Any]]:
 
 def _grid(table: Table, colors: Mapping[Variant, str] | None = None) -> dict[str, Any]:
     """A table as the template wants it: with a colour, or None, for each row."""
-    marks = [colors[variant] for variant in table.about] if colors else [None] * len(table.rows)
-    return {"header": table.header, "rows": list(zip(marks, table.rows, strict=True))}
+    marks: list[str | None] = [None] * len(table.rows)
+    if colors and table.about:
+        marks = [colors[variant] for variant in table.about]
+    rows = list(zip(marks, table.rows, strict=True))
+    return {"header": table.header, "rows": rows, "texts": table.texts}
 
 
 def _footer(studies: Sequence[Study]) -> str:
     rows = [row for study in studies for row in study.rows]
-    last = max(row.finished for row in rows)
-    return f"{len(rows)} runs, the last one finished {last}."
+    last = max(row.finished for row in rows)[:16].replace("T", " ")
+    return f"{len(rows)} runs, the last one finished on {last} UTC."

@@ -180,6 +180,12 @@ class Study:
         """Whether these are rollouts of random behaviour, without RL."""
         return all(row.lifted is not None or row.placed is not None for row in self.rows)
 
+    def label(self, variant: Variant) -> str:
+        """Its name; with how many tasks it has runs of, where these are not all."""
+        count = len(self.by_task(variant))
+        partly = f" ({count} of {len(self.tasks)} tasks)" if count < len(self.tasks) else ""
+        return variant.name + partly
+
     @cached_property
     def shared_tasks(self) -> tuple[str, ...]:
         """The tasks that every variant has a run of."""

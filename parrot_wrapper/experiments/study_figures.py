@@ -87,6 +87,7 @@ def exploration_bars(study: Study) -> Figure:
     """Share of episodes in which random behaviour lifts, places, succeeds; points are tasks."""
     parts = exploration_shares(study)
     figure = new_figure(0.75 + 0.27 * len(study.variants))
+    figure.set_layout_engine("constrained", wspace=0.08)
     panels = figure.subplots(1, len(parts), squeeze=False, sharey=True)[0]
     colors = variant_colors(study.variants)
     for axes, (name, shares) in zip(panels, parts.items(), strict=True):

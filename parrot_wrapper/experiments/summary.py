@@ -15,7 +15,7 @@ _LOW = 0.5
 
 def title(study: Study) -> str:
     """Name of a study with its setting."""
-    return f"{study.grid}, {study.setting} setting"
+    return f"{study.grid[:1].upper()}{study.grid[1:]}, {study.setting} setting"
 
 
 def findings(study: Study) -> list[str]:

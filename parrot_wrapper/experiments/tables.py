@@ -27,11 +27,13 @@ class Table:
         header: Names of the columns.
         rows: Cells, one for each column.
         about: The variant that each row is about, in order; empty where rows are of other things.
+        texts: So many columns from the left hold words, the others numbers.
     """
 
     header: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     about: tuple[Variant, ...] = ()
+    texts: int = 1
 
     def markdown(self) -> str:
         """As Markdown; what Markdown would read as a new column is escaped."""
@@ -49,7 +51,7 @@ def method_table(study: Study) -> Table:
         runs, scores = study.of(variant), study.scores(variant)
         means = [float(values.mean()) for values in scores.values()]
         cells = [
-            variant.name,
+            study.label(variant),
             str(len(runs)),
             str(estimate_iqm(scores)),
             f"{np.mean(means):.2f}",
@@ -116,11 +118,11 @@ def mismatch_table(study: Study) -> Table:
     """Success on each kind of task with each data, and whether these match."""
     rows = mismatch_rows(study)
     return Table(
-        ("tasks", "data of the prior", "", "runs", "IQM success"),
+        ("tasks", "data of the prior", "match", "runs", "IQM success"),
         tuple(
             (KINDS[row.kind], row.name, row.group, str(row.runs), str(row.estimate)) for row in rows
         ),
-        tuple(row.variant for row in rows),
+        texts=3,
     )
 
 
