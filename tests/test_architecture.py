@@ -24,14 +24,14 @@ RULES: list[tuple[set[str], set[str], set[str]]] = [
     ({"priors"}, {"numpy", "torch", "safetensors"}, {"priors", *FOUNDATION}),
     ({"data"}, {"numpy", "h5py", "minari"}, {"data", *FOUNDATION}),
     (
-        {"spaces", "translator", "wrapper"},
+        {"spaces", "translator", "chunk", "wrapper"},
         {"numpy", "gymnasium"},
-        {"spaces", "translator", "wrapper", "charts", "latent", "priors", *FOUNDATION},
+        {"spaces", "translator", "chunk", "wrapper", "charts", "latent", "priors", *FOUNDATION},
     ),
     (
         {"vec_wrapper"},
         {"numpy", "gymnasium", "stable_baselines3"},
-        {"spaces", "translator", "charts", "latent", *FOUNDATION},
+        {"spaces", "translator", "chunk", "charts", "latent", *FOUNDATION},
     ),
 ]
 ENVS_MAY_IMPORT = {"gymnasium", "numpy", "pybullet", "pybullet_data", "pybullet_utils"}

@@ -1,1 +1,1 @@
-"""Grids of runs: running them, their result rows, statistics, figures and the report."""
+"""Grids of runs: which there are, making what they need, running them, and reporting on them."""

@@ -13,7 +13,8 @@ import numpy as np
 
 from parrot_wrapper.errors import DataError
 from parrot_wrapper.experiments.learning_curves import curve_points, curve_steps, smoothed
-from parrot_wrapper.experiments.report_rows import ResultRow, RunKey, load_plan, load_rows
+from parrot_wrapper.experiments.report_rows import ReportRow, load_plan, load_rows
+from parrot_wrapper.experiments.runs import RunKey
 from parrot_wrapper.experiments.statistics import Values
 
 METHOD_NAMES = {
@@ -86,7 +87,7 @@ class Study:
 
     grid: str
     setting: str
-    rows: Sequence[ResultRow]
+    rows: Sequence[ReportRow]
     planned: frozenset[RunKey] = frozenset()
 
     def __post_init__(self) -> None:
@@ -123,21 +124,21 @@ class Study:
         differ = {key for key in keys if len({row.labels.get(key, "") for row in self.rows}) > 1}
         return any(len(amount) > 1 for amount in amounts.values()), frozenset(differ)
 
-    def variant(self, row: ResultRow) -> Variant:
+    def variant(self, row: ReportRow) -> Variant:
         """What a row is a run of."""
         by_data, keys = self._varies
         labels = tuple((key, row.labels.get(key, "")) for key in sorted(keys))
         return Variant(row.method, row.data_episodes if by_data else None, labels)
 
-    def of(self, variant: Variant) -> list[ResultRow]:
+    def of(self, variant: Variant) -> list[ReportRow]:
         """The rows of a variant."""
         return [row for row in self.rows if self.variant(row) == variant]
 
     def by_task(
         self, variant: Variant, tasks: Iterable[str] | None = None
-    ) -> dict[str, list[ResultRow]]:
+    ) -> dict[str, list[ReportRow]]:
         """The rows of a variant for each task that it has, in the order of `tasks`."""
-        found: dict[str, list[ResultRow]] = {}
+        found: dict[str, list[ReportRow]] = {}
         rows = self.of(variant)
         for task in self.tasks if tasks is None else tasks:
             runs = [row for row in rows if row.task == task]
@@ -205,7 +206,7 @@ def load_studies(folders: Sequence[str | Path]) -> list[Study]:
         DataFileError: A folder without rows, or damaged rows.
         DataError: A folder that mixes grids or settings, or rows of the same run in two folders.
     """
-    found: dict[tuple[str, str], tuple[list[ResultRow], set[RunKey]]] = {}
+    found: dict[tuple[str, str], tuple[list[ReportRow], set[RunKey]]] = {}
     for folder in folders:
         rows = load_rows(folder)
         kinds = sorted({(row.grid, row.setting) for row in rows})

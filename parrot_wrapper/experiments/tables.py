@@ -11,7 +11,7 @@ import numpy as np
 from parrot_wrapper.evaluation.report import markdown_table
 from parrot_wrapper.experiments.learning_curves import steps_to
 from parrot_wrapper.experiments.mismatch import KINDS, mismatch_rows
-from parrot_wrapper.experiments.report_rows import ResultRow
+from parrot_wrapper.experiments.report_rows import ReportRow
 from parrot_wrapper.experiments.statistics import estimate_iqm, estimate_mean, median_steps
 from parrot_wrapper.experiments.study import Study, Variant, task_name
 
@@ -126,7 +126,7 @@ def mismatch_table(study: Study) -> Table:
     )
 
 
-def reached(runs: Sequence[ResultRow], level: float) -> str:
+def reached(runs: Sequence[ReportRow], level: float) -> str:
     """Median env steps to a level over runs, and how many runs reached it."""
     steps = [steps_to(row.curve, level) for row in runs]
     count = sum(map(math.isfinite, steps))
@@ -153,7 +153,7 @@ def minutes(seconds: Sequence[float]) -> str:
     return f"{float(np.median(seconds)) / 60.0:.1f}"
 
 
-def fastest(study: Study, level: float = LEVELS[-1]) -> tuple[ResultRow, float] | None:
+def fastest(study: Study, level: float = LEVELS[-1]) -> tuple[ReportRow, float] | None:
     """The run that was first at a level by wall-clock, and after how many seconds of training.
 
     Training time is taken as even over the run's env steps; None if no run reached the level.
