@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -14,6 +15,8 @@ from parrot_wrapper.errors import InvalidArgumentError
 from parrot_wrapper.experiments.gallery import save_figures
 from parrot_wrapper.experiments.markdown import report_markdown
 from parrot_wrapper.experiments.page import report_page
+from parrot_wrapper.experiments.places import GRID_FILE
+from parrot_wrapper.experiments.studies import STUDIES
 from parrot_wrapper.experiments.study import Study, load_studies
 
 
@@ -58,7 +61,7 @@ class ReportCommand:
         page = report_page(
             studies,
             heading=self.heading,
-            commands=[*map(_experiment, studies), self._command()],
+            commands=[*_experiments(self.folders, studies), self._command()],
             film_folders=self.runs,
         )
         _write(self.out, page)
@@ -84,8 +87,18 @@ class ReportCommand:
         return shlex.join(parts)
 
 
-def _experiment(study: Study) -> str:
-    return shlex.join(["parrot", "experiment", study.grid, "--setting", study.setting])
+def _experiments(folders: Sequence[Path], studies: Sequence[Study]) -> list[str]:
+    """How the results were made: by name where they are of a study, else from their own grid."""
+    named = {f"{study.grid}-{study.setting}": study for study in studies if study.grid in STUDIES}
+    commands = []
+    for folder in folders:
+        study = named.get(folder.name)
+        if study is not None:
+            parts = [study.grid, "--setting", study.setting]
+        else:
+            parts = ["--grid", str(folder / GRID_FILE)]
+        commands.append(shlex.join(["parrot", "experiment", *parts]))
+    return commands
 
 
 def _write(path: Path, text: str) -> None:

@@ -68,7 +68,9 @@ def load_rows(folder: str | Path) -> list[ReportRow]:
     Raises:
         DataFileError: No rows there, a damaged line, or rows of a newer format.
     """
-    rows = [*read_rows(folder), *read_exploration_rows(folder)] if Path(folder).is_dir() else []
+    rows: list[ResultRow | ExplorationRow] = []
+    if Path(folder).is_dir():
+        rows = [*read_rows(folder), *read_exploration_rows(folder)]
     if not rows:
         raise DataFileError(
             f"{folder}: expected a folder with the rows of one finished run at least, as `parrot "
