@@ -11,7 +11,9 @@ from typing import Annotated
 import tyro
 
 from parrot_wrapper.atomic_files import atomic_path
+from parrot_wrapper.cli.environments import DEFAULT_PACKAGES
 from parrot_wrapper.errors import InvalidArgumentError
+from parrot_wrapper.experiments.films import runs_to_film
 from parrot_wrapper.experiments.gallery import save_figures
 from parrot_wrapper.experiments.markdown import report_markdown
 from parrot_wrapper.experiments.page import report_page
@@ -33,7 +35,9 @@ class ReportCommand:
         figures: Also write each figure as a PNG into this folder.
         markdown: Also write the tables into this file.
         runs: Folders of runs, whose films (GIF, WebP, MP4, WebM) the page shows.
+        film: First film a held-out episode of each task and method that has no film in `runs`.
         heading: Title of the page.
+        gym_packages: Modules whose import registers env ids, for filming.
     """
 
     folders: Annotated[tuple[Path, ...], tyro.conf.Positional] = ()
@@ -41,7 +45,9 @@ class ReportCommand:
     figures: Path | None = None
     markdown: Path | None = None
     runs: tuple[Path, ...] = ()
+    film: bool = False
     heading: str = "PARROT results"
+    gym_packages: tuple[str, ...] = DEFAULT_PACKAGES
 
     def run(self) -> None:
         """Write the page and whatever else was asked for; print the tables.
@@ -57,6 +63,8 @@ class ReportCommand:
             if not folder.is_dir():
                 raise InvalidArgumentError(f"Expected a folder of runs, got {folder}.")
         studies = load_studies(self.folders)
+        if self.film:
+            self._film(studies)
         text = report_markdown(studies)
         page = report_page(
             studies,
@@ -74,6 +82,17 @@ class ReportCommand:
                     print(path)
         print(self.out)
 
+    def _film(self, studies: Sequence[Study]) -> None:
+        from parrot_wrapper.cli.report_films import film_run  # needs SB3, which reading does not
+
+        if not self.runs:
+            raise InvalidArgumentError(
+                "Expected --runs, the folders of the runs to film, got none."
+            )
+        runs = [run for study in studies for run in runs_to_film(study, self.runs)]
+        for run in runs:
+            print(film_run(run, gym_packages=self.gym_packages))
+
     def _command(self) -> str:
         parts = ["parrot", "report", *map(str, self.folders)]
         for option, paths in (
@@ -84,6 +103,7 @@ class ReportCommand:
         ):
             given = [str(path) for path in paths if path is not None]
             parts += [option, *given] if given else []
+        parts += ["--film"] if self.film else []
         return shlex.join(parts)
 
 
