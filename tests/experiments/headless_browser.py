@@ -7,6 +7,7 @@ import select
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,6 +29,14 @@ _FLAGS = (
     "--remote-debugging-pipe",
 )
 _PATIENCE = 60.0
+_START = """
+import fcntl, os, sys
+ends = [fcntl.fcntl(int(end), fcntl.F_DUPFD, 10) for end in sys.argv[1:3]]
+os.dup2(ends[0], 3)
+os.dup2(ends[1], 4)
+os.execv(sys.argv[3], sys.argv[3:])
+"""
+"""The protocol is on descriptors 3 and 4 of the browser; they may be in use for other things."""
 
 
 def find_browser() -> str | None:
@@ -119,10 +128,10 @@ def browser_page(browser: str) -> Iterator[Page]:
     to_browser, commands = os.pipe()
     answers, from_browser = os.pipe()
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
-        # The protocol is on descriptors 3 and 4 of the browser.
-        redirected = f'exec 3<&{to_browser} 4>&{from_browser}; exec "$@"'
+        ends = [str(to_browser), str(from_browser)]
+        options = [*_FLAGS, f"--user-data-dir={profile}"]
         process = subprocess.Popen(
-            ["sh", "-c", redirected, "sh", browser, *_FLAGS, f"--user-data-dir={profile}"],
+            [sys.executable, "-c", _START, *ends, browser, *options],
             pass_fds=(to_browser, from_browser),
             stderr=subprocess.DEVNULL,
             start_new_session=True,  # its helper processes can be ended together with it

@@ -95,7 +95,8 @@ def main_rows(seeds: int = 3, tasks: tuple[str, ...] = TASKS) -> Iterator[dict[s
         for method in METHODS:
             for task in tasks:
                 strength = 0.7 if "Place" in task and method != "parrot" else 1.0
-                yield row(task, method, seed, strength=strength)
+                data = None if method == "sac" else 30_000
+                yield row(task, method, seed, strength=strength, data_episodes=data)
 
 
 def data_size_rows(seeds: int = 3) -> Iterator[dict[str, Any]]:
@@ -108,9 +109,9 @@ def data_size_rows(seeds: int = 3) -> Iterator[dict[str, Any]]:
             yield row(task, "sac", seed, grid="data-size", data_episodes=None)
 
 
-def mismatch_rows(seeds: int = 3) -> Iterator[dict[str, Any]]:
+def mismatched_rows(seeds: int = 3, tasks: tuple[str, ...] = TASKS) -> Iterator[dict[str, Any]]:
     for seed in range(seeds):
-        for task in TASKS:
+        for task in tasks:
             place = "Place" in task
             for data in ("both", "grasp-only", "place-only"):
                 strength = 0.03 if place and data == "grasp-only" else 0.95
@@ -121,14 +122,14 @@ def mismatch_rows(seeds: int = 3) -> Iterator[dict[str, Any]]:
                 yield row(task, "parrot+remedy", seed, strength=0.6, **facts)
 
 
-def exploration_rows() -> Iterator[dict[str, Any]]:
+def exploration_rows(tasks: tuple[str, ...] = TASKS) -> Iterator[dict[str, Any]]:
     shares = {
         "uniform": (0.0, 0.0, 0.0),
         "parrot": (0.79, 0.4, 0.25),
         "hirl": (0.66, 0.3, 0.2),
         "trajrl": (0.2, 0.08, 0.04),
     }
-    for task in TASKS:
+    for task in tasks:
         for method, (lifted, placed, success) in shares.items():
             told = row(task, "parrot", 0, grid="exploration")
             for key in ("config", "env_steps", "curve", "success"):
