@@ -44,7 +44,6 @@ def report_page(
     """
     try:
         from jinja2 import Environment, StrictUndefined
-        from markupsafe import Markup
     except ImportError as error:
         raise MissingExtraError(
             "The report needs jinja2: pip install 'parrot-wrapper[plots]'."
@@ -52,18 +51,18 @@ def report_page(
     environment = Environment(autoescape=True, undefined=StrictUndefined)
     template = environment.from_string((_ASSETS / "page.html").read_text(encoding="utf-8"))
     with drawing():
-        sections = [_section(study, film_folders, Markup) for study in studies]
+        sections = [_section(study, film_folders) for study in studies]
     only = f"{heading}: {sections[0]['title']}" if len(sections) == 1 else heading
     return template.render(
         title=only,
-        style=Markup((_ASSETS / "page.css").read_text(encoding="utf-8")),
+        style=(_ASSETS / "page.css").read_text(encoding="utf-8"),
         sections=sections,
         commands=commands,
         footer=_footer(studies),
     )
 
 
-def _section(study: Study, film_folders: Sequence[Path], markup: type[Any]) -> dict[str, Any]:
+def _section(study: Study, film_folders: Sequence[Path]) -> dict[str, Any]:
     colors = variant_colors(study.variants)
     films, left_out = find_films(study, film_folders)
     caption = "One held-out episode of the last checkpoint each; a green rim: the task is done."
@@ -75,7 +74,7 @@ def _section(study: Study, film_folders: Sequence[Path], markup: type[Any]) -> d
         "findings": findings(study),
         "cautions": cautions(study),
         "summary": _summary(study, colors),
-        "plates": [_plate(study, plate, colors, markup) for plate in plates(study)],
+        "plates": [_plate(study, plate, colors) for plate in plates(study)],
         "tables": _tables(study),
         "films": films,
         "films_caption": caption,
@@ -86,25 +85,21 @@ def _section(study: Study, film_folders: Sequence[Path], markup: type[Any]) -> d
     }
 
 
-def _plate(
-    study: Study, plate: Plate, colors: Mapping[Variant, str], markup: type[Any]
-) -> dict[str, Any]:
+def _plate(study: Study, plate: Plate, colors: Mapping[Variant, str]) -> dict[str, Any]:
     """A drawing for each task in the figure of all tasks; else one for wide and one for narrow."""
     name = f"{study.slug}-{plate.name}"
     text = {"title": plate.title, "caption": plate.caption}
     if plate.name == TASK_CURVES:
-        names = [task_name(task) for task in study.tasks]
-        drawings = [
-            svg_text(figures.task_panel(study, task), f"{name}-{i}", task_name(task))
-            for i, task in enumerate(study.tasks)
+        panels = [
+            (told, svg_text(figures.task_panel(study, task), f"{name}-{i}", told))
+            for i, (task, told) in enumerate((task, task_name(task)) for task in study.tasks)
         ]
-        panels = [(told, markup(svg)) for told, svg in zip(names, drawings, strict=True)]
         legend = [(variant.name, color) for variant, color in colors.items()]
         return {**text, "panels": panels, "legend": legend}
     wide = svg_text(plate.draw(study), name, plate.title)
     with drawing(NARROW):
         narrow = svg_text(plate.draw(study), f"{name}-narrow", plate.title)
-    return {**text, "panels": [], "wide": markup(wide), "narrow": markup(narrow)}
+    return {**text, "panels": [], "wide": wide, "narrow": narrow}
 
 
 def _summary(study: Study, colors: Mapping[Variant, str]) -> dict[str, Any]:
