@@ -28,6 +28,8 @@ class Child:
         self.log, self.cores = log, cores
         log.parent.mkdir(parents=True, exist_ok=True)
         environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+        # it finds the modules that this process finds, those beside a script included
+        environment["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))
         environment.update(dict.fromkeys(_THREAD_VARIABLES, str(cores)))
         with log.open("ab") as stream:
             self._process = subprocess.Popen(

@@ -25,6 +25,8 @@ from parrot_wrapper.experiments.runs import Run
 from parrot_wrapper.training.interruption import Interruption, deferred_interrupt
 
 _POLL_SECONDS = 0.2
+_LOOK_SECONDS = 1.0
+"""Between two looks at how far all runs are."""
 _GRACE_SECONDS = 90.0
 """For what is going on to reach a moment from which it can go on later."""
 
@@ -117,11 +119,14 @@ class _Pool:
     ) -> None:
         self._queue, self._places, self._workers, self._say = queue, places, workers, say
         self._running: dict[Child, Task] = {}
+        self._next_look = 0.0
         self._bar: Any = tqdm(
             total=sum(weight(run) for run in queue.runs),
             initial=queue.weight_done + sum(self._steps(task) for task in queue.waiting),
             desc=places.runs.name,
             unit="step",
+            mininterval=1.0,
+            smoothing=0.0,
             disable=not progress,
         )
 
@@ -197,6 +202,9 @@ class _Pool:
             time.sleep(_POLL_SECONDS)
 
     def _show(self) -> None:
+        if time.monotonic() < self._next_look:
+            return
+        self._next_look = time.monotonic() + _LOOK_SECONDS
         tasks = [*self._running.values(), *self._queue.waiting]
         now = self._queue.weight_done + sum(self._steps(task) for task in tasks)
         self._bar.set_postfix_str(f"{self._queue.done} of {len(self._queue.runs)} runs", False)

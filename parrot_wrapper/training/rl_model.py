@@ -18,6 +18,7 @@ from parrot_wrapper.evaluation.prior_features import PriorFeaturesObservation
 from parrot_wrapper.latent import target_entropy
 from parrot_wrapper.priors.loading import load_prior
 from parrot_wrapper.spaces import check_agent_observation
+from parrot_wrapper.training.actor_loss import skip_unused_gradients
 from parrot_wrapper.training.normed_activation import LayerNormReLU
 from parrot_wrapper.training.paper_convolutions import PaperConvolutions
 from parrot_wrapper.training.replay_arrays import replay_bytes
@@ -76,7 +77,11 @@ def build_model(
     if not isinstance(actions, spaces.Box):
         raise InvalidArgumentError(f"SAC needs a Box action space, got {actions}.")
     policy, on_images = _policy_for(env.observation_space)
-    policy_kwargs: dict[str, Any] = {"net_arch": list(config.net_arch)}
+    # One fused loop over all weights: a third of Adam's time on one core, other rounding.
+    policy_kwargs: dict[str, Any] = {
+        "net_arch": list(config.net_arch),
+        "optimizer_kwargs": {"fused": True},
+    }
     if config.layer_norm:
         policy_kwargs["activation_fn"] = LayerNormReLU
     if on_images and config.convolutions == "paper":
@@ -93,7 +98,7 @@ def build_model(
         options["prior"] = load_prior(config.prior) if prior is None else prior
         options["prior_explore"] = config.prior_explore
         options["sees_features"] = config.observation == "features"
-    return algorithm(
+    model = algorithm(
         policy,
         env,
         learning_rate=config.learning_rate,
@@ -113,6 +118,8 @@ def build_model(
         device=config.device,
         **options,
     )
+    skip_unused_gradients(model.critic)
+    return model
 
 
 def discount_of_decisions(config: RLConfig, env: gym.Env[Any, Any] | DummyVecEnv) -> float:

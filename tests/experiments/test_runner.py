@@ -274,7 +274,7 @@ def test_what_runs_need_is_made_first_and_once(tmp_path: Path) -> None:
 
 
 def test_what_needs_a_failed_part_is_not_tried(tmp_path: Path) -> None:
-    broken = [{"episodes": 4, "name": "none", "collect": {**COLLECT, "env_id": "ToyBroken-v0"}}]
+    broken = [{"episodes": 3, "name": "none", "collect": {**COLLECT, "env_id": "ToyBroken-v0"}}]
     grid = from_data(data=[*broken, {"episodes": 4, "collect": COLLECT}])
     places = places_in(tmp_path)
     outcome = quiet(grid, places, workers=2)

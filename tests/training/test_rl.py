@@ -12,6 +12,7 @@ import torch
 from stable_baselines3 import SAC
 
 from parrot_wrapper.errors import CheckpointError, InvalidArgumentError, UnknownNameError
+from parrot_wrapper.training.actor_loss import skip_unused_gradients
 from parrot_wrapper.training.callbacks import kl_nats
 from parrot_wrapper.training.episode_log import read_episodes, training_seconds
 from parrot_wrapper.training.normed_activation import LayerNormReLU
@@ -264,6 +265,32 @@ def test_layer_norm_stands_behind_every_hidden_layer(layer_norm: bool) -> None:
     nets = [model.actor.latent_pi, *model.critic.q_networks]
     normed = [sum(isinstance(m, LayerNormReLU) for m in net) for net in nets]
     assert normed == [len(config.net_arch) * layer_norm] * len(nets)
+
+
+@pytest.mark.parametrize("kind", ["state", "hwc"])
+def test_gradients_that_are_left_out_change_nothing(kind: str) -> None:
+    """The same updates with and without them: from features, and through convolutions."""
+    options: Any = {
+        "policy": "MlpPolicy" if kind == "state" else "CnnPolicy",
+        "policy_kwargs": {"net_arch": [16]},
+        "learning_starts": 20,
+        "batch_size": 8,
+        "buffer_size": 40,
+        "seed": 0,
+        "device": "cpu",
+    }
+    stock = SAC(env=EchoEnv(kind), **options).learn(26)
+    lean = SAC(env=EchoEnv(kind), **options)
+    skip_unused_gradients(lean.critic)
+    made: list[bool] = []
+    for weight in lean.critic.parameters():
+        weight.register_hook(lambda _: made.append(True))
+    lean.learn(26)
+    for ours, theirs in zip(lean.policy.parameters(), stock.policy.parameters(), strict=True):
+        assert torch.equal(ours, theirs)
+    assert all(weight.requires_grad for weight in lean.critic.parameters())
+    # Once for each of six updates: by the critic's loss, not by the actor's as well.
+    assert len(made) == 6 * len(list(lean.critic.parameters()))
 
 
 def test_hard_target_copies_happen_at_the_interval_only(tmp_path: Path) -> None:
