@@ -89,7 +89,13 @@ class TrainPriorCommand:
                 f"Expected no {' and no '.join(chosen)} beside initial={self.initial!r}, whose "
                 "encoder and sizes are kept. Leave out one or the other."
             )
-        return load_prior(self.initial)
+        initial = load_prior(self.initial)
+        if not isinstance(initial, FlowPrior):
+            raise InvalidArgumentError(
+                f"Expected a flow prior to start from, got {self.initial!r} of type "
+                f"{initial.type_tag!r}."
+            )
+        return initial
 
     def _prior_config(self, dataset: EpisodeDataset) -> FlowPriorConfig:
         spec = dataset.observation_spec
