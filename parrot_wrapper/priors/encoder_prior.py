@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from itertools import chain
@@ -105,6 +107,16 @@ class EncoderPrior(nn.Module):
     def set_metadata(self, metadata: Mapping[str, Any]) -> None:
         """Replace the facts that `save` writes beside the weights; JSON-able."""
         self._metadata = dict(metadata)
+
+    @property
+    def encoder_digest(self) -> str:
+        """SHA-256 of the encoder, in hexadecimal: equal only where features are."""
+        kind = json.dumps([self.config.encoder, dict(self.config.encoder_options)], sort_keys=True)
+        digest = hashlib.sha256(kind.encode())
+        for name, tensor in sorted(self.encoder.state_dict().items()):
+            digest.update(name.encode())
+            digest.update(tensor.detach().cpu().numpy().tobytes())
+        return digest.hexdigest()
 
     def save(self, folder: str | Path) -> None:
         """Write the prior to `folder` (JSON and safetensors), whole or not at all."""

@@ -92,7 +92,6 @@ class FittingRun(Generic[ModuleT]):
             KeyboardInterrupt: Ctrl-C; a checkpoint was written first.
         """
         with (
-            torch_threads(self._config.threads),
             deferred_interrupt() as interruption,
             TrainingLog(
                 self._folder, self._config.steps, self.progress.step, label=label, progress=progress

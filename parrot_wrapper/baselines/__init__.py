@@ -1,0 +1,1 @@
+"""The paper's comparisons: other ways to learn from the same data."""
