@@ -27,6 +27,10 @@ class LatentError(ParrotError, ValueError):
     """A latent action has the wrong shape or dtype or is not finite."""
 
 
+class NotOfferedError(ParrotError, NotImplementedError):
+    """A prior was asked for something that its kind does not have, such as an exact inverse."""
+
+
 class CheckpointError(ParrotError, ValueError):
     """A checkpoint is truncated, altered, foreign or of a newer format."""
 

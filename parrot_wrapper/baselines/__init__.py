@@ -1,1 +1,1 @@
-"""What the paper compares PARROT with."""
+"""The paper's comparisons: what they learn from data, and how they explore with it."""

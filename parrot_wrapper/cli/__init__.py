@@ -13,6 +13,10 @@ from parrot_wrapper.names import unknown_name
 COMMANDS: dict[str, tuple[str, str]] = {
     "collect": ("collect:CollectCommand", "Record demonstrations of a scripted expert."),
     "train-prior": ("train_prior:TrainPriorCommand", "Fit a behavioural prior to a data set."),
+    "train-baseline": (
+        "train_baseline:TrainBaselineCommand",
+        "Fit what a baseline of the paper learns from data.",
+    ),
     "eval-prior": ("eval_prior:EvalPriorCommand", "Judge a prior before spending RL on it."),
     "train": ("train:TrainCommand", "Train stock SAC in the latent space of a prior."),
     "evaluate": ("evaluate:EvaluateCommand", "Measure the success of a trained agent."),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,11 +16,10 @@ from parrot_wrapper.errors import InvalidArgumentError
 from parrot_wrapper.priors.config import FlowPriorConfig
 from parrot_wrapper.priors.flow import FlowPrior
 from parrot_wrapper.priors.loading import load_prior
+from parrot_wrapper.training.data_facts import data_facts
 from parrot_wrapper.training.prior import PriorReport, fit_prior
 from parrot_wrapper.training.prior_config import PriorTrainingConfig
 
-_SETTINGS = ("env_id", "env_kwargs", "camera", "noise", "stray_steps", "base_seed")
-"""What a prior remembers of how its data were made."""
 _ARCHITECTURE = ("encoder", "encoder_options", "proprio", "coupling_layers", "hidden")
 
 
@@ -89,7 +87,13 @@ class TrainPriorCommand:
                 f"Expected no {' and no '.join(chosen)} beside initial={self.initial!r}, whose "
                 "encoder and sizes are kept. Leave out one or the other."
             )
-        return load_prior(self.initial)
+        initial = load_prior(self.initial)
+        if not isinstance(initial, FlowPrior):
+            raise InvalidArgumentError(
+                f"Expected a flow prior to start from, got {self.initial!r} of type "
+                f"{initial.type_tag!r}."
+            )
+        return initial
 
     def _prior_config(self, dataset: EpisodeDataset) -> FlowPriorConfig:
         spec = dataset.observation_spec
@@ -109,15 +113,8 @@ class TrainPriorCommand:
         )
 
     def _metadata(self, dataset: EpisodeDataset, report: PriorReport) -> dict[str, Any]:
-        made: Mapping[str, Any] = dataset.metadata.get("settings", {})
-        facts = {key: made[key] for key in _SETTINGS if made.get(key) is not None}
         return {
-            **facts,
-            "data": {
-                "sha256": dataset.content_hash,
-                "episodes": dataset.n_episodes,
-                "steps": dataset.n_steps,
-            },
+            **data_facts(dataset),
             "metrics": {
                 "validation_nll": report.validation_nll,
                 "validation_nll_per_dim": report.validation_nll_per_dim,

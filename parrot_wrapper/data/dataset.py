@@ -38,6 +38,7 @@ class EpisodeDataset:
         obs_offsets: (n_episodes,) int64, first observation row of each episode.
         step_offsets: (n_episodes,) int64, first action row of each episode.
         metadata: JSON-able facts; `metadata["spaces"]["action"]` has the action box.
+        digests: (n_episodes, 32) uint8, SHA-256 of each episode; None until they are needed.
 
     Example:
         >>> data = EpisodeDataset.from_arrays({"state": np.eye(5)}, [[0.1], [0.2], [0.3]], [1, 2])
@@ -74,7 +75,7 @@ class EpisodeDataset:
         self.obs_offsets: IntArray = (
             np.cumsum(lengths + 1) - (lengths + 1) if obs_offsets is None else obs_offsets
         )
-        self._digests = digests
+        self.digests = digests
 
     @classmethod
     def from_arrays(
@@ -180,10 +181,10 @@ class EpisodeDataset:
     @property
     def content_hash(self) -> str:
         """Hex SHA-256 of all episodes in order; equal only for equal content."""
-        if self._digests is None:
+        if self.digests is None:
             rows = [self.episode(i).digest() for i in range(self.n_episodes)]
-            self._digests = np.frombuffer(b"".join(rows), np.uint8).reshape(-1, 32)
-        return hashlib.sha256(self._digests.tobytes()).hexdigest()
+            self.digests = np.frombuffer(b"".join(rows), np.uint8).reshape(-1, 32)
+        return hashlib.sha256(self.digests.tobytes()).hexdigest()
 
     def action_statistics(self) -> ActionStatistics:
         """Mean, standard deviation and share on the box's edge of every action dimension."""
@@ -258,7 +259,7 @@ class EpisodeDataset:
             lengths=lengths,
             obs_offsets=self.obs_offsets[chosen],
             metadata=self.metadata,
-            digests=None if self._digests is None else self._digests[chosen],
+            digests=None if self.digests is None else self.digests[chosen],
         )
 
     def split(

@@ -100,7 +100,11 @@ def whole_shards(folder: Path, n_episodes: int | None = None) -> list[ShardInfo]
 
 
 def load_dataset(
-    folder: str | Path, *, n_episodes: int | None = None, verify: bool = True
+    folder: str | Path,
+    *,
+    n_episodes: int | None = None,
+    verify: bool = True,
+    actions_only: bool = False,
 ) -> EpisodeDataset:
     """Read a data set into memory.
 
@@ -108,6 +112,7 @@ def load_dataset(
         folder: Where `parrot collect` or `save_dataset` wrote it.
         n_episodes: Read only the first so many; all of them where left out.
         verify: Compare every shard with its checksum first (costs little: it reads compressed).
+        actions_only: Leave out observations and labels: images are nearly all of the bytes.
 
     Raises:
         DataFileError: A file is missing, truncated, altered, foreign or of a newer format, or
@@ -132,7 +137,8 @@ def load_dataset(
     if verify:
         for info in infos:
             verify_shard(root, info)
-    arrays = _read_arrays(root, infos, lengths[:wanted])
+    skipped = ("observations", "labels") if actions_only else ()
+    arrays = _read_arrays(root, infos, lengths[:wanted], skipped)
     _require_action_box(root, manifest, arrays["actions"].shape[1])
     return EpisodeDataset(
         observations=_named(arrays, "observations/"),
@@ -171,7 +177,10 @@ def _named(arrays: Mapping[str, AnyArray], prefix: str) -> dict[str, AnyArray]:
 
 
 def _read_arrays(
-    folder: Path, infos: list[ShardInfo], lengths: np.ndarray[Any, np.dtype[np.int64]]
+    folder: Path,
+    infos: list[ShardInfo],
+    lengths: np.ndarray[Any, np.dtype[np.int64]],
+    skipped: tuple[str, ...],
 ) -> dict[str, AnyArray]:
     """Read the episodes with the given lengths, each field into one preallocated array."""
     arrays: dict[str, AnyArray] = {}
@@ -181,7 +190,7 @@ def _read_arrays(
         if not count:
             continue
         with open_shard(folder, info.index) as file:
-            stored = _stored_fields(file)
+            stored = _stored_fields(file, skipped)
             if not arrays:
                 arrays = {
                     name: np.empty((_rows(name, lengths), *item.shape[1:]), item.dtype)
@@ -202,9 +211,11 @@ def _read_arrays(
     return arrays
 
 
-def _stored_fields(file: Any) -> dict[str, Any]:
+def _stored_fields(file: Any, skipped: tuple[str, ...]) -> dict[str, Any]:
     found = {name: file[name] for name in (*_PER_STEP, *_PER_EPISODE)}
     for group in ("observations", "labels"):
+        if group in skipped:
+            continue
         found |= {f"{group}/{name}": item for name, item in file.get(group, {}).items()}
     return found
 

@@ -71,13 +71,13 @@ def _fits(part: AnyArray, shape: tuple[int, ...], *, is_image: bool) -> bool:
     return right_type and part.ndim == len(shape) + 1 and part.shape[1:] == shape
 
 
-def vectors(name: str, values: AnyArray, length: int, *, like: Tensor) -> Tensor:
-    """A checked tensor (B, length) of `like`'s dtype and device.
+def vectors(name: str, values: AnyArray, shape: tuple[int, ...], *, like: Tensor) -> Tensor:
+    """A checked tensor (B, *shape) of `like`'s dtype and device.
 
     Args:
         name: What the array is, for messages; "latent" chooses `LatentError`.
         values: Array of numbers.
-        length: Expected second dimension.
+        shape: Expected shape of one row.
         like: Tensor whose dtype and device the result gets.
 
     Raises:
@@ -86,8 +86,9 @@ def vectors(name: str, values: AnyArray, length: int, *, like: Tensor) -> Tensor
     """
     array = np.asarray(values)
     error: type[ParrotError] = LatentError if name == "latent" else InvalidArgumentError
-    if array.ndim != 2 or array.shape[1] != length:
-        raise error(f"{name}: expected shape (B, {length}), got {array.shape}; add a batch axis.")
+    if array.ndim != len(shape) + 1 or array.shape[1:] != shape:
+        expected = ", ".join(map(str, shape))
+        raise error(f"{name}: expected shape (B, {expected}), got {array.shape}; add a batch axis.")
     if not np.issubdtype(array.dtype, np.number) or np.iscomplexobj(array):
         raise error(f"{name}: expected float32, got {array.dtype}.")
     if not np.isfinite(array).all():

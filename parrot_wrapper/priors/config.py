@@ -1,4 +1,4 @@
-"""What a flow prior is made of, as plain numbers: validated, frozen, exact in JSON."""
+"""What a prior is made of, as plain numbers: validated, frozen, exact in JSON."""
 
 from __future__ import annotations
 
@@ -6,59 +6,40 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any
+from typing import Any, TypeVar
 
 from parrot_wrapper.errors import InvalidArgumentError
 from parrot_wrapper.names import unknown_name
 from parrot_wrapper.types import ObservationSpec
 
+_ConfigT = TypeVar("_ConfigT", bound="PriorConfig")
+
 
 @dataclass(frozen=True)
-class FlowPriorConfig:
-    """Shapes and sizes of a `FlowPrior`.
+class PriorConfig:
+    """What the configs of all kinds of prior share.
 
     Attributes:
         observation: What the prior looks at.
         action_dim: A, number of action dimensions, 1 or more.
         encoder: Name of the observation encoder, a key of `priors.encoders.ENCODERS`.
         encoder_options: Keyword options of that encoder; JSON-able.
-        coupling_layers: Affine coupling layers; the paper has 4. At least 2, so that every
-            dimension is transformed.
-        hidden: Width of each coupling layer's net.
-        hidden_layers: Hidden layers of each coupling layer's net.
-        log_scale_bound: Each layer's log-scale stays within plus and minus this.
         action_low: Lower edge of the action box, length A; empty for all -1.
         action_high: Upper edge of the action box, length A; empty for all +1.
 
     Raises:
         InvalidArgumentError: A value is outside its range; the message names the field.
-
-    Example:
-        >>> config = FlowPriorConfig(ObservationSpec(state=4), action_dim=2, encoder="state")
-        >>> FlowPriorConfig.from_dict(config.to_dict()) == config
-        True
     """
 
     observation: ObservationSpec
     action_dim: int
     encoder: str = "structured"
     encoder_options: Mapping[str, Any] = field(default_factory=dict)
-    coupling_layers: int = 4
-    hidden: int = 256
-    hidden_layers: int = 2
-    log_scale_bound: float = 3.0
     action_low: tuple[float, ...] = ()
     action_high: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
-        _require_at_least("action_dim", self.action_dim, 1)
-        _require_at_least("coupling_layers", self.coupling_layers, 2)
-        _require_at_least("hidden", self.hidden, 1)
-        _require_at_least("hidden_layers", self.hidden_layers, 1)
-        if not (self.log_scale_bound > 0 and math.isfinite(self.log_scale_bound)):
-            raise InvalidArgumentError(
-                f"log_scale_bound must be positive and finite, got {self.log_scale_bound!r}."
-            )
+        require_at_least("action_dim", self.action_dim, 1)
         _check_observation(self.observation)
         low = tuple(float(v) for v in self.action_low) or (-1.0,) * self.action_dim
         high = tuple(float(v) for v in self.action_high) or (1.0,) * self.action_dim
@@ -77,12 +58,10 @@ class FlowPriorConfig:
             "state": self.observation.state,
         }
         content["encoder_options"] = _plain_options(self.encoder_options)
-        content["action_low"] = list(self.action_low)
-        content["action_high"] = list(self.action_high)
-        return content
+        return {k: list(v) if isinstance(v, tuple) else v for k, v in content.items()}
 
     @classmethod
-    def from_dict(cls, content: Mapping[str, Any]) -> FlowPriorConfig:
+    def from_dict(cls: type[_ConfigT], content: Mapping[str, Any]) -> _ConfigT:
         """Restore a config from `to_dict`'s output.
 
         Raises:
@@ -112,6 +91,67 @@ class FlowPriorConfig:
             ) from error
 
 
+@dataclass(frozen=True)
+class FlowPriorConfig(PriorConfig):
+    """Shapes and sizes of a `FlowPrior`, beside what all priors have.
+
+    Attributes:
+        coupling_layers: Affine coupling layers; the paper has 4. At least 2, so that every
+            dimension is transformed.
+        hidden: Width of each coupling layer's net.
+        hidden_layers: Hidden layers of each coupling layer's net.
+        log_scale_bound: Each layer's log-scale stays within plus and minus this.
+
+    Raises:
+        InvalidArgumentError: A value is outside its range; the message names the field.
+
+    Example:
+        >>> config = FlowPriorConfig(ObservationSpec(state=4), action_dim=2, encoder="state")
+        >>> FlowPriorConfig.from_dict(config.to_dict()) == config
+        True
+    """
+
+    coupling_layers: int = 4
+    hidden: int = 256
+    hidden_layers: int = 2
+    log_scale_bound: float = 3.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require_at_least("coupling_layers", self.coupling_layers, 2)
+        require_at_least("hidden", self.hidden, 1)
+        require_at_least("hidden_layers", self.hidden_layers, 1)
+        require_positive("log_scale_bound", self.log_scale_bound)
+
+
+@dataclass(frozen=True)
+class VariationalConfig(PriorConfig):
+    """What the configs of variational autoencoders share.
+
+    Attributes:
+        latent_dim: Z, length of the latent.
+        widths: Widths of the posterior's hidden layers; the decoder has the same backwards.
+        beta: Weight of the KL divergence (nats) against the mean squared error of an action
+            dimension, in half-widths of the action box. Higher keeps less in the latent.
+
+    Raises:
+        InvalidArgumentError: A value is outside its range; the message names the field.
+    """
+
+    latent_dim: int = 8
+    widths: tuple[int, ...] = (512, 256, 128)
+    beta: float = 1e-3
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require_at_least("latent_dim", self.latent_dim, 1)
+        object.__setattr__(self, "widths", tuple(self.widths))
+        require_at_least("the number of widths", len(self.widths), 1)
+        for width in self.widths:
+            require_at_least("every width", width, 1)
+        require_positive("beta", self.beta)
+
+
 def _require_known(kind: str, content: Mapping[str, Any], known: list[str]) -> None:
     for key in content:
         if key not in known:
@@ -122,14 +162,21 @@ def _is_integer(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-def _require_at_least(name: str, value: int, least: int) -> None:
+def require_at_least(name: str, value: int, least: int) -> None:
+    """Refuse anything but an integer of at least `least`."""
     if not _is_integer(value) or value < least:
         raise InvalidArgumentError(f"{name} must be an integer of at least {least}, got {value!r}.")
 
 
+def require_positive(name: str, value: float) -> None:
+    """Refuse anything but a positive, finite number."""
+    if not (value > 0 and math.isfinite(value)):
+        raise InvalidArgumentError(f"{name} must be positive and finite, got {value!r}.")
+
+
 def _check_observation(spec: ObservationSpec) -> None:
-    _require_at_least("observation.proprio", spec.proprio, 0)
-    _require_at_least("observation.state", spec.state, 0)
+    require_at_least("observation.proprio", spec.proprio, 0)
+    require_at_least("observation.state", spec.state, 0)
     image = spec.image
     if image is not None and (
         len(image) != 3 or not all(_is_integer(side) and side > 0 for side in image)

@@ -11,11 +11,22 @@ from torch import Tensor
 from parrot_wrapper.errors import CheckpointError, ParrotError
 from parrot_wrapper.names import unknown_name
 from parrot_wrapper.priors.checkpoint import HEADER_FILE, WEIGHTS_FILE, StoredPrior, read_prior
-from parrot_wrapper.priors.config import FlowPriorConfig
+from parrot_wrapper.priors.cvae import CVAEPrior
+from parrot_wrapper.priors.encoder_prior import EncoderPrior
 from parrot_wrapper.priors.flow import FlowPrior
+from parrot_wrapper.priors.trajectory import TrajectoryVAEPrior
+from parrot_wrapper.priors.vae_features import VAEFeatures
 
 PACKAGED_PRIORS = Path(__file__).parents[1] / "assets" / "priors"
 """Folder of the priors that come with the package, one folder each."""
+
+PRIORS: dict[str, type[EncoderPrior]] = {
+    kind.type_tag: kind for kind in (FlowPrior, CVAEPrior, TrajectoryVAEPrior, VAEFeatures)
+}
+"""Kinds of prior by the `type` in their header."""
+
+RUN_SUBFOLDER = "prior"
+"""Where a training run keeps the prior that came out of it."""
 
 
 def packaged_names() -> list[str]:
@@ -23,11 +34,12 @@ def packaged_names() -> list[str]:
     return sorted(path.parent.name for path in PACKAGED_PRIORS.glob(f"*/{HEADER_FILE}"))
 
 
-def load_prior(name_or_folder: str | Path, *, device: str | torch.device = "cpu") -> FlowPrior:
+def load_prior(name_or_folder: str | Path, *, device: str | torch.device = "cpu") -> EncoderPrior:
     """Load a prior by packaged name ("parrot-v0") or from a folder that `prior.save` wrote.
 
     Args:
-        name_or_folder: A packaged name, which goes first, or a folder.
+        name_or_folder: A packaged name, which goes first, a prior's folder, or the folder of the
+            training run that made it.
         device: Where the weights go.
 
     Returns:
@@ -39,11 +51,6 @@ def load_prior(name_or_folder: str | Path, *, device: str | torch.device = "cpu"
     """
     folder = _folder_of(name_or_folder)
     stored = read_prior(folder)
-    if stored.type_tag != FlowPrior.type_tag:
-        raise CheckpointError(
-            f"{folder / HEADER_FILE}: expected a prior of type {FlowPrior.type_tag!r}, "
-            f"found {stored.type_tag!r}."
-        )
     prior = _build(folder, stored)
     prior.requires_grad_(False)
     return prior.to(device)
@@ -54,16 +61,23 @@ def _folder_of(name_or_folder: str | Path) -> Path:
         return PACKAGED_PRIORS / name_or_folder
     folder = Path(name_or_folder)
     if folder.is_dir():
-        return folder
+        of_run = folder / RUN_SUBFOLDER
+        inside = not (folder / HEADER_FILE).exists() and (of_run / HEADER_FILE).exists()
+        return of_run if inside else folder
     if isinstance(name_or_folder, str) and folder.name == name_or_folder:
         raise unknown_name("prior", name_or_folder, packaged_names())
     raise CheckpointError(f"{folder}: expected a prior's folder, found no such folder.")
 
 
-def _build(folder: Path, stored: StoredPrior) -> FlowPrior:
+def _build(folder: Path, stored: StoredPrior) -> EncoderPrior:
+    kind = PRIORS.get(stored.type_tag)
+    if kind is None:
+        raise CheckpointError(
+            f"{folder / HEADER_FILE}: expected a prior of type {', '.join(PRIORS)}, found "
+            f"{stored.type_tag!r}; a newer one needs a newer parrot-wrapper."
+        )
     try:
-        config = FlowPriorConfig.from_dict(stored.config)
-        prior = FlowPrior(config, metadata=stored.metadata)
+        prior = kind(kind.config_class.from_dict(stored.config), metadata=stored.metadata)
     except ParrotError as error:
         raise CheckpointError(f"{folder / HEADER_FILE}: {error}") from error
     _check_tensors(folder / WEIGHTS_FILE, prior.state_dict(), stored.tensors)

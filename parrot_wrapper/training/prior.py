@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from parrot_wrapper.data.dataset import EpisodeDataset
 from parrot_wrapper.priors.flow import FlowPrior
-from parrot_wrapper.training.interruption import deferred_interrupt
+from parrot_wrapper.training.fitting_run import Progress, torch_threads
 from parrot_wrapper.training.prior_config import PriorTrainingConfig
-from parrot_wrapper.training.prior_log import TrainingLog
-from parrot_wrapper.training.prior_run import PriorRun
+from parrot_wrapper.training.prior_run import prior_run
 
 
 @dataclass(frozen=True)
@@ -80,23 +76,13 @@ def fit_prior(
     """
     settings = config or PriorTrainingConfig()
     folder = None if run_folder is None else Path(run_folder)
-    with _torch_threads(settings.threads), deferred_interrupt() as interruption:
-        run = PriorRun(prior, dataset, settings, folder, fine_tune=fine_tune)
-        start = run.progress.step
-        with TrainingLog(folder, settings.steps, start, progress=progress) as log:
-            for batch in run.batches():
-                run.advance(batch, log)
-                if interruption.requested and run.progress.stopped is None:
-                    run.save()
-                    raise KeyboardInterrupt
-                if run.progress.stopped is not None:
-                    break
-        run.finish()
-    return _report(run, prior.action_dim)
+    with torch_threads(settings.threads):  # the statistics are computed under them too
+        run = prior_run(prior, dataset, settings, folder, fine_tune=fine_tune)
+        run.run(label="prior", progress=progress)
+    return _report(run.progress, prior.action_dim)
 
 
-def _report(run: PriorRun, action_dim: int) -> PriorReport:
-    progress = run.progress
+def _report(progress: Progress, action_dim: int) -> PriorReport:
     assert progress.best_nll is not None  # the last step is always validated
     assert progress.stopped is not None
     return PriorReport(
@@ -109,15 +95,3 @@ def _report(run: PriorRun, action_dim: int) -> PriorReport:
         stopped=progress.stopped,
         history=tuple(progress.history),
     )
-
-
-@contextmanager
-def _torch_threads(threads: int) -> Iterator[None]:
-    """Torch's CPU threads in the block; 0 leaves them."""
-    before = torch.get_num_threads()
-    if threads:
-        torch.set_num_threads(threads)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

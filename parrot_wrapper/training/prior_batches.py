@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from parrot_wrapper.errors import DataError
-from parrot_wrapper.priors.config import FlowPriorConfig
+from parrot_wrapper.priors.config import PriorConfig
 from parrot_wrapper.types import AnyArray, FloatArray
 
 _EDGE = 1e-6
@@ -56,33 +56,43 @@ def spread_edges(
 
 
 def batch_maker(
-    source: PairSource, config: FlowPriorConfig, *, batch_size: int, edge_spread: float
+    source: PairSource, config: PriorConfig, *, batch_size: int, edge_spread: float
 ) -> Callable[[np.random.Generator], dict[str, Tensor]]:
     """A function from a generator to a batch of CPU tensors, floats in float32.
 
     Raises:
         DataError: The data lack what the prior looks at, or their actions have another length.
     """
-    low = np.array(config.action_low, np.float32)
-    high = np.array(config.action_high, np.float32)
+    check_source(source, config)
+    return pair_maker(source, batch_size=batch_size, edge_spread=edge_spread)
+
+
+def pair_maker(
+    source: PairSource, *, batch_size: int, edge_spread: float
+) -> Callable[[np.random.Generator], dict[str, Tensor]]:
+    """`batch_maker` without the comparison with a prior."""
+    low, high = source.action_bounds
 
     def make(rng: np.random.Generator) -> dict[str, Tensor]:
         batch = dict(source.sample_pairs(batch_size, rng))
         batch["action"] = spread_edges(batch["action"], low, high, scale=edge_spread, rng=rng)
         return {key: _tensor(value) for key, value in batch.items()}
 
-    _check(source, config)
     return make
 
 
 def _tensor(value: AnyArray) -> Tensor:
-    if value.dtype == np.float64:
+    if value.dtype in (np.float64, np.float16):
         value = value.astype(np.float32)
     return torch.from_numpy(np.ascontiguousarray(value))
 
 
-def _check(source: PairSource, config: FlowPriorConfig) -> None:
-    """Compare a sample of the data with the prior; all disagreements in one error."""
+def check_source(source: PairSource, config: PriorConfig) -> None:
+    """Compare a sample of the data with a prior.
+
+    Raises:
+        DataError: They disagree; every disagreement is named.
+    """
     spec, sample = config.observation, source.sample_pairs(2, np.random.default_rng(0))
     expected: dict[str, tuple[int, ...]] = {"action": (config.action_dim,)}
     if spec.image is not None:

@@ -1,4 +1,4 @@
-"""Where the numbers of prior training go while it runs: a progress bar and tensorboard."""
+"""Where the numbers of a training go while it runs: a progress bar and tensorboard."""
 
 from __future__ import annotations
 
@@ -21,12 +21,15 @@ class TrainingLog:
         folder: Where tensorboard's files go; None for none.
         steps: Length of the whole run.
         start: Steps made already; later rows of an interrupted run are taken back.
+        label: Text before the bar.
         progress: Show the bar.
     """
 
-    def __init__(self, folder: Path | None, steps: int, start: int, *, progress: bool) -> None:
+    def __init__(
+        self, folder: Path | None, steps: int, start: int, *, label: str, progress: bool
+    ) -> None:
         self._bar: tqdm[None] = tqdm(
-            total=steps, initial=start, unit="step", desc="prior", disable=not progress
+            total=steps, initial=start, unit="step", desc=label, disable=not progress
         )
         self._shown: dict[str, float] = {}
         self._writer: SummaryWriter | None = None

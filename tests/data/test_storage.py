@@ -70,7 +70,7 @@ def test_round_trip(tmp_path_factory, lengths, per_shard, labels, data) -> None:
 def test_stored_digests_are_the_content(stored: Path) -> None:
     loaded = load_dataset(stored)
     from_disk = loaded.content_hash
-    loaded._digests = None
+    loaded.digests = None
     assert loaded.content_hash == from_disk
 
 

@@ -18,8 +18,30 @@ def observations(spec: ObservationSpec, batch: int = 4) -> dict[str, torch.Tenso
 
 
 def test_registry_goes_by_class_name():
-    assert set(ENCODERS) == {"structured", "convolutional", "state"}
+    assert set(ENCODERS) == {"structured", "convolutional", "residual", "state"}
     assert all(name == encoder.name for name, encoder in ENCODERS.items())
+
+
+@pytest.mark.parametrize("spec", [IMAGE, BOTH])
+def test_residual(spec):
+    encoder = build_encoder("residual", spec, {"channels": 8, "embedding": 5})
+    obs = observations(spec)
+    encoder.initialise(obs)
+    features = encoder(obs)
+    assert features.shape == (4, encoder.feature_dim) == (4, 5 + spec.proprio)
+    mean, log_variance = encoder.posterior(obs["image"])
+    assert torch.equal(features[:, :5], mean)
+    if spec.proprio:
+        torch.testing.assert_close(features[:, 5:].mean(dim=0), torch.zeros(8))
+    (mean.sum() + log_variance.sum()).backward()
+    assert all(p.grad is not None for p in encoder.parameters())
+    assert {m.kernel_size for m in encoder.trunk if hasattr(m, "kernel_size")} == {(4, 4)}
+
+
+def test_residual_needs_images_that_divide():
+    for spec in (ObservationSpec(state=3), ObservationSpec(image=(10, 12, 3))):
+        with pytest.raises(InvalidArgumentError, match="residual encoder needs images"):
+            build_encoder("residual", spec, {})
 
 
 @pytest.mark.parametrize("spec", [IMAGE, BOTH])

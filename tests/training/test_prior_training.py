@@ -18,9 +18,10 @@ from parrot_wrapper.errors import (
 )
 from parrot_wrapper.priors import FlowPrior, FlowPriorConfig
 from parrot_wrapper.priors.encoders import ENCODERS, StateEncoder
+from parrot_wrapper.training.module_trainer import use_bfloat16
 from parrot_wrapper.training.prior import fit_prior
 from parrot_wrapper.training.prior_config import PriorTrainingConfig
-from parrot_wrapper.training.prior_trainer import PriorTrainer, use_bfloat16
+from parrot_wrapper.training.prior_trainer import PriorTrainer
 from parrot_wrapper.types import ObservationSpec
 
 QUICK = PriorTrainingConfig(

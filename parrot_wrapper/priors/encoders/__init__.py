@@ -9,12 +9,14 @@ from typing import Any
 from parrot_wrapper.names import unknown_name
 from parrot_wrapper.priors.encoders.base import Encoder, ObservationTensors
 from parrot_wrapper.priors.encoders.convolutional import ConvolutionalEncoder
+from parrot_wrapper.priors.encoders.residual import ResidualEncoder
 from parrot_wrapper.priors.encoders.state import StateEncoder
 from parrot_wrapper.priors.encoders.structured import StructuredEncoder
 from parrot_wrapper.types import ObservationSpec
 
 ENCODERS: dict[str, type[Encoder]] = {
-    encoder.name: encoder for encoder in (StructuredEncoder, ConvolutionalEncoder, StateEncoder)
+    encoder.name: encoder
+    for encoder in (StructuredEncoder, ConvolutionalEncoder, ResidualEncoder, StateEncoder)
 }
 """Encoder classes by their `name`."""
 
@@ -43,6 +45,7 @@ __all__ = [
     "ConvolutionalEncoder",
     "Encoder",
     "ObservationTensors",
+    "ResidualEncoder",
     "StateEncoder",
     "StructuredEncoder",
     "build_encoder",

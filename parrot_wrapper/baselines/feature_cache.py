@@ -1,0 +1,126 @@
+"""Features of every step of a data set under a frozen encoder, computed once and kept on disk."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from tqdm import tqdm
+
+from parrot_wrapper.atomic_files import atomic_path
+from parrot_wrapper.data.dataset import EpisodeDataset
+from parrot_wrapper.errors import DataFileError
+from parrot_wrapper.priors.encoder_prior import EncoderPrior
+from parrot_wrapper.training.prior_batches import check_source
+from parrot_wrapper.types import AnyArray
+
+FEATURES_KEY = "features"
+FEATURE_TYPE = np.float16
+"""Half the bytes of float32, and an error far below the noise that features are trained with."""
+_AT_ONCE = 2_048
+
+
+class FeatureCache:
+    """Data sets whose observation is what a frozen encoder made of the images.
+
+    A file in the cache is named by the content of the data, the encoder and the number format, so
+    that it can be shared by all runs and never goes stale. It is mapped into memory, not read.
+
+    Args:
+        folder: Where the files are; None to keep nothing.
+        prior: Whose encoder it is.
+    """
+
+    def __init__(self, folder: Path | None, prior: EncoderPrior) -> None:
+        self._folder, self._prior = folder, prior
+        self._encoder = prior.encoder_digest
+
+    def find(self, dataset: EpisodeDataset) -> EpisodeDataset | None:
+        """The data set with stored features in place of its observations, if there are any.
+
+        Args:
+            dataset: Needs no observations: `load_dataset(folder, actions_only=True)` will do.
+
+        Raises:
+            DataFileError: The file is damaged.
+        """
+        path = self._path(dataset)
+        if path is None or not path.exists():
+            return None
+        shape = (dataset.n_steps + dataset.n_episodes, self._prior.feature_dim)
+        try:
+            features = np.load(path, mmap_mode="r")
+        except (OSError, ValueError) as error:
+            raise DataFileError(f"{path}: damaged ({error}); delete it and try again.") from error
+        if features.shape != shape or features.dtype != FEATURE_TYPE:
+            raise DataFileError(
+                f"{path}: expected features {shape} {np.dtype(FEATURE_TYPE)}, found "
+                f"{features.shape} {features.dtype}; delete it and try again."
+            )
+        return _with_features(dataset, features)
+
+    def make(self, dataset: EpisodeDataset, *, progress: bool = True) -> EpisodeDataset:
+        """Compute the features of all observations, keep them, and put them in their place.
+
+        Raises:
+            DataError: The data lack what the prior looks at, or were made in another action box.
+        """
+        check_source(dataset, self._prior.config)
+        path = self._path(dataset)
+        shape = (dataset.n_steps + dataset.n_episodes, self._prior.feature_dim)
+        if path is None:
+            features = np.empty(shape, FEATURE_TYPE)
+            self._fill(features, dataset, progress=progress)
+            return _with_features(dataset, features)
+        with atomic_path(path) as partial:
+            mapped = np.lib.format.open_memmap(partial, "w+", FEATURE_TYPE, shape)
+            self._fill(mapped, dataset, progress=progress)
+            mapped.flush()
+        found = self.find(dataset)
+        assert found is not None
+        return found
+
+    def _fill(self, features: AnyArray, dataset: EpisodeDataset, *, progress: bool) -> None:
+        spec, rows = self._prior.observation_spec, _observation_rows(dataset)
+        wanted = [key for key in ("image", "proprio", "state") if getattr(spec, key)]
+        with tqdm(total=len(rows), unit="step", desc="features", disable=not progress) as bar:
+            for start in range(0, len(rows), _AT_ONCE):
+                chosen = rows[start : start + _AT_ONCE]
+                parts = {key: dataset.observations[key].take(chosen, axis=0) for key in wanted}
+                seen = parts if len(parts) > 1 else parts[wanted[0]]
+                features[start : start + len(chosen)] = self._prior.features(seen)
+                bar.update(len(chosen))
+
+    def _path(self, dataset: EpisodeDataset) -> Path | None:
+        if self._folder is None:
+            return None
+        parts = (dataset.content_hash, self._encoder, np.dtype(FEATURE_TYPE).name)
+        key = hashlib.sha256("".join(parts).encode()).hexdigest()[:20]
+        return self._folder / f"features-{key}.npy"
+
+
+def _observation_rows(dataset: EpisodeDataset) -> npt.NDArray[np.int64]:
+    """Rows of all observations, each episode's T + 1 in order; a subset has gaps."""
+    counts = dataset.lengths + 1
+    first = np.cumsum(counts) - counts
+    rows: npt.NDArray[np.int64] = np.arange(int(counts.sum())) + np.repeat(
+        dataset.obs_offsets - first, counts
+    )
+    return rows
+
+
+def _with_features(dataset: EpisodeDataset, features: AnyArray) -> EpisodeDataset:
+    _ = dataset.content_hash  # makes the digests, so that the hash stays that of the images
+    return EpisodeDataset(
+        observations={FEATURES_KEY: features},
+        labels={},
+        actions=dataset.actions,
+        rewards=dataset.rewards,
+        success=dataset.success,
+        seeds=dataset.seeds,
+        lengths=dataset.lengths,
+        metadata=dataset.metadata,
+        digests=dataset.digests,
+    )

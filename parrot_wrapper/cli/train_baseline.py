@@ -1,0 +1,95 @@
+"""`parrot train-baseline`: fit what a baseline of the paper learns from data before RL."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+from parrot_wrapper.baselines.config import SIZES, recipe
+from parrot_wrapper.baselines.train import BaselineJob, train_baseline
+from parrot_wrapper.errors import InvalidArgumentError
+
+_SETTINGS = ("steps", "batch_size", "learning_rate", "entropy", "max_seconds")
+
+
+@dataclass(frozen=True)
+class TrainBaselineCommand:
+    """Fit what a baseline of the paper learns from data; the same command goes on after a kill.
+
+    The folder is then the prior of `parrot train --prior FOLDER`, or for bc the actor to start
+    from. Options left out take the preset's values.
+
+    Attributes:
+        method: hirl, trajrl, bc or vae-features.
+        data: Folder of the data set.
+        out: Folder of the run.
+        encoder: Prior whose frozen encoder is shared; "none" to learn from pixels, as in the paper.
+        preset: "laptop" (minutes on one core) or "paper" (its steps, rates and sizes).
+        steps: Gradient steps.
+        batch_size: Rows in a step.
+        learning_rate: Peak of Adam's step size.
+        beta: Weight of the KL divergence, of hirl, trajrl and vae-features.
+        entropy: Weight of the entropy, of bc.
+        episodes: Use only the first so many; 0 for all.
+        max_seconds: Stop after so much time in training, 0 for no limit.
+        cache: Folder in which features are kept, for all methods and seeds.
+        seed: Of first weights, batches and the held-out split.
+        device: Torch device, or "auto".
+        threads: Torch's CPU threads, 0 to leave them.
+        progress: Show progress bars.
+    """
+
+    method: Annotated[str, tyro.conf.Positional]
+    data: Path
+    out: Path
+    encoder: str = "parrot-v0"
+    preset: str = "laptop"
+    steps: int | None = None
+    batch_size: int | None = None
+    learning_rate: float | None = None
+    beta: float | None = None
+    entropy: float | None = None
+    episodes: int = 0
+    max_seconds: float | None = None
+    cache: Path = Path("runs/features")
+    seed: int = 0
+    device: str = "auto"
+    threads: int = 1
+    progress: bool = True
+
+    def run(self) -> None:
+        """Fit, save, and say how it went."""
+        given = {name: getattr(self, name) for name in _SETTINGS}
+        settings: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
+        config = recipe(
+            self.method,
+            self.preset,
+            seed=self.seed,
+            device=self.device,
+            threads=self.threads,
+            **settings,
+        )
+        if self.beta is not None and self.method == "bc":
+            raise InvalidArgumentError(
+                f"bc has no KL divergence: expected no beta, got {self.beta}; leave it out."
+            )
+        beta = {} if self.beta is None else {"beta": self.beta}
+        job = BaselineJob(
+            method=self.method,
+            data=self.data,
+            out=self.out,
+            config=config,
+            sizes={**SIZES[self.preset].get(self.method, {}), **beta},
+            encoder=None if self.encoder.lower() == "none" else self.encoder,
+            episodes=self.episodes,
+            cache=self.cache,
+        )
+        report = train_baseline(job, progress=self.progress)
+        losses = ", ".join(f"{name} {value:.4g}" for name, value in report.validation.items())
+        print(
+            f"{self.out}: {self.method} after {report.steps} steps in {report.seconds:.0f} s; "
+            f"validation at step {report.best_step}: {losses}."
+        )

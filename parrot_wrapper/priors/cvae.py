@@ -1,0 +1,118 @@
+"""HIRL's prior: a conditional variational autoencoder over single actions."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from parrot_wrapper.priors.action_box import ActionBox
+from parrot_wrapper.priors.config import PriorConfig, VariationalConfig
+from parrot_wrapper.priors.encoder_prior import EncoderPrior
+from parrot_wrapper.priors.variational import VariationalNet
+
+_SAMPLES = 64
+"""Posterior samples behind one value of `log_prob`."""
+_LOG_TAU = math.log(2.0 * math.pi)
+
+
+@dataclass(frozen=True)
+class CVAEPriorConfig(VariationalConfig):
+    """Shapes and sizes of a `CVAEPrior`; the defaults are the paper's (appendix B).
+
+    Example:
+        >>> from parrot_wrapper.types import ObservationSpec
+        >>> config = CVAEPriorConfig(ObservationSpec(state=4), action_dim=2, encoder="state")
+        >>> CVAEPriorConfig.from_dict(config.to_dict()) == config
+        True
+    """
+
+
+class CVAEPrior(EncoderPrior):
+    """Conditional VAE over one action: the paper's HIRL baseline (after Shankar and Gupta 2020).
+
+    Implements `parrot_wrapper.types.ActionPrior`. Unlike a flow it is no bijection: `decode` is a
+    function of z and the observation, but `encode` only gives the posterior's mean, whose decoding
+    is near the action and not it, and `log_prob` is a lower bound (importance-weighted with 64
+    samples, Burda et al. 2016; the same at every call) of the density of decoded actions *plus* the
+    Gaussian noise that the loss implies, of standard deviation sqrt(beta A / 2) half-widths of the
+    box. Samples are decoded without that noise.
+
+    Args:
+        config: Shapes and sizes.
+        seed: Seed of the initial weights.
+        metadata: JSON-able facts to keep beside the weights.
+
+    Raises:
+        UnknownNameError: No such encoder or encoder option.
+        InvalidArgumentError: The encoder cannot look at such observations.
+
+    Example:
+        >>> import numpy as np
+        >>> from parrot_wrapper.types import ObservationSpec
+        >>> config = CVAEPriorConfig(ObservationSpec(state=4), action_dim=2, encoder="state")
+        >>> prior = CVAEPrior(config)
+        >>> state, z = np.zeros((3, 4), np.float32), np.ones((3, 8), np.float32)
+        >>> action = prior.decode(z, state)
+        >>> action.shape, prior.encode(action, state).shape
+        ((3, 2), (3, 8))
+    """
+
+    type_tag: ClassVar[str] = "cvae"
+    config_class: ClassVar[type[PriorConfig]] = CVAEPriorConfig
+    config: CVAEPriorConfig
+
+    def _add_layers(self) -> None:
+        config = self.config
+        self.box = ActionBox(config)
+        self.net = VariationalNet(
+            config.action_dim,
+            condition_dim=self.encoder.context_dim,
+            latent_dim=config.latent_dim,
+            widths=config.widths,
+        )
+
+    @property
+    def latent_dim(self) -> int:
+        """Z, the length of the latent."""
+        return self.config.latent_dim
+
+    def terms(self, action: Tensor, features: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
+        """What training minimises, for each row.
+
+        Args:
+            action: (B, A) in the env's units.
+            features: (B, F).
+            noise: (B, Z), standard normal.
+
+        Returns:
+            Mean squared error (B,) in half-widths of the box and KL (B,) in nats.
+        """
+        return self.net.terms(self.box.scale(action), self.encoder.context(features), noise)
+
+    def _decode(self, z: Tensor, features: Tensor) -> Tensor:
+        return self.box.unscale(self.net.decode(z, self.encoder.context(features)))
+
+    def _encode(self, action: Tensor, features: Tensor) -> Tensor:
+        mean, _ = self.net.posterior(self.box.scale(action), self.encoder.context(features))
+        return mean
+
+    def _log_prob(self, action: Tensor, features: Tensor) -> Tensor:
+        scaled, context = self.box.scale(action), self.encoder.context(features)
+        mean, log_variance = self.net.posterior(scaled, context)
+        variance = self.config.beta * self.action_dim / 2.0
+        generator = torch.Generator().manual_seed(0)
+        weights = []
+        for _ in range(_SAMPLES):
+            noise = torch.randn(mean.shape, generator=generator).to(mean)
+            latent = mean + (0.5 * log_variance).exp() * noise
+            error = (self.net.decode(latent, context) - scaled).square().sum(dim=1)
+            likelihood = -0.5 * (error / variance + self.action_dim * math.log(variance))
+            # log N(z; 0, I) - log q(z|a, s); the constants of both cancel
+            ratio = 0.5 * (noise.square() + log_variance - latent.square()).sum(dim=1)
+            weights.append(likelihood + ratio)
+        bound = torch.stack(weights).logsumexp(dim=0) - math.log(_SAMPLES)
+        return bound - 0.5 * self.action_dim * _LOG_TAU - self.box.half_width.log().sum()

@@ -1,0 +1,246 @@
+"""What all priors share: an encoder, a config, a folder on disk, and the NumPy boundary."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from itertools import chain
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from parrot_wrapper.errors import InvalidArgumentError, NotOfferedError, SpaceMismatchError
+from parrot_wrapper.priors.arrays import as_float_array, as_tensor, observation_arrays, vectors
+from parrot_wrapper.priors.checkpoint import save_prior
+from parrot_wrapper.priors.config import PriorConfig
+from parrot_wrapper.priors.encoders import Encoder, build_encoder
+from parrot_wrapper.types import FloatArray, Observations, ObservationSpec
+
+_EMBED_AT_ONCE = 512
+"""Observations embedded in one pass at the NumPy boundary; bounds the memory of long batches."""
+
+
+class EncoderPrior(nn.Module):
+    """Base of all priors: implements `parrot_wrapper.types.ActionPrior` over a few tensor methods.
+
+    A subclass sets `type_tag` and `config_class`, makes its layers in `_add_layers`, and writes
+    those of `_decode`, `_encode` and `_log_prob` that its kind has. At the NumPy boundary it is
+    frozen and in eval mode. Weights depend on `config` and `seed` only.
+
+    Args:
+        config: Shapes and sizes.
+        seed: Seed of the initial weights.
+        metadata: JSON-able facts to keep beside the weights (env id, camera, data hash, metrics).
+
+    Raises:
+        UnknownNameError: No such encoder or encoder option.
+        InvalidArgumentError: The encoder cannot look at such observations, or the config is of
+            another kind of prior.
+    """
+
+    type_tag: ClassVar[str]
+    config_class: ClassVar[type[PriorConfig]]
+    config: PriorConfig
+    encoder: Encoder
+
+    def __init__(
+        self, config: PriorConfig, *, seed: int = 0, metadata: Mapping[str, Any] | None = None
+    ) -> None:
+        if not isinstance(config, self.config_class):
+            raise InvalidArgumentError(
+                f"{type(self).__name__} expects a {self.config_class.__name__}, got {config!r}."
+            )
+        super().__init__()
+        self.config = config
+        self._metadata = dict(metadata or {})
+        with torch.random.fork_rng(devices=[]):  # torch's layers draw from the global generator
+            torch.default_generator.manual_seed(seed)
+            self.encoder = build_encoder(config.encoder, config.observation, config.encoder_options)
+            self._add_layers()
+        self.eval()
+
+    def _add_layers(self) -> None:
+        """Make everything beside the encoder; drawn from the same seed."""
+
+    @property
+    def latent_dim(self) -> int:
+        """Z, the number of base-noise dimensions."""
+        raise NotImplementedError
+
+    @property
+    def action_dim(self) -> int:
+        """A, the number of action dimensions."""
+        return self.config.action_dim
+
+    @property
+    def horizon(self) -> int:
+        """Env steps that one latent drives."""
+        return 1
+
+    @property
+    def feature_dim(self) -> int:
+        """F, the length of the encoder's features."""
+        return self.encoder.feature_dim
+
+    @property
+    def observation_spec(self) -> ObservationSpec:
+        """What the prior looks at."""
+        return self.config.observation
+
+    @property
+    def action_bounds(self) -> tuple[FloatArray, FloatArray]:
+        """Low and high (A,) float32 of the action box that the prior was trained in."""
+        low = np.array(self.config.action_low, np.float32)
+        return low, np.array(self.config.action_high, np.float32)
+
+    @property
+    def metadata(self) -> Mapping[str, Any]:
+        """JSON-able facts kept beside the weights; read-only."""
+        return MappingProxyType(self._metadata)
+
+    def set_metadata(self, metadata: Mapping[str, Any]) -> None:
+        """Replace the facts that `save` writes beside the weights; JSON-able."""
+        self._metadata = dict(metadata)
+
+    @property
+    def encoder_digest(self) -> str:
+        """SHA-256 of the encoder, in hexadecimal: equal only where features are."""
+        kind = json.dumps([self.config.encoder, dict(self.config.encoder_options)], sort_keys=True)
+        digest = hashlib.sha256(kind.encode())
+        for name, tensor in sorted(self.encoder.state_dict().items()):
+            digest.update(name.encode())
+            digest.update(tensor.detach().cpu().numpy().tobytes())
+        return digest.hexdigest()
+
+    def save(self, folder: str | Path) -> None:
+        """Write the prior to `folder` (JSON and safetensors), whole or not at all."""
+        save_prior(self, folder)
+
+    # What a kind of prior has of these, it writes ----------------------------------------------
+
+    def _decode(self, z: Tensor, features: Tensor) -> Tensor:
+        raise NotOfferedError(f"A prior of type {self.type_tag!r} makes no actions.")
+
+    def _encode(self, action: Tensor, features: Tensor) -> Tensor:
+        raise NotOfferedError(f"A prior of type {self.type_tag!r} cannot encode actions.")
+
+    def _log_prob(self, action: Tensor, features: Tensor) -> Tensor:
+        raise NotOfferedError(f"A prior of type {self.type_tag!r} has no density.")
+
+    # The NumPy side -----------------------------------------------------------------------------
+
+    @contextmanager
+    def _frozen(self) -> Iterator[None]:
+        """Eval mode and no gradients; gives the mode back."""
+        was_training = self.training
+        if was_training:
+            self.eval()
+        try:
+            with torch.inference_mode():
+                yield
+        finally:
+            if was_training:
+                self.train()
+
+    @property
+    def _like(self) -> Tensor:
+        """A tensor of the weights' dtype and device."""
+        return next(chain(self.parameters(), self.buffers()))
+
+    def _embed(self, obs: Observations) -> Tensor:
+        parts = observation_arrays(obs, self.config.observation)
+        size, like = len(next(iter(parts.values()))), self._like
+        chunks = [
+            self.encoder(
+                {
+                    key: as_tensor(part[start : start + _EMBED_AT_ONCE], like.device)
+                    for key, part in parts.items()
+                }
+            ).to(like.dtype)
+            for start in range(0, max(size, 1), _EMBED_AT_ONCE)
+        ]
+        return torch.cat(chunks) if len(chunks) > 1 else chunks[0]
+
+    def _rows(self, name: str, values: FloatArray, shape: tuple[int, ...], rows: int) -> Tensor:
+        tensor = vectors(name, values, shape, like=self._like)
+        if len(tensor) != rows:
+            raise SpaceMismatchError(
+                f"{name}: expected one row for each of the {rows} observations, got {len(tensor)}."
+            )
+        return tensor
+
+    def _embedded(self, features: FloatArray) -> Tensor:
+        return vectors("features", features, (self.feature_dim,), like=self._like)
+
+    def _decoded(self, z: FloatArray, features: Tensor) -> FloatArray:
+        latent = self._rows("latent", z, (self.latent_dim,), len(features))
+        return as_float_array(self._decode(latent, features))
+
+    def _actions(self, action: FloatArray, features: Tensor) -> Tensor:
+        one = (self.action_dim,)
+        shape = one if self.horizon == 1 else (self.horizon, *one)
+        return self._rows("action", action, shape, len(features))
+
+    def features(self, obs: Observations) -> FloatArray:
+        """Embed observations: (B, F) float32.
+
+        Raises:
+            SpaceMismatchError: The observations are not what the prior was trained on.
+        """
+        with self._frozen():
+            return as_float_array(self._embed(obs))
+
+    def decode(self, z: FloatArray, obs: Observations) -> FloatArray:
+        """Map base noise (B, Z) to actions float32, before any clipping.
+
+        Returns:
+            (B, A), or (B, H, A) where the horizon H is more than one step.
+
+        Raises:
+            LatentError: z has the wrong shape or is not finite.
+            SpaceMismatchError: The observations do not fit the prior, or not z's batch.
+            NotOfferedError: This kind of prior makes no actions.
+        """
+        with self._frozen():
+            return self._decoded(z, self._embed(obs))
+
+    def decode_features(self, z: FloatArray, features: FloatArray) -> FloatArray:
+        """`decode` for features (B, F) of observations that are embedded already."""
+        with self._frozen():
+            return self._decoded(z, self._embedded(features))
+
+    def encode(self, action: FloatArray, obs: Observations) -> FloatArray:
+        """Invert `decode`: actions (B, A), or (B, H, A), to base noise (B, Z) float32.
+
+        Raises:
+            InvalidArgumentError: The actions have the wrong shape or are not finite.
+            SpaceMismatchError: The observations do not fit the prior, or not the actions' batch.
+            NotOfferedError: This kind of prior cannot.
+        """
+        with self._frozen():
+            features = self._embed(obs)
+            return as_float_array(self._encode(self._actions(action, features), features))
+
+    def encode_features(self, action: FloatArray, features: FloatArray) -> FloatArray:
+        """`encode` for features (B, F) of observations that are embedded already."""
+        with self._frozen():
+            embedded = self._embedded(features)
+            return as_float_array(self._encode(self._actions(action, embedded), embedded))
+
+    def log_prob(self, action: FloatArray, obs: Observations) -> FloatArray:
+        """Log density of actions (B, A) under the prior, in nats: (B,) float32.
+
+        Raises:
+            InvalidArgumentError: The actions have the wrong shape or are not finite.
+            SpaceMismatchError: The observations do not fit the prior, or not the actions' batch.
+            NotOfferedError: This kind of prior has no density.
+        """
+        with self._frozen():
+            features = self._embed(obs)
+            return as_float_array(self._log_prob(self._actions(action, features), features))

@@ -1,0 +1,101 @@
+"""The encoder half of an image autoencoder: strided convolutions and residual blocks."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from parrot_wrapper.errors import InvalidArgumentError
+from parrot_wrapper.priors.encoders.base import Encoder, ObservationTensors
+from parrot_wrapper.priors.encoders.state import Standardise
+from parrot_wrapper.types import ObservationSpec
+
+_LOG_VARIANCE = (-10.0, 4.0)
+"""Range of the posterior's log-variance."""
+
+
+class ResidualBlock(nn.Module):
+    """x plus (ReLU, 3x3, ReLU, 1x1) of it (van den Oord et al. 2017, section 4.1)."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.ReLU(),
+            nn.Conv2d(channels, channels, 3, padding=1),
+            nn.ReLU(),
+            nn.Conv2d(channels, channels, 1),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) to the same."""
+        changed: Tensor = x + self.layers(x)
+        return changed
+
+
+class ResidualEncoder(Encoder):
+    """Encoder of the paper's VAE-features baseline: the CIFAR-10 network of the VQ-VAE.
+
+    Two 4x4 convolutions with stride 2, two residual blocks, and a linear layer to mean and
+    log-variance of a Gaussian posterior, whose mean is the features. The paper names 256 channels
+    and no length of the code. Proprioception, where there is any, is standardised and follows it.
+
+    Args:
+        observation: Must have an image whose sides divide by 4.
+        channels: Of every convolution.
+        blocks: Residual blocks.
+        embedding: Length of the code; F is that and the proprioception.
+
+    Raises:
+        InvalidArgumentError: No image, or sides that do not divide.
+    """
+
+    name = "residual"
+
+    def __init__(
+        self,
+        observation: ObservationSpec,
+        *,
+        channels: int = 256,
+        blocks: int = 2,
+        embedding: int = 64,
+    ) -> None:
+        super().__init__(observation, feature_dim=embedding + observation.proprio)
+        if observation.image is None or any(side % 4 for side in observation.image[:2]):
+            raise InvalidArgumentError(
+                "The residual encoder needs images (H, W, C) with H and W divisible by 4, "
+                f"got {observation.image}."
+            )
+        height, width, colours = observation.image
+        self.channels, self.blocks, self.embedding = channels, blocks, embedding
+        self.trunk = nn.Sequential(
+            nn.Conv2d(colours, channels, 4, stride=2, padding=1),
+            nn.ReLU(),
+            nn.Conv2d(channels, channels, 4, stride=2, padding=1),
+            *(ResidualBlock(channels) for _ in range(blocks)),
+            nn.ReLU(),
+        )
+        for weight in self.trunk.parameters():
+            if weight.ndim == 4:  # pixels arrive channels_last; weights in step save a copy a pass
+                weight.data = weight.data.contiguous(memory_format=torch.channels_last)
+        self.head = nn.Linear(channels * (height // 4) * (width // 4), 2 * embedding)
+        self.proprio = Standardise(observation.proprio)
+
+    def posterior(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and log-variance, (B, embedding) each, of images (B, H, W, C) uint8."""
+        # (B, H, W, C) seen as (B, C, H, W) is channels_last without a copy
+        pixels = image.permute(0, 3, 1, 2).to(self.dtype) / 255.0 - 0.5
+        mean, log_variance = self.head(self.trunk(pixels).flatten(1)).chunk(2, dim=1)
+        return mean, log_variance.clamp(*_LOG_VARIANCE)
+
+    def forward(self, obs: ObservationTensors) -> Tensor:
+        """Images (B, H, W, C) uint8 (and proprioception) to features (B, F)."""
+        mean, _ = self.posterior(obs["image"])
+        if not self.observation.proprio:
+            return mean
+        return torch.cat((mean, self.proprio(obs["proprio"].to(self.dtype))), dim=1)
+
+    @torch.no_grad()
+    def initialise(self, obs: ObservationTensors) -> None:
+        """Standardise proprioception as the data have it."""
+        if self.observation.proprio:
+            self.proprio.fit(obs["proprio"])

@@ -1,0 +1,105 @@
+"""TrajRL's prior: a variational autoencoder over the actions of a whole episode."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from torch import Tensor
+
+from parrot_wrapper.priors.action_box import ActionBox
+from parrot_wrapper.priors.config import PriorConfig, VariationalConfig, require_at_least
+from parrot_wrapper.priors.encoder_prior import EncoderPrior
+from parrot_wrapper.priors.variational import VariationalNet
+
+
+@dataclass(frozen=True)
+class TrajectoryVAEPriorConfig(VariationalConfig):
+    """Shapes and sizes of a `TrajectoryVAEPrior`; the defaults are the paper's (appendix B).
+
+    Attributes:
+        horizon: H, env steps that one latent drives, 2 or more: the length of an episode.
+
+    Example:
+        >>> from parrot_wrapper.types import ObservationSpec
+        >>> config = TrajectoryVAEPriorConfig(ObservationSpec(state=4), 2, "state", horizon=10)
+        >>> TrajectoryVAEPriorConfig.from_dict(config.to_dict()) == config
+        True
+    """
+
+    horizon: int = 25
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require_at_least("horizon", self.horizon, 2)
+
+
+class TrajectoryVAEPrior(EncoderPrior):
+    """VAE over H actions that looks at nothing: the paper's TrajRL (Ghadirzadeh et al. 2020).
+
+    Implements `parrot_wrapper.types.ActionPrior` for horizons above one step: `decode` gives
+    (B, H, A), `encode` takes it and gives the posterior's mean. Actions do not depend on the
+    observation, which is there for the agent: it sees the `features` of the encoder that the prior
+    carries. There is no density.
+
+    Args:
+        config: Shapes and sizes.
+        seed: Seed of the initial weights.
+        metadata: JSON-able facts to keep beside the weights.
+
+    Raises:
+        UnknownNameError: No such encoder or encoder option.
+        InvalidArgumentError: The encoder cannot look at such observations.
+
+    Example:
+        >>> import numpy as np
+        >>> from parrot_wrapper.types import ObservationSpec
+        >>> config = TrajectoryVAEPriorConfig(ObservationSpec(state=4), 2, "state", horizon=10)
+        >>> prior = TrajectoryVAEPrior(config)
+        >>> prior.decode(np.zeros((3, 8), np.float32), np.zeros((3, 4), np.float32)).shape
+        (3, 10, 2)
+    """
+
+    type_tag: ClassVar[str] = "trajectory-vae"
+    config_class: ClassVar[type[PriorConfig]] = TrajectoryVAEPriorConfig
+    config: TrajectoryVAEPriorConfig
+
+    def _add_layers(self) -> None:
+        config = self.config
+        self.box = ActionBox(config)
+        self.net = VariationalNet(
+            config.horizon * config.action_dim,
+            condition_dim=0,
+            latent_dim=config.latent_dim,
+            widths=config.widths,
+        )
+
+    @property
+    def latent_dim(self) -> int:
+        """Z, the length of the latent."""
+        return self.config.latent_dim
+
+    @property
+    def horizon(self) -> int:
+        """H, env steps that one latent drives."""
+        return self.config.horizon
+
+    def terms(self, actions: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
+        """What training minimises, for each row.
+
+        Args:
+            actions: (B, H, A) in the env's units.
+            noise: (B, Z), standard normal.
+
+        Returns:
+            Mean squared error (B,) in half-widths of the box and KL (B,) in nats.
+        """
+        return self.net.terms(self.box.scale(actions).flatten(1), None, noise)
+
+    def _decode(self, z: Tensor, features: Tensor) -> Tensor:
+        flat = self.net.decode(z, None)
+        return self.box.unscale(flat.view(len(z), self.horizon, self.action_dim))
+
+    def _encode(self, action: Tensor, features: Tensor) -> Tensor:
+        mean, _ = self.net.posterior(self.box.scale(action).flatten(1), None)
+        return mean

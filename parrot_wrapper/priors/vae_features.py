@@ -1,0 +1,132 @@
+"""Features of a beta-VAE over observations: what to see, and nothing of how to act."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from torch import Tensor, nn
+
+from parrot_wrapper.errors import InvalidArgumentError
+from parrot_wrapper.priors.arrays import as_float_array, as_tensor, observation_arrays
+from parrot_wrapper.priors.config import PriorConfig, require_positive
+from parrot_wrapper.priors.encoder_prior import EncoderPrior
+from parrot_wrapper.priors.encoders import ResidualEncoder
+from parrot_wrapper.priors.encoders.residual import ResidualBlock
+from parrot_wrapper.priors.variational import kl_to_standard_normal
+from parrot_wrapper.types import ImageArray, Observations
+
+
+@dataclass(frozen=True)
+class VAEFeaturesConfig(PriorConfig):
+    """Shapes and sizes of a `VAEFeatures`.
+
+    Attributes:
+        encoder: "residual"; its options have the sizes, 256 channels in the paper.
+        beta: Weight of the KL divergence in nats (Higgins et al. 2017) against half the squared
+            error, summed over all pixels and colours in [0, 1]. Objects are few pixels: at 1 many
+            of them are not worth their nats.
+
+    Example:
+        >>> from parrot_wrapper.types import ObservationSpec
+        >>> config = VAEFeaturesConfig(ObservationSpec(image=(48, 48, 3)), action_dim=7)
+        >>> VAEFeaturesConfig.from_dict(config.to_dict()) == config
+        True
+    """
+
+    encoder: str = "residual"
+    beta: float = 0.1
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require_positive("beta", self.beta)
+        if self.encoder != ResidualEncoder.name:
+            raise InvalidArgumentError(
+                f"VAE features need the encoder {ResidualEncoder.name!r}, got {self.encoder!r}."
+            )
+
+
+class VAEFeatures(EncoderPrior):
+    """A beta-VAE over images: the paper's VAE-features baseline (after Higgins et al. 2017).
+
+    It stands where priors stand, because an agent with `raw_actions` looks through it, but it makes
+    no actions: `decode`, `encode` and `log_prob` raise `NotOfferedError`. The action box is that of
+    the env whose images it was trained on. The decoder mirrors the encoder.
+
+    Args:
+        config: Shapes and sizes.
+        seed: Seed of the initial weights.
+        metadata: JSON-able facts to keep beside the weights.
+
+    Raises:
+        UnknownNameError: No such encoder option.
+        InvalidArgumentError: The encoder cannot look at such observations.
+
+    Example:
+        >>> from parrot_wrapper.types import ObservationSpec
+        >>> options = {"channels": 8, "embedding": 16}
+        >>> config = VAEFeaturesConfig(
+        ...     ObservationSpec(image=(48, 48, 3)), action_dim=7, encoder_options=options
+        ... )
+        >>> VAEFeatures(config).features(np.zeros((2, 48, 48, 3), np.uint8)).shape
+        (2, 16)
+    """
+
+    type_tag: ClassVar[str] = "vae-features"
+    config_class: ClassVar[type[PriorConfig]] = VAEFeaturesConfig
+    config: VAEFeaturesConfig
+    encoder: ResidualEncoder
+
+    def _add_layers(self) -> None:
+        encoder, image = self.encoder, self.config.observation.image
+        assert image is not None  # the encoder saw to it
+        height, width, colours = image
+        channels, cells = encoder.channels, (height // 4, width // 4)
+        self.decoder = nn.Sequential(
+            nn.Linear(encoder.embedding, channels * cells[0] * cells[1]),
+            nn.Unflatten(1, (channels, *cells)),
+            *(ResidualBlock(channels) for _ in range(encoder.blocks)),
+            nn.ReLU(),
+            nn.ConvTranspose2d(channels, channels, 4, stride=2, padding=1),
+            nn.ReLU(),
+            nn.ConvTranspose2d(channels, colours, 4, stride=2, padding=1),
+        )
+
+    @property
+    def latent_dim(self) -> int:
+        """Z: 0, there is no latent to act by."""
+        return 0
+
+    def terms(self, image: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
+        """What training minimises, for each row.
+
+        Args:
+            image: (B, H, W, C) uint8.
+            noise: (B, embedding), standard normal.
+
+        Returns:
+            Half the squared error (B,), summed over pixels in [0, 1], and KL (B,) in nats.
+        """
+        mean, log_variance = (part.to(noise.dtype) for part in self.encoder.posterior(image))
+        decoded = self._pixels(mean + (0.5 * log_variance).exp() * noise).to(noise.dtype)
+        target = image.permute(0, 3, 1, 2).to(noise.dtype) / 255.0
+        error = 0.5 * (decoded - target).square().sum(dim=(1, 2, 3))
+        return error, kl_to_standard_normal(mean, log_variance)
+
+    def reconstruct(self, obs: Observations) -> ImageArray:
+        """What the features know of the images: (B, H, W, C) uint8.
+
+        Raises:
+            SpaceMismatchError: The observations are not what it was trained on.
+        """
+        image = observation_arrays(obs, self.config.observation)["image"]
+        with self._frozen():
+            mean, _ = self.encoder.posterior(as_tensor(image, self._like.device))
+            pixels = as_float_array(self._pixels(mean).permute(0, 2, 3, 1))
+        decoded: ImageArray = (255.0 * np.clip(pixels, 0.0, 1.0)).round().astype(np.uint8)
+        return decoded
+
+    def _pixels(self, code: Tensor) -> Tensor:
+        pixels: Tensor = self.decoder(code) + 0.5
+        return pixels

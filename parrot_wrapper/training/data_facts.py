@@ -1,0 +1,23 @@
+"""What a trained artifact remembers of its data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from parrot_wrapper.data.dataset import EpisodeDataset
+
+_SETTINGS = ("env_id", "env_kwargs", "camera", "noise", "stray_steps", "base_seed")
+
+
+def data_facts(dataset: EpisodeDataset) -> dict[str, Any]:
+    """How the data were made, as far as they tell, and their hash and size; JSON-able."""
+    made: Mapping[str, Any] = dataset.metadata.get("settings", {})
+    return {
+        **{key: made[key] for key in _SETTINGS if made.get(key) is not None},
+        "data": {
+            "sha256": dataset.content_hash,
+            "episodes": dataset.n_episodes,
+            "steps": dataset.n_steps,
+        },
+    }

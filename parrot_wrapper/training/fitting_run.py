@@ -1,0 +1,276 @@
+"""A training run between two steps: what is due when, and what it continues from."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any, Generic
+
+import torch
+from torch import Tensor, nn
+
+from parrot_wrapper.errors import CheckpointError, DataError, InvalidArgumentError
+from parrot_wrapper.training.interruption import deferred_interrupt
+from parrot_wrapper.training.module_trainer import Batch, ModuleT, ModuleTrainer
+from parrot_wrapper.training.prior_batches import prefetched, step_generator
+from parrot_wrapper.training.prior_checkpoint import (
+    CHECKPOINT_FILE,
+    read_training_checkpoint,
+    require_same_run,
+    write_training_checkpoint,
+)
+from parrot_wrapper.training.prior_config import PriorTrainingConfig
+from parrot_wrapper.training.prior_log import TrainingLog
+
+SPLIT, STATISTICS, VALIDATION, TRAINING, PERTURBATION = range(5)
+"""Streams of random numbers; each is seeded apart."""
+_FREE = frozenset(
+    f"training.{key}" for key in ("checkpoint_every", "device", "loaders", "log_every", "threads")
+)
+"""Settings that a resumed run may change."""
+
+
+@dataclass
+class Progress:
+    """The JSON half of a checkpoint."""
+
+    step: int = 0
+    stopped: str | None = None
+    seconds: float = 0.0
+    best_step: int = 0
+    best_nll: float | None = None  # of what the run is judged by, a likelihood or not
+    stale: int = 0  # validations since the best
+    history: list[dict[str, Any]] = field(default_factory=list)
+    sums: dict[str, float] = field(default_factory=dict)  # of training losses since validation
+    summed: int = 0
+
+
+class FittingRun(Generic[ModuleT]):
+    """One run of a trainer over batches that are drawn by step number.
+
+    Args:
+        trainer: Makes the steps.
+        config: Settings.
+        make_batch: From a generator to a training batch; called from threads.
+        held_out: The batches of every validation.
+        judge: From validation losses to the number that the kept weights are best in.
+        folder: Where the checkpoint is, or goes; None for none.
+        settings: JSON-able; only a run with equal ones is continued.
+    """
+
+    def __init__(
+        self,
+        trainer: ModuleTrainer[ModuleT],
+        config: PriorTrainingConfig,
+        *,
+        make_batch: Callable[[Any], dict[str, Tensor]],
+        held_out: Sequence[Batch],
+        judge: Callable[[Mapping[str, float]], float],
+        folder: Path | None,
+        settings: Mapping[str, Any],
+    ) -> None:
+        self._trainer, self._config, self._settings = trainer, config, dict(settings)
+        self._make, self._held_out, self._judge = make_batch, held_out, judge
+        self._folder = folder
+        self.progress = Progress()
+        self._best: dict[str, Tensor] = {}
+        self._pending: list[dict[str, Tensor]] = []
+        if has_checkpoint(folder):
+            self._resume()
+        self._clock = time.perf_counter()
+
+    def run(self, *, label: str, progress: bool) -> None:
+        """Make all steps that are left, with a progress bar, and keep the best weights.
+
+        Raises:
+            DataError: A loss is not finite.
+            KeyboardInterrupt: Ctrl-C; a checkpoint was written first.
+        """
+        with (
+            deferred_interrupt() as interruption,
+            TrainingLog(
+                self._folder, self._config.steps, self.progress.step, label=label, progress=progress
+            ) as log,
+        ):
+            for batch in self._batches():
+                self._advance(batch, log)
+                if interruption.requested and self.progress.stopped is None:
+                    self._save()
+                    raise KeyboardInterrupt
+                if self.progress.stopped is not None:
+                    break
+        self._trainer.module.load_state_dict(self._best)
+        self._trainer.module.requires_grad_(False).eval()
+
+    def _batches(self) -> Iterator[Batch]:
+        """The batches that are still to come, in order."""
+        if self.progress.stopped is not None:
+            return
+        with prefetched(
+            lambda step: self._make(step_generator(self._config.seed, TRAINING, step)),
+            start=self.progress.step,
+            stop=self._config.steps,
+            threads=self._config.loaders,
+            pin=self._trainer.device.type == "cuda",
+        ) as stream:
+            yield from stream
+
+    def _seconds(self) -> float:
+        """Time in training, over all resumed parts."""
+        return self.progress.seconds + time.perf_counter() - self._clock
+
+    def _fraction(self) -> float:
+        """How much of the run is over, by steps or by time."""
+        limit = self._config.max_seconds
+        timed = self._seconds() / limit if limit else 0.0
+        return min(1.0, max(self.progress.step / self._config.steps, timed))
+
+    def _advance(self, batch: Batch, log: TrainingLog) -> None:
+        """One gradient step, then whatever is due after it."""
+        config, progress = self._config, self.progress
+        rate = config.learning_rate_at(progress.step + 1, fraction=self._fraction())
+        stream = step_generator(config.seed, PERTURBATION, progress.step)
+        losses = self._trainer.update(
+            batch, step=progress.step, learning_rate=rate, seed=int(stream.integers(2**62))
+        )
+        self._pending.append(losses)
+        progress.step += 1
+        log.tick()
+        if self._fraction() >= 1.0:
+            progress.stopped = "steps" if progress.step >= config.steps else "time"
+        if progress.step % config.log_every == 0:
+            self._collect(rate, log)
+        if progress.stopped is not None or progress.step % config.validate_every == 0:
+            self._collect(rate, log)
+            self._validate(rate, log)
+        if progress.stopped is not None or progress.step % config.checkpoint_every == 0:
+            self._save()
+
+    def _collect(self, rate: float, log: TrainingLog | None) -> None:
+        """Bring the pending losses to the CPU and add them to the sums, one by one."""
+        if not self._pending:
+            return
+        names = list(self._pending[0])
+        stacked = torch.stack([torch.stack([row[n] for n in names]) for row in self._pending])
+        rows: list[list[float]] = stacked.double().tolist()
+        self._pending.clear()
+        for row in rows:
+            for name, value in zip(names, row, strict=True):
+                self.progress.sums[name] = self.progress.sums.get(name, 0.0) + value
+        self.progress.summed += len(rows)
+        means = {name: sum(row[i] for row in rows) / len(rows) for i, name in enumerate(names)}
+        if not all(math.isfinite(value) for value in means.values()):
+            raise DataError(
+                f"Training diverged before step {self.progress.step}: expected finite losses, got "
+                f"{means}; lower learning_rate or look for extreme values in the data."
+            )
+        if log is not None:
+            log.write("training", self.progress.step, {**means, "learning_rate": rate})
+
+    def _validate(self, rate: float, log: TrainingLog) -> None:
+        progress = self.progress
+        losses = self._trainer.validate(self._held_out)
+        log.write("validation", progress.step, losses)
+        progress.history.append(
+            {
+                "step": progress.step,
+                "seconds": self._seconds(),
+                "learning_rate": rate,
+                "training": {n: v / progress.summed for n, v in progress.sums.items()},
+                "validation": losses,
+            }
+        )
+        progress.sums, progress.summed = {}, 0
+        judged = self._judge(losses)
+        if progress.best_nll is None or judged < progress.best_nll:
+            progress.best_nll, progress.best_step = judged, progress.step
+            progress.stale = 0
+            self._best = self._trainer.snapshot()
+        else:
+            progress.stale += 1
+        if progress.stopped is None and 0 < self._config.patience <= progress.stale:
+            progress.stopped = "patience"
+
+    def _save(self) -> None:
+        """Write a checkpoint, where there is a folder for it."""
+        if self._folder is None:
+            return
+        self._collect(0.0, None)
+        best = {f"best/{name}": tensor for name, tensor in self._best.items()}
+        state = {**asdict(self.progress), "seconds": self._seconds()}
+        write_training_checkpoint(
+            self._folder / CHECKPOINT_FILE,
+            {**self._trainer.tensors(), **best},
+            {"settings": self._settings, "progress": state},
+        )
+
+    def _resume(self) -> None:
+        assert self._folder is not None
+        path = self._folder / CHECKPOINT_FILE
+        tensors, state = read_training_checkpoint(path)
+        require_same_run(path, state["settings"], self._settings, free=_FREE)
+        try:
+            self._trainer.restore(tensors)
+            self.progress = Progress(
+                **{f.name: state["progress"][f.name] for f in fields(Progress)}
+            )
+        except (KeyError, RuntimeError) as error:
+            raise CheckpointError(
+                f"{path}: written by another version: {error}; start in another folder."
+            ) from error
+        self._best = {
+            name.removeprefix("best/"): tensor.to(self._trainer.device)
+            for name, tensor in tensors.items()
+            if name.startswith("best/")
+        }
+
+
+def has_checkpoint(folder: Path | None) -> bool:
+    """Whether a run was begun in this folder."""
+    return folder is not None and (folder / CHECKPOINT_FILE).is_file()
+
+
+def weights_digest(module: nn.Module) -> str:
+    """SHA-256 of all weights and statistics."""
+    digest = hashlib.sha256()
+    for tensor in module.state_dict().values():
+        digest.update(tensor.detach().cpu().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def training_device(name: str) -> torch.device:
+    """The device of this name, or for "auto" a GPU where there is one.
+
+    Raises:
+        InvalidArgumentError: No such device.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise InvalidArgumentError(
+            f"Expected a torch device such as 'cpu', got {name!r}."
+        ) from error
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise InvalidArgumentError(
+            f"Device {name!r} was asked for, but torch sees no GPU; use device='cpu' or 'auto'."
+        )
+    return device
+
+
+@contextmanager
+def torch_threads(threads: int) -> Iterator[None]:
+    """Torch's CPU threads in the block; 0 leaves them."""
+    before = torch.get_num_threads()
+    if threads:
+        torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
