@@ -21,6 +21,8 @@ from stable_baselines3.common.vec_env import DummyVecEnv
 
 from parrot_wrapper.atomic_files import atomic_path, write_json
 from parrot_wrapper.errors import CheckpointError, InvalidArgumentError
+from parrot_wrapper.priors.encoder_prior import EncoderPrior
+from parrot_wrapper.priors.loading import load_prior
 from parrot_wrapper.training.callbacks import (
     CheckpointCallback,
     DiagnosticsCallback,
@@ -29,6 +31,7 @@ from parrot_wrapper.training.callbacks import (
     HardTargetCallback,
     ProgressCallback,
 )
+from parrot_wrapper.training.cloned_actor import initialise_actor
 from parrot_wrapper.training.episode_log import EPISODES_FILE, STEPS_KEY, EpisodeLogCallback
 from parrot_wrapper.training.interruption import deferred_interrupt
 from parrot_wrapper.training.rl_checkpoint import (
@@ -100,9 +103,7 @@ def train(
         if checkpoints:
             seconds = load_checkpoint(model, checkpoints[-1])["seconds"]
         elif config.initial_actor is not None:
-            from parrot_wrapper.baselines.cloned_actor import initialise_actor
-
-            initialise_actor(model, config.initial_actor)
+            initialise_actor(model, config.initial_actor, _features_source(config, prior))
         write_json(folder / CONFIG_FILE, config.to_dict())  # only now that all of it fits
         cut_log(folder / LOG_FILE, model.num_timesteps)
         cut_log(folder / EPISODES_FILE, model.num_timesteps, key=STEPS_KEY)
@@ -133,6 +134,14 @@ def train(
     finally:
         venv.close()
     return model
+
+
+def _features_source(config: RLConfig, prior: ActionPrior | None) -> EncoderPrior | None:
+    """The prior whose features the agent sees, where it is of a kind that can be compared."""
+    if config.prior is None or config.observation != "features":
+        return None
+    live = load_prior(config.prior) if prior is None else prior
+    return live if isinstance(live, EncoderPrior) else None
 
 
 def read_config(run_folder: str | Path) -> RLConfig:

@@ -1,8 +1,8 @@
 """Agents that act raw with help from data: samples of a prior, and an actor cloned before."""
 
-import sys
+import shutil
+from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecTransposeImage
 from parrot_wrapper.baselines.prior_explore import PriorExploreSAC
 from parrot_wrapper.errors import InvalidArgumentError, SpaceMismatchError
 from parrot_wrapper.evaluation.prior_features import PriorFeaturesObservation
+from parrot_wrapper.training.cloned_actor import ClonedActor, ClonedActorConfig
 from parrot_wrapper.training.replay_arrays import replay_arrays
 from parrot_wrapper.training.rl import train
 from parrot_wrapper.training.rl_config import RLConfig
@@ -140,28 +141,25 @@ def test_prior_explore_refuses_what_cannot_be() -> None:
         )
 
 
-def test_a_cloned_actor_acts_from_the_first_step(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_cloned_actor_acts_from_the_first_step(tmp_path: Path) -> None:
     """Its actions are near (0.5, -0.5), uniform ones would not be; updates wait their time."""
-    calls: list[tuple[int, str]] = []
-
-    def initialise_actor(model: SAC, folder: str) -> None:
-        calls.append((model._n_updates, folder))
-        with torch.no_grad():
-            model.actor.mu.weight.zero_()
-            model.actor.mu.bias.copy_(torch.atanh(torch.tensor([0.5, -0.5])))
-            model.actor.log_std.weight.zero_()
-            model.actor.log_std.bias.fill_(-4.0)
-
-    stand_in: Any = SimpleNamespace(initialise_actor=initialise_actor)
-    monkeypatch.setitem(sys.modules, "parrot_wrapper.baselines.cloned_actor", stand_in)
-    config = toy_config(raw_actions=True, initial_actor="clone", total_steps=60)
-    model = toy_train(config, tmp_path)
+    low, high = (-1.0, -1.0), (1.0, 1.0)
+    width = AffinePrior(STATE).feature_dim
+    clone = ClonedActor(ClonedActorConfig(low, high, features_dim=width, net_arch=(32,)))
+    with torch.no_grad():
+        clone.actor.mu.weight.zero_()
+        clone.actor.mu.bias.copy_(torch.atanh(torch.tensor([0.5, -0.5])))
+        clone.actor.log_std.weight.zero_()
+        clone.actor.log_std.bias.fill_(-4.0)
+    clone.save(tmp_path / "clone")
+    folder = str(tmp_path / "clone")
+    config = toy_config(raw_actions=True, initial_actor=folder, total_steps=60)
+    model = toy_train(config, tmp_path / "run")
     assert type(model) is SAC
     assert model._n_updates == 60 - 40
     warm_up = model.replay_buffer.actions[:40, 0]
     np.testing.assert_allclose(warm_up, np.tile([0.5, -0.5], (40, 1)), atol=0.1)
     assert warm_up.std(axis=0).min() > 0.0  # it samples its own distribution
-    toy_train(toy_config(raw_actions=True, initial_actor="clone", total_steps=80), tmp_path)
-    assert calls == [(0, "clone")]  # not again when the run goes on
+    shutil.rmtree(folder)  # not needed again when the run goes on
+    longer = replace(config, total_steps=80)
+    assert toy_train(longer, tmp_path / "run").num_timesteps == 80
