@@ -20,7 +20,7 @@ FOUNDATION = {"errors", "types", "names", "atomic_files"}
 # them and may import all but the command and the envs.
 RULES: list[tuple[set[str], set[str], set[str]]] = [
     (FOUNDATION, {"numpy"}, FOUNDATION),
-    ({"charts", "latent"}, {"numpy", "scipy"}, {"charts", *FOUNDATION}),
+    ({"charts", "latent", "broad_mixture"}, {"numpy", "scipy"}, {"charts", *FOUNDATION}),
     ({"priors"}, {"numpy", "torch", "safetensors"}, {"priors", *FOUNDATION}),
     ({"data"}, {"numpy", "h5py", "minari"}, {"data", *FOUNDATION}),
     (
