@@ -32,6 +32,8 @@ class RLConfig:
         env_kwargs: Keywords of `gymnasium.make`, JSON-able.
         prior: Packaged name or checkpoint folder, or None for plain SAC.
         raw_actions: Keep the env's action space; needs `prior`, whose features the agent sees.
+        broad: Mixture of the prior with uniform actions as `parse_broad` reads it, such as "0.1",
+            for tasks that need what the prior never saw; only for latent actions.
         prior_explore: Probability of executing a sample of the prior in place of the agent's
             action, each step, in [0, 1]; needs `raw_actions` (`PriorExploreSAC`).
         initial_actor: Folder of a cloned actor that the agent's own starts as, or None; only for
@@ -77,6 +79,7 @@ class RLConfig:
     env_kwargs: Mapping[str, Any] = field(default_factory=dict)
     prior: str | None = None
     raw_actions: bool = False
+    broad: str | None = None
     prior_explore: float = 0.0
     initial_actor: str | None = None
     observation: str = "features"
@@ -117,6 +120,10 @@ class RLConfig:
             raise InvalidArgumentError(
                 f"prior_explore={self.prior_explore!r} needs raw_actions=True: an agent that acts "
                 "in the latent space explores with the prior anyway."
+            )
+        if self.broad is not None and not self.latent_actions:
+            raise InvalidArgumentError(
+                f"broad={self.broad!r} needs a prior to act through: raw actions are broad anyway."
             )
         if self.initial_actor is not None and self.latent_actions:
             raise InvalidArgumentError(

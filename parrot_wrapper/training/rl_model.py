@@ -13,6 +13,7 @@ from stable_baselines3.common.env_util import unwrap_wrapper
 from stable_baselines3.common.vec_env import DummyVecEnv
 
 from parrot_wrapper.baselines.prior_explore import PriorExploreSAC
+from parrot_wrapper.broad_mixture import parse_broad
 from parrot_wrapper.errors import InvalidArgumentError
 from parrot_wrapper.evaluation.prior_features import PriorFeaturesObservation
 from parrot_wrapper.latent import target_entropy
@@ -40,6 +41,7 @@ def wrap_env(
     Raises:
         SpaceMismatchError: The prior does not fit the env.
         UnknownNameError: No such prior or chart.
+        InvalidArgumentError: `config.broad` is no mixture.
     """
     if config.prior is None:
         return env
@@ -48,6 +50,8 @@ def wrap_env(
         if config.observation == "image":
             return env
         return PriorFeaturesObservation(env, live)
+    if config.broad is not None:
+        live = parse_broad(config.broad, live)
     wrapped: gym.Env[Any, Any] = BehavioralPriorWrapper(
         env,
         live,

@@ -1,5 +1,7 @@
 """The defensive mixture: what it samples, what it says of its density, and its round trips."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from scipy.stats import norm
@@ -7,8 +9,10 @@ from scipy.stats import norm
 from parrot_wrapper import BehavioralPriorWrapper
 from parrot_wrapper.broad_mixture import BroadMixture, parse_broad
 from parrot_wrapper.errors import InvalidArgumentError, SpaceMismatchError
+from parrot_wrapper.training.rl import read_config
 from parrot_wrapper.types import ActionPrior, ObservationSpec
 from tests.helpers import AffinePrior, EchoEnv
+from tests.training.toy_rl import toy_config, toy_train
 
 STATE = ObservationSpec(state=4)
 ROWS = 20_000
@@ -105,3 +109,12 @@ def test_shapes_that_do_not_fit_are_refused() -> None:
         BroadMixture(AffinePrior(STATE), spread=[1.0, 1.0, 1.0])
     with pytest.raises(InvalidArgumentError, match="horizon 1, got one of 3"):
         BroadMixture(AffinePrior(STATE, horizon=3))
+
+
+def test_a_run_acts_through_the_mixture(tmp_path: Path) -> None:
+    config = toy_config(broad="0.2", total_steps=60)
+    model = toy_train(config, tmp_path)
+    assert model.action_space.shape == (3,)
+    assert read_config(tmp_path) == config
+    with pytest.raises(InvalidArgumentError, match="raw actions are broad anyway"):
+        toy_config(broad="0.2", raw_actions=True)
