@@ -27,7 +27,7 @@ from parrot_wrapper.names import unknown_name
 
 KINDS = ("rl", "exploration")
 _FROM_GRID = frozenset(
-    (
+    [
         "env_id",
         "env_kwargs",
         "prior",
@@ -36,7 +36,7 @@ _FROM_GRID = frozenset(
         "total_steps",
         "seed",
         "device",
-    )
+    ]
 )
 """Settings of `RLConfig` that follow from other fields of a grid."""
 
@@ -57,7 +57,8 @@ class Grid:
         data: What priors and baselines are learned from; may be empty where nothing is.
         prior: Packaged name or folder of the flow prior of all runs; empty to train one on each of
             `data` with each of `prior_seeds`.
-        prior_options: Options of `parrot train-prior` by name.
+        prior_encoder: Prior whose frozen encoder those share; empty for encoders of their own.
+        prior_options: Options of `parrot train-prior` by name; of `train-baseline` if they share.
         shared_encoder: Baselines act on the frozen features of the flow prior; otherwise each
             trains an encoder of its own.
         baseline_options: For each kind of baseline, options of `parrot train-baseline` by name.
@@ -90,6 +91,7 @@ class Grid:
     rl_seeds: tuple[int, ...] = (0, 1, 2)
     data: tuple[PriorData, ...] = ()
     prior: str = "parrot-v0"
+    prior_encoder: str = ""
     prior_options: Mapping[str, Any] = field(default_factory=dict)
     shared_encoder: bool = True
     baseline_options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -142,6 +144,7 @@ class Grid:
             self.data,
             self.prior_seeds,
             prior=self.prior,
+            prior_encoder=self.prior_encoder,
             prior_options=self.prior_options,
             baseline_options=self.baseline_options,
             shared_encoder=self.shared_encoder,
@@ -183,6 +186,7 @@ class Grid:
         for name in ("name", "setting"):
             checks.require_name(name, getattr(self, name))
         checks.require_text("prior", self.prior)
+        checks.require_text("prior_encoder", self.prior_encoder)
         for name in ("env_steps", "evaluation_episodes"):
             checks.require_at_least(name, getattr(self, name), 1)
         if not isinstance(self.shared_encoder, bool):

@@ -60,7 +60,8 @@ class Artifact:
 
     Attributes:
         name: Its folder below the grid's artifacts.
-        kind: "data", "prior" (the flow), or one of `BASELINES`.
+        kind: "data", "prior" (the flow), "flow" (the same on a shared encoder), or one of
+            `BASELINES`.
         options: Options of its command by name.
         episodes: Episodes to collect, or to learn from.
         seed: Seed of what is learned.
@@ -95,6 +96,7 @@ def all_artifacts(
     seeds: Sequence[int],
     *,
     prior: str,
+    prior_encoder: str = "",
     prior_options: Mapping[str, Any],
     baseline_options: Mapping[str, Mapping[str, Any]],
     shared_encoder: bool,
@@ -106,7 +108,10 @@ def all_artifacts(
             source = entry.folder if entry.collect is None else _collection(entry, data).name
             flow = prior or part_name("prior", entry, seed)
             if not prior:
-                yield Artifact(flow, "prior", prior_options, entry.episodes, seed, source)
+                kind, encoder = (
+                    ("flow", prior_encoder) if prior_encoder else ("prior", _OWN_ENCODER)
+                )
+                yield Artifact(flow, kind, prior_options, entry.episodes, seed, source, encoder)
             for kind in BASELINES:
                 # a feature encoder of its own is all that the last one is
                 shares = shared_encoder and kind != "vae-features"
