@@ -26,6 +26,15 @@ def _container(
 _GREY: tuple[Color, Color] = ((0.6, 0.6, 0.62), (0.45, 0.45, 0.5))
 
 
+def _board(name: str, side: float, thickness: float, pattern: list[Part]) -> Thing:
+    """A flat square with a pattern on it, so that a prior learns to see past patterns."""
+    parts = [box((side, side, thickness)), *pattern]
+    return _container(
+        name, parts, radius=0.7 * side, height=thickness + 0.001, floor=thickness + 0.001,
+        place_radius=0.43 * side, colors=_GREY,
+    )  # fmt: skip
+
+
 @cache
 def training_containers() -> tuple[Thing, ...]:
     """The containers that priors are trained with."""
@@ -48,6 +57,14 @@ def training_containers() -> tuple[Thing, ...]:
                    radius=0.055, height=0.041, floor=0.041, place_radius=0.035, colors=_GREY),
         _container("torus", [cylinder(0.044, 0.002, tone=1), *rim(0.04, 0.014, 0.012, 0.0)],
                    radius=0.06, height=0.014, floor=0.002, place_radius=0.038, colors=_GREY),
+        _board("striped-board", 0.1, 0.018,
+               [box((0.1, 0.014, 0.001), (0, y, 0.018), 1) for y in (-0.035, 0, 0.035)]),
+        _board("crossed-board", 0.105, 0.024,
+               [box((0.105, 0.03, 0.001), (0, 0, 0.024), 1),
+                box((0.03, 0.105, 0.0012), (0, 0, 0.024), 1)]),
+        _board("spotted-board", 0.11, 0.014,
+               [box((0.026, 0.026, 0.001), (x, y, 0.014), 1)
+                for x, y in ((-0.035, -0.02), (0.0, 0.035), (0.03, -0.035), (0.036, 0.012))]),
     )  # fmt: skip
 
 

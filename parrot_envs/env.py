@@ -19,6 +19,7 @@ from parrot_envs.argument_checks import (
     checked_action,
 )
 from parrot_envs.camera import ImageArray
+from parrot_envs.display import has_display
 from parrot_envs.domain_randomization import Randomization, checked_randomizations, dress
 from parrot_envs.episode import Episode
 from parrot_envs.episode_state import EpisodeState, generator_from, state_of
@@ -27,7 +28,7 @@ from parrot_envs.observations import OBSERVATION_MODES, ObservationMode, Observe
 from parrot_envs.robot import Robot
 from parrot_envs.scene import Scene
 from parrot_envs.scene_sets import OBJECTS_IN_SCENE, ObjectChoice, SceneSet
-from parrot_envs.sim import Simulator, has_display
+from parrot_envs.sim import Simulator
 from parrot_envs.task_setup import set_up_task
 from parrot_envs.tasks import Task, TaskKind
 from parrot_envs.window import show_workspace
@@ -155,21 +156,22 @@ class ManipulationEnv(gym.Env[Observation, npt.NDArray[np.float32]]):
     ) -> tuple[Observation, dict[str, Any]]:
         """Draw new things, stand them on the table and bring the arm home."""
         check_options(options)
-        _ = self._sim.client  # a closed env says so
-        super().reset(seed=seed)
-        self._begin()
-        return self._observe(), self._current().info()
+        with self._sim.window(still=True):  # a closed env says so
+            super().reset(seed=seed)
+            self._begin()
+            return self._observe(), self._current().info()
 
     def step(
         self, action: npt.NDArray[np.float32]
     ) -> tuple[Observation, SupportsFloat, bool, bool, dict[str, Any]]:
         """Carry out one action; see the class for its meaning."""
         checked = checked_action(action)
-        episode = self._current()
-        episode.advance(checked)
-        info = episode.info()
+        with self._sim.window():
+            self._current().advance(checked)
+            info = self._current().info()
+            observation = self._observe()
         success = info["is_success"]
-        return self._observe(), float(success), success and self.terminate_on_success, False, info
+        return observation, float(success), success and self.terminate_on_success, False, info
 
     def render(self) -> ImageArray | None:
         """A picture of the scene in mode `rgb_array`; the window draws itself."""

@@ -16,18 +16,18 @@ POSITION_SCALE = 0.04
 """Metres that an action of 1 moves the fingertips along an axis."""
 ANGLE_SCALE = 0.15
 """Radians that an action of 1 turns the hand about an axis."""
-TIP_LOW = np.array([0.19, -0.15, 0.010])
-TIP_HIGH = np.array([0.43, 0.15, 0.16])
+TIP_LOW = (0.19, -0.15, 0.010)
+TIP_HIGH = (0.43, 0.15, 0.16)
 MAX_TILT = 0.4
 MAX_YAW = 1.2
-_ANGLE_HIGH = np.array([MAX_TILT, MAX_TILT, MAX_YAW])
-HOME = np.array([0.30, 0.0, 0.12])
+_ANGLE_HIGH = (MAX_TILT, MAX_TILT, MAX_YAW)
+HOME = (0.30, 0.0, 0.12)
 OPEN_WIDTH = 0.038
 """Travel of each finger in metres: fully open is 76 mm between the fingers."""
 
-_SUBSTEPS = 8
-_TOGGLE_SUBSTEPS = 16
-_GAIN = 0.4
+_SUBSTEPS = 4
+_TOGGLE_SUBSTEPS = 8
+_GAIN = 0.8
 _FINGER_FORCE = 6.0
 _FINGER_FRICTION = 1.5
 _JOINTS = range(8)
@@ -56,34 +56,44 @@ class Robot:
                 self._body, joint, linearDamping=0, angularDamping=0, jointDamping=0,
                 physicsClientId=sim.client,
             )  # fmt: skip
-        self._home_joints = kinematics.inverse(HOME, kinematics.hand_rotation(0, 0, 0))
+        self._home_joints = kinematics.inverse(HOME, kinematics.hand_axes(0, 0, 0))
         self._home_tip, _ = kinematics.forward(self._home_joints)
         self.reset()
 
     def reset(self) -> None:
         """Go home at once, with open fingers and motors that hold this pose."""
-        self._angles = np.zeros(3)
+        self._angles = [0.0, 0.0, 0.0]
         self.closed = False
         client = self._sim.client
-        for joint, target in enumerate((*self._home_joints.tolist(), OPEN_WIDTH, OPEN_WIDTH)):
+        for joint, target in enumerate((*self._home_joints, OPEN_WIDTH, OPEN_WIDTH)):
             bullet.resetJointState(self._body, joint, target, 0.0, physicsClientId=client)
         self._command_arm(self._home_joints, self._home_joints, _SUBSTEPS)
         self._command_fingers()
         # What _read would find.
-        self._joints, self._width, self.tip = self._home_joints, 2 * OPEN_WIDTH, self._home_tip
+        self._joints, self._width = self._home_joints, 2 * OPEN_WIDTH
+        self.tip = np.array(self._home_tip)
 
     def apply(self, action: FloatArray) -> None:
         """Carry out one action (7,): position, angles and gripper as the env documents them."""
-        angles = self._angles + action[3:6] * ANGLE_SCALE
-        self._angles = angles.clip(-_ANGLE_HIGH, _ANGLE_HIGH)
-        tip = (self.tip + action[:3] * POSITION_SCALE).clip(TIP_LOW, TIP_HIGH)
+        # Python's floats throughout: NumPy takes longer for so few numbers.
+        dx, dy, dz, *turns, gripper = action.tolist()
+        self._angles = [
+            min(max(angle + turn * ANGLE_SCALE, -limit), limit)
+            for angle, turn, limit in zip(self._angles, turns, _ANGLE_HIGH, strict=True)
+        ]
+        tip = [
+            min(max(at + delta * POSITION_SCALE, low), high)
+            for at, delta, low, high in zip(
+                self.tip.tolist(), (dx, dy, dz), TIP_LOW, TIP_HIGH, strict=True
+            )
+        ]
         was_closed = self.closed
-        if action[6] < -0.5:
+        if gripper < -0.5:
             self.closed = True
-        elif action[6] > 0.5:
+        elif gripper > 0.5:
             self.closed = False
         substeps = _SUBSTEPS if self.closed == was_closed else _TOGGLE_SUBSTEPS
-        targets = kinematics.inverse(tip, kinematics.hand_rotation(*self._angles))
+        targets = kinematics.inverse(tip, kinematics.hand_axes(*self._angles))
         self._command_arm(targets, self._joints, substeps)
         if self.closed != was_closed:
             self._command_fingers()
@@ -93,7 +103,7 @@ class Robot:
     @property
     def opening(self) -> float:
         """Distance between the fingers as a fraction of the largest, 0..1."""
-        return float(np.clip(self._width / (2 * OPEN_WIDTH), 0.0, 1.0))
+        return min(max(self._width / (2 * OPEN_WIDTH), 0.0), 1.0)
 
     def proprioception(self) -> npt.NDArray[np.float32]:
         """(8,): tip x, y, z (m); roll, pitch, yaw (rad); opening 0..1; 1 if told to close."""
@@ -101,18 +111,18 @@ class Robot:
 
     def _read(self) -> None:
         states = bullet.getJointStates(self._body, _JOINTS, physicsClientId=self._sim.client)
-        *arm, left, right = [state[0] for state in states]
-        self._joints, self._width = np.array(arm), left + right
-        self.tip, _ = kinematics.forward(self._joints)
+        *self._joints, left, right = [state[0] for state in states]
+        self._width = left + right
+        self.tip = np.array(kinematics.forward(self._joints)[0])
 
-    def _command_arm(self, targets: FloatArray, current: FloatArray, substeps: int) -> None:
+    def _command_arm(self, targets: list[float], current: list[float], substeps: int) -> None:
         # The speed limit comes from the measured error: all joints arrive together, shortly
         # before the step ends, and what is held is not jerked.
         duration = 0.8 * substeps * TIME_STEP
-        speeds = (np.abs(targets - current) / duration).tolist()
         client = self._sim.client
         # One call for all joints would be cheaper, but none of PyBullet's heeds maxVelocity.
-        for joint, (target, speed) in enumerate(zip(targets.tolist(), speeds, strict=True)):
+        for joint, (target, at) in enumerate(zip(targets, current, strict=True)):
+            speed = abs(target - at) / duration
             bullet.setJointMotorControl2(
                 self._body, joint, bullet.POSITION_CONTROL, targetPosition=target, force=60,
                 positionGain=_GAIN, velocityGain=1.0, maxVelocity=max(speed, 0.02),

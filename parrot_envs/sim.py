@@ -5,21 +5,22 @@ from __future__ import annotations
 import ctypes
 import logging
 import os
-import sys
 import time
 import weakref
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from importlib.resources import files
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pybullet_data
 
+from parrot_envs.display import usable_display
 from parrot_envs.errors import EnvClosedError
 from parrot_envs.shapes import Color, Part, Thing
 
-TIME_STEP = 1 / 160
+TIME_STEP = 1 / 80
 SOLVER_ITERATIONS = 20
 OBJECT_FRICTION = 1.0
 _RECONNECT_AFTER = 2_000
@@ -46,18 +47,13 @@ def _quiet() -> Iterator[None]:
 with _quiet():
     import pybullet as bullet
 
-__all__ = ["SOLVER_ITERATIONS", "TIME_STEP", "Simulator", "bullet", "has_display"]
+__all__ = ["SOLVER_ITERATIONS", "TIME_STEP", "Simulator", "bullet"]
 
 if not bullet.isNumpyEnabled():  # pragma: no cover - depends on how pybullet was compiled
     logging.getLogger(__name__).warning(
         "This pybullet was compiled without NumPy: camera images will be very slow. "
         "Reinstall it with NumPy present, or take the conda-forge package."
     )
-
-
-def has_display() -> bool:
-    """Whether PyBullet's window can open; on Linux it needs X11."""
-    return sys.platform != "linux" or bool(os.environ.get("DISPLAY"))
 
 
 class Simulator:
@@ -77,19 +73,11 @@ class Simulator:
         self._connect()
 
     def _connect(self) -> None:
-        if self._gui and not has_display():  # PyBullet would end the whole process, or hang
-            raise EnvClosedError(
-                "render_mode='human' needs a display, and DISPLAY is not set. Take 'rgb_array'."
-            )
-        with _quiet():
-            self._client = bullet.connect(bullet.GUI if self._gui else bullet.DIRECT)
-        if self._client < 0:
-            self._client = None
-            raise EnvClosedError(
-                "PyBullet gave no client. With render_mode='human' a display is needed."
-            )
+        with usable_display() if self._gui else nullcontext():
+            client = _connected(gui=self._gui)
+        self._client = client
         # An env that nobody closes must not keep its client: there are only so many.
-        self._finalizer = weakref.finalize(self, _disconnect, self._client)
+        self._finalizer = weakref.finalize(self, _disconnect, client, gui=self._gui)
         # Without deterministicOverlappingPairs contacts depend on the client's history.
         bullet.setPhysicsEngineParameter(
             deterministicOverlappingPairs=1,
@@ -99,8 +87,6 @@ class Simulator:
         )
         bullet.setTimeStep(TIME_STEP, physicsClientId=self._client)
         bullet.setGravity(0, 0, -9.81, physicsClientId=self._client)
-        if self._gui:
-            bullet.configureDebugVisualizer(bullet.COV_ENABLE_GUI, 0, physicsClientId=self._client)
 
     @property
     def client(self) -> int:
@@ -118,6 +104,27 @@ class Simulator:
         if self._client is not None:
             self._finalizer()
             self._client = None
+
+    @contextmanager
+    def window(self, *, still: bool = False) -> Iterator[None]:
+        """Do something before the eyes of who watches the window, if there is one.
+
+        Args:
+            still: Show only how it ends. What is made or moved is then not drawn piece by piece,
+                for which PyBullet takes a frame each.
+
+        Raises:
+            EnvClosedError: After `close`, or because the user closed the window.
+        """
+        client = self.client
+        try:
+            with _undrawn(client) if self._gui and still else nullcontext():
+                yield
+        except bullet.error as error:
+            if not self._gui or bullet.isConnected(client):
+                raise
+            self.close()
+            raise EnvClosedError("The window was closed, and the env with it.") from error
 
     def needs_reconnect(self) -> bool:
         """Whether so many episodes were played that the client should be renewed."""
@@ -191,9 +198,10 @@ class Simulator:
         """Advance by `count` time steps."""
         client = self.client
         for _ in range(count):
+            started = time.perf_counter()
             bullet.stepSimulation(physicsClientId=client)
             if self._gui:  # somebody watches: real time
-                time.sleep(TIME_STEP)
+                time.sleep(max(0.0, started + TIME_STEP - time.perf_counter()))
 
     def _thing_shapes(self, thing: Thing) -> tuple[int, int]:
         if thing not in self._shapes:
@@ -211,9 +219,38 @@ class Simulator:
         return self._shapes[thing]
 
 
-def _disconnect(client: int) -> None:
+def _connected(*, gui: bool) -> int:
+    """A new client."""
+    with _quiet():
+        try:
+            client: int = bullet.connect(bullet.GUI if gui else bullet.DIRECT)
+        except bullet.error as error:
+            one = "There is one window in a process at most: close the other env first."
+            raise EnvClosedError(one if gui else f"PyBullet gave no client: {error}") from error
+        if gui:  # no panels, and no hands: an episode is the same with and without a window
+            for feature in (bullet.COV_ENABLE_GUI, bullet.COV_ENABLE_MOUSE_PICKING):
+                bullet.configureDebugVisualizer(feature, 0, physicsClientId=client)
+    if client < 0:
+        raise EnvClosedError("PyBullet gave no client: too many envs are open. Close some.")
+    return client
+
+
+def _disconnect(client: int, *, gui: bool) -> None:
     if bullet.isConnected(client):
-        bullet.disconnect(client)
+        with _quiet() if gui else nullcontext():
+            bullet.disconnect(client)
+
+
+@contextmanager
+def _undrawn(client: int) -> Iterator[None]:
+    """Let the window stand still."""
+    draws = bullet.COV_ENABLE_RENDERING
+    bullet.configureDebugVisualizer(draws, 0, physicsClientId=client)
+    try:
+        yield
+    finally:
+        if bullet.isConnected(client):
+            bullet.configureDebugVisualizer(draws, 1, physicsClientId=client)
 
 
 def _origin_height(thing: Thing) -> float:
@@ -227,15 +264,23 @@ _KINDS = {
     "sphere": bullet.GEOM_SPHERE,
     "mesh": bullet.GEOM_MESH,
 }
+_ROUND_MESHES = {
+    kind: str(files("parrot_envs") / f"assets/{kind}.obj") for kind in ("cylinder", "sphere")
+}
+"""What round parts are drawn with, from docs/make_round_meshes.py. For every cylinder and sphere of
+a new body PyBullet would compute a convex hull, in five times the time."""
 
 
 def _shape_arrays(parts: list[Part], origin: float, use: str) -> dict[str, Any]:
     frames: list[npt.ArrayLike] = [
         (p.position[0], p.position[1], p.position[2] - origin) for p in parts
     ]
+    meshes = [_ROUND_MESHES.get(p.kind, p.mesh) if use == "visual" else p.mesh for p in parts]
     return {
-        "shapeTypes": [_KINDS[p.kind] for p in parts],
-        "fileNames": [os.path.join(pybullet_data.getDataPath(), p.mesh) for p in parts],
+        "shapeTypes": [
+            bullet.GEOM_MESH if m else _KINDS[p.kind] for p, m in zip(parts, meshes, strict=True)
+        ],
+        "fileNames": [os.path.join(pybullet_data.getDataPath(), m) for m in meshes],
         "meshScales": [list(p.size) for p in parts],
         f"{use}FrameOrientations": [list(p.rotation) for p in parts],
         "halfExtents": [list(p.size) for p in parts],

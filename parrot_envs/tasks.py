@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import hypot
 from typing import Literal
 
 import numpy as np
@@ -95,18 +96,20 @@ class Task:
 
 def is_lifted(placed: Placed, scene: Scene, robot: Robot) -> bool:
     """Whether the object hangs at least `LIFT_HEIGHT` above its resting height, near the tips."""
-    position = np.array(scene.states[placed.thing.name].position)
-    high = position[2] - 0.5 * placed.thing.height > LIFT_HEIGHT
-    return bool(high and robot.closed and np.linalg.norm(position - robot.tip) < _HELD_DISTANCE)
+    position = scene.states[placed.thing.name].position
+    if not robot.closed or position[2] - 0.5 * placed.thing.height <= LIFT_HEIGHT:
+        return False
+    return bool(np.linalg.norm(position - robot.tip) < _HELD_DISTANCE)
 
 
 def is_placed(placed: Placed, scene: Scene, robot: Robot) -> bool:
     """Whether the object lies on the container's floor, near its centre, with open fingers."""
+    if robot.closed:
+        return False
     container = scene.container.thing
     x, y, z = scene.states[placed.thing.name].position
     cx, cy, _ = scene.states[container.name].position
-    near = np.hypot(x - cx, y - cy) < container.place_radius
+    near = hypot(x - cx, y - cy) < container.place_radius
     # A toppled object lies lower or higher than a standing one: half its height either way.
     bottom = z - container.floor
-    low = bottom < max(0.5 * placed.thing.height, placed.thing.radius) + _PLACE_TOLERANCE
-    return bool(near and low and not robot.closed)
+    return near and bottom < max(0.5 * placed.thing.height, placed.thing.radius) + _PLACE_TOLERANCE

@@ -76,12 +76,12 @@ def check_spaces(
 
     Raises:
         SpaceMismatchError: They disagree; the message lists every disagreement.
-        InvalidArgumentError: One latent drives several env steps, which no wrapper here does yet.
+        InvalidArgumentError: The prior's horizon is below 1.
     """
-    if prior.horizon != 1:
+    if prior.horizon < 1:
         raise InvalidArgumentError(
-            f"Expected a prior of single actions (horizon 1), got horizon {prior.horizon}; "
-            "this version cannot execute chunks of actions."
+            f"Expected a prior whose latents drive at least one env step, got horizon "
+            f"{prior.horizon}."
         )
     keys = {"image": image_key, "proprio": proprio_key, "state": "state"}
     reader, problems = _match_observation(observation_space, prior.observation_spec, keys)

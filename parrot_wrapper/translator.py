@@ -39,19 +39,24 @@ class Decoded(NamedTuple):
     """What became of a batch of u.
 
     Attributes:
-        action: (B, A), clipped to the env's box and of its dtype.
+        action: (B, A), chunks (B, H, A), clipped to the env's box and of its dtype.
         latent: Base noise z (B, Z) float32.
-        clipped: (B,) bool, whether the prior's action was outside the box.
+        clipped: (B,) bool, whether the prior's action, any of a chunk, was outside the box.
     """
 
     action: AnyArray
     latent: FloatArray
     clipped: AnyArray
 
-    def info(self, index: int) -> dict[str, Any]:
-        """The keys that wrappers add to the info of env `index`; arrays are copies."""
+    def info(self, index: int, *, executed: int | None = None) -> dict[str, Any]:
+        """The keys that wrappers add to the info of env `index`; arrays are copies.
+
+        Args:
+            index: Which env of the batch.
+            executed: How many actions of a chunk were executed; None for all.
+        """
         return {
-            "parrot/action": self.action[index].copy(),
+            "parrot/action": self.action[index][:executed].copy(),
             "parrot/latent": self.latent[index].copy(),
             "parrot/clipped": bool(self.clipped[index]),
         }
@@ -110,6 +115,8 @@ class LatentTranslator:
         )
         assert isinstance(action_space, spaces.Box)  # check_spaces saw to it
         self._box = action_space
+        chunk = (self.prior.horizon,) if self.prior.horizon > 1 else ()
+        self._action_shape = (*chunk, self.prior.action_dim)
         self.action_space = latent_space(self.prior)
         self.observation_space = agent_space(
             observation_space, self.prior, self._reader, self.observation
@@ -161,27 +168,32 @@ class LatentTranslator:
         return self._features
 
     def decode(self, u: ArrayLike) -> Decoded:
-        """Translate a batch u (B, Z) to actions within the env's box.
+        """Translate a batch u (B, Z) to actions, or chunks of them, within the env's box.
 
         Raises:
             ResetNeeded: There is no observation yet.
             LatentError: u has the wrong shape or dtype, is not finite or outside [-1, 1], or the
-                prior made no finite action of it.
+                prior made no finite action of it, or one of the wrong shape.
         """
         features = self.features()
         latent = self.chart.to_latent(_checked(u, (len(features), self.prior.latent_dim)))
         raw = self.prior.decode_features(latent, features)
+        if raw.shape != (len(features), *self._action_shape):
+            raise LatentError(
+                f"Expected actions of shape {(len(features), *self._action_shape)} from the prior "
+                f"(horizon {self.prior.horizon}), got {raw.shape}."
+            )
         if np.isnan(raw).any():
             raise LatentError(
                 f"Expected finite actions from the prior, got {raw.tolist()} for the base noise "
                 f"{latent.tolist()}; its weights or this observation are broken."
             )
         action = np.clip(raw, self._box.low, self._box.high)
-        clipped = (action != raw).any(axis=-1)
+        clipped = (action != raw).any(axis=tuple(range(1, raw.ndim)))
         return Decoded(action.astype(self._box.dtype), latent, clipped)
 
     def encode(self, action: ArrayLike) -> FloatArray:
-        """Translate actions (B, A) to u (B, Z) for the observations to act on.
+        """Translate actions (B, A), or chunks (B, H, A), to u (B, Z) for the last observations.
 
         Raises:
             ResetNeeded: There is no observation yet.
@@ -189,7 +201,7 @@ class LatentTranslator:
         """
         features = self.features()
         array = np.asarray(action, np.float32)
-        shape = (len(features), self.prior.action_dim)
+        shape = (len(features), *self._action_shape)
         if array.shape != shape or not np.isfinite(array).all():
             raise InvalidArgumentError(
                 f"Expected finite actions of shape {shape}, got shape {array.shape}: {array!r}."

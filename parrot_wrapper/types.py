@@ -35,7 +35,8 @@ class ObservationSpec:
 class ActionPrior(Protocol):
     """A map from base noise and observation to behaviour. NumPy in, NumPy out, batches always.
 
-    Letters: B batch, Z latent dim, A action dim, F feature dim.
+    Letters: B batch, Z latent dim, A action dim, F feature dim, H horizon. Where H > 1, "actions"
+    (B, A) are chunks (B, H, A): what one latent does in H env steps.
     """
 
     @property
@@ -48,7 +49,7 @@ class ActionPrior(Protocol):
 
     @property
     def horizon(self) -> int:
-        """Env steps that one latent drives; 1 for a flow over single actions."""
+        """H: env steps that one latent drives, open loop; 1 for a flow over single actions."""
 
     @property
     def feature_dim(self) -> int:
@@ -70,19 +71,19 @@ class ActionPrior(Protocol):
         """Embed observations: (B, F)."""
 
     def decode(self, z: FloatArray, obs: Observations) -> FloatArray:
-        """Map base noise (B, Z) to actions (B, A), before any clipping."""
+        """Map base noise (B, Z) to actions (B, A), chunks (B, H, A), before any clipping."""
 
     def decode_features(self, z: FloatArray, features: FloatArray) -> FloatArray:
         """`decode` for observations that are embedded already: features (B, F)."""
 
     def encode(self, action: FloatArray, obs: Observations) -> FloatArray:
-        """Invert `decode`: actions (B, A) to base noise (B, Z)."""
+        """Invert `decode`: actions (B, A), chunks (B, H, A), to base noise (B, Z)."""
 
     def encode_features(self, action: FloatArray, features: FloatArray) -> FloatArray:
         """`encode` for observations that are embedded already."""
 
     def log_prob(self, action: FloatArray, obs: Observations) -> FloatArray:
-        """Log density of actions (B, A) under the prior, in nats: (B,)."""
+        """Log density of actions (B, A), chunks (B, H, A), under the prior, in nats: (B,)."""
 
 
 class Expert(Protocol):

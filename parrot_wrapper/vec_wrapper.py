@@ -9,6 +9,7 @@ from typing import Any
 from numpy.typing import ArrayLike
 
 from parrot_wrapper.charts import Chart
+from parrot_wrapper.chunk import require_single_actions
 from parrot_wrapper.errors import MissingExtraError
 from parrot_wrapper.spaces import AgentObservation
 from parrot_wrapper.translator import TERMINATION_WARNING, Decoded, LatentTranslator
@@ -31,6 +32,9 @@ class BehavioralPriorVecWrapper(VecEnvWrapper):
     is decoded for the observation that it returned last, which after an episode is the first of
     the next one; `infos[i]["terminal_observation"]` is converted to what the agent sees.
 
+    Priors of chunks are refused: a VecEnv steps all its envs together and begins new episodes by
+    itself, so that a chunk would go on into the next one.
+
     Args:
         venv: Vectorised env whose envs all fit the prior.
         prior: Name of a packaged prior, a prior's folder, or a live prior.
@@ -43,7 +47,8 @@ class BehavioralPriorVecWrapper(VecEnvWrapper):
         SpaceMismatchError: Envs and prior disagree; every disagreement is listed.
         UnknownNameError: No such prior, chart or observation; the nearest is named.
         CheckpointError: The prior's folder cannot be trusted.
-        InvalidArgumentError: Another argument is outside its range.
+        InvalidArgumentError: The prior's horizon is above 1, or another argument is outside its
+            range.
 
     Warns:
         UserWarning: An env terminates on success, which SAC learns to avoid.
@@ -81,6 +86,7 @@ class BehavioralPriorVecWrapper(VecEnvWrapper):
             proprio_key=proprio_key,
             cameras=venv.env_method("camera_spec") if venv.has_attr("camera_spec") else [],
         )
+        require_single_actions(translator.prior, "BehavioralPriorVecWrapper")
         if venv.has_attr("terminate_on_success") and any(venv.get_attr("terminate_on_success")):
             warnings.warn(TERMINATION_WARNING, UserWarning, stacklevel=2)
         super().__init__(

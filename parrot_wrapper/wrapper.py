@@ -12,8 +12,14 @@ from gymnasium.utils import RecordConstructorArgs
 from numpy.typing import ArrayLike
 
 from parrot_wrapper.charts import Chart
+from parrot_wrapper.chunk import check_discount, env_steps, execute_chunk
 from parrot_wrapper.spaces import AgentObservation
-from parrot_wrapper.translator import TERMINATION_WARNING, LatentTranslator, with_batch_axis
+from parrot_wrapper.translator import (
+    TERMINATION_WARNING,
+    Decoded,
+    LatentTranslator,
+    with_batch_axis,
+)
 from parrot_wrapper.types import (
     ActionPrior,
     AnyArray,
@@ -30,6 +36,12 @@ class BehavioralPriorWrapper(gym.Wrapper[Any, AnyArray, Any, AnyArray], RecordCo
     executed. A uniformly random agent thus acts like the prior. What was done stands in `info`:
     `"parrot/action"` (A,) as executed, `"parrot/latent"` z (Z,), `"parrot/clipped"` bool.
 
+    If the prior's horizon H is above 1, a step executes a chunk of H actions open loop and stops
+    early where the episode ends. It is one step of a semi-Markov decision process (Sutton et al.
+    1999): the reward is sum_k gamma^k r_k, and the agent's own discount has to be gamma^H. The
+    info is the last env step's; `"parrot/action"` is (n, A), and `"parrot/env_steps"` n,
+    `"parrot/rewards"` and `"parrot/infos"` tell of each of the n <= H steps.
+
     Args:
         env: Env with a bounded Box action space (A,) and observations as the prior knows them:
             uint8 images (H, W, C) or (C, H, W), a float state vector, or a Dict of such.
@@ -42,6 +54,7 @@ class BehavioralPriorWrapper(gym.Wrapper[Any, AnyArray, Any, AnyArray], RecordCo
             observation (under "image" or "state" if it is no Dict) and "features".
         image_key: Where a Dict observation has the image.
         proprio_key: Where a Dict observation has the proprioception.
+        gamma: Discount of an env step within a chunk, in [0, 1]; of no effect at horizon 1.
 
     Raises:
         SpaceMismatchError: Env and prior disagree; every disagreement is listed.
@@ -73,7 +86,9 @@ class BehavioralPriorWrapper(gym.Wrapper[Any, AnyArray, Any, AnyArray], RecordCo
         observation: AgentObservation = "image",
         image_key: str = "image",
         proprio_key: str = "proprio",
+        gamma: float = 1.0,
     ) -> None:
+        self._gamma = check_discount(gamma)
         inner = env.unwrapped
         translator = LatentTranslator(
             prior,
@@ -94,6 +109,7 @@ class BehavioralPriorWrapper(gym.Wrapper[Any, AnyArray, Any, AnyArray], RecordCo
             observation=observation,
             image_key=image_key,
             proprio_key=proprio_key,
+            gamma=gamma,
         )
         gym.Wrapper.__init__(self, env)
         self.action_space = translator.action_space
@@ -119,7 +135,7 @@ class BehavioralPriorWrapper(gym.Wrapper[Any, AnyArray, Any, AnyArray], RecordCo
         return self._see(observation), dict(info)
 
     def step(self, action: AnyArray) -> tuple[Any, SupportsFloat, bool, bool, dict[str, Any]]:
-        """Execute what the prior makes of the latent action u (Z,).
+        """Execute what the prior makes of the latent action u (Z,): one action, or a chunk.
 
         Raises:
             ResetNeeded: The env was not reset yet.
@@ -127,12 +143,17 @@ class BehavioralPriorWrapper(gym.Wrapper[Any, AnyArray, Any, AnyArray], RecordCo
                 The env is not stepped.
         """
         decoded = self._translator.decode(np.asarray(action)[None])
+        if self.prior.horizon > 1:
+            return self._execute(decoded)
         observation, reward, terminated, truncated, info = self.env.step(decoded.action[0].copy())
         seen = self._see(observation)
         return seen, reward, terminated, truncated, {**info, **decoded.info(0)}
 
     def encode(self, action: ArrayLike) -> FloatArray:
-        """The latent action u (Z,) that makes the prior do `action` (A,) at the last observation.
+        """The latent action u (Z,) that makes the prior do `action` at the last observation.
+
+        Args:
+            action: (A,), or a chunk (H, A).
 
         Actions that the prior finds very unlikely land on the chart's edge, |u| = 1 - 2^-24.
 
@@ -142,6 +163,13 @@ class BehavioralPriorWrapper(gym.Wrapper[Any, AnyArray, Any, AnyArray], RecordCo
         """
         u: FloatArray = self._translator.encode(np.asarray(action)[None])[0]
         return u
+
+    def _execute(self, chunk: Decoded) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        observation, reward, terminated, truncated, info = execute_chunk(
+            self.env, chunk.action[0], gamma=self._gamma
+        )
+        told = chunk.info(0, executed=env_steps(info))
+        return self._see(observation), reward, terminated, truncated, {**info, **told}
 
     def _see(self, observation: Any) -> Any:
         self._translator.observe(with_batch_axis(observation))

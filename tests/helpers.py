@@ -79,7 +79,8 @@ class AffinePrior:
     """a = scale z + shift, where shift is 2 f - 1 of the mean feature f, in 0 to 1.
 
     Features: for images the mean brightness of each channel, 0 to 1; for states (s + 1) / 2; both
-    where there are both. `feature_calls` counts the batches embedded.
+    where there are both. `feature_calls` counts the batches embedded. With a horizon above 1,
+    action k of a chunk is 0.1 k more.
     """
 
     def __init__(
@@ -128,13 +129,19 @@ class AffinePrior:
 
     def decode_features(self, z: FloatArray, features: FloatArray) -> FloatArray:
         assert z.dtype == np.float32 and z.shape == (len(features), self.latent_dim)
-        return self.scale * z + self.shift(features)
+        action = self.scale * z + self.shift(features)
+        if self.horizon == 1:
+            return action
+        return (
+            action[:, None] + np.float32(0.1) * np.arange(self.horizon, dtype=np.float32)[:, None]
+        )
 
     def encode(self, action: FloatArray, obs: Observations) -> FloatArray:
         return self.encode_features(action, self.features(obs))
 
     def encode_features(self, action: FloatArray, features: FloatArray) -> FloatArray:
-        return (action - self.shift(features)) / np.float32(self.scale)
+        first = action if self.horizon == 1 else action[:, 0]
+        return (first - self.shift(features)) / np.float32(self.scale)
 
     def log_prob(self, action: FloatArray, obs: Observations) -> FloatArray:
         z = self.encode(action, obs)

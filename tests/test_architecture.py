@@ -20,18 +20,18 @@ FOUNDATION = {"errors", "types", "names", "atomic_files"}
 # them and may import all but the command and the envs. Baselines stand above training.
 RULES: list[tuple[set[str], set[str], set[str]]] = [
     (FOUNDATION, {"numpy"}, FOUNDATION),
-    ({"charts", "latent"}, {"numpy", "scipy"}, {"charts", *FOUNDATION}),
+    ({"charts", "latent", "broad_mixture"}, {"numpy", "scipy"}, {"charts", *FOUNDATION}),
     ({"priors"}, {"numpy", "torch", "safetensors"}, {"priors", *FOUNDATION}),
     ({"data"}, {"numpy", "h5py", "minari"}, {"data", *FOUNDATION}),
     (
-        {"spaces", "translator", "wrapper"},
+        {"spaces", "translator", "chunk", "wrapper"},
         {"numpy", "gymnasium"},
-        {"spaces", "translator", "wrapper", "charts", "latent", "priors", *FOUNDATION},
+        {"spaces", "translator", "chunk", "wrapper", "charts", "latent", "priors", *FOUNDATION},
     ),
     (
         {"vec_wrapper"},
         {"numpy", "gymnasium", "stable_baselines3"},
-        {"spaces", "translator", "charts", "latent", *FOUNDATION},
+        {"spaces", "translator", "chunk", "charts", "latent", *FOUNDATION},
     ),
     (
         {"baselines"},

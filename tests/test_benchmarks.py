@@ -25,6 +25,7 @@ BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
         ("expert_success.py", ["--tables", "ids", "--scale", "0"], "| `ParrotGraspCap-v0` "),
         ("mesh_cost.py", ["--episodes", "1"], "| 25 steps "),
         ("wrapper.py", ["--steps", "3"], "| features "),
+        ("rl_step.py", ["--steps", "20", "--rounds", "1"], "| both of these "),
     ],
 )
 def test_prints_its_table(name: str, args: list[str], expected: str) -> None:
@@ -48,3 +49,41 @@ def test_the_table_of_bullet_objects_is_what_its_script_makes(tmp_path: Path) ->
     for name, row in made.items():
         for key in ("radius", "height", "yaw_range"):
             assert row[key] == pytest.approx(kept[name][key], rel=0.02), name
+
+
+ORIGINAL = """
+import gym
+import numpy as np
+
+
+class Widow250Env(gym.Env):
+    def __init__(self, object_names, load_tray, **_):
+        self.action_space = gym.spaces.Box(-np.ones(8), np.ones(8), dtype=np.float64)
+        assert object_names == ("duck",) and not load_tray
+
+    def reset(self):
+        return {}
+
+    def step(self, action):
+        assert action[6] == 0.0
+        return {}, 0.0, False, {}
+"""
+
+
+def test_the_original_env_comes_from_a_checkout(tmp_path: Path) -> None:
+    """What stands for the checkout has the interface that the script uses."""
+    pytest.importorskip("pybullet")
+    command = [sys.executable, str(BENCHMARKS / "against_original.py"), "--objects", "duck"]
+    command += ["--episodes", "1", "--roboverse", str(tmp_path)]
+    done = subprocess.run(command, env=os.environ, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "Expected a checkout of roboverse" in done.stderr
+    envs = tmp_path / "roboverse" / "envs"
+    envs.mkdir(parents=True)
+    for package in (envs, envs.parent):
+        (package / "__init__.py").touch()
+    (envs / "widow250.py").write_text(ORIGINAL)
+    done = subprocess.run(command, env=os.environ, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "| Widow250Env " in done.stdout
+    assert "| ParrotGrasp-v0 " in done.stdout

@@ -137,7 +137,7 @@ def test_an_altered_shard_is_not_built_upon(tmp_path: Path) -> None:
 
 
 def test_a_second_collector_is_refused(tmp_path: Path) -> None:
-    with folder_lock(tmp_path), pytest.raises(DataFileError, match="another collection"):
+    with folder_lock(tmp_path), pytest.raises(DataFileError, match="another process"):
         run(tmp_path, 2)
 
 

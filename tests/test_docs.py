@@ -30,6 +30,7 @@ SMALL = {
     "eval-prior": "--episodes 1 --expert-episodes 5 --gif-episodes 1 --trajectories 1 "
     "--no-progress",
     "train": "--total-steps 300 --episodes 1 --no-progress --device cpu",
+    "experiment": "--dry-run",
     "evaluate": "--episodes 1 --gif 1 --no-progress",
     "info": "",
     "watch": "--episodes 1",

@@ -22,7 +22,7 @@ PARTS = {
     "sb3": ["vec_wrapper.py", "training/*.py", "evaluation/rollouts.py"],
     "data": ["data/*.py", "collect.py", "expert_episodes.py"],
     "train": ["training/prior*.py", "data/*.py"],
-    "plots": ["evaluation/*.py"],
+    "plots": ["evaluation/*.py", "experiments/*.py"],
     "cli": ["cli/*.py"],
 }
 """What a user of one extra alone can import: files below parrot_wrapper."""

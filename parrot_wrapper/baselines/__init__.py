@@ -1,1 +1,1 @@
-"""The paper's comparisons: other ways to learn from the same data."""
+"""The paper's comparisons: what they learn from data, and how they explore with it."""

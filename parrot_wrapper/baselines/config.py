@@ -55,6 +55,7 @@ RECIPES: Mapping[str, Mapping[str, Mapping[str, Any]]] = MappingProxyType(
     {
         # For features that are computed already: minutes on one core.
         "laptop": {
+            "flow": {"steps": 20_000, "learning_rate": 1e-3, "ema_decay": 0.999},
             "hirl": {"steps": 20_000, "learning_rate": 1e-3},
             "trajrl": {"steps": 10_000, "learning_rate": 1e-3},
             "bc": {"steps": 20_000, "learning_rate": 1e-3},
@@ -67,6 +68,7 @@ RECIPES: Mapping[str, Mapping[str, Mapping[str, Any]]] = MappingProxyType(
         },
         # PARROT, appendix B. It says no batch size but that of the VAE features.
         "paper": {
+            "flow": {**_PAPER, "steps": 500_000, "learning_rate": 1e-4},
             "hirl": {**_PAPER, "steps": 500_000, "learning_rate": 1e-4},
             "trajrl": {**_PAPER, "steps": 500_000, "learning_rate": 1e-4},
             "bc": {**_PAPER, "steps": 2_000_000, "learning_rate": 3e-4},

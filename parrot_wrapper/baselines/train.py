@@ -11,6 +11,7 @@ from parrot_wrapper.atomic_files import write_json
 from parrot_wrapper.baselines.config import FittingConfig
 from parrot_wrapper.baselines.feature_cache import FeatureCache
 from parrot_wrapper.baselines.fitting import FittingReport
+from parrot_wrapper.baselines.flow_head import fit_flow_head
 from parrot_wrapper.baselines.hirl import fit_hirl
 from parrot_wrapper.baselines.trajrl import fit_trajrl
 from parrot_wrapper.baselines.vae_features import fit_vae_features
@@ -21,6 +22,8 @@ from parrot_wrapper.priors import (
     CVAEPrior,
     CVAEPriorConfig,
     EncoderPrior,
+    FlowPrior,
+    FlowPriorConfig,
     TrajectoryVAEPrior,
     TrajectoryVAEPriorConfig,
     VAEFeatures,
@@ -102,6 +105,19 @@ def _hirl(job: BaselineJob, progress: bool) -> FittingReport:
     return _finish(job, dataset, report, shared, prior)
 
 
+def _flow(job: BaselineJob, progress: bool) -> FittingReport:
+    shared = job.shared()
+    if shared is None:
+        raise DataError(
+            "Expected an encoder to share; a flow from pixels is what train-prior fits."
+        )
+    dataset = _seen(job, shared, progress)
+    config = FlowPriorConfig(**{**_sight(dataset, shared), **job.sizes})
+    prior = _carrying(FlowPrior(config, seed=job.config.seed), shared)
+    report = fit_flow_head(prior, dataset, job.config, run_folder=job.out, progress=progress)
+    return _finish(job, dataset, report, shared, prior)
+
+
 def _trajrl(job: BaselineJob, progress: bool) -> FittingReport:
     shared = job.shared()
     dataset = job.load(actions_only=shared is not None)
@@ -151,6 +167,7 @@ def _bc(job: BaselineJob, progress: bool) -> FittingReport:
 
 
 METHODS: dict[str, Callable[[BaselineJob, bool], FittingReport]] = {
+    "flow": _flow,
     "hirl": _hirl,
     "trajrl": _trajrl,
     "bc": _bc,

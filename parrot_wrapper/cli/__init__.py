@@ -20,6 +20,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "eval-prior": ("eval_prior:EvalPriorCommand", "Judge a prior before spending RL on it."),
     "train": ("train:TrainCommand", "Train stock SAC in the latent space of a prior."),
     "evaluate": ("evaluate:EvaluateCommand", "Measure the success of a trained agent."),
+    "experiment": ("experiment:ExperimentCommand", "Run a study, or a grid of your own."),
+    "report": ("report:ReportCommand", "Turn result rows into tables, figures and one HTML page."),
     "watch": ("watch:WatchCommand", "Show a policy in an env, in a window or as a GIF."),
     "demo": ("demo:DemoCommand", "Learn a new task with the packaged prior and show it."),
     "info": ("info:InfoCommand", "Show versions, env ids and priors, or the card of a folder."),

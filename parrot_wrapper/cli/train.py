@@ -16,6 +16,9 @@ from parrot_wrapper.training.rl_config import RLConfig, preset_config
 from parrot_wrapper.training.rl_evaluation import evaluate_run
 
 _SETTINGS = (
+    "prior_explore",
+    "broad",
+    "initial_actor",
     "observation",
     "latent",
     "kl",
@@ -43,14 +46,18 @@ class TrainCommand:
         out: Folder of the run.
         preset: "features" (this project's defaults) or "paper" (Table 1, from pixels).
         raw_actions: Keep the env's own actions but show the prior's features: the fair control.
+        prior_explore: Probability of executing a sample of the prior instead of the agent's action;
+            with raw actions.
+        broad: Share of uniform actions beside the prior's, such as 0.1 or "0.8 idle=0.12".
+        initial_actor: Folder of a cloned actor to start from; with raw actions.
         observation: What the agent sees: features, image or both.
         latent: Chart: gaussian, box:2.0, truncated:0.05 or tempered:0.8.
-        kl: KL budget to the prior in nats per step; 0 for SB3's own entropy target.
-        gamma: Discount.
+        kl: KL budget to the prior in nats per decision; 0 for SB3's own entropy target.
+        gamma: Discount of an env step.
         ent_coef: SB3's entropy coefficient, such as auto_0.1.
         learning_rate: Of actor, critics and entropy coefficient.
         layer_norm: Layer normalisation in actor and critics.
-        gradient_steps: Updates for each env step.
+        gradient_steps: Updates for each decision: an env step, or a chunk of them.
         n_steps: Length of n-step returns.
         buffer_size: Transitions kept, at most.
         total_steps: Env steps.
@@ -69,6 +76,9 @@ class TrainCommand:
     out: Path = Path("runs/sac")
     preset: str = "features"
     raw_actions: bool = False
+    prior_explore: float | None = None
+    broad: str | None = None
+    initial_actor: str | None = None
     observation: str | None = None
     latent: str | None = None
     kl: float | None = None

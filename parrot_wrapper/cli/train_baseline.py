@@ -23,7 +23,7 @@ class TrainBaselineCommand:
     from. Options left out take the preset's values.
 
     Attributes:
-        method: hirl, trajrl, bc or vae-features.
+        method: hirl, trajrl, bc or vae-features; or flow, PARROT itself on a shared encoder.
         data: Folder of the data set.
         out: Folder of the run.
         encoder: Prior whose frozen encoder is shared; "none" to learn from pixels, as in the paper.

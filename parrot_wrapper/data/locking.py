@@ -14,7 +14,7 @@ from parrot_wrapper.errors import DataFileError
 def folder_lock(folder: Path) -> Iterator[None]:
     """Hold `folder` for this process; the system lets go of it however the process ends.
 
-    On Windows nothing is locked: two writers of one collection write the same bytes there too.
+    On Windows nothing is locked. Two writers of one collection write the same bytes all the same.
 
     Raises:
         DataFileError: Another process holds it.
@@ -28,7 +28,7 @@ def folder_lock(folder: Path) -> Iterator[None]:
                 fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError as error:
                 raise DataFileError(
-                    f"{folder}: expected a folder that no one else writes to, but another "
-                    "collection is running in it. Wait for it, or choose another folder."
+                    f"{folder}: expected a folder that no one else writes to, but another process "
+                    "is at work in it. Wait for it, or choose another folder."
                 ) from error
         yield

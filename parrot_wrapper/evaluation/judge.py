@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import gymnasium as gym
 import numpy as np
 
+from parrot_wrapper.chunk import require_single_actions
 from parrot_wrapper.errors import DataError
 from parrot_wrapper.evaluation.cloning import Cloning, clone_in_latent
 from parrot_wrapper.evaluation.likelihood import Likelihood, measure_likelihood
@@ -125,7 +126,9 @@ def judge_prior(
 
     Raises:
         SpaceMismatchError: Env and prior disagree.
+        InvalidArgumentError: The prior's horizon is above 1.
     """
+    require_single_actions(prior, "judge_prior")
     chosen, started = settings or JudgeSettings(), time.perf_counter()
     skipped: dict[str, str] = {}
     uniform = _score(UniformActions(env), env, chosen, "uniform actions")

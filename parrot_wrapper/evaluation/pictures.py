@@ -149,7 +149,7 @@ def save_trajectories(path: Path, panels: Mapping[str, Paths]) -> None:
     Raises:
         MissingExtraError: matplotlib is not installed.
     """
-    figure_class, canvas_class = _matplotlib()
+    figure_class, canvas_class = matplotlib_classes()
     figure = figure_class(figsize=(4.2 * len(panels), 4.0), layout="constrained")
     canvas_class(figure)
     axes = figure.subplots(1, len(panels), squeeze=False, sharex=True, sharey=True)[0]
@@ -185,7 +185,7 @@ def save_learning_curves(
     Raises:
         MissingExtraError: matplotlib is not installed.
     """
-    figure_class, canvas_class = _matplotlib()
+    figure_class, canvas_class = matplotlib_classes()
     figure = figure_class(figsize=(6.4, 4.0), layout="constrained")
     canvas_class(figure)
     axis = figure.subplots()
@@ -210,8 +210,12 @@ def _rimmed(frame: ImageArray, color: tuple[int, int, int]) -> ImageArray:
     return rimmed
 
 
-def _matplotlib() -> tuple[Any, Any]:
-    """Figure and canvas classes without pyplot: no display, no global state."""
+def matplotlib_classes() -> tuple[Any, Any]:
+    """Figure and Agg canvas classes, without pyplot: no display, no global state.
+
+    Raises:
+        MissingExtraError: matplotlib is not installed.
+    """
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure

@@ -9,6 +9,7 @@ import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
 
+from parrot_wrapper.chunk import require_single_actions
 from parrot_wrapper.errors import InvalidArgumentError
 from parrot_wrapper.evaluation.prior_features import PriorSight
 from parrot_wrapper.types import ActionPrior, Expert, FloatArray, OffersExpert
@@ -64,6 +65,7 @@ class _ThroughPrior:
     """What all policies share that act by decoding a latent."""
 
     def __init__(self, env: gym.Env[Any, Any], prior: ActionPrior) -> None:
+        require_single_actions(prior, type(self).__name__)
         self._prior, self._sight, self._box = prior, PriorSight(env, prior), action_box(env)
 
     def begin(self, seed: int) -> None:

@@ -10,6 +10,7 @@ import gymnasium as gym
 import numpy as np
 from tqdm import tqdm
 
+from parrot_wrapper.chunk import executed_steps
 from parrot_wrapper.errors import InvalidArgumentError
 from parrot_wrapper.evaluation.rates import Rate
 from parrot_wrapper.types import AnyArray
@@ -17,7 +18,7 @@ from parrot_wrapper.types import AnyArray
 ActFunction = Callable[[Any], AnyArray]
 """From one observation of the env to one action of the env."""
 StepWatcher = Callable[[gym.Env[Any, Any], Any, dict[str, Any]], None]
-"""Called with env, observation and info after each reset and step."""
+"""Called with env, observation and info after each reset and step (a chunk is one step)."""
 
 HELD_OUT_SEED = 1_000_000
 """Evaluation episode k is reset with this plus k; RL training uses seeds from 2**31 on."""
@@ -31,7 +32,7 @@ class EpisodeOutcome:
 
     Attributes:
         seed: Seed of its reset.
-        steps: Env steps.
+        steps: Env steps, those within chunks included.
         episode_return: Undiscounted sum of rewards.
         success: `info["is_success"]` on the last step.
         success_once: The same on any step.
@@ -146,22 +147,24 @@ def _episode(
     seed: int,
     watch: StepWatcher | None,
 ) -> EpisodeOutcome:
-    total, once = 0.0, False
+    steps, total, once = 0, 0.0, False
     seen: dict[str, bool | None] = {"lifted": None, "placed": None, "touched": None}
     if watch is not None:
         watch(env, observation, info)
-    for step in range(1, MAX_STEPS + 1):
+    while steps < MAX_STEPS:
         observation, reward, terminated, truncated, info = env.step(act(observation))
         if watch is not None:
             watch(env, observation, info)
-        total += float(reward)
-        once |= bool(info.get("is_success", False))
-        for what in seen:
-            if what in info:
-                seen[what] = bool(seen[what]) or bool(info[what])
+        for step_reward, step_info in executed_steps(float(reward), info):
+            steps += 1
+            total += step_reward
+            once |= bool(step_info.get("is_success", False))
+            for what in seen:
+                if what in step_info:
+                    seen[what] = bool(seen[what]) or bool(step_info[what])
         if terminated or truncated:
             return EpisodeOutcome(
-                seed, step, total, bool(info.get("is_success", False)), once, **seen
+                seed, steps, total, bool(info.get("is_success", False)), once, **seen
             )
     raise InvalidArgumentError(
         f"Episode with seed {seed} did not end within {MAX_STEPS} steps; "

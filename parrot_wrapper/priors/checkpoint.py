@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata as distributions
 from pathlib import Path
@@ -125,10 +125,14 @@ def read_prior(folder: str | Path) -> StoredPrior:
     return StoredPrior(header["type"], header["config"], tensors, header["metadata"])
 
 
-def library_versions() -> dict[str, str]:
-    """Versions of Python and of the libraries that a stored prior depends on."""
+def library_versions(more: Sequence[str] = ()) -> dict[str, str]:
+    """Versions of Python and of the libraries that a stored prior depends on.
+
+    Args:
+        more: Other distributions to name; those that are not installed are left out.
+    """
     versions = {"python": platform.python_version()}
-    for name in _DISTRIBUTIONS:
+    for name in (*_DISTRIBUTIONS, *more):
         try:
             versions[name] = distributions.version(name)
         except distributions.PackageNotFoundError:  # used from a source tree

@@ -1,8 +1,9 @@
-"""SB3 callbacks of an RL run: progress, diagnostics, checkpoints, hard target copies."""
+"""SB3 callbacks of an RL run: step count, progress, diagnostics, checkpoints, updates."""
 
 from __future__ import annotations
 
 import math
+import time
 from collections import deque
 from pathlib import Path
 from typing import Any, cast
@@ -14,7 +15,9 @@ from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.utils import obs_as_tensor, polyak_update
 from tqdm import tqdm
 
+from parrot_wrapper.chunk import env_steps, executed_steps
 from parrot_wrapper.latent import kl_to_prior
+from parrot_wrapper.training.interruption import Interruption
 from parrot_wrapper.training.rl_checkpoint import save_checkpoint
 from parrot_wrapper.training.rl_envs import SeededEpisodes
 
@@ -53,11 +56,23 @@ def kl_nats(model: SAC, *, seed: int) -> float:
     return kl_to_prior(-float(log_prob.mean()), dimensions)
 
 
+class EnvStepsCallback(BaseCallback):
+    """Let SB3's `num_timesteps` count env steps where one decision drives a chunk of them.
+
+    SB3 counts decisions, so that budgets and curves of chunked agents look H times too good. Put it
+    before all callbacks that read the count. Without chunks it changes nothing.
+    """
+
+    def _on_step(self) -> bool:
+        self.model.num_timesteps += sum(env_steps(info) - 1 for info in self.locals["infos"])
+        return True
+
+
 class DiagnosticsCallback(BaseCallback):
     """Log what a latent-space run is judged by.
 
-    Names: `parrot/kl_to_prior` (nats per step, see `kl_nats`; `parrot/kl_to_uniform` for raw
-    actions), `parrot/clipped` (fraction of steps whose decoded action left the env's box),
+    Names: `parrot/kl_to_prior` (nats per decision, see `kl_nats`; `parrot/kl_to_uniform` for raw
+    actions), `parrot/clipped` (fraction of decisions with an action that left the env's box),
     `rollout/success_once` (share of the last 100 episodes with success on any step, beside SB3's
     `rollout/success_rate` at the last step).
 
@@ -78,12 +93,13 @@ class DiagnosticsCallback(BaseCallback):
         info, done = self.locals["infos"][0], bool(self.locals["dones"][0])
         if "parrot/clipped" in info:
             self.logger.record_mean("parrot/clipped", float(info["parrot/clipped"]))
-        self._succeeded |= bool(info.get("is_success", False))
+        for _, step_info in executed_steps(0.0, info):
+            self._succeeded |= bool(step_info.get("is_success", False))
         if done and "is_success" in info:
             self._once.append(self._succeeded)
             self._succeeded = False
             self.logger.record("rollout/success_once", float(np.mean(self._once)))
-        if self.num_timesteps % self._every == 0:
+        if self.num_timesteps % self._every < env_steps(info):
             self.last_kl = kl_nats(cast("SAC", self.model), seed=self.num_timesteps)
             self.logger.record(self._name, self.last_kl)
         return True
@@ -119,7 +135,7 @@ class ProgressCallback(BaseCallback):
             kl = self._diagnostics.last_kl
             text = f"success {success:.2f}" + (f", KL {kl:.1f} nats" if math.isfinite(kl) else "")
             self._bar.set_postfix_str(text, refresh=False)
-        self._bar.update(1)
+        self._bar.update(self.num_timesteps - self._bar.n)
         return True
 
     def _on_training_end(self) -> None:
@@ -136,11 +152,25 @@ class CheckpointCallback(BaseCallback):
         folder: Where the checkpoints go.
         episodes: The wrapper that seeds the run's episodes.
         every: Env steps, at least, between two checkpoints; 0 for none.
+        interruption: When it is requested, the next episode start gets a checkpoint and raises
+            KeyboardInterrupt.
+        seconds: Time that earlier parts of the run took, up to the checkpoint that it goes on from.
     """
 
-    def __init__(self, folder: Path, *, episodes: SeededEpisodes, every: int) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        episodes: SeededEpisodes,
+        every: int,
+        interruption: Interruption,
+        seconds: float = 0.0,
+    ) -> None:
         super().__init__()
         self._folder, self._episodes, self._every = folder, episodes, every
+        self._interruption = interruption
+        self._seconds_before = seconds
+        self._started = math.nan
         self._last = 0
 
     @property
@@ -158,19 +188,50 @@ class CheckpointCallback(BaseCallback):
             self._folder,
             episode=self._episodes.episode + (0 if started else 1),
             at_episode_start=started,
+            seconds=self._seconds_before + time.perf_counter() - self._started,
         )
 
     def _on_training_start(self) -> None:
+        self._started = time.perf_counter()
         self._last = self.num_timesteps
 
     def _on_rollout_start(self) -> None:
         due = self._every and self.model.num_timesteps - self._last >= self._every
-        if due and self.at_episode_start:
+        stop = self._interruption.requested
+        if (due or stop) and self.at_episode_start:
             self.num_timesteps = self.model.num_timesteps
             self.save()
+            if stop:
+                raise KeyboardInterrupt
 
     def _on_step(self) -> bool:
         return True
+
+
+class FirstUpdateCallback(BaseCallback):
+    """Hold SAC's updates back for the first steps while its own actor acts.
+
+    SB3 acts uniformly until its updates begin, which would waste an actor that was cloned before.
+    SAC's `learning_starts` has to be 0.
+
+    Args:
+        after: Env steps before the first update.
+    """
+
+    def __init__(self, *, after: int) -> None:
+        super().__init__()
+        self._after, self._updates = after, 0
+
+    def _on_training_start(self) -> None:
+        self._updates = cast("SAC", self.model).gradient_steps
+
+    def _on_step(self) -> bool:
+        ready = self.num_timesteps > self._after
+        cast("SAC", self.model).gradient_steps = self._updates if ready else 0
+        return True
+
+    def _on_training_end(self) -> None:
+        cast("SAC", self.model).gradient_steps = self._updates
 
 
 class HardTargetCallback(BaseCallback):

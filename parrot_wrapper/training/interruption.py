@@ -1,4 +1,4 @@
-"""Ctrl-C that waits for the end of a step, so that what is saved is consistent."""
+"""Ctrl-C that waits for a good moment, so that what is saved is consistent."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 @dataclass
@@ -21,6 +23,7 @@ class Interruption:
 def deferred_interrupt() -> Iterator[Interruption]:
     """Turn the first Ctrl-C in the block into a flag; a second one interrupts at once.
 
+    SIGTERM, the polite kill, counts like Ctrl-C, and is KeyboardInterrupt at the second time too.
     Outside the main thread, where Python delivers no signals, the flag is never set.
     """
     interruption = Interruption()
@@ -33,8 +36,9 @@ def deferred_interrupt() -> Iterator[Interruption]:
             raise KeyboardInterrupt
         interruption.requested = True
 
-    previous = signal.signal(signal.SIGINT, note)
+    previous = {number: signal.signal(number, note) for number in _SIGNALS}
     try:
         yield interruption
     finally:
-        signal.signal(signal.SIGINT, previous)
+        for number, handler in previous.items():
+            signal.signal(number, handler)

@@ -25,6 +25,7 @@ from stable_baselines3 import SAC
 from torch import Tensor
 
 from parrot_wrapper.atomic_files import atomic_folder, write_json
+from parrot_wrapper.baselines.prior_explore import PriorExploreSAC
 from parrot_wrapper.errors import CheckpointError
 from parrot_wrapper.training.replay_arrays import replay_arrays, restore_replay
 
@@ -34,7 +35,13 @@ _HEADER, _MODEL, _REPLAY = "checkpoint.json", "model.safetensors", "replay.safet
 
 
 def save_checkpoint(
-    model: SAC, folder: Path, *, episode: int, at_episode_start: bool, keep: int = 1
+    model: SAC,
+    folder: Path,
+    *,
+    episode: int,
+    at_episode_start: bool,
+    seconds: float = 0.0,
+    keep: int = 1,
 ) -> Path:
     """Write a checkpoint of `model` below `folder` and remove all but the newest `keep`.
 
@@ -43,6 +50,7 @@ def save_checkpoint(
         folder: Where the run's checkpoints live.
         episode: Index of the episode that a resumed run has to start with.
         at_episode_start: Whether that episode has not been stepped yet.
+        seconds: Time spent on training so far, all parts of the run together.
         keep: How many to leave.
 
     Returns:
@@ -61,6 +69,7 @@ def save_checkpoint(
         "episodes": model._episode_num,
         "episode": episode,
         "at_episode_start": at_episode_start,
+        "seconds": seconds,
         "recent_episodes": [
             {key: float(value) for key, value in episode.items()}
             for episode in model.ep_info_buffer or ()
@@ -101,7 +110,7 @@ def read_header(checkpoint: Path) -> dict[str, Any]:
             f"{path}: this installation reads format version {FORMAT_VERSION}, found "
             f"{header.get('format_version')}; a newer one needs a newer parrot-wrapper."
         )
-    return header
+    return {"seconds": 0.0, **header}  # unknown to the first checkpoints
 
 
 def load_weights(model: SAC, checkpoint: Path) -> dict[str, Any]:
@@ -220,7 +229,10 @@ def _generator_states(model: SAC) -> dict[str, Any]:
     # SB3 draws batches from NumPy's global generator and warm-up actions from the action space.
     state = dict(np.random.get_state(legacy=False))
     state["state"] = {**state["state"], "key": state["state"]["key"].tolist()}
-    return {"numpy": state, "actions": model.action_space.np_random.bit_generator.state}
+    states = {"numpy": state, "actions": model.action_space.np_random.bit_generator.state}
+    if isinstance(model, PriorExploreSAC):
+        states["explore"] = model.explore_rng.bit_generator.state
+    return states
 
 
 def _restore_generators(model: SAC, states: Mapping[str, Any]) -> None:
@@ -228,3 +240,5 @@ def _restore_generators(model: SAC, states: Mapping[str, Any]) -> None:
     key = np.array(state["state"]["key"], dtype=np.uint32)
     np.random.set_state({**state, "state": {**state["state"], "key": key}})
     model.action_space.np_random.bit_generator.state = states["actions"]
+    if isinstance(model, PriorExploreSAC):
+        model.explore_rng.bit_generator.state = states["explore"]

@@ -23,31 +23,42 @@ class RLConfig:
     the env's own action space but still *sees* the prior's features: the fair control. Without a
     prior it is plain SAC on whatever the env gives.
 
+    A *decision* is one action of the agent. It is one env step, or with a prior of horizon H a
+    chunk of up to H; gamma is per env step all the same, the agent's own is gamma^H, and 0 where
+    one chunk is a whole episode.
+
     Attributes:
         env_id: Gymnasium id.
         env_kwargs: Keywords of `gymnasium.make`, JSON-able.
         prior: Packaged name or checkpoint folder, or None for plain SAC.
         raw_actions: Keep the env's action space; needs `prior`, whose features the agent sees.
+        broad: Mixture of the prior with uniform actions as `parse_broad` reads it, such as "0.1",
+            for tasks that need what the prior never saw; only for latent actions.
+        prior_explore: Probability of executing a sample of the prior in place of the agent's
+            action, each step, in [0, 1]; needs `raw_actions` (`PriorExploreSAC`).
+        initial_actor: Folder of a cloned actor that the agent's own starts as, or None; only for
+            agents that act in the env's own action space. It acts in warm-up steps too.
         observation: What the agent sees: "features", "image" (the env's observation as it is) or
             "both". Ignored without a prior. The SB3 policy follows from the resulting space.
         latent: Chart between the agent's unit box and the prior's noise.
-        kl: KL budget to the prior in nats per step, which sets SAC's target entropy to
+        kl: KL budget to the prior in nats per decision, which sets SAC's target entropy to
             `d log 2 - kl`; None for SB3's default of -d. Raw actions always take the default.
-        gamma: Discount, in [0, 1).
+        gamma: Discount of an env step, in [0, 1).
         ent_coef: SB3's entropy coefficient; "auto_0.1" learns it from 0.1 on.
         learning_rate: Of actor, critics and entropy coefficient, > 0.
         batch_size: Transitions in an update.
         net_arch: Hidden widths of actor and critics.
         layer_norm: Layer normalisation in every hidden layer of actor and critics.
         convolutions: Trunk of policies on images: SB3's "stock" one or the "paper"'s.
-        learning_starts: Steps of uniform latents, which are exact samples of the prior.
-        train_freq: Env steps between two rounds of updates.
-        gradient_steps: Updates in such a round.
-        n_steps: Length of n-step returns, 1 for none.
+        learning_starts: Env steps before the first update, with uniform latents, which are exact
+            samples of the prior.
+        train_freq: Decisions between two rounds of updates.
+        gradient_steps: Updates in such a round; H of them are one for each env step of a chunk.
+        n_steps: Decisions in an n-step return, 1 for none.
         tau: Share of the critic copied to its target, in (0, 1].
         target_update_interval: Updates between two such copies.
         buffer_size: Transitions kept, at most; a shorter run allocates fewer.
-        total_steps: Env steps of the whole run.
+        total_steps: Env steps of the whole run; it ends with the decision that reaches them.
         seed: Seeds networks, sampling and episodes; never shares episodes with evaluation.
         checkpoint_every: Env steps between checkpoints, 0 for the last one only.
         device: Torch device, or "auto".
@@ -68,6 +79,9 @@ class RLConfig:
     env_kwargs: Mapping[str, Any] = field(default_factory=dict)
     prior: str | None = None
     raw_actions: bool = False
+    broad: str | None = None
+    prior_explore: float = 0.0
+    initial_actor: str | None = None
     observation: str = "features"
     latent: str = "gaussian"
     kl: float | None = 5.0
@@ -102,11 +116,26 @@ class RLConfig:
                 f"'features' or 'image'; got prior={self.prior!r}, {self.observation!r}. Leave "
                 "raw_actions out for plain SAC on the env's own observations."
             )
+        if self.prior_explore and not self.raw_actions:
+            raise InvalidArgumentError(
+                f"prior_explore={self.prior_explore!r} needs raw_actions=True: an agent that acts "
+                "in the latent space explores with the prior anyway."
+            )
+        if self.broad is not None and not self.latent_actions:
+            raise InvalidArgumentError(
+                f"broad={self.broad!r} needs a prior to act through: raw actions are broad anyway."
+            )
+        if self.initial_actor is not None and self.latent_actions:
+            raise InvalidArgumentError(
+                f"initial_actor={self.initial_actor!r} needs raw_actions=True: a cloned actor acts "
+                "in the env's own action space."
+            )
         self._check_numbers()
 
     def _check_numbers(self) -> None:
         rules = {
             "gamma": 0.0 <= self.gamma < 1.0,
+            "prior_explore": 0.0 <= self.prior_explore <= 1.0,
             "tau": 0.0 < self.tau <= 1.0,
             "learning_rate": self.learning_rate > 0.0 and math.isfinite(self.learning_rate),
             "kl": self.kl is None or (self.kl > 0.0 and math.isfinite(self.kl)),
@@ -136,6 +165,11 @@ class RLConfig:
     def latent_actions(self) -> bool:
         """Whether the agent acts in the prior's latent space."""
         return self.prior is not None and not self.raw_actions
+
+    @property
+    def copies_by_callback(self) -> bool:
+        """Whether target copies are rarer than rounds of updates, which SB3's SAC cannot do."""
+        return self.target_update_interval > self.gradient_steps
 
     def to_dict(self) -> dict[str, Any]:
         """A JSON-able copy."""

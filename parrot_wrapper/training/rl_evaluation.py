@@ -13,8 +13,9 @@ from stable_baselines3 import SAC
 from parrot_wrapper.atomic_files import write_json
 from parrot_wrapper.errors import CheckpointError
 from parrot_wrapper.evaluation.rollouts import HELD_OUT_SEED, EvaluationResult, evaluate
-from parrot_wrapper.training.rl import EnvFactory, build_model, read_config, wrap_env
+from parrot_wrapper.training.rl import EnvFactory, read_config
 from parrot_wrapper.training.rl_checkpoint import list_checkpoints, load_weights
+from parrot_wrapper.training.rl_model import build_model, wrap_env
 from parrot_wrapper.types import ActionPrior, FloatArray
 
 EVALUATION_FILE = "evaluation.json"
@@ -57,7 +58,7 @@ def load_agent(
     if not checkpoints:
         raise CheckpointError(f"{folder}: expected a checkpoint of the run, found none yet.")
     env = wrap_env(make_env(config.env_id, **config.env_kwargs), config, prior)
-    model = build_model(replace(config, buffer_size=1), env)
+    model = build_model(replace(config, buffer_size=1), env, prior)
     model.num_timesteps = int(load_weights(model, checkpoints[-1])["step"])
     return model, env
 

@@ -57,8 +57,14 @@ def read_log(path: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def cut_log(path: Path, step: int) -> None:
-    """Drop the rows after `step`: those that a run resumed at `step` will write again."""
-    rows = [row for row in read_log(path) if row[STEP_KEY] <= step]
+def cut_log(path: Path, step: int, *, key: str = STEP_KEY) -> None:
+    """Drop the rows after `step`: those that a run resumed at `step` will write again.
+
+    Args:
+        path: A file of JSON lines.
+        step: The last one to keep.
+        key: Where a row has its step.
+    """
+    rows = [row for row in read_log(path) if row[key] <= step]
     with atomic_path(path) as partial:
         partial.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")

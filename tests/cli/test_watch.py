@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 
 import gymnasium as gym
@@ -139,6 +140,7 @@ def test_with_a_display_a_window_opens_instead(
     modes: list[int] = []
     connect = bullet.connect
     monkeypatch.setenv("DISPLAY", ":0")
+    monkeypatch.setattr("parrot_envs.sim.usable_display", nullcontext)
     monkeypatch.setattr(
         ManipulationEnv, "metadata", {"render_modes": ["rgb_array", "human"], "render_fps": 10}
     )

@@ -227,7 +227,7 @@ def test_save_refuses_to_mix_and_to_write_half(stored: Path, tmp_path_factory) -
 
 
 def test_lock_has_one_holder(tmp_path: Path) -> None:
-    refused = pytest.raises(DataFileError, match="another collection")
+    refused = pytest.raises(DataFileError, match="another process")
     with folder_lock(tmp_path), refused, folder_lock(tmp_path):
         pass
     with folder_lock(tmp_path):

@@ -7,6 +7,7 @@ import pytest
 
 from parrot_wrapper.cli import main
 from parrot_wrapper.cli.demo_clock import WorkClock
+from parrot_wrapper.training.episode_log import read_episodes
 
 pytest.importorskip("pybullet")
 import parrot_envs
@@ -51,6 +52,15 @@ def test_plain_sac_needs_no_prior(tmp_path: Path) -> None:
     assert (config["prior"], config["kl"], config["gamma"]) == (None, None, 0.9)
 
 
+def test_prior_explore_trains_and_evaluates(prior_folder: str, tmp_path: Path) -> None:
+    command = ["train", "--env-id", ENV_ID, "--prior", prior_folder, "--out", str(tmp_path)]
+    assert main([*command, *SHORT, "--raw-actions", "--prior-explore", "0.9"]) == 0
+    config = json.loads((tmp_path / "config.json").read_text())
+    assert (config["raw_actions"], config["prior_explore"]) == (True, 0.9)
+    assert [row["env_steps"] for row in read_episodes(tmp_path)] == [25, 50]
+    assert (tmp_path / "evaluation.json").is_file()
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -58,6 +68,7 @@ def test_plain_sac_needs_no_prior(tmp_path: Path) -> None:
         (["--prior", "parot-v0"], "Unknown prior 'parot-v0'"),
         (["--preset", "papers"], "Did you mean 'paper'"),
         (["--latent", "gausian"], "Did you mean 'gaussian'"),
+        (["--initial-actor", "runs/clone"], "initial_actor='runs/clone' needs raw_actions"),
     ],
 )
 def test_mistakes_are_one_line(

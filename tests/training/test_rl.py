@@ -2,72 +2,30 @@
 
 import json
 import math
+import signal
 from pathlib import Path
 from typing import Any
 
-import gymnasium as gym
 import numpy as np
 import pytest
 import torch
 from stable_baselines3 import SAC
 
 from parrot_wrapper.errors import CheckpointError, InvalidArgumentError, UnknownNameError
+from parrot_wrapper.training.actor_loss import skip_unused_gradients
 from parrot_wrapper.training.callbacks import kl_nats
+from parrot_wrapper.training.episode_log import read_episodes, training_seconds
 from parrot_wrapper.training.normed_activation import LayerNormReLU
 from parrot_wrapper.training.replay_arrays import replay_arrays
-from parrot_wrapper.training.rl import build_model, read_config, train, wrap_env
+from parrot_wrapper.training.rl import read_config
 from parrot_wrapper.training.rl_checkpoint import list_checkpoints, read_header
 from parrot_wrapper.training.rl_config import RLConfig, preset_config
 from parrot_wrapper.training.rl_envs import SeededEpisodes
 from parrot_wrapper.training.rl_evaluation import evaluate_run, load_agent
+from parrot_wrapper.training.rl_model import build_model, wrap_env
 from parrot_wrapper.training.run_log import STEP_KEY, cut_log, read_log
-from parrot_wrapper.types import ObservationSpec
 from tests.helpers import SPECS, AffinePrior, EchoEnv
-
-
-class ReachEnv(gym.Env[Any, Any]):
-    """Five steps; success while the first action component is above 0.5, which noise rarely is."""
-
-    def __init__(self) -> None:
-        self.observation_space = gym.spaces.Box(-1.0, 1.0, (4,), np.float32)
-        self.action_space = gym.spaces.Box(-1.0, 1.0, (2,), np.float32)
-        self.taken = 0
-
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
-        super().reset(seed=seed)
-        self.taken = 0
-        return self._look(), {"is_success": False}
-
-    def step(self, action: Any) -> Any:
-        self.taken += 1
-        success = bool(action[0] > 0.5)
-        done = self.taken >= 5
-        return self._look(), float(success), False, done, {"is_success": success}
-
-    def _look(self) -> Any:
-        return self.np_random.uniform(-1.0, 1.0, 4).astype(np.float32)
-
-
-STATE = ObservationSpec(state=4)
-
-
-def toy_config(**settings: Any) -> RLConfig:
-    values: dict[str, Any] = {
-        "env_id": "Toy-v0",
-        "prior": "toy",
-        "net_arch": (32,),
-        "batch_size": 32,
-        "learning_starts": 40,
-        "total_steps": 120,
-        "checkpoint_every": 60,
-        "device": "cpu",
-    }
-    return RLConfig(**(values | settings))
-
-
-def toy_train(config: RLConfig, folder: Path, **options: Any) -> SAC:
-    options = {"make_env": lambda *_: ReachEnv(), "prior": AffinePrior(STATE)} | options
-    return train(config, folder, progress=False, **options)
+from tests.training.toy_rl import STATE, ReachEnv, toy_config, toy_train
 
 
 def test_sac_learns_a_toy_task_through_the_latent(tmp_path: Path) -> None:
@@ -109,9 +67,20 @@ def test_untrained_actor_starts_at_the_prior() -> None:
     assert torch.equal(before, torch.get_rng_state())
 
 
-@pytest.mark.parametrize("settings", [{}, {"target_update_interval": 7, "tau": 1.0}])
-def test_resumed_run_equals_an_unbroken_one(tmp_path: Path, settings: dict[str, Any]) -> None:
-    whole = toy_train(toy_config(**settings), tmp_path / "whole")
+@pytest.mark.parametrize(
+    ("settings", "horizon"),
+    [
+        ({}, 1),
+        ({"target_update_interval": 7, "tau": 1.0}, 1),
+        ({}, 3),
+        ({"raw_actions": True, "prior_explore": 0.5}, 1),
+    ],
+)
+def test_resumed_run_equals_an_unbroken_one(
+    tmp_path: Path, settings: dict[str, Any], horizon: int
+) -> None:
+    prior = AffinePrior(STATE, horizon=horizon)
+    whole = toy_train(toy_config(**settings), tmp_path / "whole", prior=prior)
 
     class Killed(Exception):
         pass
@@ -127,11 +96,11 @@ def test_resumed_run_equals_an_unbroken_one(tmp_path: Path, settings: dict[str, 
 
     config = toy_config(**settings)
     with pytest.raises(Killed):
-        toy_train(config, tmp_path / "broken", make_env=lambda *_: DyingEnv())
+        toy_train(config, tmp_path / "broken", make_env=lambda *_: DyingEnv(), prior=prior)
     [checkpoint] = list_checkpoints(tmp_path / "broken" / "checkpoints")
     assert read_header(checkpoint)["step"] == 60
     assert read_header(checkpoint)["at_episode_start"] is True
-    resumed = toy_train(config, tmp_path / "broken")
+    resumed = toy_train(config, tmp_path / "broken", prior=prior)
 
     assert resumed.num_timesteps == whole.num_timesteps == 120
     assert resumed._n_updates == whole._n_updates
@@ -150,6 +119,70 @@ def test_resumed_run_equals_an_unbroken_one(tmp_path: Path, settings: dict[str, 
     assert [{k: v for k, v in row.items() if k not in clock} for row in logs[0]] == [
         {k: v for k, v in row.items() if k not in clock} for row in logs[1]
     ]
+    episodes = [read_episodes(tmp_path / name) for name in ("broken", "whole")]
+    assert episodes[0] == episodes[1]
+    assert [row["env_steps"] for row in episodes[0]] == list(range(5, 121, 5))
+
+
+def test_episodes_and_seconds_are_kept(tmp_path: Path) -> None:
+    class TwiceEnv(ReachEnv):
+        """Success on the third step of every other episode only."""
+
+        episode = -1
+
+        def reset(self, **options: Any) -> Any:
+            self.episode += 1
+            return super().reset(**options)
+
+        def step(self, action: Any) -> Any:
+            seen, _, terminated, truncated, _ = super().step(action)
+            success = self.taken == 3 and self.episode % 2 == 0
+            return seen, float(success), terminated, truncated, {"is_success": success}
+
+    with pytest.raises(CheckpointError, match="found none yet"):
+        training_seconds(tmp_path)
+    assert read_episodes(tmp_path) == []
+    toy_train(toy_config(total_steps=12), tmp_path, make_env=lambda *_: TwiceEnv())
+    rows = [
+        {"env_steps": 5, "success": False, "success_once": True, "return": 1.0},
+        {"env_steps": 10, "success": False, "success_once": False, "return": 0.0},
+    ]
+    assert read_episodes(tmp_path) == rows
+    seconds = training_seconds(tmp_path)
+    assert 0.0 < seconds < 60.0
+    with (tmp_path / "episodes.jsonl").open("a") as stream:
+        stream.write('{"env_steps": 15, "success"')  # a killed part's
+    toy_train(toy_config(total_steps=20), tmp_path, make_env=lambda *_: TwiceEnv())
+    # The episode that the first part broke off is none; the second part began with the next one.
+    assert [row["env_steps"] for row in read_episodes(tmp_path)] == [5, 10, 17]
+    assert training_seconds(tmp_path) > seconds
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted_run_is_saved_where_an_episode_begins(tmp_path: Path, number: int) -> None:
+    class InterruptingEnv(ReachEnv):
+        steps = 0
+
+        def step(self, action: Any) -> Any:
+            InterruptingEnv.steps += 1
+            if InterruptingEnv.steps == 77:
+                signal.raise_signal(number)
+            return super().step(action)
+
+    config = toy_config(checkpoint_every=0)
+    handler = signal.getsignal(number)
+    with pytest.raises(KeyboardInterrupt):
+        toy_train(config, tmp_path / "broken", make_env=lambda *_: InterruptingEnv())
+    assert signal.getsignal(number) is handler
+    [checkpoint] = list_checkpoints(tmp_path / "broken" / "checkpoints")
+    assert read_header(checkpoint)["step"] == 80
+    assert read_header(checkpoint)["at_episode_start"] is True
+    resumed = toy_train(config, tmp_path / "broken")
+    whole = toy_train(config, tmp_path / "whole")
+    for ours, theirs in zip(
+        resumed.policy.state_dict().values(), whole.policy.state_dict().values(), strict=True
+    ):
+        assert torch.equal(ours, theirs)
 
 
 def test_finished_run_can_be_lengthened_but_not_changed(tmp_path: Path) -> None:
@@ -234,6 +267,32 @@ def test_layer_norm_stands_behind_every_hidden_layer(layer_norm: bool) -> None:
     assert normed == [len(config.net_arch) * layer_norm] * len(nets)
 
 
+@pytest.mark.parametrize("kind", ["state", "hwc"])
+def test_gradients_that_are_left_out_change_nothing(kind: str) -> None:
+    """The same updates with and without them: from features, and through convolutions."""
+    options: Any = {
+        "policy": "MlpPolicy" if kind == "state" else "CnnPolicy",
+        "policy_kwargs": {"net_arch": [16]},
+        "learning_starts": 20,
+        "batch_size": 8,
+        "buffer_size": 40,
+        "seed": 0,
+        "device": "cpu",
+    }
+    stock = SAC(env=EchoEnv(kind), **options).learn(26)
+    lean = SAC(env=EchoEnv(kind), **options)
+    skip_unused_gradients(lean.critic)
+    made: list[bool] = []
+    for weight in lean.critic.parameters():
+        weight.register_hook(lambda _: made.append(True))
+    lean.learn(26)
+    for ours, theirs in zip(lean.policy.parameters(), stock.policy.parameters(), strict=True):
+        assert torch.equal(ours, theirs)
+    assert all(weight.requires_grad for weight in lean.critic.parameters())
+    # Once for each of six updates: by the critic's loss, not by the actor's as well.
+    assert len(made) == 6 * len(list(lean.critic.parameters()))
+
+
 def test_hard_target_copies_happen_at_the_interval_only(tmp_path: Path) -> None:
     config = toy_config(total_steps=60, target_update_interval=15, tau=1.0, checkpoint_every=0)
     model = toy_train(config, tmp_path)
@@ -274,6 +333,9 @@ def test_episode_seeds_follow_from_run_and_index() -> None:
         ({"observation": "featurs"}, "Did you mean 'features'"),
         ({"convolutions": "papper"}, "Did you mean 'paper'"),
         ({"raw_actions": True, "prior": None}, "raw_actions needs a prior"),
+        ({"raw_actions": True, "prior_explore": 1.5}, "prior_explore=1.5"),
+        ({"prior_explore": 0.5}, "prior_explore=0.5 needs raw_actions=True"),
+        ({"initial_actor": "clone"}, "initial_actor='clone' needs raw_actions=True"),
     ],
 )
 def test_bad_settings_are_refused(settings: dict[str, Any], message: str) -> None:

@@ -153,9 +153,10 @@ def test_an_env_may_randomize_what_the_data_did_and_is_warned_about_more():
         check_spaces(IMAGE, ACTION, AffinePrior(metadata={"camera": CAMERA}), cameras=[strange])
 
 
-def test_chunks_of_actions_are_refused():
-    with pytest.raises(InvalidArgumentError, match=r"horizon 1\), got horizon 10"):
-        check_spaces(IMAGE, ACTION, AffinePrior(horizon=10))
+def test_a_latent_drives_at_least_one_step():
+    check_spaces(IMAGE, ACTION, AffinePrior(horizon=10))
+    with pytest.raises(InvalidArgumentError, match="at least one env step, got horizon 0"):
+        check_spaces(IMAGE, ACTION, AffinePrior(horizon=0))
 
 
 def test_latent_space_is_exactly_the_unit_box():

@@ -10,7 +10,7 @@ from stable_baselines3 import SAC
 from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecTransposeImage
 
 from parrot_wrapper import BehavioralPriorVecWrapper, BehavioralPriorWrapper, target_entropy
-from parrot_wrapper.errors import LatentError, SpaceMismatchError
+from parrot_wrapper.errors import InvalidArgumentError, LatentError, SpaceMismatchError
 from tests.helpers import CAMERA, SPECS, AffinePrior, CameraEnv, EchoEnv
 
 KINDS = pytest.mark.parametrize("kind", SPECS)
@@ -102,6 +102,12 @@ def test_refuses_before_any_env_is_stepped():
         with pytest.raises(LatentError):
             venv.step(u)
     assert venv.get_attr("taken") == [0, 0]
+
+
+def test_chunks_are_refused_with_the_way_out():
+    venv = DummyVecEnv([EchoEnv] * 2)
+    with pytest.raises(InvalidArgumentError, match="BehavioralPriorWrapper, before vectorising"):
+        BehavioralPriorVecWrapper(venv, AffinePrior(horizon=4))
 
 
 def test_mismatch_camera_and_termination_are_noticed():

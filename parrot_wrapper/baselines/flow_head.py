@@ -1,0 +1,81 @@
+"""A flow on the features of another prior: PARROT itself, for comparisons that share an encoder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from parrot_wrapper.baselines.batches import noisy_pairs, split_episodes
+from parrot_wrapper.baselines.config import FittingConfig
+from parrot_wrapper.baselines.feature_cache import FEATURES_KEY
+from parrot_wrapper.baselines.fitting import BatchMaker, FittingReport, fit_module
+from parrot_wrapper.data.dataset import EpisodeDataset
+from parrot_wrapper.errors import DataError
+from parrot_wrapper.priors.flow import FlowPrior
+from parrot_wrapper.training.fitting_run import weights_digest
+
+_LEAST_STD = 1e-3
+"""Of the action box's width: a constant dimension must not blow up."""
+
+
+def fit_flow_head(
+    prior: FlowPrior,
+    dataset: EpisodeDataset,
+    config: FittingConfig,
+    *,
+    run_folder: str | Path | None = None,
+    progress: bool = True,
+) -> FittingReport:
+    """Fit the flow, and how it conditions on features, by maximum likelihood.
+
+    The encoder's features stay as they are, so that priors of different data share what they see
+    and differ in what they do. `fit_prior` fits both.
+
+    Args:
+        prior: Fitted in place.
+        dataset: Successful episodes from a `FeatureCache`.
+        config: Settings.
+        run_folder: For checkpoints and tensorboard; None for neither.
+        progress: Show a progress bar.
+
+    Raises:
+        DataError: The data hold no features, do not fit the prior, or are too few.
+        CheckpointError: The run folder's checkpoint is damaged or of another run.
+    """
+    if FEATURES_KEY not in dataset.observations:
+        raise DataError(
+            "Expected features of a shared encoder, got observations; fit_prior learns from those."
+        )
+    training, held_out = split_episodes(dataset, config)
+    low, high = prior.action_bounds
+    actions = training.actions.astype(np.float64)
+    std = np.maximum(actions.std(axis=0), _LEAST_STD * (high - low))
+    prior.set_action_scale(torch.from_numpy(actions.mean(axis=0)), torch.from_numpy(std))
+
+    def loss(module: FlowPrior, batch: dict[str, Tensor], step: int) -> dict[str, Tensor]:
+        context = module.encoder.context(batch[FEATURES_KEY])
+        return {"nll": -module.log_prob_tensor(batch["action"], context).mean()}
+
+    def pairs(episodes: EpisodeDataset, *, perturbed: bool) -> BatchMaker:
+        encoder = prior.encoder if perturbed else None
+        return noisy_pairs(episodes, config, noise_dim=0, encoder=encoder)
+
+    return fit_module(
+        prior,
+        pairs(training, perturbed=True),
+        loss,
+        config,
+        run_folder,
+        settings={
+            "method": "flow",
+            "data": {"sha256": dataset.content_hash},
+            "prior": prior.config.to_dict(),
+            "initial": weights_digest(prior),
+        },
+        make_held_out=pairs(held_out, perturbed=False),
+        label="flow",
+        progress=progress,
+    )

@@ -1,0 +1,225 @@
+"""A way out for a prior that never saw what a task needs: a mixture with a broad one."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import ndtr, ndtri
+
+from parrot_wrapper.errors import InvalidArgumentError, SpaceMismatchError
+from parrot_wrapper.types import ActionPrior, FloatArray, Observations, ObservationSpec
+
+_REACH = 3.0
+"""`encode` takes actions beyond so many standard deviations of the prior for broad ones."""
+
+
+class BroadMixture:
+    """A prior that sometimes does a uniform action: p'(a|s) = (1 - e(s)) p(a|s) + e(s) U(a).
+
+    A flow gives next to no mass to what its data never had, such as opening the hand over a
+    container if all it saw was grasping; an agent in its latent space then never does it (the
+    mismatch of Singh et al. 2021, figure 7). Here one more latent dimension decides between the
+    prior and a uniform action in the action box (a defensive mixture, Hesterberg 1995; a broad
+    prior to arbitrate with, as APC-RL does). Base noise z ~ N(0, I) gives exactly p', so with the
+    Gaussian chart max-entropy RL is KL-regularised RL to p', with the KL of (which of the two,
+    action), an upper bound of that of the action alone.
+
+    The share e(s) is `share` everywhere, or, with `idle`, `share` where the prior would rest and
+    less where it would move: `share * exp(-(m / idle)^2)`, where m is the norm of its median
+    action f(0; s) over the dimensions `motion`, in half-widths of the action box. A prior that has
+    finished what it knows leaves the arm to the agent; while it works, it is not disturbed.
+
+    Args:
+        prior: Of horizon 1.
+        share: Largest share of uniform actions, in (0, 1).
+        idle: How small a motion counts as rest, > 0; None for the same share everywhere.
+        motion: Action dimensions that move something; None for all.
+        spread: Half-width of the uniform action in each dimension, as a share of the box's, in
+            (0, 1]; one number or one for each action dimension.
+
+    Raises:
+        InvalidArgumentError: A value is outside its range, or the prior is of a longer horizon.
+
+    Example:
+        >>> from parrot_wrapper import FlowPrior, FlowPriorConfig, ObservationSpec
+        >>> prior = FlowPrior(FlowPriorConfig(ObservationSpec(state=4), 2, encoder="state"))
+        >>> mixture = BroadMixture(prior, share=0.25)
+        >>> mixture.latent_dim, mixture.action_dim
+        (3, 2)
+        >>> z = np.random.default_rng(0).standard_normal((1000, 3)).astype(np.float32)
+        >>> state = np.zeros((1000, 4), np.float32)
+        >>> changed = mixture.decode(z, state) != prior.decode(z[:, :2], state)
+        >>> float(changed.all(axis=1).mean())
+        0.25
+    """
+
+    def __init__(
+        self,
+        prior: ActionPrior,
+        *,
+        share: float = 0.1,
+        idle: float | None = None,
+        motion: Sequence[int] | None = None,
+        spread: float | Sequence[float] = 1.0,
+    ) -> None:
+        if prior.horizon != 1:
+            raise InvalidArgumentError(
+                f"Expected a prior of horizon 1, got one of {prior.horizon}: a chunk has no single "
+                "moment at which to do something else."
+            )
+        if not 0.0 < share < 1.0:
+            raise InvalidArgumentError(f"share must be in (0, 1), got {share!r}.")
+        if idle is not None and not 0.0 < idle < np.inf:
+            raise InvalidArgumentError(f"idle must be positive and finite, got {idle!r}.")
+        self.prior = prior
+        self._share, self._idle = share, idle
+        self._motion = _checked_motion(motion, prior.action_dim)
+        low, high = (edge.astype(np.float64) for edge in prior.action_bounds)
+        self._middle, half = (low + high) / 2, (high - low) / 2
+        self._half = half * _checked_spread(spread, prior.action_dim)
+        self._box_half = half
+
+    @property
+    def latent_dim(self) -> int:
+        """Z: the prior's, or A if that is more, and one that decides between the two."""
+        return max(self.prior.latent_dim, self.prior.action_dim) + 1
+
+    @property
+    def action_dim(self) -> int:
+        """A, the prior's."""
+        return self.prior.action_dim
+
+    @property
+    def horizon(self) -> int:
+        """1."""
+        return 1
+
+    @property
+    def feature_dim(self) -> int:
+        """F, the prior's."""
+        return self.prior.feature_dim
+
+    @property
+    def observation_spec(self) -> ObservationSpec:
+        """What the prior looks at."""
+        return self.prior.observation_spec
+
+    @property
+    def action_bounds(self) -> tuple[FloatArray, FloatArray]:
+        """Low and high (A,) of the action box."""
+        return self.prior.action_bounds
+
+    @property
+    def metadata(self) -> Mapping[str, Any]:
+        """The prior's."""
+        return self.prior.metadata
+
+    def share(self, features: FloatArray) -> NDArray[np.float64]:
+        """Share e(s) of uniform actions (B,) for features (B, F)."""
+        if self._idle is None:
+            return np.full(len(features), self._share)
+        rest = np.zeros((len(features), self.prior.latent_dim), np.float32)
+        median = (self.prior.decode_features(rest, features) - self._middle) / self._box_half
+        motion = np.linalg.norm(median[:, self._motion], axis=1)
+        share: NDArray[np.float64] = self._share * np.exp(-np.square(motion / self._idle))
+        return share
+
+    def features(self, obs: Observations) -> FloatArray:
+        """The prior's features (B, F)."""
+        return self.prior.features(obs)
+
+    def decode(self, z: FloatArray, obs: Observations) -> FloatArray:
+        """Map base noise (B, Z) to actions (B, A), before any clipping."""
+        return self.decode_features(z, self.features(obs))
+
+    def decode_features(self, z: FloatArray, features: FloatArray) -> FloatArray:
+        """`decode` for features (B, F) of observations that are embedded already."""
+        known = self.prior.decode_features(z[:, : self.prior.latent_dim], features)
+        where = 2.0 * ndtr(np.asarray(z[:, : self.action_dim], np.float64)) - 1.0
+        broad = ndtr(np.asarray(z[:, -1:], np.float64)) > 1.0 - self.share(features)[:, None]
+        action = np.where(broad, self._middle + self._half * where, known)
+        return action.astype(np.float32)
+
+    def encode(self, action: FloatArray, obs: Observations) -> FloatArray:
+        """Base noise (B, Z) that decodes to actions (B, A); see `encode_features`."""
+        return self.encode_features(action, self.features(obs))
+
+    def encode_features(self, action: FloatArray, features: FloatArray) -> FloatArray:
+        """Base noise (B, Z) of actions (B, A) for features (B, F).
+
+        An action within three standard deviations of the prior is taken for its own, any other
+        for a broad one (and brought into the broad box); the deciding dimension is put in the
+        middle of what decides so.
+        """
+        own = self.prior.encode_features(action, features)
+        share = self.share(features)
+        broad = (np.abs(own) > _REACH).any(axis=1)
+        where = np.clip((action - self._middle) / self._half, -1.0, 1.0)
+        z = np.zeros((len(action), self.latent_dim))
+        z[:, : own.shape[1]] = own
+        z[broad, : self.action_dim] = ndtri((where[broad] + 1.0) / 2.0)
+        z[:, -1] = ndtri(np.where(broad, 1.0 - share / 2.0, (1.0 - share) / 2.0))
+        return z.astype(np.float32)
+
+    def log_prob(self, action: FloatArray, obs: Observations) -> FloatArray:
+        """Log density of actions (B, A) under the mixture, in nats: (B,)."""
+        share = self.share(self.features(obs))
+        inside = (np.abs(action - self._middle) <= self._half).all(axis=1)
+        uniform = np.where(inside, -np.log(2.0 * self._half).sum(), -np.inf)
+        known = self.prior.log_prob(action, obs)
+        mixed: NDArray[np.float64] = np.logaddexp(np.log1p(-share) + known, np.log(share) + uniform)
+        return mixed.astype(np.float32)
+
+
+def parse_broad(text: str, prior: ActionPrior) -> BroadMixture:
+    """The mixture that a text names: "0.1", or "0.8 idle=0.12 motion=0,1,2 spread=1,1,1,0.1".
+
+    Raises:
+        InvalidArgumentError: The text is no such thing, or a value is outside its range.
+
+    Example:
+        >>> from parrot_wrapper import FlowPrior, FlowPriorConfig, ObservationSpec
+        >>> prior = FlowPrior(FlowPriorConfig(ObservationSpec(state=4), 2, encoder="state"))
+        >>> parse_broad("0.5 idle=0.2 motion=0", prior).latent_dim
+        3
+    """
+    number = r"\d+(?:\.\d+)?"
+    numbers = rf"{number}(?:,{number})*"
+    pattern = rf"({number})(?: idle=({number}))?(?: motion=(\d+(?:,\d+)*))?(?: spread=({numbers}))?"
+    found = re.fullmatch(pattern, text.strip())
+    if found is None:
+        raise InvalidArgumentError(
+            "Expected a share of uniform actions such as '0.1', or '0.8 idle=0.12 motion=0,1,2 "
+            f"spread=1,1,1,0.1,0.1,0.1,1', got {text!r}."
+        )
+    share, idle, motion, spread = found.groups()
+    spreads = [float(part) for part in spread.split(",")] if spread else [1.0]
+    return BroadMixture(
+        prior,
+        share=float(share),
+        idle=float(idle) if idle else None,
+        motion=[int(part) for part in motion.split(",")] if motion else None,
+        spread=spreads[0] if len(spreads) == 1 else spreads,
+    )
+
+
+def _checked_motion(motion: Sequence[int] | None, dim: int) -> list[int]:
+    chosen = list(range(dim)) if motion is None else [int(index) for index in motion]
+    if not chosen or not all(0 <= index < dim for index in chosen):
+        raise InvalidArgumentError(
+            f"motion must be action dimensions from 0 to {dim - 1}, got {motion!r}."
+        )
+    return chosen
+
+
+def _checked_spread(spread: float | Sequence[float], dim: int) -> NDArray[np.float64]:
+    wide = np.asarray(spread, np.float64)
+    if wide.shape not in ((), (dim,)):
+        raise SpaceMismatchError(f"spread: expected one number or {dim}, got {spread!r}.")
+    if not ((wide > 0.0) & (wide <= 1.0)).all():
+        raise InvalidArgumentError(f"spread must be in (0, 1], got {spread!r}.")
+    return np.broadcast_to(wide, (dim,))

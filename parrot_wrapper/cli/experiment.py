@@ -1,0 +1,142 @@
+"""`parrot experiment`: a study, or a grid of one's own, run by run and side by side."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+from tqdm import tqdm
+
+from parrot_wrapper.errors import InvalidArgumentError, ParrotError
+from parrot_wrapper.evaluation.report import markdown_table
+from parrot_wrapper.experiments.grid import Grid
+from parrot_wrapper.experiments.places import Places, read_grid
+from parrot_wrapper.experiments.plan import Plan, make_plan, select_runs
+from parrot_wrapper.experiments.run_files import steps_so_far
+from parrot_wrapper.experiments.runner import Outcome, run_grid
+from parrot_wrapper.experiments.runs import Run
+from parrot_wrapper.experiments.studies import STUDIES, study_grid
+
+
+class ExperimentError(ParrotError, RuntimeError):
+    """Some runs of a grid failed."""
+
+
+@dataclass(frozen=True)
+class ExperimentCommand:
+    """Run a study of the paper, or a grid of your own; the same command goes on after a kill.
+
+    Appends a row to OUT/rows.jsonl (OUT/exploration.jsonl for that study) for every finished run.
+
+    Attributes:
+        study: main, data-size, mismatch or exploration; left out with --grid.
+        setting: ci (does it run at all), laptop or paper.
+        grid: JSON file of a grid in place of a study.
+        out: Folder of the rows; results/STUDY-SETTING where left out.
+        runs: Folder of runs and what they need; runs/STUDY-SETTING where left out.
+        workers: Cores to use; 0 for all.
+        device: Torch device.
+        max_minutes: Stop after so much time, where all can go on later; 0 for no limit.
+        only: Runs to do, as key=value: task, method, data, prior_seed, rl_seed or a label.
+        seeds: RL seeds in place of the grid's.
+        dry_run: Only list the runs, what is done, and about how long the rest takes.
+        progress: Show a progress bar.
+    """
+
+    study: Annotated[str, tyro.conf.Positional] = ""
+    setting: str = "laptop"
+    grid: Path | None = None
+    out: Path | None = None
+    runs: Path | None = None
+    workers: int = 0
+    device: str = "auto"
+    max_minutes: float = 0.0
+    only: tuple[str, ...] = ()
+    seeds: tuple[int, ...] = ()
+    dry_run: bool = False
+    progress: bool = True
+
+    def run(self) -> None:
+        """Do what is left, or list it.
+
+        Raises:
+            ExperimentError: Some runs failed; the message names them and their logs.
+        """
+        grid = self._grid()
+        chosen = select_runs(grid.runs(), self.only)
+        places = Places(
+            self.out or Path("results") / grid.folder, self.runs or Path("runs") / grid.folder
+        )
+        workers = self.workers or _usable_cores()
+        if self.dry_run:
+            print(_listing(make_plan(grid, chosen, places), places, workers))
+            return
+        outcome = run_grid(
+            grid,
+            places,
+            runs=chosen,
+            workers=workers,
+            device=self.device,
+            max_minutes=self.max_minutes,
+            say=tqdm.write,
+            progress=self.progress,
+        )
+        _conclude(outcome, places, self.max_minutes)
+
+    def _grid(self) -> Grid:
+        if bool(self.study) == (self.grid is not None):
+            raise InvalidArgumentError(
+                f"Expected a study ({', '.join(STUDIES)}) or --grid FILE, and not both, got "
+                f"{self.study!r} and {str(self.grid or '')!r}."
+            )
+        grid = study_grid(self.study, self.setting) if self.grid is None else read_grid(self.grid)
+        return replace(grid, rl_seeds=self.seeds) if self.seeds else grid
+
+
+def _usable_cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _listing(plan: Plan, places: Places, workers: int) -> str:
+    left = {run.id for run in plan.left}
+    rows = [[run.id, _state(run, places) if run.id in left else "done"] for run in plan.runs]
+    needed = [[a.name, "made"] for a in plan.made] + [[a.name, "to make"] for a in plan.missing]
+    parts = [markdown_table(["run", "state"], rows)]
+    if needed:
+        parts.append(markdown_table(["needed", "state"], needed))
+    minutes = plan.seconds_left(places, workers) / 60
+    about = f"{minutes / 60:.1f} hours" if minutes >= 90 else f"{minutes:.0f} minutes"
+    parts.append(
+        f"{len(plan.runs) - len(left)} of {len(plan.runs)} runs done; the others take about "
+        f"{about} on {workers} cores, beside what is to be made."
+    )
+    return "\n\n".join(parts)
+
+
+def _state(run: Run, places: Places) -> str:
+    steps = steps_so_far(places.run_folder(run))
+    return f"{steps} of {run.env_steps} steps" if steps else "to do"
+
+
+def _conclude(outcome: Outcome, places: Places, minutes: float) -> None:
+    print(f"{places.results}: {outcome.done} of {outcome.total} runs done.")
+    if outcome.out_of_time:
+        print(f"Stopped after {minutes:g} minutes. The same command goes on.")
+    if outcome.failures:
+        raise ExperimentError(_failure_message(outcome, places))
+
+
+def _failure_message(outcome: Outcome, places: Places) -> str:
+    told = "; ".join(f"{f.name}: {f.reason} (see {f.log})" for f in outcome.failures)
+    others: Sequence[str] = outcome.blocked
+    blocked = f" Not tried, because they need those: {', '.join(others)}." if others else ""
+    return (
+        f"Expected all processes of {places.runs} to end well, but {len(outcome.failures)} failed: "
+        f"{told}.{blocked} The same command tries them again."
+    )

@@ -1,0 +1,302 @@
+"""A grid of runs as one value: which runs there are, in which order, and what they need."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from parrot_wrapper.errors import InvalidArgumentError
+from parrot_wrapper.experiments import grid_checks as checks
+from parrot_wrapper.experiments.methods import (
+    EXPLORATION,
+    base_method,
+    needed_parts,
+    run_config,
+    sees_pixels,
+)
+from parrot_wrapper.experiments.needs import (
+    BASELINES,
+    Artifact,
+    PriorData,
+    all_artifacts,
+    part_name,
+)
+from parrot_wrapper.experiments.runs import Run
+from parrot_wrapper.names import unknown_name
+
+KINDS = ("rl", "exploration")
+_FROM_GRID = frozenset(
+    [
+        "env_id",
+        "env_kwargs",
+        "prior",
+        "raw_actions",
+        "initial_actor",
+        "total_steps",
+        "seed",
+        "device",
+    ]
+)
+"""Settings of `RLConfig` that follow from other fields of a grid."""
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Tasks x methods x seeds of learned parts x RL seeds x data, all under one setting.
+
+    Attributes:
+        name: What it is about, such as "main".
+        setting: How large it is, such as "laptop". Name and setting name its folders.
+        tasks: Env ids.
+        methods: Names in `METHODS` (`EXPLORATION` for that kind); "parrot+mine" is a variant of
+            "parrot" whose settings stand under its name in `method_rl`.
+        kind: "rl", or "exploration" for rollouts of samples without RL.
+        prior_seeds: Seeds of what is learned from data.
+        rl_seeds: Seeds of agents.
+        data: What priors and baselines are learned from; may be empty where nothing is.
+        prior: Packaged name or folder of the flow prior of all runs; empty to train one on each of
+            `data` with each of `prior_seeds`.
+        prior_encoder: Prior whose frozen encoder those share; empty for encoders of their own.
+        prior_options: Options of `parrot train-prior` by name; of `train-baseline` if they share.
+        shared_encoder: Baselines act on the frozen features of the flow prior; otherwise each
+            trains an encoder of its own.
+        baseline_options: For each kind of baseline, options of `parrot train-baseline` by name.
+        env_kwargs: Keywords of `gymnasium.make`.
+        preset: Preset of `RLConfig`.
+        rl: `RLConfig` settings beside the preset's.
+        method_rl: More of them for single methods.
+        env_steps: Env steps of each run.
+        evaluation_episodes: Held-out episodes of each run.
+        gym_packages: Modules whose import registers env ids.
+
+    Raises:
+        UnknownNameError: No such method, preset, kind or RL setting; the nearest is named.
+        InvalidArgumentError: A value of the wrong type or outside its range, or two runs alike.
+
+    Example:
+        >>> grid = Grid("mine", "quick", tasks=("ParrotGraspCup-v0",), methods=("parrot", "sac"))
+        >>> [run.id for run in grid.runs()][:2]
+        ['ParrotGraspCup-v0/parrot/p0/r0', 'ParrotGraspCup-v0/sac/p0/r0']
+        >>> Grid.from_dict(grid.to_dict()) == grid
+        True
+    """
+
+    name: str
+    setting: str
+    tasks: tuple[str, ...]
+    methods: tuple[str, ...]
+    kind: str = "rl"
+    prior_seeds: tuple[int, ...] = (0,)
+    rl_seeds: tuple[int, ...] = (0, 1, 2)
+    data: tuple[PriorData, ...] = ()
+    prior: str = "parrot-v0"
+    prior_encoder: str = ""
+    prior_options: Mapping[str, Any] = field(default_factory=dict)
+    shared_encoder: bool = True
+    baseline_options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    env_kwargs: Mapping[str, Any] = field(default_factory=dict)
+    preset: str = "features"
+    rl: Mapping[str, Any] = field(default_factory=dict)
+    method_rl: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    env_steps: int = 25_000
+    evaluation_episodes: int = 100
+    gym_packages: tuple[str, ...] = ("parrot_envs",)
+
+    def __post_init__(self) -> None:
+        for name in ("tasks", "methods", "gym_packages"):
+            object.__setattr__(self, name, checks.texts(name, getattr(self, name)))
+        for name in ("prior_seeds", "rl_seeds"):
+            object.__setattr__(self, name, checks.seeds(name, getattr(self, name)))
+        if self.kind not in KINDS:
+            raise unknown_name("kind of grid", str(self.kind), KINDS)
+        self._check_values()
+        self._check_options()
+        self._check_methods()
+        self._check_runs()
+
+    @property
+    def folder(self) -> str:
+        """Name of its folder below `runs/` and `results/`."""
+        return f"{self.name}-{self.setting}"
+
+    def runs(self) -> tuple[Run, ...]:
+        """All runs: RL seeds outermost, then methods as listed, then tasks.
+
+        So an unfinished grid has every method on every task before the second seed. A method that
+        uses nothing of what is varied (plain SAC does not know the data) is listed once.
+        """
+        return tuple(
+            self._run(task, method, data, prior_seed, rl_seed)
+            for rl_seed in self.rl_seeds
+            for turn, prior_seed in enumerate(self.prior_seeds)
+            for method in self.methods
+            for data in self._data_of(method, first_seed=turn == 0)
+            for task in self.tasks
+        )
+
+    def artifacts(self, runs: Iterable[Run]) -> tuple[Artifact, ...]:
+        """What `runs`, some of this grid's, need and the grid makes; what is needed first, first.
+
+        An artifact stands behind those that it is made from.
+        """
+        everything = all_artifacts(
+            self.data,
+            self.prior_seeds,
+            prior=self.prior,
+            prior_encoder=self.prior_encoder,
+            prior_options=self.prior_options,
+            baseline_options=self.baseline_options,
+            shared_encoder=self.shared_encoder,
+        )
+        made = {artifact.name: artifact for artifact in everything}
+        wanted: dict[str, Artifact] = {}
+
+        def want(name: str) -> None:
+            if name in made and name not in wanted:
+                want(made[name].data)
+                want(made[name].encoder)
+                wanted[name] = made[name]
+
+        for run in runs:
+            for name in run.needs.values():
+                want(name)
+        return tuple(wanted.values())
+
+    def to_dict(self) -> dict[str, Any]:
+        """All fields, JSON-able."""
+        return checks.plain(self)
+
+    @classmethod
+    def from_dict(cls, content: object) -> Grid:
+        """The inverse of `to_dict`; what is left out takes its default.
+
+        Raises:
+            UnknownNameError: A key that is no field; the nearest is named.
+            InvalidArgumentError: A field is missing, or as for a new grid.
+        """
+        values = checks.fields_of(cls, "grid", content)
+        if "data" in values:
+            entries = checks.entries("data", values["data"])
+            parsed = (PriorData(**checks.fields_of(PriorData, "data", e)) for e in entries)
+            values["data"] = tuple(parsed)
+        return cls(**values)
+
+    def _check_values(self) -> None:
+        for name in ("name", "setting"):
+            checks.require_name(name, getattr(self, name))
+        checks.require_text("prior", self.prior)
+        checks.require_text("prior_encoder", self.prior_encoder)
+        for name in ("env_steps", "evaluation_episodes"):
+            checks.require_at_least(name, getattr(self, name), 1)
+        if not isinstance(self.shared_encoder, bool):
+            raise InvalidArgumentError(
+                f"Expected shared_encoder as true or false, got {self.shared_encoder!r}."
+            )
+
+    def _check_options(self) -> None:
+        for name in ("prior_options", "env_kwargs", "rl"):
+            checks.require_options(name, getattr(self, name))
+        for name in ("baseline_options", "method_rl"):
+            checks.require_nested_options(name, getattr(self, name))
+        for kind in self.baseline_options:
+            if kind not in BASELINES:
+                raise unknown_name("kind of baseline", kind, BASELINES)
+        for settings in (self.rl, *self.method_rl.values()):
+            taken = [key for key in settings if key in _FROM_GRID]
+            if taken:
+                raise InvalidArgumentError(
+                    f"Expected RL settings that the grid leaves open, got {', '.join(taken)}: they "
+                    "follow from its other fields and the method."
+                )
+
+    def _check_methods(self) -> None:
+        known = EXPLORATION if self.kind == "exploration" else None
+        for method in self.methods:
+            if known is not None and method not in known:
+                raise unknown_name("method of an exploration grid", method, known)
+            checks.require_name("method", method.replace("+", "-"))
+            if "+" in method and method not in self.method_rl:
+                raise InvalidArgumentError(
+                    f"Expected the settings of the variant {method!r} in method_rl, got none."
+                )
+            self._parts(method)  # which knows the names
+        for method in self.method_rl:
+            if method not in self.methods:
+                raise unknown_name("method in method_rl", method, self.methods)
+        if not self.data and any(self._is_made(method) for method in self.methods):
+            raise InvalidArgumentError(
+                f"Expected data to learn from, got none; {', '.join(self.methods)} with "
+                f"prior={self.prior!r} need some."
+            )
+
+    def _check_runs(self) -> None:
+        runs = self.runs()
+        for mark in ("id", "key"):
+            first: dict[object, Run] = {}
+            for run in runs:
+                other = first.setdefault(getattr(run, mark), run)
+                if other is not run:
+                    raise InvalidArgumentError(
+                        f"Expected data that differ in name, and in episodes or labels, got "
+                        f"{run.id} and {other.id} alike."
+                    )
+        if self.kind == "rl":
+            for run in runs:
+                run_config(run, dict.fromkeys(run.needs, "placeholder"))
+
+    def _parts(self, method: str) -> tuple[str, ...]:
+        if self.kind == "exploration":
+            return EXPLORATION[method]
+        pixels = sees_pixels(self.preset, self._rl(method))
+        return needed_parts(method, from_pixels=pixels)
+
+    def _is_made(self, method: str) -> bool:
+        """Whether a learned part of the method is made by this grid."""
+        return not all(self._is_given(part) for part in self._parts(method))
+
+    def _is_given(self, part: str) -> bool:
+        return part == "prior" and bool(self.prior)
+
+    def _rl(self, method: str) -> dict[str, Any]:
+        return {
+            **self.rl,
+            **self.method_rl.get(base_method(method), {}),
+            **self.method_rl.get(method, {}),
+        }
+
+    def _data_of(self, method: str, *, first_seed: bool) -> Iterator[PriorData | None]:
+        """The data that the method is run with; none with further seeds that it does not use."""
+        if self._is_made(method):
+            yield from self.data
+        elif first_seed:
+            yield self.data[0] if self.data and self._parts(method) else None
+
+    def _run(
+        self, task: str, method: str, data: PriorData | None, prior_seed: int, rl_seed: int
+    ) -> Run:
+        needs = {
+            part: self.prior
+            if data is None or self._is_given(part)
+            else part_name(part, data, prior_seed)
+            for part in self._parts(method)
+        }
+        return Run(
+            kind=self.kind,
+            grid=self.name,
+            setting=self.setting,
+            task=task,
+            method=method,
+            prior_seed=prior_seed,
+            rl_seed=rl_seed,
+            needs=needs,
+            data=data.name if data else "",
+            data_episodes=data.episodes if data else None,
+            labels=dict(data.labels) if data else {},
+            env_kwargs=self.env_kwargs,
+            preset=self.preset,
+            rl=self._rl(method),
+            env_steps=self.env_steps,
+            evaluation_episodes=self.evaluation_episodes,
+            gym_packages=self.gym_packages,
+        )

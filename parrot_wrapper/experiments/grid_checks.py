@@ -1,0 +1,164 @@
+"""Checks of what a grid's file may hold, with messages for those who write one."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, asdict, fields
+from typing import Any
+
+from parrot_wrapper.errors import InvalidArgumentError
+from parrot_wrapper.names import unknown_name
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.]*(-[A-Za-z0-9_.]+)*")
+
+
+def plain(value: Any) -> dict[str, Any]:
+    """A dataclass as JSON holds it: lists in place of tuples."""
+    content: dict[str, Any] = json.loads(json.dumps(asdict(value)))
+    return content
+
+
+def fields_of(kind: type[Any], what: str, content: object) -> dict[str, Any]:
+    """The keys of `content` as arguments of the dataclass `kind`.
+
+    Raises:
+        UnknownNameError: A key that is no field; the nearest is named.
+        InvalidArgumentError: It is no mapping, or a field without default is missing.
+    """
+    if not isinstance(content, Mapping):
+        raise InvalidArgumentError(f"Expected {what} as a mapping of its fields, got {content!r}.")
+    known = {entry.name: entry for entry in fields(kind)}
+    for key in content:
+        if key not in known:
+            raise unknown_name(f"field of {what}", str(key), known)
+    needed = (
+        name
+        for name, entry in known.items()
+        if entry.default is MISSING and entry.default_factory is MISSING
+    )
+    missing = [name for name in needed if name not in content]
+    if missing:
+        raise InvalidArgumentError(f"Expected {what} with {', '.join(missing)}, which it lacks.")
+    return dict(content)
+
+
+def entries(name: str, value: object) -> Sequence[Any]:
+    """A list (or tuple) as it is.
+
+    Raises:
+        InvalidArgumentError: It is something else.
+    """
+    if not isinstance(value, list | tuple):
+        raise InvalidArgumentError(f"Expected {name} as a list, got {value!r}.")
+    return value
+
+
+def texts(name: str, value: object) -> tuple[str, ...]:
+    """A list of different texts, at least one, as a tuple.
+
+    Raises:
+        InvalidArgumentError: It is something else.
+    """
+    found = entries(name, value)
+    good = all(isinstance(entry, str) and entry for entry in found)
+    if not found or not good or len(set(found)) < len(found):
+        raise InvalidArgumentError(
+            f"Expected {name} as a list of different texts, at least one, got {list(found)}."
+        )
+    return tuple(found)
+
+
+def seeds(name: str, value: object) -> tuple[int, ...]:
+    """A list of different integers from 0 on, at least one, as a tuple.
+
+    Raises:
+        InvalidArgumentError: It is something else.
+    """
+    found = entries(name, value)
+    good = all(_is_integer(entry) and entry >= 0 for entry in found)
+    if not found or not good or len(set(found)) < len(found):
+        raise InvalidArgumentError(
+            f"Expected {name} as a list of different integers from 0 on, at least one, "
+            f"got {list(found)}."
+        )
+    return tuple(found)
+
+
+def require_name(name: str, value: object, *, empty: bool = False) -> None:
+    """Refuse what cannot be part of a folder's name.
+
+    Raises:
+        InvalidArgumentError: It is something else.
+    """
+    if empty and value == "":
+        return
+    if not isinstance(value, str) or not _NAME.fullmatch(value):
+        raise InvalidArgumentError(
+            f"Expected {name} of letters, digits, '.', '_' and '-' between them, got {value!r}."
+        )
+
+
+def require_text(name: str, value: object) -> None:
+    """Refuse what is no text.
+
+    Raises:
+        InvalidArgumentError: It is something else.
+    """
+    if not isinstance(value, str):
+        raise InvalidArgumentError(f"Expected {name} as text, got {value!r}.")
+
+
+def require_at_least(name: str, value: object, least: int) -> None:
+    """Refuse what is no integer of at least `least`.
+
+    Raises:
+        InvalidArgumentError: It is something else.
+    """
+    if not isinstance(value, int) or not _is_integer(value) or value < least:
+        raise InvalidArgumentError(
+            f"Expected {name} as an integer of at least {least}, got {value!r}."
+        )
+
+
+def require_options(name: str, value: object) -> None:
+    """Refuse what is no JSON-able mapping with names as keys.
+
+    Raises:
+        InvalidArgumentError: It is something else.
+    """
+    try:
+        json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise InvalidArgumentError(f"Expected {name} to be JSON-able: {error}.") from error
+    if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
+        raise InvalidArgumentError(f"Expected {name} as a mapping of options, got {value!r}.")
+
+
+def require_nested_options(name: str, value: object) -> None:
+    """Refuse what is no mapping of names to options.
+
+    Raises:
+        InvalidArgumentError: It is something else.
+    """
+    require_options(name, value)
+    assert isinstance(value, Mapping)
+    for key, options in value.items():
+        require_options(f"{name}[{key!r}]", options)
+
+
+def require_labels(name: str, value: object) -> None:
+    """Refuse what is no mapping of text to text.
+
+    Raises:
+        InvalidArgumentError: It is something else.
+    """
+    require_options(name, value)
+    assert isinstance(value, Mapping)
+    if not all(isinstance(entry, str) for entry in value.values()):
+        raise InvalidArgumentError(f"Expected {name} as texts by name, got {dict(value)}.")
+
+
+def _is_integer(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)

@@ -1,0 +1,163 @@
+"""Studies as one HTML page that needs nothing else: styles, figures and films stand inside it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from parrot_wrapper.errors import MissingExtraError
+from parrot_wrapper.experiments import configurations, figures, tables
+from parrot_wrapper.experiments.figure_style import NARROW, drawing, svg_text, variant_colors
+from parrot_wrapper.experiments.films import find_films
+from parrot_wrapper.experiments.gallery import TASK_CURVES, Plate, plates
+from parrot_wrapper.experiments.learning_curves import SMOOTHING
+from parrot_wrapper.experiments.mismatch import compares_data
+from parrot_wrapper.experiments.statistics import RESAMPLES
+from parrot_wrapper.experiments.study import Study, Variant, task_name
+from parrot_wrapper.experiments.summary import cautions, findings, title
+from parrot_wrapper.experiments.tables import LEVELS, Table
+
+_ASSETS = Path(__file__).parents[1] / "assets" / "report"
+_REACH = (
+    f"the first env step after which the mean of {SMOOTHING} bins of training episodes is that high"
+)
+
+
+def report_page(
+    studies: Sequence[Study],
+    *,
+    heading: str = "PARROT results",
+    commands: Sequence[str] = (),
+    film_folders: Sequence[Path] = (),
+) -> str:
+    """The page of some studies.
+
+    Args:
+        studies: One at least.
+        heading: Title of the page.
+        commands: What a reader types to remake it.
+        film_folders: Folders of runs, whose films are shown.
+
+    Raises:
+        MissingExtraError: matplotlib or jinja2 is not installed.
+    """
+    try:
+        from jinja2 import Environment, StrictUndefined
+    except ImportError as error:
+        raise MissingExtraError(
+            "The report needs jinja2: pip install 'parrot-wrapper[plots]'."
+        ) from error
+    environment = Environment(autoescape=True, undefined=StrictUndefined)
+    template = environment.from_string((_ASSETS / "page.html").read_text(encoding="utf-8"))
+    with drawing():
+        sections = [_section(study, film_folders) for study in studies]
+    only = f"{heading}: {sections[0]['title']}" if len(sections) == 1 else heading
+    return template.render(
+        title=only,
+        style=(_ASSETS / "page.css").read_text(encoding="utf-8"),
+        sections=sections,
+        commands=commands,
+        footer=_footer(studies),
+    )
+
+
+def _section(study: Study, film_folders: Sequence[Path]) -> dict[str, Any]:
+    colors = variant_colors(study.variants)
+    films, left_out = find_films(study, film_folders)
+    caption = "One held-out episode of the last checkpoint each; a green rim: the task is done."
+    if left_out:
+        caption += f" {left_out} more are not shown: the page would be too large."
+    return {
+        "slug": study.slug,
+        "title": title(study),
+        "findings": findings(study),
+        "cautions": cautions(study),
+        "summary": _summary(study, colors),
+        "plates": [_plate(study, plate, colors) for plate in plates(study)],
+        "tables": _tables(study),
+        "films": films,
+        "films_caption": caption,
+        "differences": _grid(configurations.differences(study)),
+        "common": _grid(configurations.common(study)),
+        "versions": _grid(configurations.versions(study)),
+        "machines": configurations.machines(study),
+    }
+
+
+def _plate(study: Study, plate: Plate, colors: Mapping[Variant, str]) -> dict[str, Any]:
+    """A drawing for each task in the figure of all tasks; else one for wide and one for narrow."""
+    name = f"{study.slug}-{plate.name}"
+    text = {"title": plate.title, "caption": plate.caption}
+    if plate.name == TASK_CURVES:
+        panels = [
+            (told, svg_text(figures.task_panel(study, task), f"{name}-{i}", told))
+            for i, (task, told) in enumerate((task, task_name(task)) for task in study.tasks)
+        ]
+        legend = [(variant.name, color) for variant, color in colors.items()]
+        return {**text, "panels": panels, "legend": legend}
+    wide = svg_text(plate.draw(study), name, plate.title)
+    with drawing(NARROW):
+        narrow = svg_text(plate.draw(study), f"{name}-narrow", plate.title)
+    return {**text, "panels": [], "wide": wide, "narrow": narrow}
+
+
+def _summary(study: Study, colors: Mapping[Variant, str]) -> dict[str, Any]:
+    if study.explores:
+        return {
+            "table": _grid(tables.exploration_table(study), colors),
+            "caption": "Shares of held-out episodes, means over tasks.",
+        }
+    by_data = compares_data(study)
+    table = tables.mismatch_table(study) if by_data else tables.method_table(study)
+    caption = (
+        "Success: share of held-out episodes in which the task is done on the last step, last "
+        "checkpoint. IQM: mean of the middle half of all runs, with its 95 % stratified bootstrap "
+        f"interval ({RESAMPLES:,} resamples)."
+    )
+    if not by_data:
+        steps = " and ".join(f"{100 * level:.0f} %" for level in LEVELS)
+        caption += (
+            f" Steps to {steps}: {_REACH}; the median over runs, a dash where fewer than half get "
+            "there, and how many do. Minutes: training alone."
+        )
+    return {"table": _grid(table, colors), "caption": caption}
+
+
+def _tables(study: Study) -> list[dict[str, Any]]:
+    if study.explores:
+        return []
+    found = [
+        {
+            "title": "Success, task by task",
+            "table": _grid(tables.task_table(study)),
+            "caption": "Held-out success, mean over seeds with its 95 % bootstrap interval, which "
+            "is rough with few seeds.",
+        }
+    ]
+    if study.has_curves:
+        levels = " / ".join(f"{100 * level:.0f} %" for level in LEVELS)
+        found.append(
+            {
+                "title": f"Env steps to {levels}, task by task",
+                "table": _grid(tables.steps_table(study)),
+                "caption": f"Median over seeds of {_REACH}; a dash where fewer than half of the "
+                "seeds get there.",
+            }
+        )
+    return found
+
+
+def _grid(table: Table, colors: Mapping[Variant, str] | None = None) -> dict[str, Any]:
+    """A table as the template wants it: with a colour, or None, for each row."""
+    marks: list[str | None] = [None] * len(table.rows)
+    if colors and table.about:
+        marks = [colors[variant] for variant in table.about]
+    rows = list(zip(marks, table.rows, strict=True))
+    return {"header": table.header, "rows": rows, "texts": table.texts}
+
+
+def _footer(studies: Sequence[Study]) -> str:
+    rows = [row for study in studies for row in study.rows]
+    last = max(row.finished for row in rows)[:16].replace("T", " ")
+    return f"{len(rows)} runs, the last one finished on {last} UTC."

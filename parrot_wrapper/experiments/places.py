@@ -1,0 +1,99 @@
+"""Where a grid's runs, artifacts and results are, and whether they are this grid's."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from parrot_wrapper.atomic_files import write_json
+from parrot_wrapper.errors import DataFileError, InvalidArgumentError, ParrotError
+from parrot_wrapper.experiments.grid import Grid
+from parrot_wrapper.experiments.runs import Run
+
+GRID_FILE = "grid.json"
+_AXES = ("tasks", "methods", "prior_seeds", "rl_seeds", "data")
+"""A grid may grow or shrink along these without a new folder; data have a check of their own."""
+
+
+@dataclass(frozen=True)
+class Places:
+    """Folders of a grid.
+
+    Attributes:
+        results: Its rows; what is worth keeping.
+        runs: Its runs and artifacts, one folder each.
+    """
+
+    results: Path
+    runs: Path
+
+    @property
+    def artifacts(self) -> Path:
+        """Folder of what runs need."""
+        return self.runs / "artifacts"
+
+    def run_folder(self, run: Run) -> Path:
+        """Folder of a run."""
+        return self.runs / run.id
+
+    def run_log(self, run: Run) -> Path:
+        """What a run's process writes to its output."""
+        return self.run_folder(run) / "run.log"
+
+    def artifact_log(self, name: str) -> Path:
+        """What the making of an artifact writes to its output."""
+        return self.artifacts / f"{name}.log"
+
+    def check(self, grid: Grid) -> None:
+        """Refuse folders of a grid with other settings.
+
+        Raises:
+            InvalidArgumentError: They disagree on more than tasks, methods, seeds and data.
+            DataFileError: A damaged `grid.json`.
+        """
+        for folder in (self.results, self.runs):
+            path = folder / GRID_FILE
+            if path.is_file():
+                _require_same(folder, read_grid(path), grid)
+
+    def claim(self, grid: Grid) -> None:
+        """Write the grid beside its results and its runs; see `check` for what is refused."""
+        self.check(grid)
+        for folder in (self.results, self.runs):
+            write_json(folder / GRID_FILE, grid.to_dict())
+
+
+def read_grid(path: str | Path) -> Grid:
+    """A grid from a JSON file: the fields of `Grid` by name.
+
+    Raises:
+        DataFileError: No such file, no JSON, or a field that is unknown, missing or out of range;
+            file and field are named.
+    """
+    try:
+        return Grid.from_dict(json.loads(Path(path).read_text(encoding="utf-8")))
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise DataFileError(f"{path}: expected a grid's JSON ({error}).") from error
+    except ParrotError as error:
+        raise DataFileError(f"{path}: {error}") from error
+
+
+def _require_same(folder: Path, old: Grid, new: Grid) -> None:
+    there, given = _fixed(old), _fixed(new)
+    different = [
+        f"{key}: {there[key]!r} there, {given[key]!r} given"
+        for key in given
+        if there[key] != given[key]
+    ]
+    if different:
+        raise InvalidArgumentError(
+            f"{folder} holds a grid with other settings ({'; '.join(different)}); choose other "
+            "folders, or give the grid another name."
+        )
+
+
+def _fixed(grid: Grid) -> Mapping[str, Any]:
+    return {key: value for key, value in grid.to_dict().items() if key not in _AXES}

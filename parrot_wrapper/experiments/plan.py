@@ -1,0 +1,171 @@
+"""What of a grid is done and what is left to do."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from parrot_wrapper.errors import DataFileError, InvalidArgumentError
+from parrot_wrapper.experiments.artifacts import is_made
+from parrot_wrapper.experiments.grid import Grid
+from parrot_wrapper.experiments.needs import Artifact
+from parrot_wrapper.experiments.places import Places
+from parrot_wrapper.experiments.rows import (
+    ExplorationRow,
+    ResultRow,
+    read_exploration_rows,
+    read_rows,
+    row_from_dict,
+)
+from parrot_wrapper.experiments.run_files import ROW_FILE, steps_so_far
+from parrot_wrapper.experiments.runs import Run
+from parrot_wrapper.names import unknown_name
+
+_USUAL_SECONDS_PER_STEP = 0.03
+"""One process of a 2-core machine without GPU, default settings; see docs/results.md."""
+_USUAL_EPISODE_STEPS = 25
+_SELECTABLE = ("task", "method", "data", "prior_seed", "rl_seed")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The state of some runs of a grid.
+
+    Attributes:
+        runs: All of them, in order.
+        rows: Rows of those that are done, in the order of the file.
+        made: Artifacts that they need and that are there.
+        missing: Artifacts that they need and that are to be made, in order.
+    """
+
+    runs: tuple[Run, ...]
+    rows: tuple[ResultRow | ExplorationRow, ...]
+    made: tuple[Artifact, ...]
+    missing: tuple[Artifact, ...]
+
+    @property
+    def left(self) -> tuple[Run, ...]:
+        """Runs without a row."""
+        done = {row.key for row in self.rows}
+        return tuple(run for run in self.runs if run.key not in done)
+
+    def seconds_left(self, places: Places, workers: int) -> float:
+        """About how long the runs will take, without what is to be made for them.
+
+        From the rows that there are, those of the same method where there are any.
+        """
+        spent = [(row.method, row.wall_seconds, _row_steps(row)) for row in self.rows]
+
+        def per_step(method: str) -> float:
+            same = [entry for entry in spent if entry[0] == method] or spent
+            steps = sum(entry[2] for entry in same)
+            return sum(e[1] for e in same) / steps if steps else _USUAL_SECONDS_PER_STEP
+
+        total = sum(
+            per_step(run.method) * (weight(run) - steps_so_far(places.run_folder(run)))
+            for run in self.left
+        )
+        return total / max(1, min(workers, len(self.left)))
+
+
+def make_plan(grid: Grid, runs: Sequence[Run], places: Places) -> Plan:
+    """Look at what is there.
+
+    Args:
+        grid: The grid.
+        runs: All or some of its runs.
+        places: Its folders.
+
+    Raises:
+        InvalidArgumentError: The folders hold runs or artifacts with other settings.
+        DataFileError: A damaged file.
+    """
+    places.check(grid)
+    reader = read_exploration_rows if grid.kind == "exploration" else read_rows
+    keys = {run.key for run in runs}
+    rows = tuple(row for row in reader(places.results) if row.key in keys)
+    done = {row.key for row in rows}
+    needed = grid.artifacts(runs)
+    wanted = {a.name for a in grid.artifacts([run for run in runs if run.key not in done])}
+    made = {artifact.name for artifact in needed if is_made(artifact, places.artifacts)}
+    return Plan(
+        tuple(runs),
+        rows,
+        tuple(artifact for artifact in needed if artifact.name in made),
+        tuple(a for a in needed if a.name in wanted and a.name not in made),
+    )
+
+
+def weight(run: Run) -> int:
+    """Env steps of a run."""
+    if run.kind == "exploration":
+        return run.evaluation_episodes * _USUAL_EPISODE_STEPS
+    return run.env_steps
+
+
+def left_row(run: Run, folder: Path) -> ResultRow | ExplorationRow | None:
+    """The row that a finished run's process left in its folder.
+
+    Raises:
+        DataFileError: It is damaged or tells of another run.
+    """
+    path = folder / ROW_FILE
+    if not path.is_file():
+        return None
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        row: ResultRow | ExplorationRow = (
+            row_from_dict(ExplorationRow, content)
+            if run.kind == "exploration"
+            else row_from_dict(ResultRow, content)
+        )
+    except ValueError as error:
+        raise DataFileError(f"{path}: {error}.") from error
+    if row.key != run.key:
+        raise DataFileError(f"{path}: expected the row of {run.id}, found one of {row.key}.")
+    return row
+
+
+def select_runs(runs: Sequence[Run], only: Sequence[str]) -> tuple[Run, ...]:
+    """The runs that a selection leaves.
+
+    Args:
+        runs: Runs of a grid.
+        only: Parts of the form "key=value" or "key=value,key=value"; of the same key any may
+            hold, of different ones all. Keys are task, method, data, prior_seed, rl_seed and the
+            runs' labels.
+
+    Raises:
+        InvalidArgumentError: A part has another form.
+        UnknownNameError: No run has such a key or value; the nearest is named.
+    """
+    wanted: dict[str, set[str]] = {}
+    for part in ",".join(only).split(",") if only else ():
+        key, equals, value = part.partition("=")
+        if not equals or not value:
+            raise InvalidArgumentError(f"Expected a selection of the form key=value, got {part!r}.")
+        wanted.setdefault(key, set()).add(value)
+    facts = [_facts(run) for run in runs]
+    for key, values in wanted.items():
+        there = {fact[key] for fact in facts if key in fact}
+        if not there:
+            raise unknown_name("key to select runs by", key, {k for fact in facts for k in fact})
+        for value in values - there:
+            raise unknown_name(f"{key} of the grid", value, there)
+    return tuple(
+        run
+        for run, fact in zip(runs, facts, strict=True)
+        if all(fact.get(key) in values for key, values in wanted.items())
+    )
+
+
+def _facts(run: Run) -> dict[str, str]:
+    return {**run.labels, **{name: str(getattr(run, name)) for name in _SELECTABLE}}
+
+
+def _row_steps(row: ResultRow | ExplorationRow) -> int:
+    if isinstance(row, ExplorationRow):
+        return row.success_once.episodes * _USUAL_EPISODE_STEPS
+    return row.env_steps

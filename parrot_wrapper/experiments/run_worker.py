@@ -1,0 +1,110 @@
+"""One run in its own process: train, score, leave the result row in the run's folder."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import platform
+import time
+from dataclasses import replace
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from parrot_wrapper.atomic_files import write_json
+from parrot_wrapper.errors import MissingExtraError
+from parrot_wrapper.evaluation.rates import Rate
+from parrot_wrapper.experiments.exploration import explore
+from parrot_wrapper.experiments.job import RunJob
+from parrot_wrapper.experiments.methods import run_config
+from parrot_wrapper.experiments.rows import ExplorationRow, ResultRow, Share
+from parrot_wrapper.experiments.run_files import ROW_FILE, success_curve
+from parrot_wrapper.experiments.runs import Run
+from parrot_wrapper.priors.checkpoint import library_versions
+from parrot_wrapper.training.episode_log import training_seconds
+from parrot_wrapper.training.rl import MODEL_FILE, train
+from parrot_wrapper.training.rl_evaluation import evaluate_run
+
+_MORE_VERSIONS = ("stable-baselines3", "gymnasium", "pybullet")
+
+
+def train_and_score(job: RunJob) -> None:
+    """Do a run, or what is left of it, and write `row.json`.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C; the same job goes on where this one stopped.
+    """
+    torch.set_num_threads(1)  # the networks are small, and the other cores have runs of their own
+    _import_packages(job.run)
+    row = _exploration_row(job) if job.run.kind == "exploration" else _result_row(job)
+    write_json(Path(job.folder) / ROW_FILE, row.to_dict())
+
+
+def _result_row(job: RunJob) -> ResultRow:
+    run, folder = job.run, Path(job.folder)
+    config = replace(run_config(run, job.artifacts), device=job.device)
+    if not (folder / MODEL_FILE).is_file():  # the last thing that training writes
+        train(config, folder, progress=False)
+    result = evaluate_run(folder, episodes=run.evaluation_episodes)
+    return ResultRow(
+        **_facts(run, job.device),
+        wall_seconds=training_seconds(folder),
+        config=config.to_dict(),
+        env_steps=run.env_steps,
+        success=_share(result.success),
+        success_once=_share(result.success_once),
+        curve=tuple(success_curve(folder, env_steps=run.env_steps)),
+    )
+
+
+def _exploration_row(job: RunJob) -> ExplorationRow:
+    started = time.perf_counter()
+    result = explore(job.run, job.artifacts)
+    lifted, placed = result.share("lifted"), result.share("placed")
+    return ExplorationRow(
+        **_facts(job.run, "cpu"),
+        wall_seconds=time.perf_counter() - started,
+        lifted=None if lifted is None else _share(lifted),
+        placed=None if placed is None else _share(placed),
+        success_once=_share(result.success_once),
+    )
+
+
+def _facts(run: Run, device: str) -> dict[str, Any]:
+    machine: dict[str, Any] = {
+        "cpu_count": os.cpu_count(),
+        "torch_threads": torch.get_num_threads(),
+        "processor": platform.machine(),
+    }
+    if device != "cpu" and torch.cuda.is_available():
+        machine["gpu"] = torch.cuda.get_device_name()
+    return {
+        "grid": run.grid,
+        "setting": run.setting,
+        "task": run.task,
+        "method": run.method,
+        "prior_seed": run.prior_seed,
+        "rl_seed": run.rl_seed,
+        "data_episodes": run.data_episodes,
+        "labels": dict(run.labels),
+        "versions": library_versions(_MORE_VERSIONS),
+        "machine": machine,
+        "finished": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+    }
+
+
+def _share(rate: Rate) -> Share:
+    return Share(**rate.to_dict())  # type: ignore[arg-type]
+
+
+def _import_packages(run: Run) -> None:
+    for package in run.gym_packages:
+        try:
+            importlib.import_module(package)
+        except ImportError as error:
+            raise MissingExtraError(
+                f"Expected a module {package!r} that registers env ids, got: {error}. Install it, "
+                "or leave it out of gym_packages."
+            ) from error

@@ -1,0 +1,255 @@
+"""Statistics over few runs.
+
+Definitions: Agarwal et al. 2021, "Deep RL at the Edge of the Statistical Precipice", NeurIPS.
+
+The runs of a method are given by task, so that unfinished grids, in which tasks have different
+numbers of runs, are no special case. The bootstrap is stratified: each task's runs are drawn anew,
+with replacement, from that task's runs. Intervals are percentile intervals at 95 %. They tell how
+far other *seeds* could move a number; where no task has two runs there is none.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy.stats import trim_mean
+
+from parrot_wrapper.errors import DataError, InvalidArgumentError
+
+RESAMPLES = 5_000
+"""Bootstrap resamples of an interval."""
+
+Values = npt.NDArray[np.float64]
+Runs = Mapping[str, npt.ArrayLike]
+"""Task to the scores of its runs, (runs,), or to their curves, (runs, points)."""
+
+_PERCENTILES = (2.5, 97.5)
+_CURVE_RESAMPLES = 2_000
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A number with its 95 % interval; low and high are None where there is nothing to resample.
+
+    Example:
+        >>> str(Estimate(0.9, 0.85, 0.95)), str(Estimate(0.9))
+        ('0.90 [0.85, 0.95]', '0.90')
+    """
+
+    value: float
+    low: float | None = None
+    high: float | None = None
+
+    def __str__(self) -> str:
+        """Value, and interval where there is one, with two decimals."""
+        if self.low is None or self.high is None:
+            return f"{self.value:.2f}"
+        return f"{self.value:.2f} [{self.low:.2f}, {self.high:.2f}]"
+
+
+@dataclass(frozen=True)
+class Band:
+    """A function with a 95 % interval at each of its points.
+
+    Attributes:
+        at: (T,) where it is evaluated.
+        value: (T,) its values.
+        low: (T,) lower ends; None where there is nothing to resample.
+        high: (T,) upper ends, or None.
+    """
+
+    at: Values
+    value: Values
+    low: Values | None = None
+    high: Values | None = None
+
+
+def interquartile_mean(scores: npt.ArrayLike, axis: int | None = None) -> Values:
+    """Mean of the middle half: a quarter of the scores, rounded down, is cut off at each end.
+
+    Example:
+        >>> float(interquartile_mean([0.0, 0.5, 0.7, 1.0]))
+        0.6
+    """
+    return np.asarray(trim_mean(np.asarray(scores, np.float64), 0.25, axis=axis))
+
+
+def estimate_iqm(runs: Runs, *, seed: int = 0, resamples: int = RESAMPLES) -> Estimate:
+    """Interquartile mean over the runs of all tasks, with its stratified bootstrap interval.
+
+    Args:
+        runs: Task to scores (runs,).
+        seed: Of the resampling.
+        resamples: How many.
+
+    Raises:
+        DataError: No runs.
+        InvalidArgumentError: No resamples.
+
+    Example:
+        >>> estimate = estimate_iqm({"grasp": [0.8, 0.9, 1.0], "place": [0.6, 0.7, 0.8]})
+        >>> str(estimate)
+        '0.80 [0.72, 0.88]'
+    """
+    pool, sizes = _pooled(runs)
+    value = float(interquartile_mean(pool))
+    if max(sizes) < 2:
+        return Estimate(value)
+    drawn = pool[_draws(sizes, np.random.default_rng(seed), resamples)]
+    return Estimate(value, *_interval(interquartile_mean(drawn, axis=1)))
+
+
+def estimate_mean(scores: npt.ArrayLike, *, seed: int = 0, resamples: int = RESAMPLES) -> Estimate:
+    """Mean over the runs of one task, with its bootstrap interval.
+
+    Raises:
+        DataError: No runs.
+    """
+    pool, sizes = _pooled({"task": scores})
+    if len(pool) < 2:
+        return Estimate(float(pool.mean()))
+    drawn = pool[_draws(sizes, np.random.default_rng(seed), resamples)]
+    return Estimate(float(pool.mean()), *_interval(drawn.mean(axis=1)))
+
+
+def iqm_curve(
+    runs: Runs, at: npt.ArrayLike, *, seed: int = 0, resamples: int = _CURVE_RESAMPLES
+) -> Band:
+    """Interquartile mean over runs at each point of their curves.
+
+    Args:
+        runs: Task to curves (runs, T).
+        at: (T,) env steps of the points.
+        seed: Of the resampling; one resample takes whole curves.
+        resamples: How many.
+
+    Raises:
+        DataError: No runs.
+    """
+    curves, sizes = _pooled(runs)
+    where = np.asarray(at, np.float64)
+    value = interquartile_mean(curves, axis=0)
+    if max(sizes) < 2:
+        return Band(where, value)
+    draws = _draws(sizes, np.random.default_rng(seed), resamples)
+    ends = [_interval(interquartile_mean(point[draws], axis=1)) for point in curves.T]
+    low, high = np.array(ends).reshape(-1, 2).T
+    return Band(where, value, low, high)
+
+
+def performance_profile(
+    runs: Runs, thresholds: npt.ArrayLike, *, seed: int = 0, resamples: int = _CURVE_RESAMPLES
+) -> Band:
+    """Share of runs that score more than each threshold, over the runs of all tasks.
+
+    Args:
+        runs: Task to scores (runs,).
+        thresholds: (T,) scores.
+        seed: Of the resampling.
+        resamples: How many.
+
+    Raises:
+        DataError: No runs.
+
+    Example:
+        >>> profile = performance_profile({"grasp": [0.2, 0.9]}, [0.0, 0.2, 0.5])
+        >>> profile.value
+        array([1. , 0.5, 0.5])
+    """
+    pool, sizes = _pooled(runs)
+    where = np.asarray(thresholds, np.float64)
+    above = (pool[:, None] > where).astype(np.float64)
+    if max(sizes) < 2:
+        return Band(where, above.mean(axis=0))
+    draws = _draws(sizes, np.random.default_rng(seed), resamples)
+    ends = [_interval(point[draws].mean(axis=1)) for point in above.T]
+    low, high = np.array(ends).reshape(-1, 2).T
+    return Band(where, above.mean(axis=0), low, high)
+
+
+def probability_of_improvement(
+    first: Runs, second: Runs, *, seed: int = 0, resamples: int = RESAMPLES
+) -> Estimate:
+    """Probability that a run of `first` beats one of `second` on the same task; ties count half.
+
+    Averaged over the tasks that both have; both methods' runs are resampled, independently.
+
+    Args:
+        first: Task to scores (runs,).
+        second: The same of the other method.
+        seed: Of the resampling.
+        resamples: How many.
+
+    Raises:
+        DataError: They have no task in common.
+
+    Example:
+        >>> probability_of_improvement({"grasp": [0.9, 0.5]}, {"grasp": [0.5, 0.1]}).value
+        0.875
+    """
+    tasks = [task for task in first if task in second]
+    if not tasks:
+        raise DataError(
+            f"Expected runs of both methods on one task at least, got {sorted(first)} and "
+            f"{sorted(second)}."
+        )
+    rng = np.random.default_rng(seed)
+    values, redrawn, most = [], np.zeros(_checked(resamples)), 0
+    for task in tasks:
+        ours, theirs = np.asarray(first[task], float), np.asarray(second[task], float)
+        wins = (ours[:, None] > theirs) + 0.5 * (ours[:, None] == theirs)
+        values.append(wins.mean())
+        rows = rng.integers(len(ours), size=(resamples, len(ours), 1))
+        columns = rng.integers(len(theirs), size=(resamples, 1, len(theirs)))
+        redrawn += wins[rows, columns].mean(axis=(1, 2))
+        most = max(most, *wins.shape)
+    value = float(np.mean(values))
+    return Estimate(value) if most < 2 else Estimate(value, *_interval(redrawn / len(tasks)))
+
+
+def median_steps(steps: Sequence[float]) -> float:
+    """Median of steps to a level, infinity for runs that never reached it; infinity if none did.
+
+    Example:
+        >>> median_steps([4_000, 9_000, math.inf]), median_steps([4_000, math.inf, math.inf])
+        (9000.0, inf)
+    """
+    if not steps:
+        return math.inf
+    ordered = sorted(steps)
+    return (ordered[(len(ordered) - 1) // 2] + ordered[len(ordered) // 2]) / 2.0
+
+
+def _pooled(runs: Runs) -> tuple[Values, list[int]]:
+    """All runs in one array, and how many each task has."""
+    strata = [np.asarray(scores, np.float64) for scores in runs.values()]
+    strata = [scores for scores in strata if len(scores)]
+    if not strata:
+        raise DataError("Expected one run at least, got none.")
+    return np.concatenate(strata), [len(scores) for scores in strata]
+
+
+def _draws(sizes: Sequence[int], rng: np.random.Generator, resamples: int) -> npt.NDArray[np.int64]:
+    """(resamples, runs) rows of the pool, each task's drawn among its own."""
+    starts = np.cumsum([0, *sizes[:-1]])
+    shape = _checked(resamples)
+    parts = [
+        start + rng.integers(size, size=(shape, size))
+        for start, size in zip(starts, sizes, strict=True)
+    ]
+    return np.concatenate(parts, axis=1)
+
+
+def _checked(resamples: int) -> int:
+    if resamples < 1:
+        raise InvalidArgumentError(f"Expected at least one resample, got {resamples}.")
+    return resamples
+
+
+def _interval(values: Values) -> tuple[float, float]:
+    low, high = np.percentile(values, _PERCENTILES)
+    return float(low), float(high)

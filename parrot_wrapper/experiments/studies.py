@@ -1,0 +1,209 @@
+"""The paper's studies as named grids, each in three settings.
+
+`ci` asks whether it runs at all, in a minute. `laptop` has twenty times fewer env steps than the
+paper; all methods share the frozen features of a flow prior, so that what differs is how each uses
+the data for acting. `paper` is what Singh et al. (2021) state: everything from pixels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from types import MappingProxyType
+from typing import Any
+
+from parrot_wrapper.experiments.grid import Grid
+from parrot_wrapper.experiments.methods import EXPLORATION, METHODS
+from parrot_wrapper.experiments.needs import BASELINES, PriorData
+from parrot_wrapper.names import unknown_name
+
+SETTINGS = ("ci", "laptop", "paper")
+
+GRASP_TASKS = (
+    "ParrotGraspBar-v0",
+    "ParrotGraspSculpture-v0",
+    "ParrotGraspCup-v0",
+    "ParrotGraspCap-v0",
+)
+PLACE_TASKS = (
+    "ParrotPlaceCanInPan-v0",
+    "ParrotPlaceSculptureInBasket-v0",
+    "ParrotPlaceChairOnCheckerboard-v0",
+    "ParrotPlaceCapOnBlock-v0",
+)
+
+_COLLECT: Mapping[str, Any] = {"env_id": "ParrotMultiTask-v0"}
+_STRAY: Mapping[str, Any] = {**_COLLECT, "stray_steps": 6}
+_SHARED_DATA = "datasets/multitask"
+_TINY_COLLECT: Mapping[str, Any] = {**_COLLECT, "shard_attempts": 8}
+_TINY_STEPS = 20
+
+_FIELDS: Mapping[str, Mapping[str, Any]] = {
+    "ci": {
+        "rl_seeds": (0,),
+        "prior": "",
+        "prior_options": {
+            "encoder": "convolutional",
+            "encoder_options": ["channels=4", "hidden=16", "embedding=16"],
+            "hidden": 16,
+            "steps": _TINY_STEPS,
+            "batch_size": 16,
+            "validation_batches": 1,
+        },
+        "baseline_options": {kind: {"steps": _TINY_STEPS} for kind in BASELINES},
+        "rl": {"learning_starts": 25, "batch_size": 16, "checkpoint_every": 50},
+        "env_steps": 75,
+        "evaluation_episodes": 2,
+    },
+    "laptop": {
+        "rl": {"batch_size": 128},  # a third more steps in the same time, see docs/results.md
+    },
+    "paper": {
+        "baseline_options": {kind: {"preset": "paper"} for kind in BASELINES},
+        "prior": "",
+        "prior_options": {
+            "encoder": "convolutional",
+            "steps": 500_000,
+            "learning_rate": 1e-4,
+            "final_learning_rate": 1.0,
+            "warmup_steps": 0,
+            "ema_decay": 0.0,
+            "patience": 0,
+        },
+        "shared_encoder": False,
+        "preset": "paper",
+        "env_steps": 500_000,
+    },
+}
+"""What a setting is in every study."""
+
+_BROAD = "0.8 idle=0.12 motion=0,1,2 spread=1,1,1,0.1,0.1,0.1,1"
+"""Where the prior would rest, mostly free movement, hardly turned."""
+
+_LAPTOP_PRIOR: Mapping[str, Any] = {
+    "prior": "",
+    "prior_options": {"steps": 12_000, "batch_size": 128, "learning_rate": 5e-4, "patience": 0},
+}
+"""For studies that vary the data: priors from scratch, each with the same budget."""
+
+
+def _main(setting: str) -> Grid:
+    """Figure 5: eight tasks, seven methods."""
+    data = {
+        "ci": PriorData(48, collect=_TINY_COLLECT),
+        "laptop": PriorData(30_000, folder=_SHARED_DATA, collect=_STRAY),
+        "paper": PriorData(50_000, collect=_COLLECT),
+    }
+    return Grid(
+        "main",
+        setting,
+        tasks=_few(setting, (*GRASP_TASKS, *PLACE_TASKS)),
+        methods=tuple(METHODS),
+        data=(data[setting],),
+        **_FIELDS[setting],
+    )
+
+
+def _data_size(setting: str) -> Grid:
+    """Figure 6: how many trajectories a prior needs, on the grasp tasks."""
+    sizes = {"5k": 5_000, "10k": 10_000, "25k": 25_000, "50k": 50_000}
+    made = {
+        "ci": lambda name, size: PriorData(size // 1_000, name, collect=_TINY_COLLECT),
+        "laptop": lambda name, size: PriorData(size, name, _SHARED_DATA, collect=_STRAY),
+        "paper": lambda name, size: PriorData(size, name, collect=_COLLECT),
+    }
+    return Grid(
+        "data-size",
+        setting,
+        tasks=_few(setting, GRASP_TASKS),
+        methods=("parrot",),
+        data=tuple(made[setting](name, size) for name, size in sizes.items()),
+        **{**_FIELDS[setting], **(_LAPTOP_PRIOR if setting == "laptop" else {})},
+    )
+
+
+def _mismatch(setting: str) -> Grid:
+    """Figure 7: priors of grasping only, of pick-and-place only and of both, on both kinds.
+
+    Each also in a mixture with uniform actions where it rests, which is meant to win back what a
+    prior never saw. On a laptop all see through one encoder.
+    """
+    collect = {"ci": _TINY_COLLECT, "laptop": _STRAY, "paper": _COLLECT}[setting]
+    episodes = {"ci": 16, "laptop": 10_000, "paper": 50_000}[setting]
+    options: dict[str, list[str]] = {
+        "grasp-only": ["task=grasp"],
+        "place-only": ["task=place"],
+        "both": [],
+    }
+    data = tuple(
+        PriorData(
+            episodes,
+            name,
+            collect={**collect, **({"env_kwargs": kwargs} if kwargs else {})},
+            labels={"prior_data": name},
+        )
+        for name, kwargs in options.items()
+    )
+    if setting == "laptop":
+        data = (*data[:-1], replace(data[-1], folder=_SHARED_DATA))
+    tasks = {
+        "ci": PLACE_TASKS[:1],
+        "laptop": (GRASP_TASKS[2], PLACE_TASKS[0], PLACE_TASKS[3]),
+        "paper": (*GRASP_TASKS, *PLACE_TASKS),
+    }
+    seeing = {"prior": "", "prior_encoder": "parrot-v0"} if setting == "laptop" else {}
+    return Grid(
+        "mismatch",
+        setting,
+        tasks=tasks[setting],
+        methods=("parrot", "parrot+broad"),
+        method_rl={"parrot+broad": {"broad": _BROAD}},
+        data=data,
+        **{**_FIELDS[setting], **seeing},
+    )
+
+
+def _exploration(setting: str) -> Grid:
+    """Figure 4, counted: in how many episodes random behaviour lifts or places anything."""
+    return replace(
+        _main(setting),
+        name="exploration",
+        kind="exploration",
+        methods=tuple(EXPLORATION),
+        rl_seeds=(0,),
+    )
+
+
+_STUDIES: Mapping[str, Callable[[str], Grid]] = MappingProxyType(
+    {
+        "main": _main,
+        "data-size": _data_size,
+        "mismatch": _mismatch,
+        "exploration": _exploration,
+    }
+)
+STUDIES = tuple(_STUDIES)
+"""Names of the studies."""
+
+
+def study_grid(study: str, setting: str) -> Grid:
+    """The grid of a study.
+
+    Raises:
+        UnknownNameError: No such study or setting; the nearest is named.
+
+    Example:
+        >>> grid = study_grid("main", "laptop")
+        >>> len(grid.runs()), grid.runs()[0].id
+        (168, 'ParrotGraspBar-v0/parrot/p0/r0')
+    """
+    if study not in _STUDIES:
+        raise unknown_name("study", study, STUDIES)
+    if setting not in SETTINGS:
+        raise unknown_name("setting", setting, SETTINGS)
+    return _STUDIES[study](setting)
+
+
+def _few(setting: str, tasks: tuple[str, ...]) -> tuple[str, ...]:
+    """One task is enough to see whether it runs at all."""
+    return (GRASP_TASKS[2],) if setting == "ci" else tasks

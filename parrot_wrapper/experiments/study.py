@@ -1,0 +1,248 @@
+"""A study: the result rows of one grid in one setting, sorted by what is compared."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from parrot_wrapper.errors import DataError
+from parrot_wrapper.experiments.learning_curves import curve_points, curve_steps, smoothed
+from parrot_wrapper.experiments.report_rows import ReportRow, load_plan, load_rows
+from parrot_wrapper.experiments.runs import RunKey
+from parrot_wrapper.experiments.statistics import Values
+
+METHOD_NAMES = {
+    "parrot": "PARROT",
+    "bc-sac": "BC-SAC",
+    "prior-explore": "Prior-explore",
+    "hirl": "HIRL",
+    "trajrl": "TrajRL",
+    "vae-features": "VAE-features",
+    "sac": "SAC",
+    "uniform": "Uniform actions",
+}
+"""Methods in the order of the report, with their names there."""
+
+
+@dataclass(frozen=True)
+class Variant:
+    """What a study compares: a method, with its data and labels where these differ.
+
+    Attributes:
+        method: As in the rows.
+        data_episodes: Demonstrations, where the study varies them.
+        labels: The labels that the study varies, as (key, value) in order of key.
+    """
+
+    method: str
+    data_episodes: int | None = None
+    labels: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def base(self) -> str:
+        """The method without its "+variant"."""
+        return self.method.partition("+")[0]
+
+    @property
+    def name(self) -> str:
+        """Its name in tables and figures.
+
+        Example:
+            >>> Variant("parrot+residual", 5_000, (("prior_data", "grasp-only"),)).name
+            'PARROT + residual, 5,000 demonstrations, grasp-only'
+        """
+        base, _, extra = self.method.partition("+")
+        parts = [" + ".join(filter(None, [METHOD_NAMES.get(base, base), extra]))]
+        if self.data_episodes is not None:
+            parts.append(f"{self.data_episodes:,} demonstrations")
+        return ", ".join([*parts, *(value for _, value in self.labels if value)])
+
+    @property
+    def order(self) -> tuple[int, str, int, tuple[tuple[str, str], ...]]:
+        """Sorts variants: methods as in `METHOD_NAMES`, then their variants, data and labels."""
+        known = list(METHOD_NAMES)
+        place = known.index(self.base) if self.base in known else len(known)
+        return place, self.method, self.data_episodes or 0, self.labels
+
+
+@dataclass(frozen=True)
+class Study:
+    """All runs of one grid in one setting.
+
+    Attributes:
+        grid: Name of the grid.
+        setting: Its setting.
+        rows: The finished runs, at least one.
+        planned: The keys of all runs of the grid, finished or not; empty where they are not known.
+
+    Raises:
+        DataError: Two rows of one and the same run.
+    """
+
+    grid: str
+    setting: str
+    rows: Sequence[ReportRow]
+    planned: frozenset[RunKey] = frozenset()
+
+    def __post_init__(self) -> None:
+        counts = Counter(row.key for row in self.rows)
+        doubled = next((key for key, count in counts.items() if count > 1), None)
+        if doubled is not None:
+            raise DataError(
+                f"Grid {self.grid} ({self.setting}): expected one row for each run, got "
+                f"{counts[doubled]} for {doubled}. Were two folders of the same runs given?"
+            )
+
+    @property
+    def slug(self) -> str:
+        """A name for files and anchors."""
+        return re.sub(r"[^a-z0-9]+", "-", f"{self.grid}-{self.setting}".lower()).strip("-")
+
+    @cached_property
+    def variants(self) -> tuple[Variant, ...]:
+        """What is compared, in the report's order."""
+        return tuple(sorted({self.variant(row) for row in self.rows}, key=lambda v: v.order))
+
+    @cached_property
+    def tasks(self) -> tuple[str, ...]:
+        """Env ids: grasp tasks first, then by name."""
+        return tuple(sorted({row.task for row in self.rows}, key=lambda t: (task_kind(t), t)))
+
+    @cached_property
+    def _varies(self) -> tuple[bool, frozenset[str]]:
+        """Whether one method has several amounts of data, and which labels differ."""
+        amounts: dict[str, set[int | None]] = {}
+        for row in self.rows:
+            amounts.setdefault(row.method, set()).add(row.data_episodes)
+        keys = set().union(*(row.labels for row in self.rows))
+        differ = {key for key in keys if len({row.labels.get(key, "") for row in self.rows}) > 1}
+        return any(len(amount) > 1 for amount in amounts.values()), frozenset(differ)
+
+    def variant(self, row: ReportRow) -> Variant:
+        """What a row is a run of."""
+        by_data, keys = self._varies
+        labels = tuple((key, row.labels.get(key, "")) for key in sorted(keys))
+        return Variant(row.method, row.data_episodes if by_data else None, labels)
+
+    def of(self, variant: Variant) -> list[ReportRow]:
+        """The rows of a variant."""
+        return [row for row in self.rows if self.variant(row) == variant]
+
+    def by_task(
+        self, variant: Variant, tasks: Iterable[str] | None = None
+    ) -> dict[str, list[ReportRow]]:
+        """The rows of a variant for each task that it has, in the order of `tasks`."""
+        found: dict[str, list[ReportRow]] = {}
+        rows = self.of(variant)
+        for task in self.tasks if tasks is None else tasks:
+            runs = [row for row in rows if row.task == task]
+            if runs:
+                found[task] = runs
+        return found
+
+    def scores(self, variant: Variant, tasks: Iterable[str] | None = None) -> dict[str, Values]:
+        """Task to the held-out success (runs,) of a variant."""
+        found = self.by_task(variant, tasks)
+        return {task: np.array([row.success.value for row in runs]) for task, runs in found.items()}
+
+    def curves(
+        self, variant: Variant, tasks: Iterable[str] | None = None
+    ) -> tuple[Values, dict[str, Values]]:
+        """Env steps (T,), and task to smoothed curves (runs, T) of a variant at these steps.
+
+        The steps are those that all its runs have; (0,) where there are no curves.
+        """
+        found = self.by_task(variant, tasks)
+        steps = curve_steps([row.curve for runs in found.values() for row in runs])
+        curves = {
+            task: np.stack([curve_points(smoothed(row.curve), steps) for row in runs])
+            for task, runs in found.items()
+        }
+        return steps, curves
+
+    @property
+    def varies_data(self) -> bool:
+        """Whether one method was run with several amounts of demonstrations."""
+        return self._varies[0]
+
+    @property
+    def has_curves(self) -> bool:
+        """Whether there are learning curves."""
+        return any(row.curve for row in self.rows)
+
+    @property
+    def explores(self) -> bool:
+        """Whether these are rollouts of random behaviour, without RL."""
+        return all(row.lifted is not None or row.placed is not None for row in self.rows)
+
+    def label(self, variant: Variant) -> str:
+        """Its name; with how many tasks it has runs of, where these are not all."""
+        count = len(self.by_task(variant))
+        partly = f" ({count} of {len(self.tasks)} tasks)" if count < len(self.tasks) else ""
+        return variant.name + partly
+
+    @cached_property
+    def shared_tasks(self) -> tuple[str, ...]:
+        """The tasks that every variant has a run of."""
+        return tuple(t for t in self.tasks if all(t in self.by_task(v) for v in self.variants))
+
+    @cached_property
+    def missing(self) -> dict[str, int]:
+        """Method to how many of its planned runs are not there; empty if none is known to lack."""
+        lacking = self.planned - {row.key for row in self.rows}
+        return dict(sorted(Counter(key[1] for key in lacking).items()))
+
+
+def load_studies(folders: Sequence[str | Path]) -> list[Study]:
+    """The studies of some results folders; folders of the same grid and setting become one study.
+
+    Raises:
+        DataFileError: A folder without rows, or damaged rows.
+        DataError: A folder that mixes grids or settings, or rows of the same run in two folders.
+    """
+    found: dict[tuple[str, str], tuple[list[ReportRow], set[RunKey]]] = {}
+    for folder in folders:
+        rows = load_rows(folder)
+        kinds = sorted({(row.grid, row.setting) for row in rows})
+        if len(kinds) > 1:
+            told = ", ".join(f"{grid} ({setting})" for grid, setting in kinds)
+            raise DataError(
+                f"{folder}: expected the rows of one grid in one setting, got {told}. Put each "
+                "into a folder of its own."
+            )
+        all_rows, planned = found.setdefault(kinds[0], ([], set()))
+        all_rows.extend(rows)
+        planned.update(load_plan(folder))
+    return [
+        Study(grid, setting, rows, frozenset(planned))
+        for (grid, setting), (rows, planned) in found.items()
+    ]
+
+
+def task_kind(env_id: str) -> str:
+    """What an env id says that its task is: "grasp", "place" or "other".
+
+    Example:
+        >>> [task_kind(t) for t in ("ParrotGraspCup-v0", "ParrotPickPlace-v0", "Reach-v0")]
+        ['grasp', 'place', 'other']
+    """
+    name = env_id.lower()
+    return "place" if "place" in name else "grasp" if "grasp" in name else "other"
+
+
+def task_name(env_id: str) -> str:
+    """An env id as words.
+
+    Example:
+        >>> task_name("ParrotPlaceCanInPan-v0")
+        'Place can in pan'
+    """
+    bare = re.sub(r"-v\d+$", "", env_id.rpartition(":")[2].rpartition("/")[2])
+    words = re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[^A-Z]+", bare.removeprefix("Parrot") or bare)
+    return " ".join(words).lower().capitalize() if words else env_id

@@ -1,0 +1,257 @@
+"""Grids: order, ids, what runs need, JSON, and what is refused; the studies are such grids."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from parrot_wrapper.errors import DataFileError, ParrotError
+from parrot_wrapper.experiments.grid import Grid
+from parrot_wrapper.experiments.methods import EXPLORATION, METHODS, needed_parts, run_config
+from parrot_wrapper.experiments.needs import PriorData
+from parrot_wrapper.experiments.places import Places, read_grid
+from parrot_wrapper.experiments.studies import (
+    GRASP_TASKS,
+    PLACE_TASKS,
+    SETTINGS,
+    STUDIES,
+    study_grid,
+)
+
+DATA = PriorData(10, folder="data")
+
+
+def grid(**fields: Any) -> Grid:
+    values: dict[str, Any] = {
+        "name": "mine",
+        "setting": "quick",
+        "tasks": ("A-v0", "B-v0"),
+        "methods": ("parrot", "hirl"),
+        "data": (DATA,),
+    }
+    return Grid(**{**values, **fields})
+
+
+def test_rl_seeds_are_outermost_then_methods_then_tasks() -> None:
+    ids = [run.id for run in grid(rl_seeds=(0, 1)).runs()]
+    assert ids == [
+        "A-v0/parrot/p0/r0",
+        "B-v0/parrot/p0/r0",
+        "A-v0/hirl/p0/r0",
+        "B-v0/hirl/p0/r0",
+        "A-v0/parrot/p0/r1",
+        "B-v0/parrot/p0/r1",
+        "A-v0/hirl/p0/r1",
+        "B-v0/hirl/p0/r1",
+    ]
+
+
+def test_what_does_not_depend_on_data_is_listed_once() -> None:
+    sizes = (PriorData(5, "few", collect={}), PriorData(9, "many", collect={}))
+    pixels = grid(
+        tasks=("A-v0",),
+        methods=("parrot", "sac"),
+        prior="",
+        data=sizes,
+        prior_seeds=(0, 1),
+        rl_seeds=(0,),
+        rl={"observation": "image"},
+    )
+    assert [(run.id, run.data_episodes) for run in pixels.runs()] == [
+        ("A-v0/parrot/few/p0/r0", 5),
+        ("A-v0/parrot/many/p0/r0", 9),
+        ("A-v0/sac/p0/r0", None),
+        ("A-v0/parrot/few/p1/r0", 5),
+        ("A-v0/parrot/many/p1/r0", 9),
+    ]
+    given = replace(pixels, prior="parrot-v0", rl={})
+    assert [run.id for run in given.runs()] == ["A-v0/parrot/few/p0/r0", "A-v0/sac/few/p0/r0"]
+
+
+def test_artifacts_stand_behind_what_they_are_made_from() -> None:
+    sizes = (PriorData(5, "few", collect={}), PriorData(9, "many", collect={}))
+    whole = grid(methods=("parrot", "bc-sac", "vae-features"), prior="", data=sizes)
+    found = {artifact.name: artifact for artifact in whole.artifacts(whole.runs())}
+    assert list(found) == [
+        "data-few",
+        "prior-few-p0",
+        "prior-many-p0",
+        "bc-few-p0",
+        "bc-many-p0",
+        "vae-features-few-p0",
+        "vae-features-many-p0",
+    ]
+    assert found["data-few"].episodes == 9  # the larger of those that share it
+    assert found["prior-few-p0"].episodes == 5
+    assert found["bc-many-p0"].encoder == "prior-many-p0"
+    assert found["vae-features-many-p0"].encoder == "none"
+    first = [whole.runs()[0]]
+    assert [a.name for a in whole.artifacts(first)] == ["data-few", "prior-few-p0"]
+    own = replace(whole, shared_encoder=False)
+    assert {a.encoder for a in own.artifacts(own.runs())} == {"none"}
+
+
+def test_given_prior_and_data_need_nothing_but_heads() -> None:
+    given = grid()
+    [hirl] = given.artifacts(given.runs())
+    assert (hirl.name, hirl.data, hirl.encoder) == ("hirl-p0", "data", "parrot-v0")
+    assert given.runs()[0].needs == {"prior": "parrot-v0"}
+
+
+def test_every_method_is_one_rl_config() -> None:
+    parts = {"prior": "P", "hirl": "H", "trajrl": "T", "bc": "B", "vae-features": "V"}
+
+    def facts(method: str, **fields: Any) -> tuple[Any, ...]:
+        run = grid(methods=(method,), **fields).runs()[0]
+        assert set(run.needs) == set(needed_parts(method, from_pixels="preset" in fields))
+        config = run_config(run, parts)
+        assert (config.env_id, config.total_steps) == ("A-v0", 25_000)
+        named = (config.prior, config.raw_actions, config.initial_actor)
+        return (*named, config.prior_explore, config.observation)
+
+    features = {method: facts(method) for method in METHODS}
+    assert features == {
+        "parrot": ("P", False, None, 0.0, "features"),
+        "sac": ("P", True, None, 0.0, "features"),
+        "bc-sac": ("P", True, "B", 0.0, "features"),
+        "vae-features": ("V", True, None, 0.0, "features"),
+        "trajrl": ("T", False, None, 0.0, "features"),
+        "hirl": ("H", False, None, 0.0, "features"),
+        "prior-explore": ("P", True, None, 0.9, "features"),
+    }
+    pixels = {method: facts(method, preset="paper") for method in METHODS}
+    assert pixels == {
+        "parrot": ("P", False, None, 0.0, "image"),
+        "sac": (None, False, None, 0.0, "image"),
+        "bc-sac": (None, False, "B", 0.0, "image"),
+        "vae-features": ("V", True, None, 0.0, "features"),
+        "trajrl": ("T", False, None, 0.0, "image"),
+        "hirl": ("H", False, None, 0.0, "image"),
+        "prior-explore": ("P", True, None, 0.9, "image"),
+    }
+
+
+def test_variants_have_settings_of_their_own() -> None:
+    varied = grid(
+        methods=("parrot", "parrot+eager"),
+        rl={"gamma": 0.9},
+        method_rl={"parrot": {"kl": 3.0}, "parrot+eager": {"gradient_steps": 4}},
+    )
+    plain, eager = (run_config(run, {"prior": "P"}) for run in varied.runs()[::2][:2])
+    assert (plain.gamma, plain.kl, plain.gradient_steps) == (0.9, 3.0, 1)
+    assert (eager.gamma, eager.kl, eager.gradient_steps) == (0.9, 3.0, 4)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"methods": ("parot",)}, "Did you mean 'parrot'"),
+        ({"methods": ("sac+x",)}, "settings of the variant 'sac\\+x' in method_rl, got none"),
+        ({"methods": ("parrot", "parrot")}, "methods as a list of different texts"),
+        ({"method_rl": {"sac": {}}}, "Unknown method in method_rl 'sac'"),
+        ({"kind": "explore"}, "Did you mean 'exploration'"),
+        ({"kind": "exploration", "methods": ("sac",)}, "method of an exploration grid 'sac'"),
+        ({"tasks": ()}, "tasks as a list of different texts, at least one"),
+        ({"tasks": "A-v0"}, "tasks as a list, got 'A-v0'"),
+        ({"rl_seeds": (0, -1)}, "rl_seeds as a list of different integers"),
+        ({"rl_seeds": (0, 0)}, "rl_seeds as a list of different integers"),
+        ({"env_steps": 0}, "env_steps as an integer of at least 1, got 0"),
+        ({"env_steps": "many"}, "env_steps as an integer of at least 1, got 'many'"),
+        ({"name": "a/b"}, "name of letters"),
+        ({"preset": "papr"}, "Did you mean 'paper'"),
+        ({"rl": {"gama": 0.9}}, "Did you mean 'gamma'"),
+        ({"rl": {"gamma": 2.0}}, "gamma=2.0"),
+        ({"rl": {"seed": 1}}, "leaves open, got seed"),
+        ({"rl": [1]}, "rl as a mapping of options"),
+        ({"method_rl": {"parrot": 3}}, "method_rl\\['parrot'\\] as a mapping"),
+        ({"baseline_options": {"hrl": {}}}, "Did you mean 'hirl'"),
+        ({"prior": 3}, "prior as text"),
+        ({"shared_encoder": 1}, "shared_encoder as true or false"),
+        ({"env_kwargs": {"a": {1}}}, "env_kwargs to be JSON-able"),
+        ({"data": ()}, "data to learn from, got none"),
+        ({"data": (DATA, DATA)}, "data that differ in name"),
+        ({"data": (DATA, replace(DATA, name="x"))}, "got A-v0/hirl/x/p0/r0 and A-v0/hirl/p0/r0"),
+    ],
+)
+def test_bad_fields_are_refused(fields: dict[str, Any], message: str) -> None:
+    with pytest.raises(ParrotError, match=message):
+        grid(**fields)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"episodes": 0}, "data.episodes as an integer of at least 1"),
+        ({"name": "../x"}, "data.name of letters"),
+        ({"folder": ""}, "folder of data or how to collect"),
+        ({"collect": 3}, "data.collect as a mapping"),
+        ({"labels": {"a": 1}}, "data.labels as texts by name"),
+        ({"folder": None}, "data.folder as text"),
+    ],
+)
+def test_bad_data_are_refused(fields: dict[str, Any], message: str) -> None:
+    with pytest.raises(ParrotError, match=message):
+        PriorData(**{"episodes": 10, "folder": "data", **fields})
+
+
+def test_grid_file(tmp_path: Path) -> None:
+    path = tmp_path / "my.json"
+    path.write_text(json.dumps(grid().to_dict()))
+    assert read_grid(path) == grid()
+    path.write_text('{"name": "mine", "setting": "x", "tasks": ["A-v0"], "methods": ["sac"]}')
+    assert read_grid(path).rl_seeds == (0, 1, 2)
+    for text, message in {
+        "{": "expected a grid's JSON",
+        "[]": "Expected grid as a mapping",
+        '{"name": "mine"}': "with setting, tasks, methods, which it lacks",
+        '{"task": []}': "Unknown field of grid 'task'. Did you mean 'tasks'",
+        json.dumps({**grid().to_dict(), "data": {}}): "data as a list",
+        json.dumps({**grid().to_dict(), "data": [{"episode": 3}]}): "field of data 'episode'",
+        json.dumps({**grid().to_dict(), "data": {}}): "data as a list",
+        json.dumps({**grid().to_dict(), "data": [{"episode": 3}]}): "field of data 'episode'",
+    }.items():
+        path.write_text(text)
+        with pytest.raises(DataFileError, match=r"my\.json: .*"):
+            read_grid(path)
+        with pytest.raises(DataFileError, match=message):
+            read_grid(path)
+
+
+def test_folders_of_other_settings_are_refused(tmp_path: Path) -> None:
+    places = Places(tmp_path / "results", tmp_path / "runs")
+    places.claim(grid())
+    places.claim(grid(rl_seeds=(5,), tasks=("C-v0",)))  # a grid may grow
+    with pytest.raises(ParrotError, match="env_steps: 25000 there, 7 given"):
+        places.check(grid(env_steps=7))
+
+
+@pytest.mark.parametrize("setting", SETTINGS)
+@pytest.mark.parametrize("study", STUDIES)
+def test_studies_are_whole_grids(study: str, setting: str) -> None:
+    found = study_grid(study, setting)
+    assert found.folder == f"{study}-{setting}"
+    assert Grid.from_dict(json.loads(json.dumps(found.to_dict()))) == found
+    assert len(found.runs()) < (9 if setting == "ci" else 169)
+
+
+def test_studies_are_the_papers() -> None:
+    envs = pytest.importorskip("parrot_envs")
+    main = study_grid("main", "paper")
+    assert set(main.tasks) == set(envs.PAPER_TASKS) == {*GRASP_TASKS, *PLACE_TASKS}
+    assert main.methods == tuple(METHODS)
+    assert (main.env_steps, main.prior_options["steps"]) == (500_000, 500_000)
+    assert [d.episodes for d in study_grid("data-size", "paper").data] == [
+        5_000,
+        10_000,
+        25_000,
+        50_000,
+    ]
+    assert study_grid("exploration", "laptop").methods == tuple(EXPLORATION)
+    labels = [d.labels["prior_data"] for d in study_grid("mismatch", "laptop").data]
+    assert labels == ["grasp-only", "place-only", "both"]
+    with pytest.raises(ParrotError, match="Did you mean 'main'"):
+        study_grid("mian", "ci")
+    with pytest.raises(ParrotError, match="Did you mean 'laptop'"):
+        study_grid("main", "labtop")

@@ -1,0 +1,288 @@
+"""Running a grid: real worker processes with real SAC, killed and stopped in the middle."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from parrot_wrapper.errors import DataFileError, InvalidArgumentError
+from parrot_wrapper.experiments.grid import Grid
+from parrot_wrapper.experiments.places import Places
+from parrot_wrapper.experiments.rows import ResultRow, read_exploration_rows, read_rows
+from parrot_wrapper.experiments.runner import Outcome, run_grid
+from parrot_wrapper.training.rl_checkpoint import list_checkpoints
+from parrot_wrapper.training.rl_evaluation import load_agent
+from tests.experiments.toy_grid import ENV_ID, PACKAGE, save_toy_prior, toy_grid
+
+pytestmark = pytest.mark.slow
+SLOW = {"delay": 0.02}
+"""A run of the toy grid then takes some seconds of stepping."""
+
+
+@pytest.fixture(scope="module")
+def prior(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return save_toy_prior(tmp_path_factory.mktemp("prior") / "toy")
+
+
+@pytest.fixture(scope="module")
+def unbroken(prior: str, tmp_path_factory: pytest.TempPathFactory) -> list[ResultRow]:
+    """The rows of the toy grid, run without any trouble."""
+    places = places_in(tmp_path_factory.mktemp("unbroken"))
+    outcome = quiet(toy_grid(prior, env_kwargs=SLOW), places, workers=2)
+    assert (outcome.done, outcome.failures) == (2, ())
+    return sorted_rows(places)
+
+
+def places_in(folder: Path) -> Places:
+    return Places(folder / "results", folder / "runs")
+
+
+def quiet(grid: Grid, places: Places, **options: Any) -> Outcome:
+    return run_grid(grid, places, progress=False, **{"device": "cpu", **options})
+
+
+def sorted_rows(places: Places) -> list[ResultRow]:
+    return sorted(read_rows(places.results), key=lambda row: row.key)
+
+
+def results(rows: list[ResultRow]) -> list[Any]:
+    """What has to be the same however often a grid was stopped."""
+    clock = {"wall_seconds": 0.0, "finished": "then"}
+    return [replace(row, **clock) for row in rows]
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 60.0) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not happen"
+        time.sleep(0.02)
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        return "Z" not in Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return False
+
+
+def has_checkpoint(places: Places) -> bool:
+    return bool(list(places.runs.glob("*/*/p0/r0/checkpoints/step-*")))
+
+
+@contextmanager
+def command(grid: Grid, places: Places, tmp_path: Path, *more: str) -> Iterator[Any]:
+    """`parrot experiment` in a process of its own, and a function to read its workers' ids."""
+    path, log = tmp_path / "grid.json", tmp_path / "out.txt"
+    path.write_text(json.dumps(grid.to_dict()))
+    words = ["experiment", "--grid", str(path), "--no-progress", "--device", "cpu"]
+    words += ["--out", str(places.results), "--runs", str(places.runs), "--workers", "2", *more]
+    with log.open("wb") as stream:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "parrot_wrapper.cli", *words], stdout=stream, stderr=stream
+        )
+
+    def workers() -> list[int]:
+        lines = log.read_text().splitlines()
+        return [int(line.split()[-1]) for line in lines if "started, process" in line]
+
+    try:
+        yield process, workers, log
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_rows_hold_the_runs_and_nothing_is_done_twice(
+    prior: str, unbroken: list[ResultRow], tmp_path: Path
+) -> None:
+    grid, places = toy_grid(prior, env_kwargs=SLOW), places_in(tmp_path)
+    heard: list[str] = []
+    outcome = quiet(grid, places, say=heard.append)
+    assert outcome == Outcome(done=2, total=2, failures=(), blocked=(), out_of_time=False)
+    started = [line.partition(":")[0] for line in heard if "started" in line]
+    assert started == [run.id for run in grid.runs()]  # one worker: in order
+    rows = read_rows(places.results)
+    assert [row.key for row in rows] == [run.key for run in grid.runs()]
+    assert results(sorted_rows(places)) == results(unbroken)
+    parrot, sac = rows
+    assert (parrot.method, parrot.env_steps, parrot.success.episodes) == ("parrot", 96, 3)
+    assert (parrot.config["raw_actions"], sac.config["raw_actions"]) == (False, True)
+    assert [steps for steps, _ in parrot.curve] == [96]
+    assert parrot.wall_seconds > 0
+    assert parrot.machine["torch_threads"] == 1
+    assert {"parrot-wrapper", "stable-baselines3", "torch"} <= set(parrot.versions)
+
+    folder = places.run_folder(grid.runs()[0])
+    assert not list(folder.glob("checkpoints/*/replay.safetensors"))
+    model, env = load_agent(folder)  # what is left is still an agent
+    env.close()
+    assert model.num_timesteps == 96
+
+    text = (places.results / "rows.jsonl").read_bytes()
+    assert quiet(grid, places, say=heard.append).done == 2
+    assert (places.results / "rows.jsonl").read_bytes() == text
+    assert sum("started" in line for line in heard) == 2
+
+    # rows that are gone come back from what the runs left, without doing them again
+    (places.results / "rows.jsonl").unlink()
+    assert quiet(grid, places, say=heard.append).done == 2
+    assert (places.results / "rows.jsonl").read_bytes() == text
+    (folder / "row.json").unlink()
+    (places.results / "rows.jsonl").write_bytes(text[: len(text) // 2])
+    assert quiet(grid, places, say=heard.append).done == 2
+    assert results(sorted_rows(places)) == results(unbroken)
+
+
+def test_killed_worker_is_a_failure_that_the_next_call_mends(
+    prior: str, unbroken: list[ResultRow], tmp_path: Path
+) -> None:
+    places = places_in(tmp_path)
+    grid = toy_grid(prior, env_kwargs=SLOW)
+    with command(grid, places, tmp_path) as (process, workers, log):
+        wait_for(lambda: has_checkpoint(places))
+        os.kill(workers()[0], signal.SIGKILL)
+        assert process.wait(60) == 2
+        told = log.read_text().splitlines()[-1]
+    assert told.startswith("parrot: Expected all processes")
+    assert f"{ENV_ID}/parrot/p0/r0: killed by signal 9" in told
+    assert len(read_rows(places.results)) == 1  # the other one was not disturbed
+    assert quiet(grid, places).failures == ()
+    assert results(sorted_rows(places)) == results(unbroken)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+def test_killed_parent_leaves_no_workers_and_goes_on(
+    prior: str, unbroken: list[ResultRow], tmp_path: Path
+) -> None:
+    places = places_in(tmp_path)
+    grid = toy_grid(prior, env_kwargs=SLOW)
+    with command(grid, places, tmp_path) as (process, workers, _):
+        wait_for(lambda: has_checkpoint(places))
+        with pytest.raises(DataFileError, match="no one else writes to"):
+            quiet(grid, places)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        pids = workers()
+        assert len(pids) == 2
+        wait_for(lambda: not any(map(is_alive, pids)), 10)
+    assert read_rows(places.results) == []
+    quiet(grid, places, workers=2)
+    assert results(sorted_rows(places)) == results(unbroken)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+def test_stopped_parent_stops_its_workers_at_a_checkpoint(
+    prior: str, unbroken: list[ResultRow], tmp_path: Path
+) -> None:
+    places = places_in(tmp_path)
+    grid = toy_grid(prior, env_kwargs=SLOW, methods=("parrot",))
+    with command(grid, places, tmp_path) as (process, workers, log):
+        wait_for(lambda: has_checkpoint(places))
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 130
+        assert not any(map(is_alive, workers()))
+        assert "goes on where it can" in log.read_text()
+    assert read_rows(places.results) == []
+    quiet(grid, places)
+    assert results(sorted_rows(places)) == results(unbroken)[:1]
+
+
+def test_time_limit_leaves_what_can_go_on(prior: str, tmp_path: Path) -> None:
+    grid, places = toy_grid(prior, env_kwargs={"delay": 0.3}), places_in(tmp_path)
+    outcome = quiet(grid, places, max_minutes=0.3, workers=1)
+    assert outcome == Outcome(done=0, total=2, failures=(), blocked=(), out_of_time=True)
+    first, second = (places.run_folder(run) for run in grid.runs())
+    [checkpoint] = list_checkpoints(first / "checkpoints")
+    assert json.loads((checkpoint / "checkpoint.json").read_text())["at_episode_start"]
+    assert not second.exists()
+
+
+def test_failing_run_does_not_stop_the_others(prior: str, tmp_path: Path) -> None:
+    grid = toy_grid(prior, tasks=("ToyBroken-v0", ENV_ID), methods=("parrot",), env_steps=40)
+    places = places_in(tmp_path)
+    outcome = quiet(grid, places)
+    assert outcome.done == 1
+    [failure] = outcome.failures
+    assert failure.name == "ToyBroken-v0/parrot/p0/r0"
+    assert failure.reason == "RuntimeError: this env is broken"
+    assert "Traceback" in failure.log.read_text()
+    assert [row.task for row in read_rows(places.results)] == [ENV_ID]
+
+
+COLLECT = {"env_id": ENV_ID, "gym_packages": [PACKAGE], "shard_attempts": 4}
+TINY = {
+    "hidden": 8,
+    "steps": 4,
+    "batch_size": 8,
+    "validation_batches": 1,
+    "threads": 1,
+}
+
+
+def from_data(**fields: Any) -> Grid:
+    values: dict[str, Any] = {
+        "prior": "",
+        "prior_options": TINY,
+        "data": [{"episodes": 4, "collect": COLLECT}],
+        "methods": ("parrot",),
+        "env_steps": 40,
+        **fields,
+    }
+    return Grid.from_dict({**toy_grid("any").to_dict(), **values})
+
+
+def test_what_runs_need_is_made_first_and_once(tmp_path: Path) -> None:
+    grid, places = from_data(), places_in(tmp_path)
+    heard: list[str] = []
+    assert quiet(grid, places, say=heard.append).failures == ()
+    made = [line.partition(":")[0] for line in heard if "started" in line]
+    assert made == ["data", "prior-p0", f"{ENV_ID}/parrot/p0/r0"]
+    [row] = read_rows(places.results)
+    assert row.data_episodes == 4
+    assert row.config["prior"] == str(places.artifacts / "prior-p0" / "prior")
+    assert not list((places.artifacts / "making").iterdir())
+
+    explored = from_data(name="look", kind="exploration", methods=["uniform", "parrot"])
+    with pytest.raises(InvalidArgumentError, match="kind: 'rl' there, 'exploration' given"):
+        quiet(explored, places)
+    looks = places_in(tmp_path / "looks")
+    shutil.copytree(places.artifacts, looks.artifacts)
+    heard.clear()
+    assert quiet(explored, looks, say=heard.append).failures == ()
+    assert not any("data" in line or "prior-p0" in line for line in heard)
+    rows = read_exploration_rows(looks.results)
+    assert [row.method for row in rows] == ["uniform", "parrot"]
+    assert all(row.lifted is not None and row.lifted.episodes == 3 for row in rows)
+    assert all(row.placed is None for row in rows)
+    assert (rows[0].data_episodes, rows[1].data_episodes) == (None, 4)
+
+    other = from_data(prior_options={**TINY, "steps": 5})
+    others = Places(tmp_path / "others", tmp_path / "others")
+    shutil.copytree(places.artifacts, others.artifacts)
+    with pytest.raises(InvalidArgumentError, match="prior-p0 was made in another way"):
+        quiet(other, others)
+
+
+def test_what_needs_a_failed_part_is_not_tried(tmp_path: Path) -> None:
+    broken = [{"episodes": 3, "name": "none", "collect": {**COLLECT, "env_id": "ToyBroken-v0"}}]
+    grid = from_data(data=[*broken, {"episodes": 4, "collect": COLLECT}])
+    places = places_in(tmp_path)
+    outcome = quiet(grid, places, workers=2)
+    assert (outcome.done, outcome.total) == (1, 2)
+    assert [failure.name for failure in outcome.failures] == ["data-none"]
+    assert outcome.blocked == (f"{ENV_ID}/parrot/none/p0/r0",)
+
+
+def test_arguments_are_checked(prior: str, tmp_path: Path) -> None:
+    with pytest.raises(InvalidArgumentError, match="workers >= 1 and max_minutes >= 0, got 0"):
+        quiet(toy_grid(prior), places_in(tmp_path), workers=0)

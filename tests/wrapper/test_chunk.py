@@ -1,0 +1,162 @@
+"""Priors of chunks: what is executed, what is rewarded, and where an episode ends in a chunk."""
+
+import json
+import warnings
+
+import gymnasium as gym
+import numpy as np
+import pytest
+from gymnasium.error import ResetNeeded
+from gymnasium.utils.env_checker import check_env as check_with_gymnasium
+from stable_baselines3.common.env_checker import check_env as check_with_sb3
+from stable_baselines3.common.vec_env import DummyVecEnv
+
+from parrot_wrapper import BehavioralPriorWrapper
+from parrot_wrapper.chunk import env_steps, executed_steps
+from parrot_wrapper.errors import InvalidArgumentError, LatentError
+from parrot_wrapper.evaluation.judge import judge_prior
+from parrot_wrapper.evaluation.policies import PriorSamples, UniformActions
+from parrot_wrapper.evaluation.rollouts import evaluate
+from tests.helpers import SPECS, AffinePrior, EchoEnv
+
+MODES = pytest.mark.parametrize("mode", ["image", "features", "both"])
+
+
+class LoggingEnv(EchoEnv):
+    """Keeps what was executed; succeeds and lifts on the second step of an episode only."""
+
+    def __init__(self, ends_on: int = 0, **options):
+        super().__init__("state", **options)
+        self.executed, self.ends_on = [], ends_on
+
+    def step(self, action):
+        self.executed.append((self.taken, action.copy()))
+        seen, reward, _, truncated, info = super().step(action)
+        second = self.taken == 2
+        told = {**info, "is_success": second, "lifted": ["thing"] if second else []}
+        return seen, reward, self.taken == self.ends_on, truncated, told
+
+
+def wrap(env, *, horizon=3, **options):
+    return BehavioralPriorWrapper(env, AffinePrior(SPECS["state"], horizon=horizon), **options)
+
+
+@MODES
+@pytest.mark.parametrize("gamma", [1.0, 0.9])
+def test_executes_the_chunk_open_loop_until_the_episode_ends(mode, gamma):
+    """Five steps in chunks of three: three, then two."""
+    env = wrap(LoggingEnv(steps=5), observation=mode, gamma=gamma)
+    bare, prior = LoggingEnv(steps=5), AffinePrior(SPECS["state"], horizon=3)
+    env.reset(seed=3)
+    seen, _ = bare.reset(seed=3)
+    for length, ended in ((3, False), (2, True)):
+        u = np.array([0.4, -0.3], np.float32)
+        chunk = prior.decode(env.chart.to_latent(u[None]), seen[None])[0]
+        expected = np.clip(chunk, -1.0, 1.0)[:length]
+        agent_sees, reward, terminated, truncated, info = env.step(u)
+        rewards = []
+        for action in expected:
+            seen, step_reward, *_ = bare.step(action.copy())
+            rewards.append(step_reward)
+        np.testing.assert_array_equal(info["parrot/action"], expected)
+        done = [action for _, action in env.unwrapped.executed[-length:]]
+        np.testing.assert_array_equal(done, expected)
+        assert (info["parrot/env_steps"], terminated, truncated) == (length, False, ended)
+        assert info["parrot/rewards"] == tuple(rewards)
+        assert type(reward) is float
+        assert reward == pytest.approx(sum(gamma**k * r for k, r in enumerate(rewards)))
+        np.testing.assert_array_equal(info["echo"], expected[-1])
+        assert info["is_success"] is False
+        assert [told["is_success"] for told in info["parrot/infos"]][:2] == [False, not ended]
+        assert env.observation_space.contains(agent_sees)
+    assert env.prior.feature_calls == (2 if mode == "image" else 3)
+
+
+def test_termination_within_a_chunk_is_passed_through():
+    env = wrap(LoggingEnv(ends_on=2))
+    env.reset(seed=0)
+    _, _, terminated, truncated, info = env.step(np.zeros(2, np.float32))
+    assert (terminated, truncated, info["parrot/env_steps"]) == (True, False, 2)
+    assert len(info["parrot/action"]) == len(info["parrot/infos"]) == 2
+
+
+def test_vectorised_after_wrapping_no_action_leaks_into_the_next_episode():
+    venv = DummyVecEnv([lambda n=n: wrap(LoggingEnv(steps=n)) for n in (2, 4)])
+    venv.reset()
+    for _ in range(4):
+        venv.step(np.zeros((2, 2), np.float32))
+    short, long = ([taken for taken, _ in log] for log in venv.get_attr("executed"))
+    assert short == [0, 1] * 4
+    assert long == [0, 1, 2, 3] * 2
+
+
+def test_any_clipped_action_of_a_chunk_is_told():
+    env = wrap(LoggingEnv(steps=30), horizon=21)
+    env.reset(seed=0)
+    *_, info = env.step(np.zeros(2, np.float32))
+    assert info["parrot/clipped"] is True
+    assert np.abs(info["parrot/action"]).max() == 1.0
+    assert np.abs(info["parrot/action"][0]).max() < 1.0
+
+
+def test_encode_takes_a_chunk():
+    env = wrap(LoggingEnv())
+    env.reset(seed=0)
+    u = np.array([0.3, -0.6], np.float32)
+    chunk = env.prior.decode_features(env.chart.to_latent(u[None]), env._translator.features())[0]
+    np.testing.assert_allclose(env.encode(chunk), u, atol=1e-5)
+    with pytest.raises(InvalidArgumentError, match=r"actions of shape \(1, 3, 2\)"):
+        env.encode(chunk[0])
+
+
+def test_env_steps_are_what_evaluation_counts():
+    """Nine steps in chunks of four; success on the second step, which no decision ends on."""
+    env = wrap(LoggingEnv(steps=9), horizon=4, gamma=0.5)
+    policy = UniformActions(env)
+    result = evaluate(policy, env, episodes=2, on_reset=policy.begin)
+    echoed = np.array([action[0] for _, action in env.unwrapped.executed]).reshape(2, 9)
+    for outcome, actions in zip(result.episodes, echoed, strict=True):
+        assert (outcome.steps, outcome.success, outcome.success_once) == (9, False, True)
+        assert outcome.lifted is True
+        assert outcome.episode_return == pytest.approx(actions.sum(), abs=1e-5)
+
+
+def test_an_info_without_chunks_is_one_step():
+    assert env_steps({"is_success": True}) == 1
+    assert list(executed_steps(2.0, {"is_success": True})) == [(2.0, {"is_success": True})]
+
+
+def test_refusals():
+    with pytest.raises(InvalidArgumentError, match=r"gamma.*in \[0, 1\], got 1.5"):
+        wrap(LoggingEnv(), gamma=1.5)
+    env = wrap(LoggingEnv())
+    with pytest.raises(ResetNeeded):
+        env.step(np.zeros(2, np.float32))
+    env.reset(seed=0)
+    env.prior.horizon = 5  # breaks what it promised
+    with pytest.raises(LatentError, match=r"shape \(1, 3, 2\) from the prior"):
+        env.step(np.zeros(2, np.float32))
+    assert not env.unwrapped.executed
+    chunks = AffinePrior(SPECS["state"], horizon=3)
+    with pytest.raises(InvalidArgumentError, match=r"PriorSamples .* got horizon 3"):
+        PriorSamples(LoggingEnv(), chunks)
+    with pytest.raises(InvalidArgumentError, match=r"judge_prior .* got horizon 3"):
+        judge_prior(chunks, LoggingEnv())
+
+
+def test_spec_holds_the_discount():
+    gym.register("ParrotTestChunk-v0", entry_point="tests.helpers:EchoEnv", kwargs={"obs": "state"})
+    try:
+        text = wrap(gym.make("ParrotTestChunk-v0"), gamma=0.9).spec.to_json()
+    finally:
+        gym.registry.pop("ParrotTestChunk-v0")
+    assert json.loads(text)["additional_wrappers"][-1]["kwargs"]["gamma"] == 0.9
+
+
+@MODES
+def test_both_checkers_pass(mode):
+    env = wrap(EchoEnv("state"), observation=mode)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # advice; test_wrapper.py lists it
+        check_with_gymnasium(env, skip_render_check=True)
+        check_with_sb3(env)
