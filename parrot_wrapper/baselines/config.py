@@ -57,9 +57,14 @@ RECIPES: Mapping[str, Mapping[str, Mapping[str, Any]]] = MappingProxyType(
         "laptop": {
             "flow": {"steps": 20_000, "learning_rate": 1e-3, "ema_decay": 0.999},
             "hirl": {"steps": 20_000, "learning_rate": 1e-3},
-            "trajrl": {"steps": 20_000, "learning_rate": 1e-3},
+            "trajrl": {"steps": 10_000, "learning_rate": 1e-3},
             "bc": {"steps": 20_000, "learning_rate": 1e-3},
-            "vae-features": {"steps": 4_000, "batch_size": 128, "precision": "auto"},
+            "vae-features": {
+                "steps": 15_000,
+                "learning_rate": 1e-3,
+                "batch_size": 64,
+                "precision": "auto",
+            },
         },
         # PARROT, appendix B. It says no batch size but that of the VAE features.
         "paper": {
@@ -80,7 +85,7 @@ RECIPES: Mapping[str, Mapping[str, Mapping[str, Any]]] = MappingProxyType(
 
 SIZES: Mapping[str, Mapping[str, Mapping[str, Any]]] = MappingProxyType(
     {
-        "laptop": {"vae-features": {"encoder_options": {"channels": 32}}},  # the paper's is 256
+        "laptop": {"vae-features": {"encoder_options": {"channels": 16}}},  # the paper's is 256
         "paper": {"bc": {"net_arch": (1024, 512, 256), "layer_norm": False}},
     }
 )

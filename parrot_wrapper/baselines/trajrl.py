@@ -18,22 +18,27 @@ from parrot_wrapper.training.fitting_run import weights_digest
 from parrot_wrapper.types import FloatArray
 
 
-def whole_episodes(dataset: EpisodeDataset, horizon: int) -> FloatArray:
-    """The actions (E, H, A) of all episodes that are long enough, their first H steps.
+def whole_episodes(dataset: EpisodeDataset, horizon: int) -> EpisodeDataset:
+    """The episodes of at least `horizon` steps.
 
-    Shorter episodes are dropped and not padded: they began where the arm had gone astray, or were
-    cut, and what was done there is no beginning of an episode.
+    Shorter ones are dropped and not padded: they began where the arm had gone astray, or were cut,
+    and what was done there is no beginning of an episode.
 
     Raises:
         DataError: Fewer than two episodes are long enough.
     """
-    starts = dataset.step_offsets[dataset.lengths >= horizon]
-    if len(starts) < 2:
+    chosen = np.flatnonzero(dataset.lengths >= horizon)
+    if len(chosen) < 2:
         raise DataError(
             f"Expected two or more episodes of at least {horizon} steps, the horizon, got "
-            f"{len(starts)}; the longest has {dataset.lengths.max()}."
+            f"{len(chosen)}; the longest has {dataset.lengths.max()}."
         )
-    actions: FloatArray = dataset.actions[starts[:, None] + np.arange(horizon)]
+    return dataset.subset(chosen)
+
+
+def action_sequences(dataset: EpisodeDataset, horizon: int) -> FloatArray:
+    """The first `horizon` actions of every episode, none of which is shorter: (E, H, A)."""
+    actions: FloatArray = dataset.actions[dataset.step_offsets[:, None] + np.arange(horizon)]
     return actions
 
 
@@ -61,10 +66,10 @@ def fit_trajrl(
         DataError: Too few episodes are long enough.
         CheckpointError: The run folder's checkpoint is damaged or of another run.
     """
-    training, held_out = split_episodes(dataset, config)
+    training, held_out = split_episodes(whole_episodes(dataset, prior.horizon), config)
 
     def sequences(episodes: EpisodeDataset) -> BatchMaker:
-        actions = torch.from_numpy(whole_episodes(episodes, prior.horizon))
+        actions = torch.from_numpy(action_sequences(episodes, prior.horizon))
 
         def make(rng: np.random.Generator) -> dict[str, Tensor]:
             rows = torch.from_numpy(rng.integers(len(actions), size=config.batch_size))

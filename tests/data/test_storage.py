@@ -232,3 +232,11 @@ def test_lock_has_one_holder(tmp_path: Path) -> None:
         pass
     with folder_lock(tmp_path):
         pass
+
+
+def test_actions_alone(stored: Path) -> None:
+    whole, bare = load_dataset(stored), load_dataset(stored, actions_only=True)
+    assert bare.observations == bare.labels == {}
+    np.testing.assert_array_equal(bare.actions, whole.actions)
+    assert bare.content_hash == whole.content_hash
+    assert bare.action_bounds[0].tolist() == whole.action_bounds[0].tolist()
