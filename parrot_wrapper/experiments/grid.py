@@ -55,12 +55,10 @@ class Grid:
         prior_seeds: Seeds of what is learned from data.
         rl_seeds: Seeds of agents.
         data: What priors and baselines are learned from; may be empty where nothing is.
-        prior: Packaged name or folder of the flow prior of all runs; empty to train one on each of
-            `data` with each of `prior_seeds`.
+        prior: Flow prior of all runs, a name or folder; empty to train one for each data and seed.
         prior_encoder: Prior whose frozen encoder those share; empty for encoders of their own.
         prior_options: Options of `parrot train-prior` by name; of `train-baseline` if they share.
-        shared_encoder: Baselines act on the frozen features of the flow prior; otherwise each
-            trains an encoder of its own.
+        shared_encoder: Baselines see the frozen features of the flow prior, not their own.
         baseline_options: For each kind of baseline, options of `parrot train-baseline` by name.
         env_kwargs: Keywords of `gymnasium.make`.
         preset: Preset of `RLConfig`.
