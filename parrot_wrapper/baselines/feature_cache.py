@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 from parrot_wrapper.atomic_files import atomic_path
 from parrot_wrapper.data.dataset import EpisodeDataset
+from parrot_wrapper.data.locking import folder_lock
 from parrot_wrapper.errors import DataFileError
 from parrot_wrapper.priors.encoder_prior import EncoderPrior
 from parrot_wrapper.training.prior_batches import check_source
@@ -64,6 +65,8 @@ class FeatureCache:
     def make(self, dataset: EpisodeDataset, *, progress: bool = True) -> EpisodeDataset:
         """Compute the features of all observations, keep them, and put them in their place.
 
+        Of several processes that ask for the same features one computes them; the others wait.
+
         Raises:
             DataError: The data lack what the prior looks at, or were made in another action box.
         """
@@ -74,10 +77,12 @@ class FeatureCache:
             features = np.empty(shape, FEATURE_TYPE)
             self._fill(features, dataset, progress=progress)
             return _with_features(dataset, features)
-        with atomic_path(path) as partial:
-            mapped = np.lib.format.open_memmap(partial, "w+", FEATURE_TYPE, shape)
-            self._fill(mapped, dataset, progress=progress)
-            mapped.flush()
+        with folder_lock(path.parent, wait=True):
+            if not path.exists():  # nobody has made them in the meantime
+                with atomic_path(path) as partial:
+                    mapped = np.lib.format.open_memmap(partial, "w+", FEATURE_TYPE, shape)
+                    self._fill(mapped, dataset, progress=progress)
+                    mapped.flush()
         found = self.find(dataset)
         assert found is not None
         return found

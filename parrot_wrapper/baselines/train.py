@@ -32,7 +32,7 @@ from parrot_wrapper.priors import (
 )
 from parrot_wrapper.priors.loading import RUN_SUBFOLDER
 from parrot_wrapper.training.data_facts import data_facts
-from parrot_wrapper.training.fitting_run import training_device
+from parrot_wrapper.training.fitting_run import torch_threads, training_device
 
 REPORT_FILE, SETTINGS_FILE = "report.json", "train-baseline-config.json"
 
@@ -93,7 +93,8 @@ def train_baseline(job: BaselineJob, *, progress: bool = True) -> FittingReport:
     """
     if job.method not in METHODS:
         raise unknown_name("baseline", job.method, METHODS)
-    return METHODS[job.method](job, progress)
+    with torch_threads(job.config.threads):  # features are computed under them too
+        return METHODS[job.method](job, progress)
 
 
 def _hirl(job: BaselineJob, progress: bool) -> FittingReport:

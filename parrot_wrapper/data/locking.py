@@ -11,10 +11,14 @@ from parrot_wrapper.errors import DataFileError
 
 
 @contextmanager
-def folder_lock(folder: Path) -> Iterator[None]:
+def folder_lock(folder: Path, *, wait: bool = False) -> Iterator[None]:
     """Hold `folder` for this process; the system lets go of it however the process ends.
 
     On Windows nothing is locked. Two writers of one collection write the same bytes all the same.
+
+    Args:
+        folder: Made where it does not exist.
+        wait: Until another process lets go of it, instead of raising.
 
     Raises:
         DataFileError: Another process holds it.
@@ -25,7 +29,7 @@ def folder_lock(folder: Path) -> Iterator[None]:
             import fcntl
 
             try:
-                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.flock(stream, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError as error:
                 raise DataFileError(
                     f"{folder}: expected a folder that no one else writes to, but another process "

@@ -48,7 +48,15 @@ def test_they_are_found_without_the_images(stored, tmp_path):
     # neither other data nor another encoder finds them
     assert cache.find(load_dataset(stored, n_episodes=5, actions_only=True)) is None
     assert FeatureCache(tmp_path / "cache", conv_prior(seed=1)).find(bare) is None
-    assert [path.suffix for path in (tmp_path / "cache").iterdir()] == [".npy"]
+    assert len(list((tmp_path / "cache").glob("*.npy"))) == 1
+
+
+def test_only_one_process_computes_them(stored, tmp_path, monkeypatch):
+    """Another one made them between the look into the cache and the lock."""
+    cache, data = FeatureCache(tmp_path, conv_prior()), load_dataset(stored)
+    cache.make(data, progress=False)
+    monkeypatch.setattr(FeatureCache, "_fill", None)
+    assert cache.make(data, progress=False).content_hash == data.content_hash
 
 
 def test_a_subset_gets_its_own_rows(tmp_path):

@@ -67,7 +67,7 @@ def test_hirl_samples_both_modes_where_the_state_says():
     actions = np.array([[0.0, 1.4], [0.0, -1.4]], np.float32)
     again = prior.decode(prior.encode(actions, state[:2]), state[:2])
     np.testing.assert_allclose(again, actions, atol=0.3)
-    likely, unlikely = prior.log_prob(np.array([[0, 1.4], [0, 0]], np.float32), state[:2])
+    likely, unlikely = prior.log_prob(np.array([[0, 1.4], [2, 1.4]], np.float32), state[:2])
     assert likely > unlikely + 3
 
 

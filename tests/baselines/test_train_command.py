@@ -75,7 +75,17 @@ def test_bc_and_hirl_share_cached_features(data, shared, tmp_path, monkeypatch):
     assert actor.config.net_arch == (256, 256)
     monkeypatch.setattr(FlowPrior, "features", None)  # would fail if they were computed again
     assert main(command("hirl", data, shared, tmp_path / "hirl")) == 0
-    assert len(list((tmp_path / "cache").iterdir())) == 1
+    assert len(list((tmp_path / "cache").glob("*.npy"))) == 1
+
+
+def test_a_flow_on_a_shared_encoder(data, shared, tmp_path, capsys):
+    assert main(command("flow", data, shared, tmp_path / "flow")) == 0
+    flow = load_prior(tmp_path / "flow")
+    image = image_data(side=48).observations["image"][:2]
+    np.testing.assert_array_equal(flow.features(image), load_prior(shared).features(image))
+    assert flow.action_std.max() < 0.5  # of the data, not 1
+    assert main(command("flow", data, "none", tmp_path / "other")) == 2
+    assert "is what train-prior fits" in capsys.readouterr().err
 
 
 def test_from_pixels(data, tmp_path):
