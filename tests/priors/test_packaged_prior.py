@@ -50,7 +50,7 @@ def test_samples_lift_novel_objects(prior: FlowPrior) -> None:
     env = gym.make("ParrotGraspCup-v0")
     samples = PriorSamples(env, prior)
     result = evaluate(samples, env, episodes=40, on_reset=samples.begin).to_dict()
-    assert result["any_lifted"]["value"] > 0.6  # 0.79 on 100 episodes
+    assert result["any_lifted"]["value"] > 0.6  # 0.85 on 100 episodes
     env.close()
 
 
