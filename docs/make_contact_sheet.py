@@ -21,7 +21,7 @@ from parrot_envs.training_objects import TRAINING_FAMILIES
 
 TILE, LABEL, HEADING, COLUMNS = 128, 16, 24, 8
 SPOT, YAW = (0.31, 0.0), -1.0
-BULLET = ("duck", "teddy", "mug", "lego", "prism", "blob-006", "blob-008", "blob-018")
+BULLET = ("duck", "mug", "lego", "prism", "blob-009", "blob-013", "blob-019", "blob-030")
 """Some of PyBullet's objects."""
 
 
