@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -16,9 +15,6 @@ from parrot_wrapper.data.dataset import EpisodeDataset
 from parrot_wrapper.errors import DataError
 from parrot_wrapper.priors.flow import FlowPrior
 from parrot_wrapper.training.fitting_run import weights_digest
-
-_LEAST_STD = 1e-3
-"""Of the action box's width: a constant dimension must not blow up."""
 
 
 def fit_flow_head(
@@ -50,10 +46,7 @@ def fit_flow_head(
             "Expected features of a shared encoder, got observations; fit_prior learns from those."
         )
     training, held_out = split_episodes(dataset, config)
-    low, high = prior.action_bounds
-    actions = training.actions.astype(np.float64)
-    std = np.maximum(actions.std(axis=0), _LEAST_STD * (high - low))
-    prior.set_action_scale(torch.from_numpy(actions.mean(axis=0)), torch.from_numpy(std))
+    prior.fit_action_scale(torch.from_numpy(training.actions))
 
     def loss(module: FlowPrior, batch: dict[str, Tensor], step: int) -> dict[str, Tensor]:
         context = module.encoder.context(batch[FEATURES_KEY])

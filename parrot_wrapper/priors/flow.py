@@ -75,6 +75,14 @@ class FlowPrior(EncoderPrior):
         self.action_mean.copy_(mean)
         self.action_std.copy_(std)
 
+    def fit_action_scale(self, action: Tensor) -> None:
+        """Set the standardisation to the mean and spread of actions (N, A)."""
+        wide = action.double()
+        low, high = (torch.from_numpy(edge).to(wide) for edge in self.action_bounds)
+        least = 1e-3 * (high - low)  # a constant dimension must not blow up
+        std = torch.maximum(wide.std(dim=0, correction=0), least)
+        self.set_action_scale(wide.mean(dim=0), std)
+
     def encode_tensor(self, action: Tensor, context: Tensor) -> tuple[Tensor, Tensor]:
         """Actions (B, A) given contexts (B, C) to noise z (B, A) and log|det dz/da| (B,)."""
         standard = (action - self.action_mean) / self.action_std

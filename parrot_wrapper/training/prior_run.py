@@ -84,9 +84,5 @@ def _likelihood(losses: Mapping[str, float]) -> float:
 
 def _set_statistics(prior: FlowPrior, sample: Batch, device: torch.device) -> None:
     sample = {key: value.to(device) for key, value in sample.items()}
-    action = sample["action"].double()
-    low, high = (torch.from_numpy(edge).to(action) for edge in prior.action_bounds)
-    least = 1e-3 * (high - low)  # a constant dimension must not blow up
-    std = torch.maximum(action.std(dim=0, correction=0), least)
-    prior.set_action_scale(action.mean(dim=0), std)
+    prior.fit_action_scale(sample["action"])
     prior.encoder.initialise(sample)
