@@ -12,12 +12,11 @@ from torch.nn import functional
 from parrot_wrapper.baselines.batches import noisy_pairs, split_episodes
 from parrot_wrapper.baselines.config import FittingConfig
 from parrot_wrapper.baselines.feature_cache import FEATURES_KEY
-from parrot_wrapper.baselines.fitting import BatchMaker, FittingReport, fit_module
+from parrot_wrapper.baselines.fitting import BatchMaker, FittingReport, fit_module, run_settings
 from parrot_wrapper.data.dataset import EpisodeDataset
 from parrot_wrapper.errors import DataError
 from parrot_wrapper.priors.encoders import Encoder
 from parrot_wrapper.training.cloned_actor import ClonedActor
-from parrot_wrapper.training.fitting_run import weights_digest
 
 EDGE = 0.99
 """Actions are clipped to this share of their box: tanh reaches its edges at infinity only."""
@@ -75,12 +74,7 @@ def fit_cloned_actor(
         loss,
         config,
         run_folder,
-        settings={
-            "method": "bc",
-            "data": {"sha256": dataset.content_hash},
-            "actor": cloned.config.to_dict(),
-            "initial": weights_digest(cloned),
-        },
+        settings=run_settings("bc", dataset, cloned, actor=cloned.config.to_dict()),
         make_held_out=pairs(held_out, None),
         label="bc",
         progress=progress,

@@ -9,14 +9,16 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from parrot_wrapper.baselines.config import FittingConfig
+from parrot_wrapper.data.dataset import EpisodeDataset
 from parrot_wrapper.training.fitting_run import (
     VALIDATION,
     FittingRun,
     torch_threads,
     training_device,
+    weights_digest,
 )
 from parrot_wrapper.training.module_trainer import Batch, ModuleT, ModuleTrainer, use_bfloat16
 from parrot_wrapper.training.prior_batches import step_generator
@@ -57,6 +59,18 @@ class FittingReport:
     def to_dict(self) -> dict[str, Any]:
         """All fields, JSON-able."""
         return {**asdict(self), "history": list(self.history)}
+
+
+def run_settings(
+    method: str, dataset: EpisodeDataset, module: nn.Module, **configs: Mapping[str, Any]
+) -> dict[str, Any]:
+    """What a run of `method` must have in common with the checkpoint that it goes on from."""
+    return {
+        "method": method,
+        "data": {"sha256": dataset.content_hash},
+        **configs,
+        "initial": weights_digest(module),
+    }
 
 
 def fit_module(

@@ -10,11 +10,10 @@ from torch import Tensor
 from parrot_wrapper.baselines.batches import noisy_pairs, split_episodes
 from parrot_wrapper.baselines.config import FittingConfig
 from parrot_wrapper.baselines.feature_cache import FEATURES_KEY
-from parrot_wrapper.baselines.fitting import BatchMaker, FittingReport, fit_module
+from parrot_wrapper.baselines.fitting import BatchMaker, FittingReport, fit_module, run_settings
 from parrot_wrapper.data.dataset import EpisodeDataset
 from parrot_wrapper.errors import DataError
 from parrot_wrapper.priors.flow import FlowPrior
-from parrot_wrapper.training.fitting_run import weights_digest
 
 
 def fit_flow_head(
@@ -62,12 +61,7 @@ def fit_flow_head(
         loss,
         config,
         run_folder,
-        settings={
-            "method": "flow",
-            "data": {"sha256": dataset.content_hash},
-            "prior": prior.config.to_dict(),
-            "initial": weights_digest(prior),
-        },
+        settings=run_settings("flow", dataset, prior, prior=prior.config.to_dict()),
         make_held_out=pairs(held_out, perturbed=False),
         label="flow",
         progress=progress,

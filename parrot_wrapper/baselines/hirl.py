@@ -9,10 +9,9 @@ from torch import Tensor
 from parrot_wrapper.baselines.batches import noisy_pairs, prepare_encoder, split_episodes
 from parrot_wrapper.baselines.config import FittingConfig
 from parrot_wrapper.baselines.feature_cache import FEATURES_KEY
-from parrot_wrapper.baselines.fitting import BatchMaker, FittingReport, fit_module
+from parrot_wrapper.baselines.fitting import BatchMaker, FittingReport, fit_module, run_settings
 from parrot_wrapper.data.dataset import EpisodeDataset
 from parrot_wrapper.priors.cvae import CVAEPrior
-from parrot_wrapper.training.fitting_run import weights_digest
 
 
 def fit_hirl(
@@ -41,7 +40,6 @@ def fit_hirl(
         CheckpointError: The run folder's checkpoint is damaged or of another run.
     """
     training, held_out = split_episodes(dataset, config)
-    settings = {"method": "hirl", "data": {"sha256": dataset.content_hash}}
     if FEATURES_KEY not in dataset.observations:
         prepare_encoder(prior.encoder, training, prior.config, config)
 
@@ -67,7 +65,7 @@ def fit_hirl(
         loss,
         config,
         run_folder,
-        settings={**settings, "prior": prior.config.to_dict(), "initial": weights_digest(prior)},
+        settings=run_settings("hirl", dataset, prior, prior=prior.config.to_dict()),
         make_held_out=pairs(held_out, perturbed=False),
         label="hirl",
         progress=progress,

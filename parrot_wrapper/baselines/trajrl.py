@@ -10,11 +10,10 @@ from torch import Tensor
 
 from parrot_wrapper.baselines.batches import split_episodes, standard_normal
 from parrot_wrapper.baselines.config import FittingConfig
-from parrot_wrapper.baselines.fitting import BatchMaker, FittingReport, fit_module
+from parrot_wrapper.baselines.fitting import BatchMaker, FittingReport, fit_module, run_settings
 from parrot_wrapper.data.dataset import EpisodeDataset
 from parrot_wrapper.errors import DataError
 from parrot_wrapper.priors.trajectory import TrajectoryVAEPrior
-from parrot_wrapper.training.fitting_run import weights_digest
 from parrot_wrapper.types import FloatArray
 
 
@@ -89,12 +88,7 @@ def fit_trajrl(
         loss,
         config,
         run_folder,
-        settings={
-            "method": "trajrl",
-            "data": {"sha256": dataset.content_hash},
-            "prior": prior.config.to_dict(),
-            "initial": weights_digest(prior),
-        },
+        settings=run_settings("trajrl", dataset, prior, prior=prior.config.to_dict()),
         make_held_out=sequences(held_out),
         label="trajrl",
         progress=progress,

@@ -8,10 +8,9 @@ from torch import Tensor
 
 from parrot_wrapper.baselines.batches import noisy_pairs, prepare_encoder, split_episodes
 from parrot_wrapper.baselines.config import FittingConfig
-from parrot_wrapper.baselines.fitting import FittingReport, fit_module
+from parrot_wrapper.baselines.fitting import FittingReport, fit_module, run_settings
 from parrot_wrapper.data.dataset import EpisodeDataset
 from parrot_wrapper.priors.vae_features import VAEFeatures
-from parrot_wrapper.training.fitting_run import weights_digest
 
 
 def fit_vae_features(
@@ -52,12 +51,7 @@ def fit_vae_features(
         loss,
         config,
         run_folder,
-        settings={
-            "method": "vae-features",
-            "data": {"sha256": dataset.content_hash},
-            "prior": prior.config.to_dict(),
-            "initial": weights_digest(prior),
-        },
+        settings=run_settings("vae-features", dataset, prior, prior=prior.config.to_dict()),
         make_held_out=noisy_pairs(held_out, config, noise_dim=embedding, encoder=None),
         label="vae-features",
         progress=progress,
