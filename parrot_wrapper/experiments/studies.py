@@ -96,6 +96,8 @@ _AGENTS: Mapping[str, Mapping[str, Any]] = {
     "gamma-0.99": {"gamma": 0.99},
     "3-step": {"n_steps": 3},
     "2-updates": {"gradient_steps": 2},
+    "rewarded-half": {"rewarded_share": 0.5},
+    "fixed-0.05": {"ent_coef": 0.05},
     "batch-256": {"batch_size": 256},
     "no-layer-norm": {"layer_norm": False},
     "pixels": {"observation": "image"},
