@@ -143,8 +143,9 @@ def _data_size(setting: str) -> Grid:
 def _mismatch(setting: str) -> Grid:
     """Figure 7: priors of grasping only, of pick-and-place only and of both, on both kinds.
 
-    Each also in a mixture with uniform actions where it rests, which is meant to win back what a
-    prior never saw. On a laptop all see through one encoder.
+    Each also in a mixture with uniform actions where it rests, for what a prior never saw, and with
+    half of each batch from the rare episodes that had a reward. On a laptop all see through one
+    encoder.
     """
     collect = {"ci": _TINY_COLLECT, "laptop": _STRAY, "paper": _COLLECT}[setting]
     episodes = {"ci": 16, "laptop": 10_000, "paper": 50_000}[setting]
@@ -175,7 +176,7 @@ def _mismatch(setting: str) -> Grid:
         setting,
         tasks=tasks[setting],
         methods=("parrot", "parrot+broad"),
-        method_rl={"parrot+broad": {"broad": _BROAD}},
+        method_rl={"parrot+broad": {"broad": _BROAD, "rewarded_share": 0.5}},
         data=data,
         **{**_FIELDS[setting], **seeing},
     )
