@@ -59,14 +59,10 @@ class ImportData:
         progress: Show a progress bar.
     """
 
-    form: Annotated[
-        Literal["minari", "robomimic", "lerobot", "arrays"], tyro.conf.Positional
-    ]
+    form: Annotated[Literal["minari", "robomimic", "lerobot", "arrays"], tyro.conf.Positional]
     source: Annotated[str, tyro.conf.Positional]
     out: Annotated[Path, tyro.conf.Positional]
-    options: Annotated[ImportOptions, tyro.conf.arg(name="")] = field(
-        default_factory=ImportOptions
-    )
+    options: Annotated[ImportOptions, tyro.conf.arg(name="")] = field(default_factory=ImportOptions)
     progress: bool = True
 
     def run(self) -> None:
