@@ -25,9 +25,7 @@ BOTH = ImportOptions(vector_keys=("observation.state",))
 @pytest.mark.parametrize("version", ["v2.1", "v3.0"])
 @pytest.mark.parametrize("images", ["video", "image"])
 def test_episodes_come_back(tmp_path: Path, version: str, images: str) -> None:
-    episodes = write_lerobot(
-        tmp_path / "in", version, images=images, successes=[True, False, True]
-    )
+    episodes = write_lerobot(tmp_path / "in", version, images=images, successes=[True, False, True])
     report = import_data("lerobot", tmp_path / "in", tmp_path / "out", BOTH)
     assert report.counts == {
         "read": 3,

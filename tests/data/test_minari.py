@@ -8,7 +8,8 @@ import h5py
 import numpy as np
 import pytest
 
-minari = pytest.importorskip("minari")
+pytest.importorskip("minari")
+import minari
 from minari.data_collector import EpisodeBuffer
 
 from parrot_wrapper.data import EpisodeDataset, load_dataset
@@ -164,7 +165,9 @@ def test_images_that_minari_compressed(tmp_path: Path) -> None:
     import_data("minari", name, tmp_path / "out", ImportOptions(keep="all"))
     data = load_dataset(tmp_path / "out")
     first = next(iter(minari.load_dataset(name).iterate_episodes()))
-    np.testing.assert_array_equal(data.episode(0).observations["image"], first.observations["camera"])
+    np.testing.assert_array_equal(
+        data.episode(0).observations["image"], first.observations["camera"]
+    )
     assert data.metadata["minari"]["jpeg_encoding"] is True
 
 

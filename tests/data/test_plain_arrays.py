@@ -38,11 +38,17 @@ BOTH = ImportOptions(vector_keys=("joints",))
 def test_in_memory() -> None:
     first, second = episode(), episode(2, rows=0, seed=1, success=False)
     data = dataset_from_arrays([first, second], ImportOptions(vector_keys=("joints",), keep="all"))
-    assert (data.n_episodes, data.seeds.tolist(), data.success.tolist()) == (2, [5, 5], [True, False])
+    assert (data.n_episodes, data.seeds.tolist(), data.success.tolist()) == (
+        2,
+        [5, 5],
+        [True, False],
+    )
     for index, (original, last) in enumerate([(first, -1), (second, -1)]):
         found = data.episode(index)
         steps = found.n_steps
-        np.testing.assert_array_equal(found.observations["image"][:steps], original["camera"][:steps])
+        np.testing.assert_array_equal(
+            found.observations["image"][:steps], original["camera"][:steps]
+        )
         np.testing.assert_array_equal(found.observations["image"][-1], original["camera"][last])
         np.testing.assert_array_equal(found.actions, np.float32(original["actions"]))
         np.testing.assert_array_equal(found.rewards, np.float32(original["rewards"]))
@@ -64,7 +70,9 @@ def test_files(tmp_path: Path, form: str) -> None:
             for name in episodes[0]
         }
         source = source / "all.npz"
-        np.savez_compressed(source, lengths=[3, 1, 2], action_low=[-3, -4], action_high=[3, 4], **joined)
+        np.savez_compressed(
+            source, lengths=[3, 1, 2], action_low=[-3, -4], action_high=[3, 4], **joined
+        )
     report = import_data("arrays", source, tmp_path / "out", BOTH)
     assert (report.counts["read"], report.counts["dropped_as_failures"]) == (3, 1)
     loaded = load_dataset(tmp_path / "out")

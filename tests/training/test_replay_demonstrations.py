@@ -53,7 +53,9 @@ def test_as_the_wrapped_env_would_have_filled_it(obs: str, observation: str) -> 
     data = recorded(obs)
     prior = AffinePrior(SPECS[obs])
     env = BehavioralPriorWrapper(EchoEnv(obs), prior, observation=observation, latent="box:9")
-    policy = "MultiInputPolicy" if isinstance(env.observation_space, gym.spaces.Dict) else "MlpPolicy"
+    policy = (
+        "MultiInputPolicy" if isinstance(env.observation_space, gym.spaces.Dict) else "MlpPolicy"
+    )
     model = SAC(policy, env, buffer_size=100, learning_starts=1, batch_size=8, train_freq=1000)
     filled = fill_replay_buffer(model, data, prior, observation=observation, latent="box:9")
     assert filled.transitions == data.n_steps == 12
@@ -70,8 +72,10 @@ def test_as_the_wrapped_env_would_have_filled_it(obs: str, observation: str) -> 
             following, reward, done, infos = vec.step(u[None])
             after = following
             if done[0]:
-                after = vec.envs[0] and infos[0]["terminal_observation"]
-                after = {k: v[None] for k, v in after.items()} if isinstance(after, dict) else after[None]
+                last = infos[0]["terminal_observation"]
+                after = (
+                    {k: v[None] for k, v in last.items()} if isinstance(last, dict) else last[None]
+                )
             expected.add(seen, after, u[None], reward, done, infos)
             seen = following
     found = model.replay_buffer
@@ -107,9 +111,7 @@ def test_rewards_and_ends() -> None:
     data = recorded("state")
     prior = AffinePrior(SPECS["state"])
     buffer = buffer_of()
-    fill_replay_buffer(
-        buffer, data, prior, observation="features", final_reward=2.0, terminal=True
-    )
+    fill_replay_buffer(buffer, data, prior, observation="features", final_reward=2.0, terminal=True)
     expected = np.zeros(12)
     expected[[2, 11]] = 2.0  # not the failure between them
     np.testing.assert_array_equal(buffer.rewards[:12, 0], expected)
