@@ -44,7 +44,7 @@ def test_the_pages_commands(tmp_path: Path, monkeypatch, capsys) -> None:
         told[" ".join(args[1:3])] = capsys.readouterr().out
     assert "datasets/lift: 2 episodes, 7 steps" in told["import robomimic"]
     assert "1 of 3 dropped as failures" in told["import robomimic"]
-    assert "left out: robot0_eye_in_hand_image" in told["import robomimic"]
+    assert "left out: robot0_eef_pos, robot0_eye_in_hand_image" in told["import robomimic"]
     assert "spanned by the actions" in told["import lerobot"]
     assert "3 have no observation after the last action" in told["import lerobot"]
     assert "3 of them say nothing of success" in told["import arrays"]
@@ -86,7 +86,21 @@ def test_show(tmp_path: Path, capsys) -> None:
         (["import", "arrays", "nowhere", "out"], "folder of them, found none"),
         (["import", "arrays", "demos", "data"], "new or empty folder"),
         (["import", "arrays", "demos", "out", "--image-key", "cam"], "Did you mean 'camera'"),
-        (["import", "arrays", "demos", "out", "--action-low", "1"], "of the same length"),
+        (
+            [
+                "import",
+                "arrays",
+                "demos",
+                "out",
+                "--action-low",
+                "0",
+                "0",
+                "--action-high",
+                "1",
+                "1",
+            ],
+            "fit 3 action dimensions",
+        ),
         (["import", "arrays", "buffer.pkl", "out"], "looks like a pickle"),
         (["export", "minari", "nowhere", "x-v0"], "dataset.json, found none"),
     ],
