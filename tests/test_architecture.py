@@ -22,7 +22,7 @@ RULES: list[tuple[set[str], set[str], set[str]]] = [
     (FOUNDATION, {"numpy"}, FOUNDATION),
     ({"charts", "latent", "broad_mixture"}, {"numpy", "scipy"}, {"charts", *FOUNDATION}),
     ({"priors"}, {"numpy", "torch", "safetensors"}, {"priors", *FOUNDATION}),
-    ({"data"}, {"numpy", "h5py", "minari"}, {"data", *FOUNDATION}),
+    ({"data"}, {"numpy", "h5py", "minari", "pyarrow", "av", "PIL"}, {"data", *FOUNDATION}),
     (
         {"spaces", "translator", "chunk", "wrapper"},
         {"numpy", "gymnasium"},
@@ -146,7 +146,10 @@ def run(code: str) -> str:
 
 
 def test_bare_import_needs_no_extra():
-    extras = "pybullet stable_baselines3 h5py tyro tqdm rich tensorboard matplotlib imageio PIL"
+    extras = (
+        "pybullet stable_baselines3 h5py tyro tqdm rich tensorboard matplotlib imageio PIL minari "
+        "pyarrow av"
+    )
     blocked = f"import sys; sys.modules.update(dict.fromkeys({extras.split()!r}))\n"
     run(
         f"{blocked}import parrot_wrapper as p\n"
