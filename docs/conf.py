@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+import typing
 from typing import Any
 
 from numpy.typing import ArrayLike
+from sphinx.util.inspect import TypeAliasForwardRef
 from sphinx.util.typing import stringify_annotation
 
 import parrot_wrapper
@@ -40,8 +42,9 @@ autodoc_type_aliases = {
         "AgentObservation", "AnyArray", "FloatArray", "ImageArray", "Observations", "Runs", "Values"
     )
 }  # fmt: skip
+TypeAliasForwardRef.__repr__ = lambda alias: alias.name  # within other types it shows this
 napoleon_numpy_docstring = False
-napoleon_use_ivar = True
+napoleon_custom_sections = [("Attributes", "params_style")]  # of dataclasses, mostly
 napoleon_use_rtype = False
 python_maximum_signature_line_length = 88
 python_use_unqualified_type_names = True
@@ -80,18 +83,23 @@ def escape_bars(
             lines[index] = re.sub(r"(?<!\\)\|", r"\\|", line)
 
 
-def name_aliases(
+def tidy_signature(
     app: Any, what: str, name: str, subject: Any, options: Any, signature: Any, returns: Any
 ) -> tuple[Any, Any]:
-    """Write aliases by their names where Sphinx writes how it stands for them, or all they mean."""
+    """Protocols are not called; `ArrayLike` is better known by its name than by all it means."""
+    if what == "class" and getattr(subject, "_is_protocol", False):
+        return None, None
+    if signature:  # "<factory>" is no Python, and keeps Sphinx from understanding the rest
+        signature = signature.replace(_ARRAY_LIKE, "ArrayLike").replace("<factory>", "...")
+    return signature, returns
 
-    def named(text: str | None) -> str | None:
-        if text is None:
-            return None
-        text = re.sub(r"~?[\w.]*TypeAliasForwardRef\('([\w.]+)'\)", r"\1", text)
-        return text.replace(_ARRAY_LIKE, "ArrayLike")
 
-    return named(signature), named(returns)
+def tidy_bases(app: Any, name: str, subject: Any, options: Any, bases: list[Any]) -> None:
+    """Name bases without their type arguments, and public ones for private ones."""
+    plain = [typing.get_origin(base) or base for base in bases]
+    bases[:] = [
+        next(kind for kind in base.__mro__ if not kind.__name__.startswith("_")) for base in plain
+    ]
 
 
 def keep_links_inside(app: Any, page: str, content: list[str]) -> None:
@@ -104,8 +112,9 @@ _INCLUDED = {"../parrot_wrapper/assets/priors/parrot-v0/README.md": "parrot-v0.m
 
 
 def setup(app: Any) -> None:
-    """Called by Sphinx."""
+    """Connect all of the above."""
     app.connect("source-read", keep_links_inside)
     app.connect("autodoc-process-docstring", restore_colon, priority=600)  # Napoleon has 500
     app.connect("autodoc-process-docstring", escape_bars)
-    app.connect("autodoc-process-signature", name_aliases)
+    app.connect("autodoc-process-signature", tidy_signature)
+    app.connect("autodoc-process-bases", tidy_bases)
