@@ -31,7 +31,7 @@ myst_heading_anchors = 3
 # Pages with code cells are run anew in every build, and must not fail.
 nb_execution_mode = "force"
 nb_execution_raise_on_error = True
-nb_execution_timeout = 300
+nb_execution_timeout = 1200  # seconds for a cell that takes one or two, however busy the machine is
 nb_merge_streams = True
 
 autodoc_member_order = "bysource"
@@ -49,8 +49,8 @@ napoleon_use_rtype = False
 python_maximum_signature_line_length = 88
 python_use_unqualified_type_names = True
 
-# `Names` in docstrings are links where they lead somewhere, and code everywhere else. Types that the
-# API pages lack are listed here; what other packages define is named without a link.
+# `Names` in docstrings are links where they lead somewhere, and code everywhere else. Types of other
+# packages, and those that the API pages leave out, are named without a link.
 default_role = "py:obj"
 _FOREIGN = "collections|gym|gymnasium|numpy|pathlib|stable_baselines3|torch"
 _ARRAY_LIKE = stringify_annotation(ArrayLike, "smart")
@@ -88,7 +88,7 @@ def tidy_signature(
 ) -> tuple[Any, Any]:
     """Protocols are not called; `ArrayLike` is better known by its name than by all it means."""
     if what == "class" and getattr(subject, "_is_protocol", False):
-        return None, None
+        return "", None
     if signature:  # "<factory>" is no Python, and keeps Sphinx from understanding the rest
         signature = signature.replace(_ARRAY_LIKE, "ArrayLike").replace("<factory>", "...")
     return signature, returns
