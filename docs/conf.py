@@ -49,8 +49,8 @@ napoleon_use_rtype = False
 python_maximum_signature_line_length = 88
 python_use_unqualified_type_names = True
 
-# `Names` in docstrings are links where they lead somewhere, and code everywhere else. Types of other
-# packages, and those that the API pages leave out, are named without a link.
+# `Names` in docstrings are links where they lead somewhere, and code everywhere else. Types of
+# other packages, and those that the API pages leave out, are named without a link.
 default_role = "py:obj"
 _FOREIGN = "collections|gym|gymnasium|numpy|pathlib|stable_baselines3|torch"
 _ARRAY_LIKE = stringify_annotation(ArrayLike, "smart")
