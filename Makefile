@@ -6,7 +6,7 @@ JOBS ?= 2
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install -c constraints.txt
 
-.PHONY: demo test test-fast lint format type clean
+.PHONY: demo test test-fast lint format type docs clean
 
 demo: $(VENV)/installed-all
 	$(BIN)/parrot demo
@@ -28,8 +28,12 @@ format: $(VENV)/installed-dev
 type: $(VENV)/installed-dev
 	$(BIN)/mypy
 
+# The site, at docs/_build/html/index.html; a test builds it too, elsewhere.
+docs: $(VENV)/installed-dev
+	$(BIN)/sphinx-build -W --keep-going -n -q -b html docs docs/_build/html
+
 clean:
-	rm -rf $(VENV) dist .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) dist docs/_build .mypy_cache .pytest_cache .ruff_cache
 	find parrot_wrapper parrot_envs tests examples -name __pycache__ -prune -exec rm -rf {} +
 
 $(BIN)/python:
@@ -42,5 +46,5 @@ $(VENV)/installed-all: pyproject.toml constraints.txt | $(BIN)/python
 
 # The same and what the checks need.
 $(VENV)/installed-dev: pyproject.toml constraints.txt | $(BIN)/python
-	$(INSTALL) -e ".[all,dev]"
+	$(INSTALL) -e ".[all,dev,docs]"
 	touch $@ $(VENV)/installed-all
