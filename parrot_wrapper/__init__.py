@@ -13,12 +13,14 @@ if TYPE_CHECKING:
     from parrot_wrapper.training.normed_activation import LayerNormReLU
     from parrot_wrapper.types import ActionPrior, ObservationSpec
     from parrot_wrapper.vec_wrapper import BehavioralPriorVecWrapper
+    from parrot_wrapper.vector_wrapper import BehavioralPriorVectorWrapper
     from parrot_wrapper.wrapper import BehavioralPriorWrapper
 
 __version__ = "0.1.0"
 __all__ = [
     "ActionPrior",
     "BehavioralPriorVecWrapper",
+    "BehavioralPriorVectorWrapper",
     "BehavioralPriorWrapper",
     "FlowPrior",
     "FlowPriorConfig",
@@ -34,6 +36,7 @@ __all__ = [
 _HOMES = {
     "ActionPrior": "types",
     "BehavioralPriorVecWrapper": "vec_wrapper",
+    "BehavioralPriorVectorWrapper": "vector_wrapper",
     "BehavioralPriorWrapper": "wrapper",
     "FlowPrior": "priors",
     "FlowPriorConfig": "priors",
