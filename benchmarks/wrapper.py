@@ -206,9 +206,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     if not isinstance(prior, FlowPrior):
         parser.error("expected a flow prior")
     env.reset(seed=0)
-    rows = [
-        measure(env, prior, seen, args.steps, args.rounds) for seen in get_args(AgentObservation)
-    ]
+    seen = get_args(AgentObservation)
+    rows = [measure(env, prior, observation, args.steps, args.rounds) for observation in seen]
     env.close()
     parts = ["env.step us", "features us", "decode us", "wrapper us", "all us"]
     ratios = ["added / env.step", "added / bare modules", "added / bare folded"]
@@ -218,7 +217,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             args.env_id, prior, observation, envs=envs, steps=args.steps, rounds=args.rounds
         )
         for envs in args.envs
-        for observation in get_args(AgentObservation)[:2]
+        for observation in seen[:2]
     ]
     each = ["one env us", "vector us", "VecEnv us", "vector / one", "VecEnv / one"]
     added = ["one: added / env", "vector: added / env", "VecEnv: added / env"]

@@ -128,8 +128,7 @@ class FoldedStructured:
         appearance, appearance_bias = _convolution(encoder.appearance[0])
         colours = FOLD**2 * self._colours
         seeing = torch.cat((trunk[:, :colours], appearance))
-        # Outside the image pixels are 0 after they were centred, so only these images' centring
-        # knows of the margin.
+        # Beyond the image centred pixels are 0: there is nothing to centre.
         centring = functional.conv2d(
             seeing.new_full((1, colours, *self._grid), -0.5), seeing, padding=1
         )
