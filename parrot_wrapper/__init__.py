@@ -18,12 +18,14 @@ if TYPE_CHECKING:
     )
     from parrot_wrapper.types import ActionPrior, ObservationSpec
     from parrot_wrapper.vec_wrapper import BehavioralPriorVecWrapper
+    from parrot_wrapper.vector_wrapper import BehavioralPriorVectorWrapper
     from parrot_wrapper.wrapper import BehavioralPriorWrapper
 
 __version__ = "0.1.0"
 __all__ = [
     "ActionPrior",
     "BehavioralPriorVecWrapper",
+    "BehavioralPriorVectorWrapper",
     "BehavioralPriorWrapper",
     "BroadMixture",
     "FlowPrior",
@@ -42,6 +44,7 @@ __all__ = [
 _HOMES = {
     "ActionPrior": "types",
     "BehavioralPriorVecWrapper": "vec_wrapper",
+    "BehavioralPriorVectorWrapper": "vector_wrapper",
     "BehavioralPriorWrapper": "wrapper",
     "BroadMixture": "broad_mixture",
     "FlowPrior": "priors",

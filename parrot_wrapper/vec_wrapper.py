@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from parrot_wrapper.charts import Chart
 from parrot_wrapper.chunk import require_single_actions
-from parrot_wrapper.errors import MissingExtraError
+from parrot_wrapper.errors import InvalidArgumentError, MissingExtraError
 from parrot_wrapper.spaces import AgentObservation
 from parrot_wrapper.translator import TERMINATION_WARNING, Decoded, LatentTranslator
 from parrot_wrapper.types import ActionPrior, AnyArray, FloatArray
@@ -47,8 +47,8 @@ class BehavioralPriorVecWrapper(VecEnvWrapper):
         SpaceMismatchError: Envs and prior disagree; every disagreement is listed.
         UnknownNameError: No such prior, chart or observation; the nearest is named.
         CheckpointError: The prior's folder cannot be trusted.
-        InvalidArgumentError: The prior's horizon is above 1, or another argument is outside its
-            range.
+        InvalidArgumentError: No VecEnv, a prior with a horizon above 1, or another argument outside
+            its range.
 
     Warns:
         UserWarning: An env terminates on success, which SAC learns to avoid.
@@ -76,6 +76,11 @@ class BehavioralPriorVecWrapper(VecEnvWrapper):
         image_key: str = "image",
         proprio_key: str = "proprio",
     ) -> None:
+        if not isinstance(venv, VecEnv):
+            raise InvalidArgumentError(
+                f"Expected a VecEnv of Stable-Baselines3, got {venv!r}; one env takes "
+                "BehavioralPriorWrapper, a gymnasium.vector.VectorEnv BehavioralPriorVectorWrapper."
+            )
         translator = LatentTranslator(
             prior,
             observation_space=venv.observation_space,
@@ -128,10 +133,10 @@ class BehavioralPriorVecWrapper(VecEnvWrapper):
         observations, rewards, dones, infos = self.venv.step_wait()
         assert self._decoded is not None  # step_async comes first
         told = [{**info, **self._decoded.info(index)} for index, info in enumerate(infos)]
-        for info in told:
-            if "terminal_observation" in info:
-                last = info["terminal_observation"]
-                info["terminal_observation"] = self._translator.view_of_last(last)
+        ended = [info for info in told if "terminal_observation" in info]
+        views = self._translator.views_of_last([info["terminal_observation"] for info in ended])
+        for info, view in zip(ended, views, strict=True):
+            info["terminal_observation"] = view
         return self._see(observations), rewards, dones, told
 
     def encode(self, actions: ArrayLike) -> FloatArray:

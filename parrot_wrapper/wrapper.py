@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike
 
 from parrot_wrapper.charts import Chart
 from parrot_wrapper.chunk import check_discount, env_steps, execute_chunk
+from parrot_wrapper.errors import InvalidArgumentError
 from parrot_wrapper.spaces import AgentObservation
 from parrot_wrapper.translator import (
     TERMINATION_WARNING,
@@ -60,7 +61,7 @@ class BehavioralPriorWrapper(gym.Wrapper[Any, AnyArray, Any, AnyArray], RecordCo
         SpaceMismatchError: Env and prior disagree; every disagreement is listed.
         UnknownNameError: No such prior, chart or observation; the nearest is named.
         CheckpointError: The prior's folder cannot be trusted.
-        InvalidArgumentError: Another argument is outside its range.
+        InvalidArgumentError: No single env, or another argument outside its range.
 
     Warns:
         UserWarning: The env terminates on success, which SAC learns to avoid.
@@ -88,6 +89,12 @@ class BehavioralPriorWrapper(gym.Wrapper[Any, AnyArray, Any, AnyArray], RecordCo
         proprio_key: str = "proprio",
         gamma: float = 1.0,
     ) -> None:
+        if not isinstance(env, gym.Env):
+            raise InvalidArgumentError(
+                f"Expected a gymnasium.Env, got {env!r}; many at once take "
+                "BehavioralPriorVectorWrapper (Gymnasium) or BehavioralPriorVecWrapper "
+                "(Stable-Baselines3)."
+            )
         self._gamma = check_discount(gamma)
         inner = env.unwrapped
         translator = LatentTranslator(

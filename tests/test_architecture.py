@@ -24,9 +24,9 @@ RULES: list[tuple[set[str], set[str], set[str]]] = [
     ({"priors"}, {"numpy", "torch", "safetensors"}, {"priors", *FOUNDATION}),
     ({"data"}, {"numpy", "h5py", "minari", "pyarrow", "av", "PIL"}, {"data", *FOUNDATION}),
     (
-        {"spaces", "translator", "chunk", "wrapper"},
+        {"spaces", "translator", "chunk", "wrapper", "vector_wrapper"},
         {"numpy", "gymnasium"},
-        {"spaces", "translator", "chunk", "wrapper", "charts", "latent", "priors", *FOUNDATION},
+        {"spaces", "translator", "chunk", "charts", "latent", "priors", *FOUNDATION},
     ),
     (
         {"vec_wrapper"},
