@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 from parrot_wrapper.charts import Chart
 from parrot_wrapper.chunk import require_single_actions
 from parrot_wrapper.errors import MissingExtraError
+from parrot_wrapper.observation_reader import Keys
 from parrot_wrapper.spaces import AgentObservation
 from parrot_wrapper.translator import TERMINATION_WARNING, Decoded, LatentTranslator
 from parrot_wrapper.types import ActionPrior, AnyArray, FloatArray
@@ -40,8 +41,10 @@ class BehavioralPriorVecWrapper(VecEnvWrapper):
         prior: Name of a packaged prior, a prior's folder, or a live prior.
         latent: See `BehavioralPriorWrapper`.
         observation: See `BehavioralPriorWrapper`.
-        image_key: Where a Dict observation has the image.
-        proprio_key: Where a Dict observation has the proprioception.
+        image_key: Where a Dict observation has the image; None for where the prior's data had it,
+            and "image" if they do not tell.
+        proprio_key: The same for the proprioception; several keys are joined in this order.
+        state_key: The same for the state.
 
     Raises:
         SpaceMismatchError: Envs and prior disagree; every disagreement is listed.
@@ -73,8 +76,9 @@ class BehavioralPriorVecWrapper(VecEnvWrapper):
         *,
         latent: str | Chart = "gaussian",
         observation: AgentObservation = "image",
-        image_key: str = "image",
-        proprio_key: str = "proprio",
+        image_key: str | None = None,
+        proprio_key: Keys = None,
+        state_key: Keys = None,
     ) -> None:
         translator = LatentTranslator(
             prior,
@@ -84,6 +88,7 @@ class BehavioralPriorVecWrapper(VecEnvWrapper):
             observation=observation,
             image_key=image_key,
             proprio_key=proprio_key,
+            state_key=state_key,
             cameras=venv.env_method("camera_spec") if venv.has_attr("camera_spec") else [],
         )
         require_single_actions(translator.prior, "BehavioralPriorVecWrapper")

@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGES = ("parrot_wrapper", "parrot_envs")
 MAX_LINES = 300
 
-FOUNDATION = {"errors", "types", "names", "atomic_files"}
+FOUNDATION = {"errors", "types", "names", "atomic_files", "image_layout"}
 
 # For each lower part of parrot_wrapper: what of other distributions it may import, and which parts
 # of its own package. What is not named here (training, evaluation, collection, ...) stands above
@@ -24,14 +24,21 @@ RULES: list[tuple[set[str], set[str], set[str]]] = [
     ({"priors"}, {"numpy", "torch", "safetensors"}, {"priors", *FOUNDATION}),
     ({"data"}, {"numpy", "h5py", "minari"}, {"data", *FOUNDATION}),
     (
-        {"spaces", "translator", "chunk", "wrapper"},
+        {"observation_reader", "spaces", "translator", "chunk", "wrapper"},
         {"numpy", "gymnasium"},
-        {"spaces", "translator", "chunk", "wrapper", "charts", "latent", "priors", *FOUNDATION},
+        {
+            *("observation_reader", "spaces", "translator", "chunk", "wrapper"),
+            *("charts", "latent", "priors"),
+            *FOUNDATION,
+        },
     ),
     (
         {"vec_wrapper"},
         {"numpy", "gymnasium", "stable_baselines3"},
-        {"spaces", "translator", "chunk", "charts", "latent", *FOUNDATION},
+        {
+            *("observation_reader", "spaces", "translator", "chunk", "charts", "latent"),
+            *FOUNDATION,
+        },
     ),
     (
         {"baselines"},
