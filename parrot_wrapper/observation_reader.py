@@ -11,13 +11,11 @@ from gymnasium import spaces
 
 from parrot_wrapper.errors import InvalidArgumentError, SpaceMismatchError
 from parrot_wrapper.image_layout import ImageLayout, fitting_layout, usual_layout
-from parrot_wrapper.types import AnyArray, Observations, ObservationSpec
+from parrot_wrapper.types import KEYS_FACT, AnyArray, Observations, ObservationSpec
 
 Keys: TypeAlias = str | Sequence[str] | None
 """One key of a Dict observation, several whose values are joined, or None for the usual."""
 
-KEYS_FACT = "observation_keys"
-"""Where the metadata of data and priors say which keys of the env became which part."""
 PARTS = ("image", "proprio", "state")
 
 
@@ -167,9 +165,7 @@ def _unreadable(part: str, space: spaces.Space[Any] | None, where: str) -> list[
 
 
 def _is_image(space: spaces.Space[Any] | None) -> bool:
-    return (
-        isinstance(space, spaces.Box) and space.dtype == np.uint8 and len(space.shape) in (3, 4)
-    )
+    return isinstance(space, spaces.Box) and space.dtype == np.uint8 and len(space.shape) in (3, 4)
 
 
 def _names(space: spaces.Space[Any]) -> list[str]:

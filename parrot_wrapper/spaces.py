@@ -64,9 +64,7 @@ def check_spaces(
             f"Expected a prior whose latents drive at least one env step, got horizon "
             f"{prior.horizon}."
         )
-    keys = observation_keys(
-        prior.metadata, image=image_key, proprio=proprio_key, state=state_key
-    )
+    keys = observation_keys(prior.metadata, image=image_key, proprio=proprio_key, state=state_key)
     reader, problems = match_observation(observation_space, prior.observation_spec, keys)
     problems += _action_problems(action_space, prior)
     problems += _camera_problems(cameras, prior.metadata.get("camera"))
