@@ -143,7 +143,7 @@ def _bounded_box(env: Env) -> spaces.Box:
     if not isinstance(box, spaces.Box) or not box.is_bounded() or len(box.shape) != 1:
         raise InvalidArgumentError(
             f"Expected a bounded Box (A,) as the action space, got {box}. "
-            "gymnasium.wrappers.RescaleAction or TransformAction can make one."
+            "gymnasium.wrappers.TransformAction can make one."
         )
     return box
 

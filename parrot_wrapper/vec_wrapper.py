@@ -10,14 +10,19 @@ from numpy.typing import ArrayLike
 
 from parrot_wrapper.charts import Chart
 from parrot_wrapper.chunk import require_single_actions
-from parrot_wrapper.errors import MissingExtraError
+from parrot_wrapper.errors import InvalidArgumentError, MissingExtraError
 from parrot_wrapper.observation_reader import Keys
 from parrot_wrapper.spaces import AgentObservation
 from parrot_wrapper.translator import TERMINATION_WARNING, Decoded, LatentTranslator
 from parrot_wrapper.types import ActionPrior, AnyArray, FloatArray
 
 try:
-    from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper
+    from stable_baselines3.common.vec_env import (
+        VecEnv,
+        VecEnvWrapper,
+        VecNormalize,
+        unwrap_vec_wrapper,
+    )
     from stable_baselines3.common.vec_env.base_vec_env import VecEnvObs, VecEnvStepReturn
 except ImportError as error:
     raise MissingExtraError(
@@ -50,8 +55,8 @@ class BehavioralPriorVecWrapper(VecEnvWrapper):
         SpaceMismatchError: Envs and prior disagree; every disagreement is listed.
         UnknownNameError: No such prior, chart or observation; the nearest is named.
         CheckpointError: The prior's folder cannot be trusted.
-        InvalidArgumentError: The prior's horizon is above 1, or another argument is outside its
-            range.
+        InvalidArgumentError: The prior's horizon is above 1, another argument is outside its
+            range, or `venv` normalises observations, which the prior was not trained on.
 
     Warns:
         UserWarning: An env terminates on success, which SAC learns to avoid.
@@ -80,6 +85,7 @@ class BehavioralPriorVecWrapper(VecEnvWrapper):
         proprio_key: Keys = None,
         state_key: Keys = None,
     ) -> None:
+        _refuse_normalised(venv)
         translator = LatentTranslator(
             prior,
             observation_space=venv.observation_space,
@@ -152,3 +158,12 @@ class BehavioralPriorVecWrapper(VecEnvWrapper):
         self._translator.observe(observations)
         seen: VecEnvObs = self._translator.view(observations)
         return seen
+
+
+def _refuse_normalised(venv: VecEnv) -> None:
+    normalised = unwrap_vec_wrapper(venv, VecNormalize)
+    if isinstance(normalised, VecNormalize) and normalised.norm_obs:
+        raise InvalidArgumentError(
+            "Expected observations as the env returns them, got a VecNormalize below the prior. "
+            "Put it above: VecNormalize(BehavioralPriorVecWrapper(venv, prior))."
+        )
