@@ -6,7 +6,7 @@ JOBS ?= 2
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install -c constraints.txt
 
-.PHONY: demo test test-fast lint format type clean
+.PHONY: demo test test-fast test-third-party lint format type clean
 
 demo: $(VENV)/installed-all
 	$(BIN)/parrot demo
@@ -16,6 +16,13 @@ test: lint type
 
 test-fast: $(VENV)/installed-dev
 	$(BIN)/pytest -n $(JOBS) -m "not slow"
+
+# Envs, algorithms and the zoo of other projects, in a virtual environment of their own.
+test-third-party: THIRD := $(VENV)-third-party
+test-third-party:
+	test -x $(THIRD)/bin/python || $(PYTHON) -m venv $(THIRD)
+	$(THIRD)/bin/python -m pip install -q -c constraints.txt -e ".[all,dev,third-party]"
+	MUJOCO_GL=$${MUJOCO_GL:-egl} $(THIRD)/bin/python -m pytest tests/third_party
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check

@@ -15,6 +15,7 @@ from parrot_wrapper.data.dataset import EpisodeDataset
 from parrot_wrapper.data.episodes import Episode
 from parrot_wrapper.errors import DataError, InvalidArgumentError
 from parrot_wrapper.observation_reader import Keys, ObservationReader, reader_of_space
+from parrot_wrapper.success import told_success
 from parrot_wrapper.translator import with_batch_axis
 from parrot_wrapper.types import KEYS_FACT, AnyArray, OffersCamera
 
@@ -22,7 +23,6 @@ Env = gym.Env[Any, Any]
 Policy = Callable[[Any], ArrayLike]
 """From the env's observation, as it is, to an action (A,)."""
 
-_SUCCESS_KEYS = ("is_success", "success")
 _HOPELESS = 20
 """Attempts for each episode to keep, after which recording gives up."""
 
@@ -117,8 +117,7 @@ def _one_episode(
         rewards.append(float(reward))
         seen.append(reader.parts(with_batch_axis(observation)))
         ended = terminated or truncated
-    told = [bool(info[key]) for key in _SUCCESS_KEYS if key in info]
-    success = told[0] if told else None
+    success = told_success(info)
     rows = {part: np.concatenate([row[part] for row in seen]) for part in seen[0]}
     episode = Episode(
         rows, np.stack(actions), np.array(rewards, np.float32), success is not False, seed
