@@ -1,7 +1,4 @@
-"""SAC in one file over plain gymnasium, without Stable-Baselines3: for a training loop of your own.
-
-All that it sees of the prior is an env with actions in [-1, 1] and feature vectors.
-"""
+"""SAC in one file over plain gymnasium, without Stable-Baselines3: for a loop of your own."""
 
 import argparse
 
@@ -14,12 +11,11 @@ from torch.nn import functional
 import parrot_envs  # noqa: F401  # registers the ids
 from parrot_wrapper import BehavioralPriorWrapper, LayerNormReLU, target_entropy
 
-parser = argparse.ArgumentParser(description=__doc__)
+parser = argparse.ArgumentParser()
 parser.add_argument("--steps", type=int, default=15_000)
 parser.add_argument("--warm-up", type=int, default=1_000)
 args = parser.parse_args()
 
-torch.set_num_threads(1)
 torch.manual_seed(0)
 rng = np.random.default_rng(0)
 env = BehavioralPriorWrapper(gym.make("ParrotGraspCup-v0"), "parrot-v0", observation="features")
@@ -29,8 +25,8 @@ S, Z = env.observation_space.shape[0], env.action_space.shape[0]
 
 def network(inputs: int, outputs: int) -> nn.Sequential:
     """Two hidden layers, normalised."""
-    layers = [nn.Linear(inputs, 256), LayerNormReLU(), nn.Linear(256, 256), LayerNormReLU()]
-    return nn.Sequential(*layers, nn.Linear(256, outputs))
+    hidden = [nn.Linear(inputs, 256), LayerNormReLU(), nn.Linear(256, 256), LayerNormReLU()]
+    return nn.Sequential(*hidden, nn.Linear(256, outputs))
 
 
 actor, log_alpha = network(S, 2 * Z), nn.Parameter(torch.tensor(0.1).log())
@@ -79,8 +75,7 @@ for step in range(args.steps):
         worst = torch.minimum(*(critic(torch.cat((s, u1), 1)) for critic in critics))
         descend("actor", (log_alpha.exp().detach() * log_pi1 - worst).mean())
         descend("alpha", -(log_alpha * (log_pi1.detach() + budget)).mean())
-        with torch.no_grad():
-            for slow, fast in zip(targets.parameters(), critics.parameters(), strict=True):
-                slow.lerp_(fast, 0.005)
+        for slow, fast in zip(targets.parameters(), critics.parameters(), strict=True):
+            slow.data.lerp_(fast.data, 0.005)
 print(f"success in the last 50 episodes: {np.mean(successes[-50:]):.0%}")
 env.close()
