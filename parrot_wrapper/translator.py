@@ -100,9 +100,9 @@ class LatentTranslator:
         action_space: spaces.Space[Any],
         latent: str | Chart,
         observation: AgentObservation,
-        image_key: str | None,
-        proprio_key: Keys,
-        state_key: Keys,
+        image_key: str | None = None,
+        proprio_key: Keys = None,
+        state_key: Keys = None,
         cameras: Sequence[Mapping[str, Any]],
     ) -> None:
         self.chart = parse_chart(latent)
