@@ -25,8 +25,8 @@ S, Z = env.observation_space.shape[0], env.action_space.shape[0]
 
 def network(inputs: int, outputs: int) -> nn.Sequential:
     """Two hidden layers, normalised."""
-    hidden = [nn.Linear(inputs, 256), LayerNormReLU(), nn.Linear(256, 256), LayerNormReLU()]
-    return nn.Sequential(*hidden, nn.Linear(256, outputs))
+    first, second = nn.Linear(inputs, 256), nn.Linear(256, 256)
+    return nn.Sequential(first, LayerNormReLU(), second, LayerNormReLU(), nn.Linear(256, outputs))
 
 
 actor, log_alpha = network(S, 2 * Z), nn.Parameter(torch.tensor(0.1).log())
@@ -41,8 +41,8 @@ def act(state: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     mean, log_std = actor(state).chunk(2, dim=-1)
     normal = torch.distributions.Normal(mean, log_std.clamp(-5, 2).exp())
     drawn = normal.rsample()
-    squash = 2 * (np.log(2) - drawn - functional.softplus(-2 * drawn))
-    return drawn.tanh(), (normal.log_prob(drawn) - squash).sum(-1, keepdim=True)
+    slope = 2 * (np.log(2) - drawn - functional.softplus(-2 * drawn))  # log of tanh's
+    return drawn.tanh(), (normal.log_prob(drawn) - slope).sum(-1, keepdim=True)
 
 
 def descend(name: str, loss: torch.Tensor) -> None:
@@ -69,8 +69,8 @@ for step in range(args.steps):
             u2, log_pi2 = act(after)
             worst = torch.minimum(*(target(torch.cat((after, u2), 1)) for target in targets))
             goal = r + 0.95 * (worst - log_alpha.exp() * log_pi2)
-        said = (critic(torch.cat((s, a), 1)) for critic in critics)
-        descend("critics", sum(functional.mse_loss(q, goal) for q in said))
+        errors = (functional.mse_loss(net(torch.cat((s, a), 1)), goal) for net in critics)
+        descend("critics", sum(errors))
         u1, log_pi1 = act(s)
         worst = torch.minimum(*(critic(torch.cat((s, u1), 1)) for critic in critics))
         descend("actor", (log_alpha.exp().detach() * log_pi1 - worst).mean())
@@ -78,4 +78,3 @@ for step in range(args.steps):
         for slow, fast in zip(targets.parameters(), critics.parameters(), strict=True):
             slow.data.lerp_(fast.data, 0.005)
 print(f"success in the last 50 episodes: {np.mean(successes[-50:]):.0%}")
-env.close()

@@ -116,7 +116,7 @@ def test_bad_input(options, error, message):
 
 def test_unbounded_actions_are_refused():
     env = any_env(action_space=gym.spaces.Box(-np.inf, np.inf, (2,)))
-    with pytest.raises(InvalidArgumentError, match="bounded Box .* TransformAction"):
+    with pytest.raises(InvalidArgumentError, match="bounded Box .*TransformAction"):
         record_policy(env, lambda _: [0.0, 0.0], episodes=1, **KEYS)
 
 
