@@ -36,7 +36,7 @@ type: $(VENV)/installed-dev
 	$(BIN)/mypy
 
 clean:
-	rm -rf $(VENV) dist .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(VENV)-third-party dist .mypy_cache .pytest_cache .ruff_cache
 	find parrot_wrapper parrot_envs tests examples -name __pycache__ -prune -exec rm -rf {} +
 
 $(BIN)/python:
