@@ -6,7 +6,7 @@ JOBS ?= 2
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install -c constraints.txt
 
-.PHONY: demo test test-fast lint format type docs clean
+.PHONY: demo test test-fast test-third-party lint format type docs clean
 
 demo: $(VENV)/installed-all
 	$(BIN)/parrot demo
@@ -16,6 +16,13 @@ test: lint type
 
 test-fast: $(VENV)/installed-dev
 	$(BIN)/pytest -n $(JOBS) -m "not slow"
+
+# Envs, algorithms and the zoo of other projects, in a virtual environment of their own.
+test-third-party: THIRD := $(VENV)-third-party
+test-third-party:
+	test -x $(THIRD)/bin/python || $(PYTHON) -m venv $(THIRD)
+	$(THIRD)/bin/python -m pip install -q -c constraints.txt -e ".[all,dev,third-party]"
+	MUJOCO_GL=$${MUJOCO_GL:-egl} $(THIRD)/bin/python -m pytest tests/third_party
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check
@@ -33,7 +40,7 @@ docs: $(VENV)/installed-dev
 	$(BIN)/sphinx-build -W --keep-going -n -q -b html docs docs/_build/html
 
 clean:
-	rm -rf $(VENV) dist docs/_build .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(VENV)-third-party dist docs/_build .mypy_cache .pytest_cache .ruff_cache
 	find parrot_wrapper parrot_envs tests examples -name __pycache__ -prune -exec rm -rf {} +
 
 $(BIN)/python:

@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike
 from parrot_wrapper.charts import Chart
 from parrot_wrapper.errors import InvalidArgumentError, LatentError
 from parrot_wrapper.latent import parse_chart
+from parrot_wrapper.observation_reader import Keys
 from parrot_wrapper.spaces import (
     AgentObservation,
     agent_space,
@@ -87,8 +88,9 @@ class LatentTranslator:
         action_space: The env's, for one env.
         latent: Chart from u to base noise, or its text.
         observation: What the agent sees.
-        image_key: Where a Dict observation has the image.
-        proprio_key: Where a Dict observation has the proprioception.
+        image_key: Where a Dict observation has the image; None for what the prior's metadata say.
+        proprio_key: Where it has the proprioception.
+        state_key: Where it has the state.
         cameras: Camera descriptions of the envs that have one.
 
     Attributes:
@@ -112,8 +114,9 @@ class LatentTranslator:
         action_space: spaces.Space[Any],
         latent: str | Chart,
         observation: AgentObservation,
-        image_key: str,
-        proprio_key: str,
+        image_key: str | None = None,
+        proprio_key: Keys = None,
+        state_key: Keys = None,
         cameras: Sequence[Mapping[str, Any]],
     ) -> None:
         self.chart = parse_chart(latent)
@@ -125,6 +128,7 @@ class LatentTranslator:
             self.prior,
             image_key=image_key,
             proprio_key=proprio_key,
+            state_key=state_key,
             cameras=cameras,
         )
         assert isinstance(action_space, spaces.Box)  # check_spaces saw to it

@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike
 from parrot_wrapper.charts import Chart
 from parrot_wrapper.chunk import require_single_actions
 from parrot_wrapper.errors import InvalidArgumentError
+from parrot_wrapper.observation_reader import Keys
 from parrot_wrapper.spaces import AgentObservation
 from parrot_wrapper.translator import TERMINATION_WARNING, Decoded, LatentTranslator
 from parrot_wrapper.types import ActionPrior, AnyArray, FloatArray
@@ -52,8 +53,9 @@ class BehavioralPriorVectorWrapper(_Base):
         prior: Name of a packaged prior, a prior's folder, or a live prior.
         latent: See `BehavioralPriorWrapper`.
         observation: See `BehavioralPriorWrapper`.
-        image_key: Where a Dict observation has the image.
-        proprio_key: Where a Dict observation has the proprioception.
+        image_key: See `BehavioralPriorWrapper`.
+        proprio_key: See `BehavioralPriorWrapper`.
+        state_key: See `BehavioralPriorWrapper`.
 
     Raises:
         SpaceMismatchError: Envs and prior disagree; every disagreement is listed.
@@ -86,8 +88,9 @@ class BehavioralPriorVectorWrapper(_Base):
         *,
         latent: str | Chart = "gaussian",
         observation: AgentObservation = "image",
-        image_key: str = "image",
-        proprio_key: str = "proprio",
+        image_key: str | None = None,
+        proprio_key: Keys = None,
+        state_key: Keys = None,
     ) -> None:
         self._mode = _autoreset_mode(env)
         translator = LatentTranslator(
@@ -98,6 +101,7 @@ class BehavioralPriorVectorWrapper(_Base):
             observation=observation,
             image_key=image_key,
             proprio_key=proprio_key,
+            state_key=state_key,
             cameras=_asked(env, "camera_spec"),
         )
         require_single_actions(translator.prior, "BehavioralPriorVectorWrapper")

@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike
 from parrot_wrapper.charts import Chart
 from parrot_wrapper.chunk import check_discount, env_steps, execute_chunk
 from parrot_wrapper.errors import InvalidArgumentError
+from parrot_wrapper.observation_reader import Keys
 from parrot_wrapper.spaces import AgentObservation
 from parrot_wrapper.translator import (
     TERMINATION_WARNING,
@@ -53,8 +54,10 @@ class BehavioralPriorWrapper(gym.Wrapper[Any, AnyArray, Any, AnyArray], RecordCo
         observation: What the agent sees: "image" is the env's own observation, unchanged;
             "features" the prior's features (F,) float32; "both" a Dict of the env's
             observation (under "image" or "state" if it is no Dict) and "features".
-        image_key: Where a Dict observation has the image.
-        proprio_key: Where a Dict observation has the proprioception.
+        image_key: Where a Dict observation has the image; None for where the prior's data had it,
+            and "image" if they do not tell.
+        proprio_key: The same for the proprioception; several keys are joined in this order.
+        state_key: The same for the state.
         gamma: Discount of an env step within a chunk, in [0, 1]; of no effect at horizon 1.
 
     Raises:
@@ -85,8 +88,9 @@ class BehavioralPriorWrapper(gym.Wrapper[Any, AnyArray, Any, AnyArray], RecordCo
         *,
         latent: str | Chart = "gaussian",
         observation: AgentObservation = "image",
-        image_key: str = "image",
-        proprio_key: str = "proprio",
+        image_key: str | None = None,
+        proprio_key: Keys = None,
+        state_key: Keys = None,
         gamma: float = 1.0,
     ) -> None:
         if not isinstance(env, gym.Env):
@@ -105,6 +109,7 @@ class BehavioralPriorWrapper(gym.Wrapper[Any, AnyArray, Any, AnyArray], RecordCo
             observation=observation,
             image_key=image_key,
             proprio_key=proprio_key,
+            state_key=state_key,
             cameras=[inner.camera_spec()] if isinstance(inner, OffersCamera) else [],
         )
         if _terminates_on_success(env):
@@ -116,6 +121,7 @@ class BehavioralPriorWrapper(gym.Wrapper[Any, AnyArray, Any, AnyArray], RecordCo
             observation=observation,
             image_key=image_key,
             proprio_key=proprio_key,
+            state_key=state_key,
             gamma=gamma,
         )
         gym.Wrapper.__init__(self, env)

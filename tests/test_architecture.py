@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGES = ("parrot_wrapper", "parrot_envs")
 MAX_LINES = 300
 
-FOUNDATION = {"errors", "types", "names", "atomic_files"}
+FOUNDATION = {"errors", "types", "names", "atomic_files", "image_layout", "success"}
 
 # For each lower part of parrot_wrapper: what of other distributions it may import, and which parts
 # of its own package. What is not named here (training, evaluation, collection, ...) stands above
@@ -24,19 +24,29 @@ RULES: list[tuple[set[str], set[str], set[str]]] = [
     ({"priors"}, {"numpy", "torch", "safetensors"}, {"priors", *FOUNDATION}),
     ({"data"}, {"numpy", "h5py", "minari", "pyarrow", "av", "PIL"}, {"data", *FOUNDATION}),
     (
-        {"spaces", "translator", "chunk", "wrapper", "vector_wrapper"},
+        {"observation_reader", "spaces", "translator", "chunk", "wrapper", "vector_wrapper"},
         {"numpy", "gymnasium"},
-        {"spaces", "translator", "chunk", "charts", "latent", "priors", *FOUNDATION},
+        {
+            *("observation_reader", "spaces", "translator", "chunk"),
+            *("charts", "latent", "priors"),
+            *FOUNDATION,
+        },
     ),
     (
         {"vec_wrapper"},
         {"numpy", "gymnasium", "stable_baselines3"},
-        {"spaces", "translator", "chunk", "charts", "latent", *FOUNDATION},
+        {
+            *("observation_reader", "spaces", "translator", "chunk", "charts", "latent"),
+            *FOUNDATION,
+        },
     ),
     (
         {"baselines"},
         {"numpy", "torch", "tqdm", "gymnasium", "stable_baselines3"},
-        {"baselines", "training", "data", "priors", "spaces", "chunk", *FOUNDATION},
+        {
+            *("baselines", "training", "data", "priors", "observation_reader", "spaces", "chunk"),
+            *FOUNDATION,
+        },
     ),
 ]
 ENVS_MAY_IMPORT = {"gymnasium", "numpy", "pybullet", "pybullet_data", "pybullet_utils"}

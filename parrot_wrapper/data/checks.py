@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from parrot_wrapper.data.episodes import Episode, observation_mapping, require_finite
+from parrot_wrapper.data.episodes import Episode, observation_rows, require_finite
 from parrot_wrapper.errors import DataError
 from parrot_wrapper.types import AnyArray, FloatArray, Observations
 
@@ -39,7 +39,7 @@ def checked_arrays(
             f"Expected actions of shape ({n_steps}, A), as the lengths sum to {n_steps} steps, "
             f"got {acts.shape}."
         )
-    parts = observation_mapping(observations)
+    parts = observation_rows(observations)
     if not parts:
         raise DataError("Expected at least one observation array, got none.")
     named_labels = {name: np.asarray(part, dtype=np.float32) for name, part in labels.items()}

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from parrot_wrapper.errors import DataError
+from parrot_wrapper.image_layout import channels_last
 from parrot_wrapper.types import AnyArray, FloatArray, Observations
 
 
@@ -16,8 +17,8 @@ def observation_mapping(observations: Observations) -> dict[str, AnyArray]:
     """Name the parts of one observation or of many stacked ones.
 
     Args:
-        observations: A mapping (kept as it is), uint8 images (..., H, W, C), which get the key
-            `"image"`, or float vectors (..., S), which get the key `"state"`.
+        observations: A mapping (kept as it is), uint8 images, which get the key `"image"`, or
+            float vectors (..., S), which get the key `"state"`.
 
     Returns:
         uint8 arrays as they are, everything else as float32.
@@ -31,6 +32,18 @@ def observation_mapping(observations: Observations) -> dict[str, AnyArray]:
         name: part if part.dtype == np.uint8 else np.asarray(part, dtype=np.float32)
         for name, part in parts.items()
     }
+
+
+def observation_rows(observations: Observations) -> dict[str, AnyArray]:
+    """`observation_mapping` of many stacked ones, with images as (rows, H, W, C).
+
+    Images may come as (rows, C, H, W), and as stacks of frames (rows, N, H, W, C) or
+    (rows, N, C, H, W), whose frames become channels.
+    """
+    parts = observation_mapping(observations)
+    if "image" in parts:
+        parts["image"] = np.ascontiguousarray(channels_last(parts["image"]))
+    return parts
 
 
 def require_finite(name: str, array: AnyArray) -> None:
@@ -56,7 +69,7 @@ class Episode:
 
     Attributes:
         observations: Name to array (T+1, ...); `"image"` (T+1, H, W, C) uint8, `"proprio"` or
-            `"state"` (T+1, P) float32.
+            `"state"` (T+1, P) float32. Images with channels first and stacks of frames are turned.
         actions: (T, A) float32, as given to the env.
         rewards: (T,) float32.
         success: Whether the episode ended with the task's condition fulfilled.
@@ -82,7 +95,7 @@ class Episode:
     def __post_init__(self) -> None:
         """Convert dtypes, then check every length and value."""
         set_field = object.__setattr__  # the dataclass is frozen for everyone else
-        set_field(self, "observations", observation_mapping(self.observations))
+        set_field(self, "observations", observation_rows(self.observations))
         set_field(self, "actions", np.asarray(self.actions, dtype=np.float32))
         set_field(self, "rewards", np.asarray(self.rewards, dtype=np.float32))
         set_field(

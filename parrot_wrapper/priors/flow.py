@@ -83,6 +83,10 @@ class FlowPrior(EncoderPrior):
         wide = action.double()
         low, high = (torch.from_numpy(edge).to(wide) for edge in self.action_bounds)
         least = 1e-3 * (high - low)  # a constant dimension must not blow up
+        used = wide.amax(dim=0) - wide.amin(dim=0)
+        # A box may be far larger than anything that is ever done in it.
+        varies = used > 1e-5 * wide.abs().amax(dim=0)
+        least = torch.where(varies, torch.minimum(least, used), least)
         std = torch.maximum(wide.std(dim=0, correction=0), least)
         self.set_action_scale(wide.mean(dim=0), std)
 

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from parrot_wrapper.priors.encoders.base import ObservationTensors
+from parrot_wrapper.priors.encoders.image_sides import padded, quarter
 from parrot_wrapper.priors.encoders.keypoint_losses import CELL_MASS
 from parrot_wrapper.priors.encoders.structured import (
     CONTAINER_CODE,
@@ -102,7 +103,7 @@ class FoldedStructured:
 
     def __init__(self, encoder: StructuredEncoder) -> None:
         height, width, self._colours = encoder.observation.image or (0, 0, 0)
-        self._grid = height // FOLD, width // FOLD
+        self._grid = quarter(height), quarter(width)
         self._cells = self._grid[0] * self._grid[1]
         self._slots = encoder.slots
         self._rooms = _Rooms()
@@ -145,7 +146,7 @@ class FoldedStructured:
         image = obs["image"]
         batch, cells = len(image), self._cells
         room = self._room(batch)
-        room.image.copy_(image)
+        room.image.copy_(padded(image, FOLD))
         room.pixels.copy_(room.image_windows)
         hidden = torch.mm(room.pixels.view(batch * cells, -1), self._first, out=room.hidden)
         hidden.view(batch, cells, -1).add_(self._constant).relu_()

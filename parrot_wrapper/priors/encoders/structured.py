@@ -17,6 +17,7 @@ from torch.nn import functional
 
 from parrot_wrapper.errors import InvalidArgumentError
 from parrot_wrapper.priors.encoders.base import Encoder, ObservationTensors
+from parrot_wrapper.priors.encoders.image_sides import padded, quarter, require_image
 from parrot_wrapper.priors.encoders.keypoint_losses import CELL_MASS, keypoint_losses
 from parrot_wrapper.priors.encoders.sphere import sphere_anchors
 from parrot_wrapper.types import ObservationSpec
@@ -45,7 +46,7 @@ class StructuredEncoder(Encoder):
     the slots are learned from likelihood alone. Nothing but the image is read after training.
 
     Args:
-        observation: Must have an image whose sides divide by 4; proprioception, where there is
+        observation: Must have an image of at least 4 pixels a side; proprioception, where there is
             any, is not used.
         slots: Object slots (appearance anchors), 2 or more.
         channels: Width of the convolutional net.
@@ -56,7 +57,7 @@ class StructuredEncoder(Encoder):
         context: Length of what the flow is conditioned on.
 
     Raises:
-        InvalidArgumentError: No image, sides that do not divide, or an option out of range.
+        InvalidArgumentError: No image, a smaller one, or an option out of range.
     """
 
     name = "structured"
@@ -76,11 +77,7 @@ class StructuredEncoder(Encoder):
         auxiliary: float = 1.0,
         context: int = 128,
     ) -> None:
-        if observation.image is None or any(side % 4 for side in observation.image[:2]):
-            raise InvalidArgumentError(
-                "The structured encoder needs images (H, W, C) with H and W divisible by 4, "
-                f"got {observation.image}."
-            )
+        height, width, colours = require_image("structured", observation)
         if slots < 2 or channels < 8 or not sharpness > 0 or not feature_noise >= 0:
             raise InvalidArgumentError(
                 "The structured encoder needs slots >= 2, channels >= 8, sharpness > 0 and "
@@ -91,7 +88,8 @@ class StructuredEncoder(Encoder):
             feature_dim=GRIPPER + SLOT + CONTAINER_CODE + SLOT * slots,
             context_dim=context,
         )
-        height, width, colours = observation.image
+        rows, columns = quarter(height), quarter(width)
+        self._size = (FOLD * rows, FOLD * columns)
         self.slots, self.sharpness = slots, sharpness
         self.feature_noise, self.auxiliary = feature_noise, auxiliary
         widths = (FOLD**2 * colours + 2, *(channels,) * 4)
@@ -114,7 +112,7 @@ class StructuredEncoder(Encoder):
             nn.ReLU(),
             nn.Conv2d(channels, _CODE, 1),
         )
-        squeezed = 8 * (height // FOLD) * (width // FOLD)
+        squeezed = 8 * rows * columns
         self.squeeze = nn.Conv2d(channels, 8, 1)
         self.gripper = nn.Sequential(nn.Linear(squeezed, 128), nn.SiLU(), nn.Linear(128, GRIPPER))
         self.token = nn.Sequential(
@@ -126,7 +124,7 @@ class StructuredEncoder(Encoder):
             nn.Linear(context, context),
         )  # fmt: skip
         self.register_buffer("_anchors", torch.from_numpy(sphere_anchors(slots)))
-        grid = _coordinate_grid(height // FOLD, width // FOLD)
+        grid = _coordinate_grid(rows, columns)
         flat = torch.cat((grid, torch.zeros_like(grid[:1]))).flatten(1).T
         self.register_buffer("_grid", grid)
         self.register_buffer("_base", flat.contiguous())
@@ -154,8 +152,7 @@ class StructuredEncoder(Encoder):
         """Localisation, appearance and gripper losses, where the batch carries the labels."""
         if "landmark_pixels" not in batch or self.auxiliary == 0:
             return {}
-        height, width, _ = self.observation.image or (0, 0, 0)
-        losses = keypoint_losses(intermediates, batch, image_size=(height, width), length=LENGTH)
+        losses = keypoint_losses(intermediates, batch, image_size=self._size, length=LENGTH)
         return {name: self.auxiliary * value for name, value in losses.items()}
 
     def context(self, features: Tensor) -> Tensor:
@@ -173,10 +170,9 @@ class StructuredEncoder(Encoder):
     @torch.no_grad()
     def initialise(self, obs: ObservationTensors) -> None:
         """Start from where each cell's things are on average, by least squares on the labels."""
-        if "landmark_pixels" not in obs or self.observation.image is None:
+        if "landmark_pixels" not in obs:
             return
-        height, width, _ = self.observation.image
-        size = obs["landmark_pixels"].new_tensor([width, height])
+        size = obs["landmark_pixels"].new_tensor(self._size[::-1])
         seen = (obs["landmark_pixels"] + 0.5) / size * 2.0 - 1.0
         places = obs["landmarks"].flatten(0, 1) / LENGTH
         solution = torch.linalg.lstsq(_quadratic(seen.flatten(0, 1)), places).solution
@@ -201,7 +197,7 @@ class StructuredEncoder(Encoder):
     def _maps(self, image: Tensor) -> tuple[dict[str, Tensor], Tensor]:
         """Per-cell predictions, (B, H/4, W/4, .) each, and the gripper (B, 5)."""
         batch = image.shape[0]
-        pixels = image.permute(0, 3, 1, 2).to(self.dtype) / 255.0 - 0.5
+        pixels = padded(image, FOLD).permute(0, 3, 1, 2).to(self.dtype) / 255.0 - 0.5
         folded = functional.pixel_unshuffle(pixels, FOLD)
         folded = folded.contiguous(memory_format=torch.channels_last)
         stacked = torch.cat((folded, self._grid.expand(batch, -1, -1, -1)), dim=1)
