@@ -14,7 +14,6 @@ import pytest
 
 from parrot_wrapper.collect import ExpertSource, collect, record_episode
 from parrot_wrapper.data import load_dataset
-from parrot_wrapper.data.locking import folder_lock
 from parrot_wrapper.data.storage import read_manifest
 from parrot_wrapper.errors import (
     DataError,
@@ -22,6 +21,7 @@ from parrot_wrapper.errors import (
     InvalidArgumentError,
     MissingExtraError,
 )
+from parrot_wrapper.locking import folder_lock
 from tests.expert_env import ENV_ID
 
 ROOT = Path(__file__).parents[1]

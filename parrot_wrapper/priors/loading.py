@@ -8,8 +8,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from parrot_wrapper.errors import CheckpointError, ParrotError
+from parrot_wrapper.errors import CheckpointError
 from parrot_wrapper.names import unknown_name
+from parrot_wrapper.priors.allocation import allocation_limit
 from parrot_wrapper.priors.checkpoint import HEADER_FILE, WEIGHTS_FILE, StoredPrior, read_prior
 from parrot_wrapper.priors.cvae import CVAEPrior
 from parrot_wrapper.priors.encoder_prior import EncoderPrior
@@ -24,6 +25,9 @@ PRIORS: dict[str, type[EncoderPrior]] = {
     kind.type_tag: kind for kind in (FlowPrior, CVAEPrior, TrajectoryVAEPrior, VAEFeatures)
 }
 """Kinds of prior by the `type` in their header."""
+
+_MISFITS = (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
+"""What building a prior from an altered config brings."""
 
 RUN_SUBFOLDER = "prior"
 """Where a training run keeps the prior that came out of it."""
@@ -76,9 +80,18 @@ def _build(folder: Path, stored: StoredPrior) -> EncoderPrior:
             f"{folder / HEADER_FILE}: expected a prior of type {', '.join(PRIORS)}, found "
             f"{stored.type_tag!r}; a newer one needs a newer parrot-wrapper."
         )
+    n_bytes = sum(tensor.nbytes for tensor in stored.tensors.values())
     try:
-        prior = kind(kind.config_class.from_dict(stored.config), metadata=stored.metadata)
-    except ParrotError as error:
+        with allocation_limit(n_bytes):
+            prior = kind(kind.config_class.from_dict(stored.config), metadata=stored.metadata)
+    except (
+        ArithmeticError,
+        AttributeError,
+        LookupError,
+        RuntimeError,
+        TypeError,
+        ValueError,
+    ) as error:
         raise CheckpointError(f"{folder / HEADER_FILE}: {error}") from error
     _check_tensors(folder / WEIGHTS_FILE, prior.state_dict(), stored.tensors)
     prior.load_state_dict(stored.tensors, strict=True)
