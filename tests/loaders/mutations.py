@@ -174,5 +174,5 @@ def _reseal(path: Path) -> None:
         key = "sha256" if path.name == "prior.json" else SEAL_KEY
         content[key] = seal_of(content, key=key)
         path.write_text(json.dumps(content))
-    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
         return  # too broken for a seal
