@@ -33,7 +33,7 @@ from parrot_wrapper.atomic_files import write_json
 from parrot_wrapper.evaluation.report import markdown_table
 
 SHARES = {"collect": 0.3, "train-prior": 0.3, "train": 0.3, "experiment": 0.1}
-ORPHAN_SECONDS = 15.0
+ORPHAN_SECONDS = 120.0  # a worker that is still being born has to get so far first
 SESSION = "PARROT_KILL_SESSION"
 
 
@@ -47,6 +47,8 @@ class Process:
             try:
                 os.setsid()
                 os.environ[SESSION] = str(os.getpid())  # the workers of a grid leave the session
+                # spawned workers would import this script and all that it imports
+                vars(sys.modules["__main__"]).pop("__file__", None)
                 log = os.open(folder.parent / "output.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
                 os.dup2(log, 1)
                 os.dup2(log, 2)

@@ -19,6 +19,7 @@ from gymnasium import spaces
 from tqdm import tqdm
 
 from parrot_wrapper import __version__
+from parrot_wrapper.argument_checks import require_count, require_instance
 from parrot_wrapper.atomic_files import clear_strays, room_below
 from parrot_wrapper.data.episodes import observation_mapping
 from parrot_wrapper.data.shards import ShardInfo, has_shard, read_info, verify_shard
@@ -94,9 +95,9 @@ def collect(
         WriteError: The disk is full, or the folder cannot be written to; with room, the same call
             goes on.
     """
-    for name, value in (("n_episodes", n_episodes), ("workers", workers)):
-        if value < 1:
-            raise InvalidArgumentError(f"Expected {name} >= 1, got {value}.")
+    require_instance("source", source, ExpertSource, "an ExpertSource")
+    require_count("n_episodes", n_episodes)
+    require_count("workers", workers)
     root = Path(folder)
     settings, facts = _describe(source)
     with room_below(root), folder_lock(root):

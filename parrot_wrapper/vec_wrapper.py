@@ -8,6 +8,7 @@ from typing import Any
 
 from numpy.typing import ArrayLike
 
+from parrot_wrapper.argument_checks import require_instance
 from parrot_wrapper.charts import Chart
 from parrot_wrapper.chunk import require_single_actions
 from parrot_wrapper.errors import MissingExtraError
@@ -76,6 +77,7 @@ class BehavioralPriorVecWrapper(VecEnvWrapper):
         image_key: str = "image",
         proprio_key: str = "proprio",
     ) -> None:
+        require_instance("venv", venv, VecEnv, "a VecEnv of Stable-Baselines3")
         translator = LatentTranslator(
             prior,
             observation_space=venv.observation_space,

@@ -22,6 +22,11 @@ BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
             "physics_settings.py", ["--episodes", "1"], "| shadows ", marks=pytest.mark.slow
         ),
         ("endurance.py", ["--resets", "2", "--steps", "5"], "|      2 |      5 |"),
+        (
+            "endurance.py",
+            ["--resets", "2", "--steps", "5", "--prior", "parrot-v0"],
+            "|      2 |      5 |",
+        ),
         ("expert_success.py", ["--tables", "ids", "--scale", "0"], "| `ParrotGraspCap-v0` "),
         ("mesh_cost.py", ["--episodes", "1"], "| 25 steps "),
         ("wrapper.py", ["--steps", "3"], "| features "),

@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from parrot_wrapper.argument_checks import as_path, require_count, require_instance
 from parrot_wrapper.atomic_files import write_json
 from parrot_wrapper.data.dataset import EpisodeDataset
 from parrot_wrapper.data.shards import (
@@ -119,7 +120,7 @@ def load_dataset(
             the collection has not come as far as asked.
         InvalidArgumentError: `n_episodes` is below 1 or above what the data set has.
     """
-    root = Path(folder)
+    root = as_path("folder", folder)
     manifest = read_manifest(root)
     wanted = manifest.n_episodes if n_episodes is None else n_episodes
     if not 1 <= wanted <= manifest.n_episodes:
@@ -252,8 +253,12 @@ def save_dataset(
     Raises:
         DataFileError: There is a data set in `folder` already.
         DataError: The metadata cannot be written as JSON.
+        InvalidArgumentError: An argument is of another type or out of range.
+        WriteError: The disk is full, the folder read-only, or the like.
     """
-    root = Path(folder)
+    root = as_path("folder", folder)
+    require_instance("dataset", dataset, EpisodeDataset, "an EpisodeDataset")
+    require_count("episodes_per_shard", episodes_per_shard)
     if (root / "dataset.json").exists() or has_shard(root, 0):
         raise DataFileError(f"{root}: expected a folder without a data set, found one. Delete it.")
     facts = {key: value for key, value in dataset.metadata.items() if key != "settings"}

@@ -8,7 +8,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from parrot_wrapper.errors import CheckpointError
+from parrot_wrapper.argument_checks import as_path
+from parrot_wrapper.errors import CheckpointError, InvalidArgumentError
 from parrot_wrapper.names import unknown_name
 from parrot_wrapper.priors.allocation import allocation_limit
 from parrot_wrapper.priors.checkpoint import HEADER_FILE, WEIGHTS_FILE, StoredPrior, read_prior
@@ -52,12 +53,22 @@ def load_prior(name_or_folder: str | Path, *, device: str | torch.device = "cpu"
     Raises:
         UnknownNameError: Neither a packaged name nor a folder; the nearest name is given.
         CheckpointError: Truncated, altered, foreign or of a newer format; nothing is loaded.
+        InvalidArgumentError: No such device, or neither text nor a path.
     """
+    as_path("a prior's name or folder", name_or_folder)
+    try:
+        target = torch.device(device)
+    except (RuntimeError, TypeError) as error:
+        raise InvalidArgumentError(
+            f"Expected a torch device such as 'cpu', got {device!r}."
+        ) from error
+    if target.type == "cuda" and not torch.cuda.is_available():
+        raise InvalidArgumentError(f"Device {device!r} was asked for, but torch sees no GPU.")
     folder = _folder_of(name_or_folder)
     stored = read_prior(folder)
     prior = _build(folder, stored)
     prior.requires_grad_(False)
-    return prior.to(device)
+    return prior.to(target)
 
 
 def _folder_of(name_or_folder: str | Path) -> Path:

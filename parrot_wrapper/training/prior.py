@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from parrot_wrapper.argument_checks import require_instance
 from parrot_wrapper.data.dataset import EpisodeDataset
 from parrot_wrapper.priors.flow import FlowPrior
 from parrot_wrapper.training.fitting_run import Progress, run_folder_held, torch_threads
@@ -75,9 +76,13 @@ def fit_prior(
         DataFileError: Another process is at work in the run folder.
         WriteError: The disk is full, or the folder cannot be written to; with room, the same call
             goes on from the last checkpoint.
+        InvalidArgumentError: An argument is of another type.
         KeyboardInterrupt: Ctrl-C; a checkpoint was written first.
     """
-    settings = config or PriorTrainingConfig()
+    settings = PriorTrainingConfig() if config is None else config
+    require_instance("prior", prior, FlowPrior, "a FlowPrior")
+    require_instance("dataset", dataset, EpisodeDataset, "an EpisodeDataset")
+    require_instance("config", settings, PriorTrainingConfig, "a PriorTrainingConfig")
     folder = None if run_folder is None else Path(run_folder)
     # the statistics are computed under the threads too
     with run_folder_held(folder), torch_threads(settings.threads):

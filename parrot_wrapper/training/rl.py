@@ -18,6 +18,7 @@ from stable_baselines3.common.logger import Logger, TensorBoardOutputFormat
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import DummyVecEnv
 
+from parrot_wrapper.argument_checks import as_path, require_instance
 from parrot_wrapper.atomic_files import atomic_path, clear_strays, room_below, write_json
 from parrot_wrapper.errors import CheckpointError, InvalidArgumentError
 from parrot_wrapper.locking import folder_lock
@@ -95,7 +96,8 @@ def train(
             goes on from the last checkpoint.
         KeyboardInterrupt: Ctrl-C; a checkpoint was written first, where an episode began.
     """
-    folder = Path(run_folder)
+    require_instance("config", config, RLConfig, "an RLConfig")
+    folder = as_path("run_folder", run_folder)
     with room_below(folder), folder_lock(folder, patience=_PATIENCE_SECONDS):
         for place in (folder, folder / "checkpoints"):
             clear_strays(place)
