@@ -43,12 +43,7 @@ def writing(target: Path) -> Iterator[None]:
     except OSError as error:
         if isinstance(error, WriteError) or not is_refusal(error):
             raise
-        reason = _REASONS[error.errno or 0]
-        raise WriteError(
-            f"{target}: cannot be written: {reason} ({error.strerror}). What was "
-            "there before is still there. Make room or choose another folder; the same call then "
-            "goes on."
-        ) from error
+        raise _write_error(target, error) from error
 
 
 def is_refusal(error: BaseException) -> bool:
@@ -64,13 +59,19 @@ def room_below(folder: Path) -> Iterator[None]:
         WriteError: The disk is full or read-only.
     """
     try:
-        with writing(folder):
-            yield
-    except WriteError as error:
-        cause = error.__cause__
-        if isinstance(cause, OSError) and cause.errno not in _NO_ROOM:
-            raise cause from None
-        raise
+        yield
+    except OSError as error:
+        if isinstance(error, WriteError) or error.errno not in _NO_ROOM:
+            raise
+        raise _write_error(folder, error) from error
+
+
+def _write_error(target: Path, error: OSError) -> WriteError:
+    return WriteError(
+        f"{target}: cannot be written: {_REASONS[error.errno or 0]} ({error.strerror}). What was "
+        "there before is still there. Make room or choose another folder; the same call then goes "
+        "on."
+    )
 
 
 @contextmanager
