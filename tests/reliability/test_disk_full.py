@@ -177,13 +177,11 @@ def test_read_only_folders(use: str) -> None:
 def test_the_command_says_it_in_one_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    save_dataset(toy_data(), tmp_path / "data")
-    out = tmp_path / "out"
-    words = ["--no-progress", "--steps", "2", "--batch-size", "4", "--encoder", "state"]
+    data = str(tmp_path / "data")
+    save_dataset(state_data(), data)
+    words = ["--out", str(tmp_path / "out"), "--no-progress", "--steps", "2", "--batch-size", "4"]
     with files_of_at_most(5_000):
-        assert (
-            main(["train-prior", "--data", str(tmp_path / "data"), "--out", str(out), *words]) == 2
-        )
+        assert main(["train-prior", "--data", data, *words]) == 2
     assert "cannot be written" in capsys.readouterr().err.strip().splitlines()[-1]
 
 
