@@ -34,7 +34,7 @@ from parrot_wrapper.training.run_log import read_log
 from parrot_wrapper.types import ObservationSpec
 
 ENV_ID = "ParrotGraspCup-v0"
-_CLOCKS = ("seconds", "wall_seconds", "finished", "time/fps", "time/time_elapsed")
+_CLOCKS = ("seconds", "wall_seconds", "finished", "time/fps", "time/time_elapsed", "t")
 _BEGIN_ANEW = ("rollout/success_once", "parrot/clipped", "versions", "machine")
 """What `train` says that a resumed run does not carry over, and what is of the machine."""
 

@@ -27,7 +27,9 @@ def number_array(name: str, values: object, error: type[ParrotError]) -> AnyArra
     except (TypeError, ValueError):
         array = np.empty(0, object)  # ragged lists
     if array.dtype.kind not in "bfiu":
-        raise error(f"{name}: expected an array of numbers, got {reprlib.repr(values)}.")
+        raise error(
+            f"{name}: expected an array of numbers, got dtype {array.dtype}: {reprlib.repr(values)}."
+        )
     return array
 
 
@@ -78,7 +80,7 @@ def require_count(name: str, value: object, least: int = 1) -> None:
     integer = isinstance(value, int | np.integer) and not isinstance(value, bool)
     if not integer or value < least:  # type: ignore[operator]
         raise InvalidArgumentError(
-            f"Expected {name} >= {least}, an integer, got {reprlib.repr(value)}."
+            f"Expected {name} >= {least}, got {reprlib.repr(value)}; it has to be an integer."
         )
 
 

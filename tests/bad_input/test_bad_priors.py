@@ -72,7 +72,7 @@ TABLE: Table = {
          "features"),
     ],
     CheckpointError: [
-        ("no folder there", lambda: load_prior(NOWHERE), "no such file"),
+        ("no folder there", lambda: load_prior(NOWHERE), "no such folder"),
         ("no actor there", lambda: load_cloned_actor(NOWHERE), "no such file"),
     ],
     LatentError: [

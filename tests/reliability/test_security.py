@@ -24,9 +24,9 @@ from tests.training.toy_rl import ReachEnv, toy_config, toy_train
 ROOT = Path(__file__).parents[2]
 
 UNSAFE_MODULES = {
-    "pickle", "cPickle", "cloudpickle", "dill", "joblib", "shelve", "marshal", "yaml", "pty", "socket",
-    "ssl", "http", "urllib", "ftplib", "smtplib", "xmlrpc", "requests", "httpx", "aiohttp",
-    "huggingface_hub", "telnetlib",
+    "pickle", "cPickle", "cloudpickle", "dill", "joblib", "shelve", "marshal", "yaml", "pty",
+    "socket", "ssl", "http", "urllib", "ftplib", "smtplib", "xmlrpc", "requests", "httpx",
+    "aiohttp", "huggingface_hub", "telnetlib",
 }  # fmt: skip
 UNSAFE_CALLS = {
     "eval", "exec", "compile", "__import__", "os.system", "os.popen", "torch.load", "torch.save",
