@@ -27,9 +27,8 @@ def number_array(name: str, values: object, error: type[ParrotError]) -> AnyArra
     except (TypeError, ValueError):
         array = np.empty(0, object)  # ragged lists
     if array.dtype.kind not in "bfiu":
-        raise error(
-            f"{name}: expected an array of numbers, got dtype {array.dtype}: {reprlib.repr(values)}."
-        )
+        found = f"dtype {array.dtype}: {reprlib.repr(values)}"
+        raise error(f"{name}: expected an array of numbers, got {found}.")
     return array
 
 
