@@ -86,7 +86,7 @@ class FeatureCache:
             features = np.concatenate(list(self._batches(dataset, progress=progress)))
             return _with_features(dataset, features)
         with folder_lock(path.parent, wait=True):
-            if not _sidecar(path).exists():  # nobody has made them in the meantime
+            if not (path.exists() and _sidecar(path).exists()):  # nobody has made them by now
                 self._write(path, shape, dataset, progress=progress)
         found = self.find(dataset)
         assert found is not None
