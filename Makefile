@@ -7,7 +7,7 @@ JOBS ?= 2
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install -c constraints.txt
 
-.PHONY: demo test test-fast test-lowest audit lint format type clean
+.PHONY: demo test test-fast test-lowest test-third-party audit lint format type docs clean
 
 demo: $(VENV)/installed-all
 	$(BIN)/parrot demo
@@ -30,6 +30,13 @@ audit: $(VENV)/installed-all
 	$(BIN)/python -m pip install pip-audit
 	$(BIN)/pip-audit --local --skip-editable
 
+# Envs, algorithms and the zoo of other projects, in a virtual environment of their own.
+test-third-party: THIRD := $(VENV)-third-party
+test-third-party:
+	test -x $(THIRD)/bin/python || $(PYTHON) -m venv $(THIRD)
+	$(THIRD)/bin/python -m pip install -q -c constraints.txt -e ".[all,dev,third-party]"
+	MUJOCO_GL=$${MUJOCO_GL:-egl} $(THIRD)/bin/python -m pytest tests/third_party
+
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
@@ -41,8 +48,12 @@ format: $(VENV)/installed-dev
 type: $(VENV)/installed-dev
 	$(BIN)/mypy
 
+# The site, at docs/_build/html/index.html; a test builds it too, elsewhere.
+docs: $(VENV)/installed-dev
+	$(BIN)/sphinx-build -W --keep-going -n -q -b html docs docs/_build/html
+
 clean:
-	rm -rf $(VENV) dist .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(VENV)-third-party dist docs/_build .mypy_cache .pytest_cache .ruff_cache
 	find parrot_wrapper parrot_envs tests examples -name __pycache__ -prune -exec rm -rf {} +
 
 $(BIN)/python:
@@ -55,5 +66,5 @@ $(VENV)/installed-all: pyproject.toml constraints.txt | $(BIN)/python
 
 # The same and what the checks need.
 $(VENV)/installed-dev: pyproject.toml constraints.txt | $(BIN)/python
-	$(INSTALL) -e ".[all,dev]"
+	$(INSTALL) -e ".[all,dev,docs]"
 	touch $@ $(VENV)/installed-all

@@ -7,24 +7,34 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from parrot_wrapper.broad_mixture import BroadMixture
     from parrot_wrapper.errors import ParrotError
     from parrot_wrapper.latent import kl_to_prior, parse_chart, target_entropy
     from parrot_wrapper.priors import FlowPrior, FlowPriorConfig, load_prior
     from parrot_wrapper.training.normed_activation import LayerNormReLU
+    from parrot_wrapper.training.rewarded_replay import (
+        RewardedDictReplayBuffer,
+        RewardedReplayBuffer,
+    )
     from parrot_wrapper.types import ActionPrior, ObservationSpec
     from parrot_wrapper.vec_wrapper import BehavioralPriorVecWrapper
+    from parrot_wrapper.vector_wrapper import BehavioralPriorVectorWrapper
     from parrot_wrapper.wrapper import BehavioralPriorWrapper
 
 __version__ = "0.1.0"
 __all__ = [
     "ActionPrior",
     "BehavioralPriorVecWrapper",
+    "BehavioralPriorVectorWrapper",
     "BehavioralPriorWrapper",
+    "BroadMixture",
     "FlowPrior",
     "FlowPriorConfig",
     "LayerNormReLU",
     "ObservationSpec",
     "ParrotError",
+    "RewardedDictReplayBuffer",
+    "RewardedReplayBuffer",
     "kl_to_prior",
     "load_prior",
     "parse_chart",
@@ -34,12 +44,16 @@ __all__ = [
 _HOMES = {
     "ActionPrior": "types",
     "BehavioralPriorVecWrapper": "vec_wrapper",
+    "BehavioralPriorVectorWrapper": "vector_wrapper",
     "BehavioralPriorWrapper": "wrapper",
+    "BroadMixture": "broad_mixture",
     "FlowPrior": "priors",
     "FlowPriorConfig": "priors",
     "LayerNormReLU": "training.normed_activation",
     "ObservationSpec": "types",
     "ParrotError": "errors",
+    "RewardedDictReplayBuffer": "training.rewarded_replay",
+    "RewardedReplayBuffer": "training.rewarded_replay",
     "kl_to_prior": "latent",
     "load_prior": "priors",
     "parse_chart": "latent",

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
@@ -13,7 +12,14 @@ from gymnasium import spaces
 
 from parrot_wrapper.errors import InvalidArgumentError, SpaceMismatchError
 from parrot_wrapper.names import unknown_name
-from parrot_wrapper.types import ActionPrior, AnyArray, Observations, ObservationSpec
+from parrot_wrapper.observation_reader import (
+    Keys,
+    ObservationReader,
+    described,
+    match_observation,
+    observation_keys,
+)
+from parrot_wrapper.types import ActionPrior, AnyArray, Observations
 
 AgentObservation: TypeAlias = Literal["image", "features", "both"]
 """What the agent sees: the env's own observation, the prior's features, or both."""
@@ -22,41 +28,14 @@ FEATURES_KEY = "features"
 _RANDOMIZED = "randomize"
 
 
-@dataclass(frozen=True)
-class ObservationReader:
-    """How to take what a prior looks at out of an env's observations.
-
-    Attributes:
-        keys: The prior's part ("image", "proprio", "state") to the env's key; the env's key is None
-            where its observation is that part alone and no mapping.
-        channels_first: The env's images are (C, H, W); the prior's are (H, W, C).
-    """
-
-    keys: Mapping[str, str | None]
-    channels_first: bool = False
-
-    def __call__(self, observations: Observations) -> Observations:
-        """Bring a batch of the env's observations to what the prior reads: no copy if avoidable."""
-        parts = {part: self._convert(part, observations, key) for part, key in self.keys.items()}
-        return parts if len(parts) > 1 else next(iter(parts.values()))
-
-    def _convert(self, part: str, observations: Observations, key: str | None) -> AnyArray:
-        if isinstance(observations, Mapping):
-            array = np.asarray(observations[key or part])
-        else:
-            array = np.asarray(observations)
-        if part != "image":
-            return array.astype(np.float32, copy=False)
-        return np.moveaxis(array, 1, -1) if self.channels_first else array
-
-
 def check_spaces(
     observation_space: spaces.Space[Any],
     action_space: spaces.Space[Any],
     prior: ActionPrior,
     *,
-    image_key: str = "image",
-    proprio_key: str = "proprio",
+    image_key: str | None = None,
+    proprio_key: Keys = None,
+    state_key: Keys = None,
     cameras: Sequence[Mapping[str, Any]] = (),
 ) -> ObservationReader:
     """Compare an env with a prior.
@@ -65,8 +44,10 @@ def check_spaces(
         observation_space: The env's: a Box, or a Dict of Boxes.
         action_space: The env's, a Box (A,).
         prior: The prior.
-        image_key: Where a Dict observation has the image.
-        proprio_key: Where it has the proprioception.
+        image_key: Where a Dict observation has the image; None for where the prior's data had it,
+            and "image" if they do not tell.
+        proprio_key: The same for the proprioception; several keys are joined in this order.
+        state_key: The same for the state.
         cameras: The env's camera descriptions, of each env that has one; compared with the one in
             the prior's metadata, if that has one too. An env that randomizes what the prior's data
             did not is warned about only.
@@ -76,15 +57,15 @@ def check_spaces(
 
     Raises:
         SpaceMismatchError: They disagree; the message lists every disagreement.
-        InvalidArgumentError: The prior's horizon is below 1.
+        InvalidArgumentError: The prior's horizon is below 1, or a key is no text.
     """
     if prior.horizon < 1:
         raise InvalidArgumentError(
             f"Expected a prior whose latents drive at least one env step, got horizon "
             f"{prior.horizon}."
         )
-    keys = {"image": image_key, "proprio": proprio_key, "state": "state"}
-    reader, problems = _match_observation(observation_space, prior.observation_spec, keys)
+    keys = observation_keys(prior.metadata, image=image_key, proprio=proprio_key, state=state_key)
+    reader, problems = match_observation(observation_space, prior.observation_spec, keys)
     problems += _action_problems(action_space, prior)
     problems += _camera_problems(cameras, prior.metadata.get("camera"))
     if problems:
@@ -159,75 +140,10 @@ def _named(whole: Any, reader: ObservationReader) -> dict[str, Any]:
     return {next(iter(reader.keys)): whole}
 
 
-def _match_observation(
-    space: spaces.Space[Any], spec: ObservationSpec, keys: Mapping[str, str]
-) -> tuple[ObservationReader, list[str]]:
-    shapes: dict[str, tuple[int, ...]] = {} if spec.image is None else {"image": spec.image}
-    shapes |= {"proprio": (spec.proprio,)} if spec.proprio else {}
-    shapes |= {"state": (spec.state,)} if spec.state else {}
-    offered: dict[str | None, spaces.Space[Any]] = {None: space}
-    wanted: dict[str, str | None] = dict.fromkeys(list(shapes)[:1])
-    if isinstance(space, spaces.Dict):
-        offered = {key: part for key, part in space.spaces.items()}
-        wanted = {part: keys[part] for part in shapes}
-    problems = [
-        f"{part}: expected beside the image in a Dict observation, got {_describe(space)}"
-        for part in shapes
-        if part not in wanted
-    ]
-    channels_first = False
-    for part, key in wanted.items():
-        where = "observation" if key is None else f"observation[{key!r}]"
-        if key not in offered:
-            problems.append(
-                f"{where}: expected the {part}, got the keys {', '.join(map(str, offered))}"
-            )
-        elif part == "image":
-            channels_first, found = _image_problems(offered[key], shapes[part], where)
-            problems += found
-        else:
-            problems += _vector_problems(offered[key], shapes[part], where, part)
-    return ObservationReader(wanted, channels_first), problems
-
-
-def _image_problems(
-    space: spaces.Space[Any], shape: tuple[int, ...], where: str
-) -> tuple[bool, list[str]]:
-    first = (shape[-1], *shape[:-1])
-    expected = f"{where}: expected a uint8 image {shape}, or channels first {first}"
-    if not isinstance(space, spaces.Box):
-        return False, [f"{expected}, got {_describe(space)}"]
-    problems = []
-    if space.shape not in (shape, first):
-        order = sorted(space.shape) == sorted(shape)
-        hint = "; the channels are in the middle" if order else ""
-        problems.append(f"{expected}, got shape {space.shape}{hint}")
-    if space.dtype != np.uint8:
-        problems.append(f"{where}: expected dtype uint8, got {space.dtype}")
-    elif space.low.min() != 0 or space.high.max() != 255:
-        problems.append(
-            f"{where}: expected pixels 0 to 255, got {space.low.min()} to {space.high.max()}"
-        )
-    return space.shape != shape and space.shape == first, problems
-
-
-def _vector_problems(
-    space: spaces.Space[Any], shape: tuple[int, ...], where: str, part: str
-) -> list[str]:
-    if not isinstance(space, spaces.Box):
-        return [f"{where}: expected the {part}, a float Box {shape}, got {_describe(space)}"]
-    problems = []
-    if space.shape != shape:
-        problems.append(f"{where}: expected the {part} of shape {shape}, got shape {space.shape}")
-    if not np.issubdtype(space.dtype, np.floating):
-        problems.append(f"{where}: expected the {part} in float32, got {space.dtype}")
-    return problems
-
-
 def _action_problems(space: spaces.Space[Any], prior: ActionPrior) -> list[str]:
     shape = (prior.action_dim,)
     if not isinstance(space, spaces.Box):
-        return [f"action: expected a Box {shape}, got {_describe(space)}"]
+        return [f"action: expected a Box {shape}, got {described(space)}"]
     problems = []
     if not np.issubdtype(space.dtype, np.floating):
         problems.append(f"action: expected dtype float32, got {space.dtype}")
@@ -278,9 +194,3 @@ def _as_json(content: Mapping[str, Any]) -> dict[str, Any]:
     """As it would come back from a file: tuples are lists."""
     plain: dict[str, Any] = json.loads(json.dumps(content, default=np.ndarray.tolist))
     return plain
-
-
-def _describe(space: spaces.Space[Any]) -> str:
-    if isinstance(space, spaces.Box):
-        return f"Box {space.shape} {space.dtype}"
-    return str(space)

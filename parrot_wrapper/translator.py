@@ -15,6 +15,7 @@ from parrot_wrapper.argument_checks import float_array, number_array
 from parrot_wrapper.charts import Chart
 from parrot_wrapper.errors import InvalidArgumentError, LatentError
 from parrot_wrapper.latent import parse_chart
+from parrot_wrapper.observation_reader import Keys
 from parrot_wrapper.spaces import (
     AgentObservation,
     agent_space,
@@ -62,6 +63,20 @@ class Decoded(NamedTuple):
             "parrot/clipped": bool(self.clipped[index]),
         }
 
+    def infos(self, done: AnyArray) -> dict[str, Any]:
+        """The same keys for all envs in Gymnasium's vector format: values, and whose they are.
+
+        Args:
+            done: (B,) bool, the envs that executed their action; zeros for the others. Without any,
+                there are no keys.
+        """
+        told: dict[str, Any] = {}
+        for name, values in self._asdict().items() if done.any() else ():
+            mask = done.reshape(-1, *(1,) * (values.ndim - 1))
+            told[f"parrot/{name}"] = np.where(mask, values, values.dtype.type(0))
+            told[f"_parrot/{name}"] = done.copy()
+        return told
+
 
 class LatentTranslator:
     """Keeps the observations that the agent acts on, and translates its u for them.
@@ -74,8 +89,9 @@ class LatentTranslator:
         action_space: The env's, for one env.
         latent: Chart from u to base noise, or its text.
         observation: What the agent sees.
-        image_key: Where a Dict observation has the image.
-        proprio_key: Where a Dict observation has the proprioception.
+        image_key: Where a Dict observation has the image; None for what the prior's metadata say.
+        proprio_key: Where it has the proprioception.
+        state_key: Where it has the state.
         cameras: Camera descriptions of the envs that have one.
 
     Attributes:
@@ -99,8 +115,9 @@ class LatentTranslator:
         action_space: spaces.Space[Any],
         latent: str | Chart,
         observation: AgentObservation,
-        image_key: str,
-        proprio_key: str,
+        image_key: str | None = None,
+        proprio_key: Keys = None,
+        state_key: Keys = None,
         cameras: Sequence[Mapping[str, Any]],
     ) -> None:
         self.chart = parse_chart(latent)
@@ -112,6 +129,7 @@ class LatentTranslator:
             self.prior,
             image_key=image_key,
             proprio_key=proprio_key,
+            state_key=state_key,
             cameras=cameras,
         )
         assert isinstance(action_space, spaces.Box)  # check_spaces saw to it
@@ -142,12 +160,15 @@ class LatentTranslator:
         features = self.features() if index is None else self.features()[index]
         return agent_view(observations, features, self._reader, self.observation)
 
-    def view_of_last(self, observation: Any) -> Any:
-        """What the agent sees of the last observation of an episode, without a batch axis."""
-        if self.observation == "image":
-            return observation
-        features = self.prior.features(self._reader(with_batch_axis(observation)))[0]
-        return agent_view(observation, features, self._reader, self.observation)
+    def views_of_last(self, observations: Sequence[Any]) -> list[Any]:
+        """What the agent sees of last observations of episodes, each without a batch axis."""
+        if self.observation == "image" or not observations:
+            return list(observations)
+        features = self.prior.features(self._reader(_stacked(observations)))
+        return [
+            agent_view(own, row, self._reader, self.observation)
+            for own, row in zip(observations, features, strict=True)
+        ]
 
     def forget(self) -> None:
         """Drop the observations: the next step needs a reset first."""
@@ -241,6 +262,14 @@ def with_batch_axis(observation: Any) -> Observations:
     if isinstance(observation, Mapping):
         return {key: np.asarray(part)[None] for key, part in observation.items()}
     return np.asarray(observation)[None]
+
+
+def _stacked(observations: Sequence[Any]) -> Observations:
+    """A batch of these observations, arrays or mappings of arrays."""
+    first = observations[0]
+    if isinstance(first, Mapping):
+        return {key: np.stack([own[key] for own in observations]) for key in first}
+    return np.stack(observations)
 
 
 def _checked(u: ArrayLike, shape: tuple[int, ...]) -> AnyArray:

@@ -15,6 +15,9 @@ AnyArray: TypeAlias = npt.NDArray[Any]
 Observations: TypeAlias = AnyArray | Mapping[str, AnyArray]
 """A batch: images (B, H, W, C) uint8, states (B, S) float32, or a mapping of them."""
 
+KEYS_FACT = "observation_keys"
+"""Where metadata of data and priors say which of the env's keys became which part."""
+
 
 @dataclass(frozen=True)
 class ObservationSpec:

@@ -8,16 +8,21 @@ from typing import Any
 
 from numpy.typing import ArrayLike
 
-from parrot_wrapper.argument_checks import require_instance
 from parrot_wrapper.charts import Chart
 from parrot_wrapper.chunk import require_single_actions
-from parrot_wrapper.errors import MissingExtraError
+from parrot_wrapper.errors import InvalidArgumentError, MissingExtraError
+from parrot_wrapper.observation_reader import Keys
 from parrot_wrapper.spaces import AgentObservation
 from parrot_wrapper.translator import TERMINATION_WARNING, Decoded, LatentTranslator
 from parrot_wrapper.types import ActionPrior, AnyArray, FloatArray
 
 try:
-    from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper
+    from stable_baselines3.common.vec_env import (
+        VecEnv,
+        VecEnvWrapper,
+        VecNormalize,
+        unwrap_vec_wrapper,
+    )
     from stable_baselines3.common.vec_env.base_vec_env import VecEnvObs, VecEnvStepReturn
 except ImportError as error:
     raise MissingExtraError(
@@ -41,15 +46,16 @@ class BehavioralPriorVecWrapper(VecEnvWrapper):
         prior: Name of a packaged prior, a prior's folder, or a live prior.
         latent: See `BehavioralPriorWrapper`.
         observation: See `BehavioralPriorWrapper`.
-        image_key: Where a Dict observation has the image.
-        proprio_key: Where a Dict observation has the proprioception.
+        image_key: See `BehavioralPriorWrapper`.
+        proprio_key: See `BehavioralPriorWrapper`.
+        state_key: See `BehavioralPriorWrapper`.
 
     Raises:
         SpaceMismatchError: Envs and prior disagree; every disagreement is listed.
         UnknownNameError: No such prior, chart or observation; the nearest is named.
         CheckpointError: The prior's folder cannot be trusted.
-        InvalidArgumentError: The prior's horizon is above 1, or another argument is outside its
-            range.
+        InvalidArgumentError: No VecEnv, a prior with a horizon above 1, another argument outside
+            its range, or `venv` normalises observations, which the prior was not trained on.
 
     Warns:
         UserWarning: An env terminates on success, which SAC learns to avoid.
@@ -74,10 +80,16 @@ class BehavioralPriorVecWrapper(VecEnvWrapper):
         *,
         latent: str | Chart = "gaussian",
         observation: AgentObservation = "image",
-        image_key: str = "image",
-        proprio_key: str = "proprio",
+        image_key: str | None = None,
+        proprio_key: Keys = None,
+        state_key: Keys = None,
     ) -> None:
-        require_instance("venv", venv, VecEnv, "a VecEnv of Stable-Baselines3")
+        if not isinstance(venv, VecEnv):
+            raise InvalidArgumentError(
+                f"Expected a VecEnv of Stable-Baselines3, got {venv!r}; one env takes "
+                "BehavioralPriorWrapper, a gymnasium.vector.VectorEnv BehavioralPriorVectorWrapper."
+            )
+        _refuse_normalised(venv)
         translator = LatentTranslator(
             prior,
             observation_space=venv.observation_space,
@@ -86,6 +98,7 @@ class BehavioralPriorVecWrapper(VecEnvWrapper):
             observation=observation,
             image_key=image_key,
             proprio_key=proprio_key,
+            state_key=state_key,
             cameras=venv.env_method("camera_spec") if venv.has_attr("camera_spec") else [],
         )
         require_single_actions(translator.prior, "BehavioralPriorVecWrapper")
@@ -130,10 +143,10 @@ class BehavioralPriorVecWrapper(VecEnvWrapper):
         observations, rewards, dones, infos = self.venv.step_wait()
         assert self._decoded is not None  # step_async comes first
         told = [{**info, **self._decoded.info(index)} for index, info in enumerate(infos)]
-        for info in told:
-            if "terminal_observation" in info:
-                last = info["terminal_observation"]
-                info["terminal_observation"] = self._translator.view_of_last(last)
+        ended = [info for info in told if "terminal_observation" in info]
+        views = self._translator.views_of_last([info["terminal_observation"] for info in ended])
+        for info, view in zip(ended, views, strict=True):
+            info["terminal_observation"] = view
         return self._see(observations), rewards, dones, told
 
     def encode(self, actions: ArrayLike) -> FloatArray:
@@ -149,3 +162,12 @@ class BehavioralPriorVecWrapper(VecEnvWrapper):
         self._translator.observe(observations)
         seen: VecEnvObs = self._translator.view(observations)
         return seen
+
+
+def _refuse_normalised(venv: VecEnv) -> None:
+    normalised = unwrap_vec_wrapper(venv, VecNormalize)
+    if isinstance(normalised, VecNormalize) and normalised.norm_obs:
+        raise InvalidArgumentError(
+            "Expected observations as the env returns them, got a VecNormalize below the prior. "
+            "Put it above: VecNormalize(BehavioralPriorVecWrapper(venv, prior))."
+        )

@@ -10,10 +10,11 @@ import gymnasium as gym
 from gymnasium.utils import RecordConstructorArgs
 from numpy.typing import ArrayLike
 
-from parrot_wrapper.argument_checks import number_array, require_instance
+from parrot_wrapper.argument_checks import number_array
 from parrot_wrapper.charts import Chart
 from parrot_wrapper.chunk import check_discount, env_steps, execute_chunk
 from parrot_wrapper.errors import InvalidArgumentError, LatentError
+from parrot_wrapper.observation_reader import Keys
 from parrot_wrapper.spaces import AgentObservation
 from parrot_wrapper.translator import (
     TERMINATION_WARNING,
@@ -53,15 +54,17 @@ class BehavioralPriorWrapper(gym.Wrapper[Any, AnyArray, Any, AnyArray], RecordCo
         observation: What the agent sees: "image" is the env's own observation, unchanged;
             "features" the prior's features (F,) float32; "both" a Dict of the env's
             observation (under "image" or "state" if it is no Dict) and "features".
-        image_key: Where a Dict observation has the image.
-        proprio_key: Where a Dict observation has the proprioception.
+        image_key: Where a Dict observation has the image; None for where the prior's data had it,
+            and "image" if they do not tell.
+        proprio_key: The same for the proprioception; several keys are joined in this order.
+        state_key: The same for the state.
         gamma: Discount of an env step within a chunk, in [0, 1]; of no effect at horizon 1.
 
     Raises:
         SpaceMismatchError: Env and prior disagree; every disagreement is listed.
         UnknownNameError: No such prior, chart or observation; the nearest is named.
         CheckpointError: The prior's folder cannot be trusted.
-        InvalidArgumentError: Another argument is outside its range.
+        InvalidArgumentError: No single env, or another argument outside its range.
 
     Warns:
         UserWarning: The env terminates on success, which SAC learns to avoid.
@@ -85,11 +88,17 @@ class BehavioralPriorWrapper(gym.Wrapper[Any, AnyArray, Any, AnyArray], RecordCo
         *,
         latent: str | Chart = "gaussian",
         observation: AgentObservation = "image",
-        image_key: str = "image",
-        proprio_key: str = "proprio",
+        image_key: str | None = None,
+        proprio_key: Keys = None,
+        state_key: Keys = None,
         gamma: float = 1.0,
     ) -> None:
-        require_instance("env", env, gym.Env, "a gymnasium env, as gymnasium.make returns it")
+        if not isinstance(env, gym.Env):
+            raise InvalidArgumentError(
+                f"Expected a gymnasium.Env, got {env!r}; many at once take "
+                "BehavioralPriorVectorWrapper (Gymnasium) or BehavioralPriorVecWrapper "
+                "(Stable-Baselines3)."
+            )
         self._gamma = check_discount(gamma)
         inner = env.unwrapped
         translator = LatentTranslator(
@@ -100,6 +109,7 @@ class BehavioralPriorWrapper(gym.Wrapper[Any, AnyArray, Any, AnyArray], RecordCo
             observation=observation,
             image_key=image_key,
             proprio_key=proprio_key,
+            state_key=state_key,
             cameras=[inner.camera_spec()] if isinstance(inner, OffersCamera) else [],
         )
         if _terminates_on_success(env):
@@ -111,6 +121,7 @@ class BehavioralPriorWrapper(gym.Wrapper[Any, AnyArray, Any, AnyArray], RecordCo
             observation=observation,
             image_key=image_key,
             proprio_key=proprio_key,
+            state_key=state_key,
             gamma=gamma,
         )
         gym.Wrapper.__init__(self, env)

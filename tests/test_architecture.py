@@ -21,6 +21,8 @@ FOUNDATION = {
     "locking",
     "strict_json",
     "argument_checks",
+    "image_layout",
+    "success",
 }
 
 # For each lower part of parrot_wrapper: what of other distributions it may import, and which parts
@@ -30,21 +32,31 @@ RULES: list[tuple[set[str], set[str], set[str]]] = [
     (FOUNDATION, {"numpy"}, FOUNDATION),
     ({"charts", "latent", "broad_mixture"}, {"numpy", "scipy"}, {"charts", *FOUNDATION}),
     ({"priors"}, {"numpy", "torch", "safetensors"}, {"priors", *FOUNDATION}),
-    ({"data"}, {"numpy", "h5py", "minari"}, {"data", *FOUNDATION}),
+    ({"data"}, {"numpy", "h5py", "minari", "pyarrow", "av", "PIL"}, {"data", *FOUNDATION}),
     (
-        {"spaces", "translator", "chunk", "wrapper"},
+        {"observation_reader", "spaces", "translator", "chunk", "wrapper", "vector_wrapper"},
         {"numpy", "gymnasium"},
-        {"spaces", "translator", "chunk", "wrapper", "charts", "latent", "priors", *FOUNDATION},
+        {
+            *("observation_reader", "spaces", "translator", "chunk"),
+            *("charts", "latent", "priors"),
+            *FOUNDATION,
+        },
     ),
     (
         {"vec_wrapper"},
         {"numpy", "gymnasium", "stable_baselines3"},
-        {"spaces", "translator", "chunk", "charts", "latent", *FOUNDATION},
+        {
+            *("observation_reader", "spaces", "translator", "chunk", "charts", "latent"),
+            *FOUNDATION,
+        },
     ),
     (
         {"baselines"},
         {"numpy", "torch", "tqdm", "gymnasium", "stable_baselines3"},
-        {"baselines", "training", "data", "priors", "spaces", "chunk", *FOUNDATION},
+        {
+            *("baselines", "training", "data", "priors", "observation_reader", "spaces", "chunk"),
+            *FOUNDATION,
+        },
     ),
 ]
 ENVS_MAY_IMPORT = {"gymnasium", "numpy", "pybullet", "pybullet_data", "pybullet_utils"}
@@ -154,7 +166,10 @@ def run(code: str) -> str:
 
 
 def test_bare_import_needs_no_extra():
-    extras = "pybullet stable_baselines3 h5py tyro tqdm rich tensorboard matplotlib imageio PIL"
+    extras = (
+        "pybullet stable_baselines3 h5py tyro tqdm rich tensorboard matplotlib imageio PIL minari "
+        "pyarrow av"
+    )
     blocked = f"import sys; sys.modules.update(dict.fromkeys({extras.split()!r}))\n"
     run(
         f"{blocked}import parrot_wrapper as p\n"

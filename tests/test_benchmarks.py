@@ -36,7 +36,8 @@ BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
         ),
         ("expert_success.py", ["--tables", "ids", "--scale", "0"], "| `ParrotGraspCap-v0` "),
         ("mesh_cost.py", ["--episodes", "1"], "| 25 steps "),
-        ("wrapper.py", ["--steps", "3"], "| features "),
+        ("wrapper.py", ["--steps", "3", "--rounds", "1", "--envs", "2"], "\n| 2    | features "),
+        ("acting.py", ["--rounds", "1"], "| flow folded (kept) "),
         ("rl_step.py", ["--steps", "20", "--rounds", "1"], "| both of these "),
     ],
 )

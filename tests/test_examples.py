@@ -53,3 +53,10 @@ def test_own_task(monkeypatch, capsys) -> None:
     assert int(landed[1]) >= 3
     source = EXAMPLES["04_own_task.py"].read_text(encoding="utf-8")
     assert len(source.splitlines()) < 60
+
+
+def test_sac_in_one_file(monkeypatch, capsys) -> None:
+    pytest.importorskip("pybullet")
+    few = ["--steps", "60", "--warm-up", "40"]
+    run("05_sac_in_one_file.py", *few, monkeypatch=monkeypatch)
+    assert re.search(r"success in the last 50 episodes: \d+%", capsys.readouterr().out)

@@ -11,7 +11,8 @@ from stable_baselines3.common.noise import ActionNoise
 
 from parrot_wrapper.chunk import require_single_actions
 from parrot_wrapper.errors import InvalidArgumentError
-from parrot_wrapper.spaces import ObservationReader, check_spaces
+from parrot_wrapper.observation_reader import ObservationReader
+from parrot_wrapper.spaces import check_spaces
 from parrot_wrapper.types import ActionPrior, AnyArray, FloatArray
 
 

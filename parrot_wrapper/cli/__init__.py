@@ -13,6 +13,7 @@ from parrot_wrapper.names import unknown_name
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "collect": ("collect:CollectCommand", "Record demonstrations of a scripted expert."),
+    "data": ("data:DataCommand", "Show, import and export data sets."),
     "train-prior": ("train_prior:TrainPriorCommand", "Fit a behavioural prior to a data set."),
     "train-baseline": (
         "train_baseline:TrainBaselineCommand",

@@ -28,6 +28,7 @@ _SETTINGS = (
     "layer_norm",
     "gradient_steps",
     "n_steps",
+    "rewarded_share",
     "buffer_size",
     "total_steps",
     "checkpoint_every",
@@ -59,6 +60,7 @@ class TrainCommand:
         layer_norm: Layer normalisation in actor and critics.
         gradient_steps: Updates for each decision: an env step, or a chunk of them.
         n_steps: Length of n-step returns.
+        rewarded_share: Share of each batch from episodes that had a reward; 0 for SB3's own buffer.
         buffer_size: Transitions kept, at most.
         total_steps: Env steps.
         checkpoint_every: Env steps between checkpoints.
@@ -88,6 +90,7 @@ class TrainCommand:
     layer_norm: bool | None = None
     gradient_steps: int | None = None
     n_steps: int | None = None
+    rewarded_share: float | None = None
     buffer_size: int | None = None
     total_steps: int | None = None
     checkpoint_every: int | None = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,6 +17,7 @@ from parrot_wrapper.priors.config import FlowPriorConfig
 from parrot_wrapper.priors.flow import FlowPrior
 from parrot_wrapper.priors.loading import load_prior
 from parrot_wrapper.training.data_facts import data_facts
+from parrot_wrapper.training.flow_config import flow_config
 from parrot_wrapper.training.prior import PriorReport, fit_prior
 from parrot_wrapper.training.prior_config import PriorTrainingConfig
 
@@ -96,20 +97,13 @@ class TrainPriorCommand:
         return initial
 
     def _prior_config(self, dataset: EpisodeDataset) -> FlowPriorConfig:
-        spec = dataset.observation_spec
-        if not self.proprio:
-            spec = replace(spec, proprio=0)
-        named = "state" if spec.image is None else "structured"
-        low, high = dataset.action_bounds
-        return FlowPriorConfig(
-            observation=spec,
-            action_dim=dataset.action_dim,
-            encoder=named if self.encoder == "auto" else self.encoder,
+        return flow_config(
+            dataset,
+            encoder=self.encoder,
             encoder_options=parse_env_kwargs(self.encoder_options),
+            proprio=self.proprio,
             coupling_layers=self.coupling_layers,
             hidden=self.hidden,
-            action_low=tuple(low.tolist()),
-            action_high=tuple(high.tolist()),
         )
 
     def _metadata(self, dataset: EpisodeDataset, report: PriorReport) -> dict[str, Any]:

@@ -1,8 +1,16 @@
 """Episodes of demonstrations: in memory, on disk, and drawn in batches."""
 
+from parrot_wrapper.data.contact_sheet import contact_sheet
 from parrot_wrapper.data.dataset import EpisodeDataset
 from parrot_wrapper.data.episodes import Episode
 from parrot_wrapper.data.statistics import ActionStatistics
 from parrot_wrapper.data.storage import load_dataset, save_dataset
 
-__all__ = ["ActionStatistics", "Episode", "EpisodeDataset", "load_dataset", "save_dataset"]
+__all__ = [
+    "ActionStatistics",
+    "Episode",
+    "EpisodeDataset",
+    "contact_sheet",
+    "load_dataset",
+    "save_dataset",
+]

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from parrot_wrapper.argument_checks import float_array, index_array, number_array
-from parrot_wrapper.data.episodes import Episode, observation_mapping, require_finite
+from parrot_wrapper.data.episodes import Episode, observation_rows, require_finite
 from parrot_wrapper.errors import DataError, InvalidArgumentError
 from parrot_wrapper.types import AnyArray, FloatArray, Observations
 
@@ -40,7 +40,7 @@ def checked_arrays(
             f"Expected actions of shape ({n_steps}, A), as the lengths sum to {n_steps} steps, "
             f"got {acts.shape}."
         )
-    parts = observation_mapping(observations)
+    parts = observation_rows(observations)
     if not parts:
         raise DataError("Expected at least one observation array, got none.")
     if not isinstance(labels, Mapping):

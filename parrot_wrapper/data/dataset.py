@@ -97,7 +97,8 @@ class EpisodeDataset:
 
         Args:
             observations: Array or mapping of arrays with N + n rows: each episode's T+1
-                observations in order. uint8 images (rows, H, W, C) are called `"image"`.
+                observations in order. uint8 images (rows, H, W, C) are called `"image"`; channels
+                may be first, and stacks of frames (rows, N, H, W, C) become channels.
             actions: (N, A).
             lengths: (n,) steps of each episode, each >= 1, summing to N.
             rewards: (N,), zeros where left out.

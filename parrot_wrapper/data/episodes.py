@@ -10,6 +10,7 @@ import numpy as np
 
 from parrot_wrapper.argument_checks import float_array, number_array
 from parrot_wrapper.errors import DataError
+from parrot_wrapper.image_layout import channels_last
 from parrot_wrapper.types import AnyArray, FloatArray, Observations
 
 
@@ -17,8 +18,8 @@ def observation_mapping(observations: Observations) -> dict[str, AnyArray]:
     """Name the parts of one observation or of many stacked ones.
 
     Args:
-        observations: A mapping (kept as it is), uint8 images (..., H, W, C), which get the key
-            `"image"`, or float vectors (..., S), which get the key `"state"`.
+        observations: A mapping (kept as it is), uint8 images, which get the key `"image"`, or
+            float vectors (..., S), which get the key `"state"`.
 
     Returns:
         uint8 arrays as they are, everything else as float32.
@@ -38,6 +39,18 @@ def observation_mapping(observations: Observations) -> dict[str, AnyArray]:
         name: part if part.dtype == np.uint8 else float_array(name, part, DataError)
         for name, part in parts.items()
     }
+
+
+def observation_rows(observations: Observations) -> dict[str, AnyArray]:
+    """`observation_mapping` of many stacked ones, with images as (rows, H, W, C).
+
+    Images may come as (rows, C, H, W), and as stacks of frames (rows, N, H, W, C) or
+    (rows, N, C, H, W), whose frames become channels.
+    """
+    parts = observation_mapping(observations)
+    if "image" in parts:
+        parts["image"] = np.ascontiguousarray(channels_last(parts["image"]))
+    return parts
 
 
 def require_finite(name: str, array: AnyArray) -> None:
@@ -63,7 +76,7 @@ class Episode:
 
     Attributes:
         observations: Name to array (T+1, ...); `"image"` (T+1, H, W, C) uint8, `"proprio"` or
-            `"state"` (T+1, P) float32.
+            `"state"` (T+1, P) float32. Images with channels first and stacks of frames are turned.
         actions: (T, A) float32, as given to the env.
         rewards: (T,) float32.
         success: Whether the episode ended with the task's condition fulfilled.
@@ -89,7 +102,7 @@ class Episode:
     def __post_init__(self) -> None:
         """Convert dtypes, then check every length and value."""
         set_field = object.__setattr__  # the dataclass is frozen for everyone else
-        set_field(self, "observations", observation_mapping(self.observations))
+        set_field(self, "observations", observation_rows(self.observations))
         for name in ("actions", "rewards"):
             set_field(self, name, float_array(name, getattr(self, name), DataError))
         labels = {k: float_array(f"labels[{k!r}]", v, DataError) for k, v in self.labels.items()}

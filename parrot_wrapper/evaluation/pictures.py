@@ -100,6 +100,22 @@ def save_gif(path: Path, frames: list[ImageArray], *, frames_per_second: float =
         partial.write_bytes(content)
 
 
+def save_png(path: Path, image: ImageArray) -> None:
+    """Write an image (H, W, 3) as a PNG, atomically.
+
+    Raises:
+        MissingExtraError: imageio is not installed.
+    """
+    try:
+        import imageio.v3 as imageio
+    except ImportError as error:
+        raise MissingExtraError(
+            "Pictures need imageio: pip install 'parrot-wrapper[plots]'."
+        ) from error
+    with atomic_path(path) as partial:
+        partial.write_bytes(imageio.imwrite("<bytes>", image, extension=".png", plugin="pillow"))
+
+
 @dataclass(frozen=True)
 class Paths:
     """Trajectories of one policy in one scene.

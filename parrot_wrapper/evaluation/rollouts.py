@@ -14,6 +14,7 @@ from parrot_wrapper.argument_checks import require_count
 from parrot_wrapper.chunk import executed_steps
 from parrot_wrapper.errors import InvalidArgumentError
 from parrot_wrapper.evaluation.rates import Rate
+from parrot_wrapper.success import told_success
 from parrot_wrapper.types import AnyArray
 
 ActFunction = Callable[[Any], AnyArray]
@@ -35,7 +36,7 @@ class EpisodeOutcome:
         seed: Seed of its reset.
         steps: Env steps, those within chunks included.
         episode_return: Undiscounted sum of rewards.
-        success: `info["is_success"]` on the last step.
+        success: `info["is_success"]`, or `info["success"]`, on the last step.
         success_once: The same on any step.
         lifted: Any object lifted on any step; None where the env does not tell.
         placed: Any object placed on any step; None where the env does not tell.
@@ -118,7 +119,7 @@ def evaluate(
 
     Args:
         act: The policy.
-        env: An env with `info["is_success"]`, wrapped as the policy needs it. Not closed.
+        env: An env that tells of success in `info`, wrapped as the policy needs it. Not closed.
         episodes: How many, >= 1.
         seed: Episode k is reset with `seed + k`.
         on_reset: Called with an episode's seed after its reset; for policies with state.
@@ -158,14 +159,12 @@ def _episode(
         for step_reward, step_info in executed_steps(float(reward), info):
             steps += 1
             total += step_reward
-            once |= bool(step_info.get("is_success", False))
+            once |= bool(told_success(step_info))
             for what in seen:
                 if what in step_info:
                     seen[what] = bool(seen[what]) or bool(step_info[what])
         if terminated or truncated:
-            return EpisodeOutcome(
-                seed, steps, total, bool(info.get("is_success", False)), once, **seen
-            )
+            return EpisodeOutcome(seed, steps, total, bool(told_success(info)), once, **seen)
     raise InvalidArgumentError(
         f"Episode with seed {seed} did not end within {MAX_STEPS} steps; "
         "wrap the env in gymnasium.wrappers.TimeLimit."

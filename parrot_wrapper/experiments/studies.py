@@ -1,4 +1,4 @@
-"""The paper's studies as named grids, each in three settings.
+"""The paper's studies and one of the agent's settings as named grids, each in three settings.
 
 `ci` asks whether it runs at all, in a minute. `laptop` has twenty times fewer env steps than the
 paper; all methods share the frozen features of a flow prior, so that what differs is how each uses
@@ -87,6 +87,24 @@ _LAPTOP_PRIOR: Mapping[str, Any] = {
 """For studies that vary the data: priors from scratch, each with the same budget."""
 
 
+_AGENTS: Mapping[str, Mapping[str, Any]] = {
+    "kl-2": {"kl": 2.0},
+    "kl-10": {"kl": 10.0},
+    "entropy-of-sb3": {"kl": None},
+    "box-2": {"latent": "box:2.0", "kl": None},
+    "gamma-0.9": {"gamma": 0.9},
+    "gamma-0.99": {"gamma": 0.99},
+    "3-step": {"n_steps": 3},
+    "2-updates": {"gradient_steps": 2},
+    "rewarded-half": {"rewarded_share": 0.5},
+    "fixed-0.05": {"ent_coef": 0.05},
+    "batch-256": {"batch_size": 256},
+    "no-layer-norm": {"layer_norm": False},
+    "pixels": {"observation": "image"},
+}
+"""What the `agent` study changes, one thing in each."""
+
+
 def _main(setting: str) -> Grid:
     """Figure 5: eight tasks, seven methods."""
     data = {
@@ -125,8 +143,9 @@ def _data_size(setting: str) -> Grid:
 def _mismatch(setting: str) -> Grid:
     """Figure 7: priors of grasping only, of pick-and-place only and of both, on both kinds.
 
-    Each also in a mixture with uniform actions where it rests, which is meant to win back what a
-    prior never saw. On a laptop all see through one encoder.
+    Each also in a mixture with uniform actions where it rests, for what a prior never saw, and with
+    half of each batch from the rare episodes that had a reward. On a laptop all see through one
+    encoder.
     """
     collect = {"ci": _TINY_COLLECT, "laptop": _STRAY, "paper": _COLLECT}[setting]
     episodes = {"ci": 16, "laptop": 10_000, "paper": 50_000}[setting]
@@ -157,9 +176,31 @@ def _mismatch(setting: str) -> Grid:
         setting,
         tasks=tasks[setting],
         methods=("parrot", "parrot+broad"),
-        method_rl={"parrot+broad": {"broad": _BROAD}},
+        method_rl={"parrot+broad": {"broad": _BROAD, "rewarded_share": 0.5}},
         data=data,
         **{**_FIELDS[setting], **seeing},
+    )
+
+
+def _agent(setting: str) -> Grid:
+    """Sample efficiency, not of the paper: the default agent with one setting changed.
+
+    On the two tasks that take it longest, with few env steps, where there is room to be better.
+    """
+    names = list(_AGENTS)[:2] if setting == "ci" else list(_AGENTS)
+    methods = {f"parrot+{name}": _AGENTS[name] for name in names}
+    own: dict[str, dict[str, Any]] = {
+        "ci": {},
+        "laptop": {"env_steps": 10_000},
+        "paper": {"preset": "features"},
+    }
+    return replace(
+        _main(setting),
+        name="agent",
+        tasks=_few(setting, (GRASP_TASKS[3], PLACE_TASKS[2])),
+        methods=("parrot", *methods),
+        method_rl=methods,
+        **own[setting],
     )
 
 
@@ -179,6 +220,7 @@ _STUDIES: Mapping[str, Callable[[str], Grid]] = MappingProxyType(
         "main": _main,
         "data-size": _data_size,
         "mismatch": _mismatch,
+        "agent": _agent,
         "exploration": _exploration,
     }
 )

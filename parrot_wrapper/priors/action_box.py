@@ -21,8 +21,9 @@ class ActionBox(nn.Module):
     def __init__(self, config: PriorConfig) -> None:
         super().__init__()
         low, high = torch.tensor(config.action_low), torch.tensor(config.action_high)
-        self.register_buffer("_middle", (low + high) / 2, persistent=False)
-        self.register_buffer("half_width", (high - low) / 2, persistent=False)
+        # Halved first: the box may be nearly as wide as float32 reaches.
+        self.register_buffer("_middle", low / 2 + high / 2, persistent=False)
+        self.register_buffer("half_width", high / 2 - low / 2, persistent=False)
 
     def scale(self, action: Tensor) -> Tensor:
         """Env actions (..., A) to box units."""

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 import torch
@@ -19,11 +19,15 @@ from parrot_wrapper.errors import InvalidArgumentError, NotOfferedError, SpaceMi
 from parrot_wrapper.priors.arrays import as_float_array, as_tensor, observation_arrays, vectors
 from parrot_wrapper.priors.checkpoint import save_prior
 from parrot_wrapper.priors.config import PriorConfig
-from parrot_wrapper.priors.encoders import Encoder, build_encoder
+from parrot_wrapper.priors.encoders import ActingEncoder, Encoder, build_encoder, for_acting
+from parrot_wrapper.priors.folded import Folded
 from parrot_wrapper.types import FloatArray, Observations, ObservationSpec
 
 _EMBED_AT_ONCE = 512
 """Observations embedded in one pass at the NumPy boundary; bounds the memory of long batches."""
+_Prior = TypeVar("_Prior", bound="EncoderPrior")
+_FEW = 4
+"""Batches up to this size are embedded by the encoder's form for acting."""
 
 
 class EncoderPrior(nn.Module):
@@ -63,7 +67,22 @@ class EncoderPrior(nn.Module):
             torch.default_generator.manual_seed(seed)
             self.encoder = build_encoder(config.encoder, config.observation, config.encoder_options)
             self._add_layers()
+        self._acting_encoder = Folded(for_acting)
         self.eval()
+
+    def train(self: _Prior, mode: bool = True) -> _Prior:
+        """Set training or eval mode; weights may change from now on."""
+        if mode:
+            self._forget_forms()
+        return super().train(mode)
+
+    def requires_grad_(self: _Prior, requires_grad: bool = True) -> _Prior:
+        """Let the weights train, or freeze them, which makes acting quicker."""
+        self._forget_forms()
+        return super().requires_grad_(requires_grad)
+
+    def _forget_forms(self) -> None:
+        self._acting_encoder.forget()
 
     def _add_layers(self) -> None:
         """Make everything beside the encoder; drawn from the same seed."""
@@ -153,11 +172,26 @@ class EncoderPrior(nn.Module):
         """A tensor of the weights' dtype and device."""
         return next(chain(self.parameters(), self.buffers()))
 
+    @property
+    def _folds(self) -> bool:
+        """Whether forms for acting serve: where they were measured, and without gradients."""
+        like = self._like
+        return (
+            torch.is_inference_mode_enabled()
+            and like.dtype == torch.float32
+            and like.device.type == "cpu"
+        )
+
+    def _encoder_for(self, rows: int) -> ActingEncoder:
+        folded = self._acting_encoder.of(self.encoder) if rows <= _FEW and self._folds else None
+        return self.encoder if folded is None else folded
+
     def _embed(self, obs: Observations) -> Tensor:
         parts = observation_arrays(obs, self.config.observation)
         size, like = len(next(iter(parts.values()))), self._like
+        encoder = self._encoder_for(size)
         chunks = [
-            self.encoder(
+            encoder(
                 {
                     key: as_tensor(part[start : start + _EMBED_AT_ONCE], like.device)
                     for key, part in parts.items()

@@ -15,6 +15,8 @@ from torch import Tensor
 from parrot_wrapper.priors.config import FlowPriorConfig, PriorConfig
 from parrot_wrapper.priors.coupling import CouplingStack
 from parrot_wrapper.priors.encoder_prior import EncoderPrior
+from parrot_wrapper.priors.folded import Folded
+from parrot_wrapper.priors.folded_coupling import FoldedCouplings
 
 
 class FlowPrior(EncoderPrior):
@@ -62,6 +64,7 @@ class FlowPrior(EncoderPrior):
             hidden_layers=config.hidden_layers,
             log_scale_bound=config.log_scale_bound,
         )
+        self._acting_flow = Folded(FoldedCouplings)
         self.register_buffer("action_mean", torch.zeros(config.action_dim))
         self.register_buffer("action_std", torch.ones(config.action_dim))
 
@@ -80,6 +83,10 @@ class FlowPrior(EncoderPrior):
         wide = action.double()
         low, high = (torch.from_numpy(edge).to(wide) for edge in self.action_bounds)
         least = 1e-3 * (high - low)  # a constant dimension must not blow up
+        used = wide.amax(dim=0) - wide.amin(dim=0)
+        # A box may be far larger than anything that is ever done in it.
+        varies = used > 1e-5 * wide.abs().amax(dim=0)
+        least = torch.where(varies, torch.minimum(least, used), least)
         std = torch.maximum(wide.std(dim=0, correction=0), least)
         self.set_action_scale(wide.mean(dim=0), std)
 
@@ -99,7 +106,15 @@ class FlowPrior(EncoderPrior):
         return log_det - 0.5 * (z.square() + math.log(2.0 * math.pi)).sum(dim=1)
 
     def _decode(self, z: Tensor, features: Tensor) -> Tensor:
-        return self.decode_tensor(z, self.encoder.context(features))
+        context = self._encoder_for(len(z)).context(features)
+        folded = self._acting_flow.of(self.flow) if self._folds else None
+        if folded is None:
+            return self.decode_tensor(z, context)
+        return folded.decode(z, context) * self.action_std + self.action_mean
+
+    def _forget_forms(self) -> None:
+        super()._forget_forms()
+        self._acting_flow.forget()
 
     def _encode(self, action: Tensor, features: Tensor) -> Tensor:
         return self.encode_tensor(action, self.encoder.context(features))[0]

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from parrot_wrapper.data.dataset import EpisodeDataset
+from parrot_wrapper.types import KEYS_FACT
 
 _SETTINGS = ("env_id", "env_kwargs", "camera", "noise", "stray_steps", "base_seed")
 
@@ -15,9 +16,16 @@ def data_facts(dataset: EpisodeDataset) -> dict[str, Any]:
     made: Mapping[str, Any] = dataset.metadata.get("settings", {})
     return {
         **{key: made[key] for key in _SETTINGS if made.get(key) is not None},
+        **keys_fact(dataset),
         "data": {
             "sha256": dataset.content_hash,
             "episodes": dataset.n_episodes,
             "steps": dataset.n_steps,
         },
     }
+
+
+def keys_fact(dataset: EpisodeDataset) -> dict[str, Any]:
+    """Which keys of the env's observations the data are made of, where they tell."""
+    keys = dataset.metadata.get(KEYS_FACT)
+    return {KEYS_FACT: keys} if keys else {}

@@ -10,6 +10,7 @@ from typing import Any
 from parrot_wrapper.argument_checks import require_instance
 from parrot_wrapper.data.dataset import EpisodeDataset
 from parrot_wrapper.priors.flow import FlowPrior
+from parrot_wrapper.training.data_facts import keys_fact
 from parrot_wrapper.training.fitting_run import Progress, run_folder_held, torch_threads
 from parrot_wrapper.training.prior_config import PriorTrainingConfig
 from parrot_wrapper.training.prior_run import prior_run
@@ -64,7 +65,8 @@ def fit_prior(
     Args:
         prior: The prior; its action scale and its encoder's statistics are set from the data,
             unless `fine_tune`. Afterwards it is frozen and in eval mode.
-        dataset: Successful episodes, two or more.
+        dataset: Successful episodes, two or more. Where they say which keys of the env they were
+            read from, the prior's metadata say so afterwards too.
         config: Settings; None for the defaults.
         run_folder: For checkpoints and tensorboard; None for neither.
         fine_tune: Go on from what `prior` has learned before. A resumed call needs that prior.
@@ -88,6 +90,7 @@ def fit_prior(
     with run_folder_held(folder), torch_threads(settings.threads):
         run = prior_run(prior, dataset, settings, folder, fine_tune=fine_tune)
         run.run(label="prior", progress=progress)
+    prior.set_metadata({**prior.metadata, **keys_fact(dataset)})
     return _report(run.progress, prior.action_dim)
 
 

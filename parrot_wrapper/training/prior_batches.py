@@ -48,10 +48,11 @@ def spread_edges(
     Returns:
         (B, A) float32; interior actions are unchanged.
     """
+    half = high / 2 - low / 2  # halved first: the box may be as wide as float32 reaches
     outwards = np.abs(rng.standard_normal(action.shape, dtype=np.float32))
-    outwards *= np.float32(scale) * (high - low) / 2
-    spread = np.where(action >= high - _EDGE, action + outwards, action)
-    result: FloatArray = np.where(action <= low + _EDGE, action - outwards, spread)
+    outwards *= np.float32(scale) * half
+    spread = np.where(action >= high - _EDGE * half, action + outwards, action)
+    result: FloatArray = np.where(action <= low + _EDGE * half, action - outwards, spread)
     return result.astype(np.float32)
 
 

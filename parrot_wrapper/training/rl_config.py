@@ -56,6 +56,8 @@ class RLConfig:
         train_freq: Decisions between two rounds of updates.
         gradient_steps: Updates in such a round; H of them are one for each env step of a chunk.
         n_steps: Decisions in an n-step return, 1 for none.
+        rewarded_share: Share of each batch from episodes that had a reward, in [0, 1); 0 for SB3's
+            own buffer (`RewardedReplayBuffer`). Not with n-step returns.
         tau: Share of the critic copied to its target, in (0, 1].
         target_update_interval: Updates between two such copies.
         buffer_size: Transitions kept, at most; a shorter run allocates fewer.
@@ -97,6 +99,7 @@ class RLConfig:
     train_freq: int = 1
     gradient_steps: int = 1
     n_steps: int = 1
+    rewarded_share: float = 0.0
     tau: float = 0.005
     target_update_interval: int = 1
     buffer_size: int = 100_000
@@ -138,6 +141,8 @@ class RLConfig:
         rules = {
             "gamma": 0.0 <= self.gamma < 1.0,
             "prior_explore": 0.0 <= self.prior_explore <= 1.0,
+            "rewarded_share": 0.0 <= self.rewarded_share < 1.0
+            and (self.n_steps == 1 or not self.rewarded_share),
             "tau": 0.0 < self.tau <= 1.0,
             "learning_rate": self.learning_rate > 0.0 and math.isfinite(self.learning_rate),
             "kl": self.kl is None or (self.kl > 0.0 and math.isfinite(self.kl)),

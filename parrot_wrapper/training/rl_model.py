@@ -23,6 +23,7 @@ from parrot_wrapper.training.actor_loss import skip_unused_gradients
 from parrot_wrapper.training.normed_activation import LayerNormReLU
 from parrot_wrapper.training.paper_convolutions import PaperConvolutions
 from parrot_wrapper.training.replay_arrays import replay_bytes
+from parrot_wrapper.training.rewarded_replay import RewardedDictReplayBuffer, RewardedReplayBuffer
 from parrot_wrapper.training.rl_config import RLConfig
 from parrot_wrapper.types import ActionPrior
 from parrot_wrapper.wrapper import BehavioralPriorWrapper
@@ -102,6 +103,12 @@ def build_model(
         options["prior"] = load_prior(config.prior) if prior is None else prior
         options["prior_explore"] = config.prior_explore
         options["sees_features"] = config.observation == "features"
+    if config.rewarded_share:
+        in_parts = isinstance(env.observation_space, spaces.Dict)
+        options["replay_buffer_class"] = (
+            RewardedDictReplayBuffer if in_parts else RewardedReplayBuffer
+        )
+        options["replay_buffer_kwargs"] = {"share": config.rewarded_share}
     model = algorithm(
         policy,
         env,

@@ -105,3 +105,17 @@ def test_state_spec_of_the_toy_is_what_priors_read() -> None:
         1,
         4,
     )
+
+
+class CalledSuccess(ToyReach):
+    """Tells of success as Meta-World does."""
+
+    def step(self, action: Any) -> Any:
+        *result, info = super().step(action)
+        return (*result, {"success": np.float64(info["is_success"])})
+
+
+def test_success_by_its_other_name_counts() -> None:
+    env = CalledSuccess()
+    expert = ScriptedExpert(env)
+    assert evaluate(expert, env, episodes=5, on_reset=expert.begin).success.value >= 0.8

@@ -38,8 +38,8 @@ def test_residual(spec):
     assert {m.kernel_size for m in encoder.trunk if hasattr(m, "kernel_size")} == {(4, 4)}
 
 
-def test_residual_needs_images_that_divide():
-    for spec in (ObservationSpec(state=3), ObservationSpec(image=(10, 12, 3))):
+def test_residual_needs_images():
+    for spec in (ObservationSpec(state=3), ObservationSpec(image=(10, 2, 3))):
         with pytest.raises(InvalidArgumentError, match="residual encoder needs images"):
             build_encoder("residual", spec, {})
 
@@ -91,9 +91,31 @@ def test_mistakes():
         build_encoder("convolutional", IMAGE, {"chanels": 3})
     with pytest.raises(InvalidArgumentError, match="needs images"):
         build_encoder("convolutional", ObservationSpec(state=3), {})
-    with pytest.raises(InvalidArgumentError, match="divisible by 4"):
-        build_encoder("convolutional", ObservationSpec(image=(50, 48, 3)), {})
+    with pytest.raises(InvalidArgumentError, match="at least 4 pixels a side, got .3, 48, 3"):
+        build_encoder("convolutional", ObservationSpec(image=(3, 48, 3)), {})
     with pytest.raises(InvalidArgumentError, match="pixel_unshuffle must be 1 or 2"):
         build_encoder("convolutional", IMAGE, {"pixel_unshuffle": 3})
     with pytest.raises(InvalidArgumentError, match="needs a state vector"):
         build_encoder("state", BOTH, {})
+
+
+SIZED = {
+    "structured": {"slots": 2, "channels": 8, "context": 8},
+    "convolutional": {"channels": 4, "hidden": 8, "embedding": 8},
+    "convolutional in blocks": {"channels": 4, "hidden": 8, "embedding": 8, "pixel_unshuffle": 2},
+    "residual": {"channels": 8, "blocks": 1, "embedding": 8},
+}
+
+
+@pytest.mark.parametrize("kind", SIZED)
+@pytest.mark.parametrize("size", [(32, 32), (33, 50), (50, 35), (37, 39), (64, 96), (84, 84)])
+def test_images_of_any_size_are_seen_to_the_last_pixel(kind, size):
+    spec = ObservationSpec(image=(*size, 3))
+    encoder = build_encoder(kind.split()[0], spec, SIZED[kind]).eval()
+    image = torch.randint(0, 256, (16, *size, 3), dtype=torch.uint8)
+    other = image.clone()
+    other[:, -1, -1] = 255 - other[:, -1, -1]
+    with torch.no_grad():
+        before, after = encoder({"image": image}), encoder({"image": other})
+    assert before.shape == (16, encoder.feature_dim)
+    assert not torch.equal(before, after)

@@ -180,6 +180,6 @@ def test_options_out_of_range(options) -> None:
 def test_other_mistakes() -> None:
     with pytest.raises(UnknownNameError, match="'slot'. Did you mean 'slots'"):
         make(slot=3)
-    for spec in (ObservationSpec(state=3), ObservationSpec(image=(48, 50, 3))):
-        with pytest.raises(InvalidArgumentError, match="divisible by 4"):
+    for spec in (ObservationSpec(state=3), ObservationSpec(image=(48, 3, 3))):
+        with pytest.raises(InvalidArgumentError, match="at least 4 pixels a side"):
             build_encoder("structured", spec, {})

@@ -74,6 +74,7 @@ def test_untrained_actor_starts_at_the_prior() -> None:
         ({"target_update_interval": 7, "tau": 1.0}, 1),
         ({}, 3),
         ({"raw_actions": True, "prior_explore": 0.5}, 1),
+        ({"rewarded_share": 0.5}, 1),
     ],
 )
 def test_resumed_run_equals_an_unbroken_one(
@@ -224,7 +225,7 @@ def test_damaged_checkpoints_are_refused_by_name(tmp_path: Path) -> None:
     [
         ("hwc", {}, "MlpPolicy"),
         ("hwc", {"observation": "image", "convolutions": "paper"}, "CnnPolicy"),
-        ("hwc", {"observation": "both"}, "MultiInputPolicy"),
+        ("hwc", {"observation": "both", "rewarded_share": 0.5}, "MultiInputPolicy"),
         ("hwc", {"raw_actions": True}, "MlpPolicy"),
         ("dict", {"observation": "image"}, "MultiInputPolicy"),
         ("state", {"prior": None}, "MlpPolicy"),
@@ -330,6 +331,8 @@ def test_episode_seeds_follow_from_run_and_index() -> None:
         ({"gamma": 1.0}, "gamma=1.0"),
         ({"kl": 0.0}, "kl=0.0"),
         ({"batch_size": 0, "tau": 2.0}, "tau=2.0, batch_size=0"),
+        ({"rewarded_share": 1.0}, "rewarded_share=1.0"),
+        ({"rewarded_share": 0.5, "n_steps": 3}, "rewarded_share=0.5"),
         ({"observation": "featurs"}, "Did you mean 'features'"),
         ({"convolutions": "papper"}, "Did you mean 'paper'"),
         ({"raw_actions": True, "prior": None}, "raw_actions needs a prior"),

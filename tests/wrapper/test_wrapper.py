@@ -209,6 +209,9 @@ def test_bad_arguments():
         BehavioralPriorWrapper(EchoEnv(), 3)
     with pytest.raises(SpaceMismatchError, match="does not fit the prior"):
         BehavioralPriorWrapper(EchoEnv("state"), AffinePrior())
+    for env in (gym.vector.SyncVectorEnv([EchoEnv]), None):
+        with pytest.raises(InvalidArgumentError, match=r"Expected a gymnasium.Env, got"):
+            BehavioralPriorWrapper(env, AffinePrior())
 
 
 def test_camera_of_the_env_is_compared_with_the_one_of_the_data():

@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from parrot_wrapper.names import unknown_name
-from parrot_wrapper.priors.encoders.base import Encoder, ObservationTensors
+from parrot_wrapper.priors.encoders.base import ActingEncoder, Encoder, ObservationTensors
 from parrot_wrapper.priors.encoders.convolutional import ConvolutionalEncoder
+from parrot_wrapper.priors.encoders.folded_structured import FoldedStructured
 from parrot_wrapper.priors.encoders.residual import ResidualEncoder
 from parrot_wrapper.priors.encoders.state import StateEncoder
 from parrot_wrapper.priors.encoders.structured import StructuredEncoder
@@ -40,8 +41,14 @@ def build_encoder(name: str, observation: ObservationSpec, options: Mapping[str,
     return encoder
 
 
+def for_acting(encoder: Encoder) -> ActingEncoder:
+    """The quickest form of an encoder on one or a few observations, on the CPU, in float32."""
+    return FoldedStructured(encoder) if type(encoder) is StructuredEncoder else encoder
+
+
 __all__ = [
     "ENCODERS",
+    "ActingEncoder",
     "ConvolutionalEncoder",
     "Encoder",
     "ObservationTensors",
@@ -49,4 +56,5 @@ __all__ = [
     "StateEncoder",
     "StructuredEncoder",
     "build_encoder",
+    "for_acting",
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from itertools import chain
-from typing import ClassVar
+from typing import ClassVar, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +13,16 @@ from parrot_wrapper.types import ObservationSpec
 
 ObservationTensors = Mapping[str, Tensor]
 """As the spec has them: "image" (B, H, W, C) uint8, "proprio" (B, P), "state" (B, S) float."""
+
+
+class ActingEncoder(Protocol):
+    """What acting needs of an encoder."""
+
+    def __call__(self, obs: ObservationTensors) -> Tensor:
+        """Features (B, F)."""
+
+    def context(self, features: Tensor) -> Tensor:
+        """What the flow is conditioned on, (B, context_dim), from features (B, F)."""
 
 
 class Encoder(nn.Module):

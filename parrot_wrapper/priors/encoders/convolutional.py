@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from parrot_wrapper.errors import InvalidArgumentError
 from parrot_wrapper.priors.encoders.base import Encoder, ObservationTensors
+from parrot_wrapper.priors.encoders.image_sides import padded, quarter, require_image
 from parrot_wrapper.priors.encoders.state import Standardise
 from parrot_wrapper.types import ObservationSpec
 
@@ -19,7 +20,7 @@ class ConvolutionalEncoder(Encoder):
     and joins the hidden layer.
 
     Args:
-        observation: Must have an image whose sides divide by 4.
+        observation: Must have an image of at least 4 pixels a side.
         channels: Channels of each convolution.
         hidden: Units between the feature map and the embedding.
         embedding: F, length of the embedding.
@@ -27,7 +28,7 @@ class ConvolutionalEncoder(Encoder):
             convolution (and drops the first pooling): about half the time of a step.
 
     Raises:
-        InvalidArgumentError: No image, sides that do not divide, or an option out of range.
+        InvalidArgumentError: No image, a smaller one, or an option out of range.
     """
 
     name = "convolutional"
@@ -42,22 +43,18 @@ class ConvolutionalEncoder(Encoder):
         pixel_unshuffle: int = 1,
     ) -> None:
         super().__init__(observation, feature_dim=embedding)
-        if observation.image is None or any(side % 4 for side in observation.image[:2]):
-            raise InvalidArgumentError(
-                "The convolutional encoder needs images (H, W, C) with H and W divisible by 4, "
-                f"got {observation.image}."
-            )
+        height, width, colours = require_image("convolutional", observation)
         if pixel_unshuffle not in (1, 2):
             raise InvalidArgumentError(f"pixel_unshuffle must be 1 or 2, got {pixel_unshuffle!r}.")
-        height, width, colours = observation.image
         self.fold = pixel_unshuffle
-        first_pool = nn.MaxPool2d(2) if pixel_unshuffle == 1 else nn.Identity()
+        pool = nn.MaxPool2d(2, ceil_mode=True)  # odd sides lose no pixel
+        first_pool = pool if pixel_unshuffle == 1 else nn.Identity()
         self.convolutions = nn.Sequential(
             nn.Conv2d(colours * pixel_unshuffle**2, channels, 3, padding=1),
             first_pool,  # pooling before the rectifier gives the same and is cheaper
             nn.ReLU(),
             nn.Conv2d(channels, channels, 3, padding=1),
-            nn.MaxPool2d(2),
+            pool,
             nn.ReLU(),
             nn.Conv2d(channels, channels, 3, padding=1),
             nn.ReLU(),
@@ -66,7 +63,7 @@ class ConvolutionalEncoder(Encoder):
             if weight.ndim == 4:  # pixels arrive channels_last; weights in step save a copy a pass
                 weight.data = weight.data.contiguous(memory_format=torch.channels_last)
         self.proprio = Standardise(observation.proprio)
-        flat = channels * (height // 4) * (width // 4)
+        flat = channels * quarter(height) * quarter(width)
         self.head = nn.Sequential(
             nn.Linear(flat + observation.proprio, hidden), nn.SiLU(), nn.Linear(hidden, embedding)
         )
@@ -92,7 +89,11 @@ class ConvolutionalEncoder(Encoder):
 
 
 def _fold_blocks(image: Tensor) -> Tensor:
-    """Pixel-unshuffle by 2 in the channels-last layout: (B, H, W, C) to (B, H/2, W/2, 4C)."""
+    """Pixel-unshuffle by 2 in the channels-last layout: (B, H, W, C) to (B, H/2, W/2, 4C).
+
+    Sides that are odd are made even by repeating the last row or column.
+    """
+    image = padded(image, 2)
     batch, height, width, colours = image.shape
     blocks = image.reshape(batch, height // 2, 2, width // 2, 2, colours).transpose(2, 3)
     return blocks.reshape(batch, height // 2, width // 2, 4 * colours)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from parrot_wrapper.errors import InvalidArgumentError
 from parrot_wrapper.priors.encoders.base import Encoder, ObservationTensors
+from parrot_wrapper.priors.encoders.image_sides import require_image
 from parrot_wrapper.priors.encoders.state import Standardise
 from parrot_wrapper.types import ObservationSpec
 
@@ -40,13 +40,13 @@ class ResidualEncoder(Encoder):
     and no length of the code. Proprioception, where there is any, is standardised and follows it.
 
     Args:
-        observation: Must have an image whose sides divide by 4.
+        observation: Must have an image of at least 4 pixels a side.
         channels: Of every convolution.
         blocks: Residual blocks.
         embedding: Length of the code; F is that and the proprioception.
 
     Raises:
-        InvalidArgumentError: No image, or sides that do not divide.
+        InvalidArgumentError: No image, or a smaller one.
     """
 
     name = "residual"
@@ -60,12 +60,7 @@ class ResidualEncoder(Encoder):
         embedding: int = 64,
     ) -> None:
         super().__init__(observation, feature_dim=embedding + observation.proprio)
-        if observation.image is None or any(side % 4 for side in observation.image[:2]):
-            raise InvalidArgumentError(
-                "The residual encoder needs images (H, W, C) with H and W divisible by 4, "
-                f"got {observation.image}."
-            )
-        height, width, colours = observation.image
+        height, width, colours = require_image("residual", observation)
         self.channels, self.blocks, self.embedding = channels, blocks, embedding
         self.trunk = nn.Sequential(
             nn.Conv2d(colours, channels, 4, stride=2, padding=1),

@@ -17,6 +17,7 @@ from torch.nn import functional
 
 from parrot_wrapper.errors import InvalidArgumentError
 from parrot_wrapper.priors.encoders.base import Encoder, ObservationTensors
+from parrot_wrapper.priors.encoders.image_sides import padded, quarter, require_image
 from parrot_wrapper.priors.encoders.keypoint_losses import CELL_MASS, keypoint_losses
 from parrot_wrapper.priors.encoders.sphere import sphere_anchors
 from parrot_wrapper.types import ObservationSpec
@@ -26,11 +27,11 @@ LENGTH = 0.1
 GRIPPER = 5
 """Gripper features: x, y, z (from their mean in the data), opening, whether something is held."""
 CONTAINER_CODE = 2
-_FOLD = 4
+FOLD = 4
 """Pixels that are folded into channels first, per side: the trunk's cells are this large."""
-_FAINT = 0.01
+FAINT = 0.01
 """A slot whose squared mass is this is half present."""
-_SLOT = 4
+SLOT = 4
 """Numbers of a slot: presence, then position relative to the gripper, gated by presence."""
 _HEADS = {"heat": 2, "position": 3, "container": CONTAINER_CODE}
 _CODE = 3
@@ -45,7 +46,7 @@ class StructuredEncoder(Encoder):
     the slots are learned from likelihood alone. Nothing but the image is read after training.
 
     Args:
-        observation: Must have an image whose sides divide by 4; proprioception, where there is
+        observation: Must have an image of at least 4 pixels a side; proprioception, where there is
             any, is not used.
         slots: Object slots (appearance anchors), 2 or more.
         channels: Width of the convolutional net.
@@ -56,7 +57,7 @@ class StructuredEncoder(Encoder):
         context: Length of what the flow is conditioned on.
 
     Raises:
-        InvalidArgumentError: No image, sides that do not divide, or an option out of range.
+        InvalidArgumentError: No image, a smaller one, or an option out of range.
     """
 
     name = "structured"
@@ -76,11 +77,7 @@ class StructuredEncoder(Encoder):
         auxiliary: float = 1.0,
         context: int = 128,
     ) -> None:
-        if observation.image is None or any(side % 4 for side in observation.image[:2]):
-            raise InvalidArgumentError(
-                "The structured encoder needs images (H, W, C) with H and W divisible by 4, "
-                f"got {observation.image}."
-            )
+        height, width, colours = require_image("structured", observation)
         if slots < 2 or channels < 8 or not sharpness > 0 or not feature_noise >= 0:
             raise InvalidArgumentError(
                 "The structured encoder needs slots >= 2, channels >= 8, sharpness > 0 and "
@@ -88,13 +85,14 @@ class StructuredEncoder(Encoder):
             )
         super().__init__(
             observation,
-            feature_dim=GRIPPER + _SLOT + CONTAINER_CODE + _SLOT * slots,
+            feature_dim=GRIPPER + SLOT + CONTAINER_CODE + SLOT * slots,
             context_dim=context,
         )
-        height, width, colours = observation.image
+        rows, columns = quarter(height), quarter(width)
+        self._size = (FOLD * rows, FOLD * columns)
         self.slots, self.sharpness = slots, sharpness
         self.feature_noise, self.auxiliary = feature_noise, auxiliary
-        widths = (_FOLD**2 * colours + 2, *(channels,) * 4)
+        widths = (FOLD**2 * colours + 2, *(channels,) * 4)
         self.trunk = nn.Sequential(
             *(
                 layer
@@ -110,23 +108,23 @@ class StructuredEncoder(Encoder):
         # Things mostly stay where they are, so a code that could know the place would take it for
         # identity: this branch sees no coordinates, and only a few cells.
         self.appearance = nn.Sequential(
-            nn.Conv2d(_FOLD**2 * colours, channels, 3, padding=1),
+            nn.Conv2d(FOLD**2 * colours, channels, 3, padding=1),
             nn.ReLU(),
             nn.Conv2d(channels, _CODE, 1),
         )
-        squeezed = 8 * (height // _FOLD) * (width // _FOLD)
+        squeezed = 8 * rows * columns
         self.squeeze = nn.Conv2d(channels, 8, 1)
         self.gripper = nn.Sequential(nn.Linear(squeezed, 128), nn.SiLU(), nn.Linear(128, GRIPPER))
         self.token = nn.Sequential(
-            nn.Linear(_SLOT + GRIPPER + _SLOT + CONTAINER_CODE, 96), nn.SiLU(), nn.Linear(96, 96)
+            nn.Linear(SLOT + GRIPPER + SLOT + CONTAINER_CODE, 96), nn.SiLU(), nn.Linear(96, 96)
         )
         self.score = nn.Linear(96, 1)
         self.pooled = nn.Sequential(
-            nn.Linear(2 * 96 + GRIPPER + _SLOT + CONTAINER_CODE, context), nn.SiLU(),
+            nn.Linear(2 * 96 + GRIPPER + SLOT + CONTAINER_CODE, context), nn.SiLU(),
             nn.Linear(context, context),
         )  # fmt: skip
         self.register_buffer("_anchors", torch.from_numpy(sphere_anchors(slots)))
-        grid = _coordinate_grid(height // _FOLD, width // _FOLD)
+        grid = _coordinate_grid(rows, columns)
         flat = torch.cat((grid, torch.zeros_like(grid[:1]))).flatten(1).T
         self.register_buffer("_grid", grid)
         self.register_buffer("_base", flat.contiguous())
@@ -154,13 +152,12 @@ class StructuredEncoder(Encoder):
         """Localisation, appearance and gripper losses, where the batch carries the labels."""
         if "landmark_pixels" not in batch or self.auxiliary == 0:
             return {}
-        height, width, _ = self.observation.image or (0, 0, 0)
-        losses = keypoint_losses(intermediates, batch, image_size=(height, width), length=LENGTH)
+        losses = keypoint_losses(intermediates, batch, image_size=self._size, length=LENGTH)
         return {name: self.auxiliary * value for name, value in losses.items()}
 
     def context(self, features: Tensor) -> Tensor:
         """Pool the unordered set of object slots by attention: (B, F) to (B, context)."""
-        shared, objects = features[:, : GRIPPER + _SLOT + CONTAINER_CODE], self._objects(features)
+        shared, objects = features[:, : GRIPPER + SLOT + CONTAINER_CODE], self._objects(features)
         beside = shared[:, None].expand(-1, self.slots, -1)
         tokens = self.token(torch.cat((objects, beside), dim=2))
         presence = objects[:, :, :1]
@@ -173,10 +170,9 @@ class StructuredEncoder(Encoder):
     @torch.no_grad()
     def initialise(self, obs: ObservationTensors) -> None:
         """Start from where each cell's things are on average, by least squares on the labels."""
-        if "landmark_pixels" not in obs or self.observation.image is None:
+        if "landmark_pixels" not in obs:
             return
-        height, width, _ = self.observation.image
-        size = obs["landmark_pixels"].new_tensor([width, height])
+        size = obs["landmark_pixels"].new_tensor(self._size[::-1])
         seen = (obs["landmark_pixels"] + 0.5) / size * 2.0 - 1.0
         places = obs["landmarks"].flatten(0, 1) / LENGTH
         solution = torch.linalg.lstsq(_quadratic(seen.flatten(0, 1)), places).solution
@@ -190,19 +186,19 @@ class StructuredEncoder(Encoder):
         )
         scale = torch.ones_like(features)
         start = GRIPPER
-        scale[:, start : start + _SLOT] = features[:, start : start + 1]
+        scale[:, start : start + SLOT] = features[:, start : start + 1]
         objects = features.new_tensor([0.0, 1.0, 1.0, 1.0]) * self._objects(features)[:, :, :1]
-        scale[:, -_SLOT * self.slots :] = objects.flatten(1)
+        scale[:, -SLOT * self.slots :] = objects.flatten(1)
         return features + self.feature_noise * scale.detach() * noise
 
     def _objects(self, features: Tensor) -> Tensor:
-        return features[:, -_SLOT * self.slots :].reshape(-1, self.slots, _SLOT)
+        return features[:, -SLOT * self.slots :].reshape(-1, self.slots, SLOT)
 
     def _maps(self, image: Tensor) -> tuple[dict[str, Tensor], Tensor]:
         """Per-cell predictions, (B, H/4, W/4, .) each, and the gripper (B, 5)."""
         batch = image.shape[0]
-        pixels = image.permute(0, 3, 1, 2).to(self.dtype) / 255.0 - 0.5
-        folded = functional.pixel_unshuffle(pixels, _FOLD)
+        pixels = padded(image, FOLD).permute(0, 3, 1, 2).to(self.dtype) / 255.0 - 0.5
+        folded = functional.pixel_unshuffle(pixels, FOLD)
         folded = folded.contiguous(memory_format=torch.channels_last)
         stacked = torch.cat((folded, self._grid.expand(batch, -1, -1, -1)), dim=1)
         trunk = self.trunk(stacked.contiguous(memory_format=torch.channels_last))
@@ -225,7 +221,7 @@ class StructuredEncoder(Encoder):
         total = weight.sum(1)[:, :, None]
         means = weight.transpose(1, 2) @ values / (total + 1e-4)
         mass = total / CELL_MASS
-        presence = mass.square() / (mass.square() + _FAINT)
+        presence = mass.square() / (mass.square() + FAINT)
         relative = means[:, :, :3] - (gripper[:, :3] + self._centre)[:, None]
         slots = torch.cat((presence, presence * relative), dim=2)
         container_code = means[:, 0, 3:].tanh()

@@ -1,0 +1,84 @@
+"""Gymnasium-Robotics (MuJoCo): a prior over rendered images and proprioception.
+
+Without a display MuJoCo needs `MUJOCO_GL=egl` or `MUJOCO_GL=osmesa` in the environment.
+"""
+
+import argparse
+from pathlib import Path
+
+import gymnasium as gym
+import gymnasium_robotics
+import numpy as np
+from gymnasium.wrappers import AddRenderObservation
+from stable_baselines3 import SAC
+
+from parrot_wrapper import BehavioralPriorWrapper, FlowPrior, LayerNormReLU, target_entropy
+from parrot_wrapper.evaluation.policies import PriorSamples, UniformActions
+from parrot_wrapper.evaluation.rollouts import evaluate
+from parrot_wrapper.policy_episodes import record_policy
+from parrot_wrapper.training.flow_config import flow_config
+from parrot_wrapper.training.prior import fit_prior
+from parrot_wrapper.training.prior_config import PriorTrainingConfig
+from parrot_wrapper.training.rl_evaluation import AgentPolicy
+
+
+def reach(observation: dict[str, np.ndarray]) -> np.ndarray:
+    """Move straight to the goal, which the prior will have to find in the image."""
+    way = observation["desired_goal"] - observation["achieved_goal"]
+    return np.append(10.0 * way, 0.0)
+
+
+parser = argparse.ArgumentParser(description=__doc__)
+parser.add_argument("--out", type=Path, default=Path("runs/fetch-reach"))
+parser.add_argument("--episodes", type=int, default=100)
+parser.add_argument("--rollouts", type=int, default=20)
+parser.add_argument("--prior-steps", type=int, default=2_000)
+parser.add_argument("--steps", type=int, default=1_000)
+parser.add_argument("--batch-size", type=int, default=256)
+parser.add_argument("--episode-steps", type=int, default=25)
+args = parser.parse_args()
+
+gym.register_envs(gymnasium_robotics)
+bare = gym.make(
+    "FetchReach-v4",
+    render_mode="rgb_array",
+    width=64,
+    height=64,
+    max_episode_steps=args.episode_steps,
+)
+env = AddRenderObservation(bare, render_only=False, render_key="pixels")
+
+data = record_policy(
+    env, reach, episodes=args.episodes, image_key="pixels", proprio_key="observation"
+)
+# The default encoder of images needs labels of the simulator to be at its best.
+prior = FlowPrior(flow_config(data, encoder="convolutional", encoder_options={"embedding": 64}))
+training = PriorTrainingConfig(steps=args.prior_steps, batch_size=args.batch_size)
+report = fit_prior(prior, data, training)
+print(f"validation: {report.validation_nll:.2f} nats")
+prior.save(args.out / "prior")
+
+wrapped = BehavioralPriorWrapper(env, args.out / "prior", observation="features")
+model = SAC(
+    "MlpPolicy",
+    wrapped,
+    gamma=0.95,
+    learning_starts=min(500, args.steps // 2),
+    ent_coef="auto_0.1",
+    target_entropy=target_entropy(wrapped.action_space, kl=3.0),
+    policy_kwargs={"activation_fn": LayerNormReLU},
+    seed=0,
+    device="cpu",
+)
+model.learn(args.steps)
+model.save(args.out / "model.zip")
+
+policies = {
+    "uniform actions": (UniformActions(env), env),
+    "samples of the prior": (PriorSamples(env, prior), env),
+    "SAC in its latents": (AgentPolicy(model), wrapped),
+}
+for name, (policy, where) in policies.items():
+    result = evaluate(policy, where, episodes=args.rollouts, on_reset=policy.begin)
+    print(f"{name}: return {result.mean_return:.1f}, success {result.success.value:.0%}")
+env.close()

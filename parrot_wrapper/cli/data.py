@@ -1,0 +1,166 @@
+"""`parrot data`: show a data set, bring in one of someone else's, hand one out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+from tqdm import tqdm
+
+from parrot_wrapper.cli.data_card import dataset_lines
+from parrot_wrapper.data import contact_sheet, load_dataset
+from parrot_wrapper.data.exchange import ImportOptions, ImportReport, export_minari, import_data
+from parrot_wrapper.data.exchange.source import RawEpisode
+from parrot_wrapper.errors import InvalidArgumentError
+
+
+@dataclass(frozen=True)
+class ShowData:
+    """Show the size of a data set, its actions and its images.
+
+    Attributes:
+        folder: The data set.
+        sheet: Write a picture of its images to this PNG.
+        episodes: Rows of the picture.
+        frames: Columns of the picture.
+    """
+
+    folder: Annotated[Path, tyro.conf.Positional]
+    sheet: Path | None = None
+    episodes: int = 8
+    frames: int = 8
+
+    def run(self) -> None:
+        """Print it, and draw the picture if asked."""
+        dataset = load_dataset(self.folder)
+        print("\n".join(dataset_lines(dataset, self.folder)))
+        if self.sheet is None:
+            return
+        if self.sheet.suffix != ".png":
+            raise InvalidArgumentError(f"Expected a name that ends in .png, got {self.sheet}.")
+        from parrot_wrapper.evaluation.pictures import save_png  # brings torch
+
+        save_png(self.sheet, contact_sheet(dataset, episodes=self.episodes, frames=self.frames))
+        print(f"{self.sheet}: images")
+
+
+@dataclass(frozen=True)
+class ImportData:
+    """Write someone else's data set as one of ours; it appears whole or not at all.
+
+    Attributes:
+        form: What the source is.
+        source: Its file or folder; for minari also the id of a local data set.
+        out: Folder to write; new or empty.
+        options: What to take, and how.
+        progress: Show a progress bar.
+    """
+
+    form: Annotated[Literal["minari", "robomimic", "lerobot", "arrays"], tyro.conf.Positional]
+    source: Annotated[str, tyro.conf.Positional]
+    out: Annotated[Path, tyro.conf.Positional]
+    options: Annotated[ImportOptions, tyro.conf.arg(name="")] = field(default_factory=ImportOptions)
+    progress: bool = True
+
+    def run(self) -> None:
+        """Import, and say what was taken and what was not."""
+
+        def watch(episodes: Iterable[RawEpisode], total: int) -> Iterable[RawEpisode]:
+            bar: Iterable[RawEpisode] = tqdm(
+                episodes, total=total, unit=" episodes", desc="import", disable=not self.progress
+            )
+            return bar
+
+        report = import_data(self.form, self.source, self.out, self.options, watch=watch)
+        print("\n".join(_report_lines(report)))
+
+
+def _report_lines(report: ImportReport) -> Iterable[str]:
+    counts = report.counts
+    yield f"{report.folder}: {counts['kept']} episodes, {report.n_steps} steps."
+    if counts["dropped_as_failures"]:
+        yield f"  {counts['dropped_as_failures']} of {counts['read']} dropped as failures."
+    if counts["success_unknown"]:
+        yield (
+            f"  {counts['success_unknown']} of them say nothing of success and count as such; "
+            "--success-reward judges by the last reward."
+        )
+    if counts["last_observation_repeated"]:
+        yield (
+            f"  {counts['last_observation_repeated']} have no observation after the last action; "
+            "the last is repeated."
+        )
+    choice = report.choice
+    taken = [f"image from {choice.image}"] if choice.image else []
+    if choice.vectors:
+        taken.append(f"{choice.vector_name} from {', '.join(choice.vectors)}")
+    yield f"  taken: {'; '.join(taken)}."
+    if choice.left_out:
+        yield f"  left out: {', '.join(choice.left_out)}."
+    yield f"  action box: {report.action_box}."
+    if report.action_box.startswith("spanned"):
+        yield (
+            "  The env's own box has to be the same: give it with --action-low and --action-high "
+            "if it is another."
+        )
+
+
+@dataclass(frozen=True)
+class ExportData:
+    """Write one of our data sets for others.
+
+    Attributes:
+        form: What to write.
+        folder: The data set.
+        dataset_id: Its id in Minari, such as parrot/mine-v0.
+        author: Stands in Minari's metadata, as all that follows.
+        author_email: How to reach them.
+        algorithm_name: What the actions came from.
+        code_permalink: The code behind it.
+        description: Of the data set.
+    """
+
+    form: Annotated[Literal["minari"], tyro.conf.Positional]
+    folder: Annotated[Path, tyro.conf.Positional]
+    dataset_id: Annotated[str, tyro.conf.Positional]
+    author: str = ""
+    author_email: str = ""
+    algorithm_name: str = ""
+    code_permalink: str = ""
+    description: str = ""
+
+    def run(self) -> None:
+        """Export, and say where to."""
+        dataset = load_dataset(self.folder)
+        target = export_minari(
+            dataset,
+            self.dataset_id,
+            author=self.author,
+            author_email=self.author_email,
+            algorithm_name=self.algorithm_name,
+            code_permalink=self.code_permalink,
+            description=self.description,
+        )
+        print(f"{target}: {dataset.n_episodes} episodes, {dataset.n_steps} steps.")
+
+
+@dataclass(frozen=True)
+class DataCommand:
+    """Show, import and export data sets.
+
+    Attributes:
+        action: What to do.
+    """
+
+    action: (
+        Annotated[ShowData, tyro.conf.subcommand(name="show")]
+        | Annotated[ImportData, tyro.conf.subcommand(name="import")]
+        | Annotated[ExportData, tyro.conf.subcommand(name="export")]
+    )
+
+    def run(self) -> None:
+        """Do it."""
+        self.action.run()

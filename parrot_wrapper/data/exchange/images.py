@@ -1,0 +1,93 @@
+"""Images as the data format has them: height, width, channels; uint8; one size."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from parrot_wrapper.data.exchange.guarded_files import foreign_errors
+from parrot_wrapper.errors import DataError, DataFileError, MissingExtraError
+from parrot_wrapper.types import AnyArray, ImageArray
+
+_MAX_PIXELS = 32 * 1024**2
+
+
+def channels_last(images: AnyArray) -> ImageArray:
+    """Bring images (rows, H, W, C) or (rows, C, H, W) to (rows, H, W, C); channels are the fewest.
+
+    Example:
+        >>> channels_last(np.zeros((2, 3, 48, 64), np.uint8)).shape
+        (2, 48, 64, 3)
+    """
+    first, last = images.shape[1], images.shape[-1]
+    return np.moveaxis(images, 1, -1) if first < last else images
+
+
+def resized(images: ImageArray, size: tuple[int, int]) -> ImageArray:
+    """Images (rows, H, W, C) brought to another height and width, smoothly; sides are not cut off.
+
+    Raises:
+        MissingExtraError: Pillow is not installed.
+        DataError: Images of another number of channels than 1, 3 or 4 cannot be resized.
+    """
+    height, width = size
+    if images.shape[1:3] == (height, width):
+        return images
+    if images.shape[-1] not in (1, 3, 4):
+        raise DataError(
+            f"Expected 1, 3 or 4 channels to resize, got {images.shape[-1]}. Stack frames in the "
+            "env instead of the data, or resize before importing."
+        )
+    pillow = _pillow()
+    result = np.empty((len(images), height, width, images.shape[-1]), np.uint8)
+    for row, image in enumerate(images):
+        plain = image[..., 0] if image.shape[-1] == 1 else image
+        # Pillow's bilinear filter looks at every pixel it shrinks away: no aliasing
+        smaller = pillow.fromarray(np.ascontiguousarray(plain)).resize(
+            (width, height), pillow.Resampling.BILINEAR
+        )
+        result[row] = np.asarray(smaller).reshape(height, width, -1)
+    return result
+
+
+def decoded(content: bytes, path: Path) -> ImageArray:
+    """A PNG or JPEG as an array (H, W, 3).
+
+    Args:
+        content: The file's bytes.
+        path: Where it is from, for messages.
+
+    Raises:
+        DataFileError: It is none of these, broken, or absurdly big.
+    """
+    pillow = _pillow()
+    with foreign_errors(path, "PNG or JPEG images"):
+        image = pillow.open(io.BytesIO(content), formats=("PNG", "JPEG"))
+        require_few_pixels(path, image.height, image.width)
+        pixels: ImageArray = np.asarray(image.convert("RGB"))
+        return pixels
+
+
+def require_few_pixels(path: Path, height: int, width: int) -> None:
+    """Refuse an image by its declared size, before its pixels are decoded.
+
+    Raises:
+        DataFileError: It is absurdly big, or empty.
+    """
+    if not 0 < height * width <= _MAX_PIXELS:
+        raise DataFileError(
+            f"{path}: expected images of 1 to {_MAX_PIXELS} pixels, got {height} x {width}."
+        )
+
+
+def _pillow() -> Any:
+    try:
+        from PIL import Image
+    except ImportError as error:
+        raise MissingExtraError(
+            "Reading and resizing images needs Pillow: pip install 'parrot-wrapper[lerobot]'."
+        ) from error
+    return Image

@@ -1,0 +1,184 @@
+"""Minari data sets, read with Minari's own reader after a look at what it would open."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from parrot_wrapper.data.exchange.guarded_files import foreign_errors, inside, read_json_file
+from parrot_wrapper.data.exchange.guarded_hdf5 import open_guarded, require_self_contained
+from parrot_wrapper.data.exchange.source import RawEpisode, Source, parts_of
+from parrot_wrapper.errors import DataError, DataFileError, MissingExtraError
+from parrot_wrapper.types import AnyArray, FloatArray
+
+METADATA_KEY = "parrot_wrapper"
+LABELS_KEY = "labels"
+SUCCESS_KEY = "is_success"
+_SUCCESS_KEYS = (SUCCESS_KEY, "success")
+
+
+def minari_module() -> Any:
+    """The `minari` module.
+
+    Raises:
+        MissingExtraError: It is not installed.
+    """
+    try:
+        import minari
+    except ImportError as error:
+        raise MissingExtraError(
+            "Minari data sets need Minari (Python 3.11 or newer): "
+            f"pip install 'parrot-wrapper[minari]' ({error})."
+        ) from error
+    return minari
+
+
+def open_minari(source: str | Path) -> Source:
+    """A Minari data set, ready to be read; nothing is downloaded and no env is made.
+
+    An episode has succeeded if the last `is_success` or `success` of its infos says so.
+
+    Args:
+        source: Its id in Minari's local folder, or its folder.
+
+    Raises:
+        DataFileError: There is none, it is broken, or reaches out of itself.
+        DataError: It has no episodes, or its actions are no vectors.
+        MissingExtraError: Minari is not installed.
+    """
+    minari = minari_module()
+    folder = _folder(str(source))
+    metadata = read_json_file(inside(folder, "metadata.json"))
+    _check_metadata(folder, metadata)
+    if metadata.get("data_format") == "hdf5":
+        main = inside(folder, "main_data.hdf5")
+        with open_guarded(main) as file:
+            require_self_contained(file)
+    with foreign_errors(folder, "a Minari data set"):
+        storage = minari.MinariDataset(folder).storage
+        count = int(storage.total_episodes)
+        box = _box(storage.action_space)
+    if count < 1:
+        raise DataError(f"{folder}: expected at least one episode, got none.")
+    first = next(_read(folder, storage, 1))
+    told = _mapping(metadata, METADATA_KEY)
+    return Source(
+        str(source),
+        parts_of(first.observations),
+        count,
+        functools.partial(_wanted, folder, storage, count),
+        action_box=box,
+        settings=_mapping(told, "settings"),
+        facts=_mapping(told, "facts") or {"minari": _card(metadata)},
+    )
+
+
+def _folder(source: str) -> Path:
+    for folder in (Path(source), Path(source) / "data"):
+        if (folder / "metadata.json").is_file():
+            return folder
+    from minari.storage.datasets_root_dir import get_dataset_path
+
+    with foreign_errors(Path(source), "a folder of Minari, or the id of a local data set"):
+        folder = Path(get_dataset_path("")) / source / "data"
+    if not (folder / "metadata.json").is_file():
+        raise DataFileError(
+            f"Expected a Minari data set, found none at {source!r} and none at {folder}. Get it "
+            f"with `minari download {source}` if it is a published one."
+        )
+    return folder
+
+
+def _check_metadata(folder: Path, metadata: object) -> None:
+    if not isinstance(metadata, dict):
+        raise DataFileError(f"{folder / 'metadata.json'}: expected an object, got {metadata!r:.60}")
+    for name in ("observation_space", "action_space"):
+        # without them Minari would make the env that the file names, which is to run its code
+        if not isinstance(metadata.get(name), str):
+            raise DataFileError(
+                f"{folder / 'metadata.json'}: expected its {name}, got none. Save the data set "
+                "anew with Minari 0.5 or later."
+            )
+
+
+def _box(space: Any) -> tuple[FloatArray, FloatArray] | None:
+    low, high = getattr(space, "low", None), getattr(space, "high", None)
+    if low is None or high is None or len(space.shape) != 1:
+        raise DataError(f"Expected actions of a Box with one axis, got {space}.")
+    if not (np.isfinite(low).all() and np.isfinite(high).all()):
+        return None
+    return low.astype(np.float32), high.astype(np.float32)
+
+
+def _wanted(folder: Path, storage: Any, count: int, keys: Sequence[str]) -> Iterator[RawEpisode]:
+    for episode in _read(folder, storage, count):
+        kept = {key: episode.observations[key] for key in keys if key in episode.observations}
+        yield RawEpisode(
+            episode.name, kept, episode.actions, episode.rewards, episode.success, episode.seed,
+            episode.labels,
+        )  # fmt: skip
+
+
+def _read(folder: Path, storage: Any, count: int) -> Iterator[RawEpisode]:
+    for index in range(count):
+        with foreign_errors(folder, "a Minari data set"):
+            (stored,) = storage.get_episodes([index])
+            (facts,) = storage.get_episode_metadata([index])
+            infos = stored["infos"] or {}
+            episode = RawEpisode(
+                f"{folder}: episode {index}",
+                dict(_flat(stored["observations"])),
+                np.asarray(stored["actions"]),
+                np.asarray(stored["rewards"]),
+                _success(infos),
+                _seed(facts.get("seed")),
+                {k: np.asarray(part) for k, part in _mapping(infos, LABELS_KEY).items()},
+            )
+        yield episode
+
+
+def _flat(observations: Any, prefix: str = "") -> Iterator[tuple[str, AnyArray]]:
+    """Parts of nested Dict and Tuple observations, named outer/inner."""
+    if isinstance(observations, tuple):
+        observations = {str(index): part for index, part in enumerate(observations)}
+    if not isinstance(observations, Mapping):
+        array = np.asarray(observations)
+        alone = "image" if array.dtype == np.uint8 and array.ndim == 4 else "state"
+        yield prefix.rstrip("/") or alone, array
+        return
+    for name, part in observations.items():
+        yield from _flat(part, f"{prefix}{name}/")
+
+
+def _success(infos: Mapping[str, Any]) -> bool | None:
+    for key in _SUCCESS_KEYS:
+        if key in infos:
+            told = np.asarray(infos[key]).reshape(-1)
+            return bool(told[-1]) if told.size else None
+    return None
+
+
+def _seed(told: Any) -> int:
+    return int(told) if isinstance(told, int | np.integer) and 0 <= told < 2**63 else -1
+
+
+def _mapping(outer: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    inner = outer.get(key)
+    return inner if isinstance(inner, Mapping) else {}
+
+
+def _card(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """What the data set says of itself, as far as it is short."""
+    names = ("dataset_id", "algorithm_name", "code_permalink", "minari_version", "jpeg_encoding")
+    card = {name: metadata[name] for name in names if name in metadata}
+    env = metadata.get("env_spec")
+    if isinstance(env, str):
+        with contextlib.suppress(ValueError, AttributeError):
+            card["env_id"] = json.loads(env).get("id")
+    return card

@@ -1,0 +1,51 @@
+"""Settings of SAC for RL Baselines3 Zoo: those of `parrot train`, in the zoo's names.
+
+`python -m rl_zoo3.train --algo sac --env ParrotGraspCup-v0 --gym-packages parrot_envs
+--conf-file parrot_wrapper.rl_zoo.sac`. The zoo takes "default" for every env id; all envs of
+`parrot_envs` have the same actions, and the packaged prior fits them.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from parrot_wrapper.latent import target_entropy
+from parrot_wrapper.training.normed_activation import LayerNormReLU
+from parrot_wrapper.training.rl_config import RLConfig
+
+_MEASURED = RLConfig(env_id="default", prior="parrot-v0")
+_LATENT_DIM = 7
+assert _MEASURED.kl is not None
+
+hyperparams: dict[str, dict[str, Any]] = {
+    "default": {
+        "env_wrapper": [
+            {
+                "parrot_wrapper.BehavioralPriorWrapper": {
+                    "prior": _MEASURED.prior,
+                    "observation": _MEASURED.observation,
+                    "latent": _MEASURED.latent,
+                }
+            }
+        ],
+        # The zoo adds this for panda-gym only; without it no success rate is logged.
+        "monitor_kwargs": {"info_keywords": ("is_success",)},
+        "policy": "MlpPolicy",
+        "n_timesteps": _MEASURED.total_steps,
+        "learning_rate": _MEASURED.learning_rate,
+        "learning_starts": _MEASURED.learning_starts,
+        "buffer_size": _MEASURED.buffer_size,
+        "batch_size": _MEASURED.batch_size,
+        "gamma": _MEASURED.gamma,
+        "tau": _MEASURED.tau,
+        "train_freq": _MEASURED.train_freq,
+        "gradient_steps": _MEASURED.gradient_steps,
+        "ent_coef": _MEASURED.ent_coef,
+        "target_entropy": target_entropy(_LATENT_DIM, kl=_MEASURED.kl),
+        "policy_kwargs": {
+            "net_arch": list(_MEASURED.net_arch),
+            "activation_fn": LayerNormReLU,
+        },
+    }
+}
+"""By env id, as `--conf-file` expects it."""

@@ -1,0 +1,83 @@
+"""Replay buffers that show an agent its rare successes more often than they happened."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from stable_baselines3.common.buffers import DictReplayBuffer, ReplayBuffer
+
+from parrot_wrapper.errors import InvalidArgumentError
+
+
+class _RewardedSampling(ReplayBuffer):
+    """Draws a share of each batch from episodes that had a reward."""
+
+    def __init__(self, *args: Any, share: float = 0.5, **kwargs: Any) -> None:
+        if not 0.0 < share < 1.0:
+            raise InvalidArgumentError(f"share must be in (0, 1), got {share!r}.")
+        super().__init__(*args, **kwargs)
+        if self.optimize_memory_usage:
+            raise InvalidArgumentError("Expected optimize_memory_usage=False, got True.")
+        self._share = share
+        self._rewarded: NDArray[np.intp] | None = None
+
+    def add(self, *args: Any, **kwargs: Any) -> None:
+        """Store a transition of each env."""
+        written = self.pos
+        super().add(*args, **kwargs)
+        if self.dones[written].any():
+            self._rewarded = None  # to be found anew
+
+    def sample(self, batch_size: int, env: Any = None) -> Any:
+        """Draw a batch, `share` of it from rewarded episodes where there are any."""
+        slots = np.random.randint(0, self.size(), size=batch_size)
+        if self._rewarded is None:
+            self._rewarded = self._find_rewarded()
+        if len(self._rewarded):
+            count = round(self._share * batch_size)
+            slots[:count] = np.random.choice(self._rewarded, size=count)
+        return self._get_samples(slots, env=env)
+
+    def _find_rewarded(self) -> NDArray[np.intp]:
+        """Slots of episodes with a reward above 0; those of any env, where there are several."""
+        size = self.size()
+        oldest_first = (np.arange(size) + (self.pos if self.full else 0)) % size
+        found = np.zeros(size, bool)
+        for env in range(self.n_envs):
+            ends = np.cumsum(self.dones[oldest_first, env] > 0)
+            episodes = np.concatenate(([0], ends[:-1]))
+            rewards = np.bincount(episodes, weights=self.rewards[oldest_first, env] > 0)
+            found |= rewards[episodes] > 0
+        return oldest_first[found]
+
+
+class RewardedReplayBuffer(_RewardedSampling):
+    """A replay buffer for sparse rewards: `share` of each batch is from episodes that had one.
+
+    Where one episode in fifty succeeds, an update sees little of what success looks like. An
+    off-policy algorithm may draw its batches as it likes, so rewarded episodes are drawn more often
+    (as in Oh et al. 2018, *Self-Imitation Learning*). Stock SAC takes it as `replay_buffer_class`.
+    With several envs a time step counts for all of them where it does for one.
+
+    Args:
+        *args: Those of SB3's `ReplayBuffer`.
+        share: Share of a batch from rewarded episodes, in (0, 1); none before the first of them.
+        **kwargs: Those of SB3's `ReplayBuffer`.
+
+    Raises:
+        InvalidArgumentError: The share is outside its range, or `optimize_memory_usage` is set.
+
+    Example:
+        >>> from stable_baselines3 import SAC
+        >>> model = SAC("MlpPolicy", "Pendulum-v1", buffer_size=1_000,
+        ...             replay_buffer_class=RewardedReplayBuffer,
+        ...             replay_buffer_kwargs={"share": 0.25})
+        >>> model.replay_buffer.size()
+        0
+    """
+
+
+class RewardedDictReplayBuffer(_RewardedSampling, DictReplayBuffer):
+    """`RewardedReplayBuffer` for Dict observations."""

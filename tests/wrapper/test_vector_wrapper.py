@@ -1,0 +1,353 @@
+"""The gymnasium.vector twin does for many envs what the wrapper does for each, in every mode."""
+
+import subprocess
+import sys
+from functools import partial
+
+import gymnasium as gym
+import numpy as np
+import pytest
+from gymnasium.error import ResetNeeded
+from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv
+from gymnasium.wrappers.vector import RecordEpisodeStatistics, RescaleObservation
+from stable_baselines3.common.vec_env import DummyVecEnv
+
+from parrot_wrapper import BehavioralPriorVectorWrapper, BehavioralPriorWrapper
+from parrot_wrapper.errors import (
+    InvalidArgumentError,
+    LatentError,
+    SpaceMismatchError,
+    UnknownNameError,
+)
+from tests.helpers import CAMERA, SPECS, AffinePrior, CameraEnv, EchoEnv
+
+LENGTHS = (2, 3, 3)
+KINDS = pytest.mark.parametrize("kind", SPECS)
+SEEN = pytest.mark.parametrize("seen", ["image", "features", "both"])
+MODES = pytest.mark.parametrize("mode", AutoresetMode)
+ZEROS = np.zeros((3, 2), np.float32)
+
+
+IN_PROCESSES = partial(AsyncVectorEnv, context="forkserver")
+HOW = pytest.mark.parametrize("how", [SyncVectorEnv, IN_PROCESSES], ids=["sync", "async"])
+
+
+def echoes(kind="hwc", mode=AutoresetMode.NEXT_STEP, wrap=lambda env: env, how=SyncVectorEnv):
+    """Three envs with episodes of different lengths."""
+    return how([lambda n=n: wrap(EchoEnv(kind, steps=n)) for n in LENGTHS], autoreset_mode=mode)
+
+
+def wrapped(kind="hwc", mode=AutoresetMode.NEXT_STEP, **options):
+    return BehavioralPriorVectorWrapper(echoes(kind, mode), AffinePrior(SPECS[kind]), **options)
+
+
+def assert_equal(left, right):
+    """Recursively, keys and dtypes included."""
+    if isinstance(left, dict):
+        assert sorted(left) == sorted(right)
+        for key in left:
+            assert_equal(left[key], right[key])
+    elif isinstance(left, np.ndarray) and left.dtype == object:
+        assert len(left) == len(right)
+        for one, other in zip(left, right, strict=True):
+            assert_equal(one, other)
+    elif left is None:
+        assert right is None
+    else:
+        assert left.dtype == right.dtype
+        np.testing.assert_allclose(left, right, atol=1e-6)
+
+
+def one(batch, index):
+    if isinstance(batch, dict):
+        return {key: part[index] for key, part in batch.items()}
+    return batch[index]
+
+
+def latents(steps, envs, dim):
+    return np.random.default_rng(0).uniform(-1, 1, (steps, envs, dim)).astype(np.float32)
+
+
+@KINDS
+@SEEN
+@MODES
+def test_gives_what_a_vector_of_wrapped_envs_gives(kind, seen, mode):
+    """Everything that comes back is the same, infos and their masks included."""
+    options = {"observation": seen, "latent": "tempered:0.7"}
+    prior = AffinePrior(SPECS[kind])
+    ours = wrapped(kind, mode, **options)
+    theirs = echoes(kind, mode, lambda env: BehavioralPriorWrapper(env, prior, **options))
+    for space in ("observation", "action", "single_observation", "single_action"):
+        assert getattr(ours, f"{space}_space") == getattr(theirs, f"{space}_space")
+    assert ours.metadata["autoreset_mode"] is mode
+    assert ours.num_envs == 3
+    assert_equal(*(dict(enumerate(envs.reset(seed=4))) for envs in (ours, theirs)))
+    for u in latents(9, 3, 2):
+        back, expected = ours.step(u), theirs.step(u)
+        assert_equal(dict(enumerate(back)), dict(enumerate(expected)))
+        assert ours.observation_space.contains(back[0])
+        ended = back[2] | back[3]
+        if mode is AutoresetMode.DISABLED and ended.any():
+            first, expected = (
+                envs.reset(options={"reset_mask": ended.copy()}) for envs in (ours, theirs)
+            )
+            assert_equal(dict(enumerate(first)), dict(enumerate(expected)))
+
+
+class OneByOne:
+    """Single wrapped envs, stepped as a vector env of this mode would."""
+
+    def __init__(self, envs, mode):
+        self.envs, self.mode = envs, mode
+        self.ended = [False] * len(envs)
+
+    def step(self, index, u):
+        """What is seen after the step, its info (None where it was a reset), the final view."""
+        env, final = self.envs[index], None
+        if self.mode is AutoresetMode.NEXT_STEP and self.ended[index]:
+            self.ended[index] = False
+            return env.reset()[0], None, None
+        seen, _, terminated, truncated, info = env.step(u)
+        self.ended[index] = terminated or truncated
+        if self.ended[index] and self.mode is AutoresetMode.SAME_STEP:
+            final, self.ended[index] = seen, False
+            seen, _ = env.reset()
+        return seen, info, final
+
+
+@pytest.mark.parametrize("how", ["sync", "async"])
+@MODES
+def test_same_trajectories_as_single_envs_with_the_packaged_prior(how, mode):
+    pytest.importorskip("pybullet")
+    pytest.importorskip("parrot_envs")
+    options = {"observation": "both"}
+    more = {"context": "forkserver"} if how == "async" else {}
+    envs = gym.make_vec(
+        "ParrotPickPlace-v0",
+        num_envs=2,
+        vectorization_mode=how,
+        vector_kwargs={"autoreset_mode": mode, **more},
+        max_episode_steps=3,
+    )
+    envs = BehavioralPriorVectorWrapper(envs, "parrot-v0", **options)
+    singles = OneByOne(
+        [
+            BehavioralPriorWrapper(
+                gym.make("ParrotPickPlace-v0", max_episode_steps=3), envs.prior, **options
+            )
+            for _ in range(2)
+        ],
+        mode,
+    )
+    seen, _ = envs.reset(seed=7)
+    for index, env in enumerate(singles.envs):
+        assert_near(one(seen, index), env.reset(seed=7 + index)[0])
+    for u in latents(8, 2, 7):
+        seen, _, terminations, truncations, infos = envs.step(u)
+        for index in range(2):
+            expected, info, final = singles.step(index, u[index])
+            told = infos["final_info"] if final is not None else infos
+            assert told.get("_parrot/action", [False] * 2)[index] == (info is not None)
+            if info is not None:
+                for key in ("parrot/action", "parrot/latent"):
+                    np.testing.assert_allclose(told[key][index], info[key], atol=1e-5)
+            if final is not None:
+                assert_near(infos["final_obs"][index], final)
+            assert_near(one(seen, index), expected)
+        ended = terminations | truncations
+        if mode is AutoresetMode.DISABLED and ended.any():
+            seen, _ = envs.reset(options={"reset_mask": ended})
+            for index in np.flatnonzero(ended):
+                assert_near(one(seen, index), singles.envs[index].reset()[0])
+    envs.close()
+    for env in singles.envs:
+        env.close()
+
+
+def assert_near(left, right):
+    """Images to the bit, features to rounding: batches of other sizes add up in another order."""
+    np.testing.assert_array_equal(left["image"], right["image"])
+    np.testing.assert_allclose(left["features"], right["features"], atol=1e-4)
+
+
+def test_the_step_that_resets_executes_nothing_and_says_so():
+    envs = wrapped()
+    envs.reset(seed=0)
+    envs.step(ZEROS)
+    envs.step(ZEROS + 0.5)  # the first episode of two steps is over
+    *_, infos = envs.step(ZEROS + 0.5)
+    np.testing.assert_array_equal(infos["_parrot/action"], [False, True, True])
+    np.testing.assert_array_equal(infos["_echo"], [False, True, True])
+    np.testing.assert_array_equal(infos["parrot/action"][0], [0, 0])
+    np.testing.assert_array_equal(infos["parrot/action"][1:], infos["echo"][1:])
+    assert (infos["parrot/latent"][1:] > 0.5).all()
+    *_, infos = envs.step(ZEROS)  # now the other two
+    np.testing.assert_array_equal(infos["_parrot/latent"], [True, False, False])
+
+
+def test_a_mask_leaves_the_others_where_they_are():
+    envs = wrapped(mode=AutoresetMode.DISABLED, observation="both")
+    envs.reset(seed=0)
+    before = envs.step(ZEROS)[0]
+    seen, _ = envs.reset(options={"reset_mask": np.array([False, True, False])})
+    for index, same in enumerate([True, False, True]):
+        for key in ("image", "features"):
+            assert np.array_equal(seen[key][index], before[key][index]) == same
+    *_, infos = envs.step(ZEROS)
+    prior = envs.prior
+    np.testing.assert_allclose(infos["echo"], prior.decode_features(ZEROS, seen["features"]))
+
+
+@HOW
+def test_without_autoreset_an_ended_env_is_not_stepped(how):
+    envs = BehavioralPriorVectorWrapper(
+        echoes("state", AutoresetMode.DISABLED, how=how), AffinePrior(SPECS["state"])
+    )
+    envs.reset(seed=0)
+    envs.step(ZEROS)
+    envs.step(ZEROS)
+    with pytest.raises(ResetNeeded, match=r"within an episode, got \[0\] after its end"):
+        envs.step(ZEROS)
+    envs.reset(options={"reset_mask": np.array([True, False, False])})
+    envs.step(ZEROS)
+    envs.close()
+
+
+def test_one_embedding_a_step_and_one_more_for_all_that_ended():
+    prior = AffinePrior()
+    same_length = SyncVectorEnv([EchoEnv] * 3, autoreset_mode=AutoresetMode.SAME_STEP)
+    envs = BehavioralPriorVectorWrapper(same_length, prior, observation="features")
+    envs.reset()
+    for _ in range(5):
+        envs.step(ZEROS)
+    assert prior.feature_calls == 1 + 5 + 1
+
+
+def test_nothing_that_is_handed_out_is_kept():
+    """Neither from a vector env that hands out its own buffer, nor to those who write in ours."""
+    own_buffer = SyncVectorEnv([lambda: EchoEnv("state")] * 2, copy=False)
+    for observation in ("image", "features"):
+        envs = BehavioralPriorVectorWrapper(
+            own_buffer, AffinePrior(SPECS["state"]), observation=observation
+        )
+        seen, _ = envs.reset(seed=0)
+        expected = envs.encode(np.zeros((2, 2)))
+        seen[...] = 0.0
+        np.testing.assert_array_equal(envs.encode(np.zeros((2, 2))), expected)
+        *_, infos = envs.step(ZEROS[:2])
+        np.testing.assert_array_equal(infos["parrot/action"], infos["echo"])
+
+
+def test_encode_inverts_step():
+    envs = wrapped("dict", observation="features")
+    envs.reset(seed=0)
+    action = np.array([[0.1, -0.1], [0.2, 0.0], [0.0, 0.3]], np.float32)
+    *_, infos = envs.step(envs.encode(action))
+    np.testing.assert_allclose(infos["echo"], action, atol=1e-5)
+
+
+@MODES
+def test_gymnasiums_own_wrappers_go_around_it(mode):
+    envs = RecordEpisodeStatistics(wrapped("state", mode, observation="features"))
+    envs.reset(seed=0)
+    lengths = []
+    for _ in range(9):
+        *_, terminations, truncations, infos = envs.step(ZEROS)
+        ended = terminations | truncations
+        if ended.any():
+            lengths += list(infos["episode"]["l"][infos["_episode"]])
+            if mode is AutoresetMode.DISABLED:
+                envs.reset(options={"reset_mask": ended})
+    assert sorted(set(lengths)) == [2, 3]
+    if mode is not AutoresetMode.SAME_STEP:  # which gymnasium refuses here
+        low, high = np.zeros(4, np.float32), np.ones(4, np.float32)
+        below = RescaleObservation(echoes("state", mode), low, high)
+        inside = BehavioralPriorVectorWrapper(below, AffinePrior(SPECS["state"]))
+        assert inside.reset(seed=0)[0].min() >= 0.0
+        assert inside.step(ZEROS)[0].shape == (3, 4)
+
+
+def test_refuses_before_any_env_is_stepped():
+    envs = wrapped()
+    with pytest.raises(ResetNeeded, match=r"call reset\(\) before step"):
+        envs.step(ZEROS)
+    with pytest.raises(ResetNeeded):
+        envs.encode(ZEROS)
+    with pytest.raises(ResetNeeded, match=r"reset_mask that leaves out \[1, 2\]"):
+        envs.reset(options={"reset_mask": np.array([True, False, False])})
+    envs.reset()
+    for u in (np.zeros(2), np.zeros((2, 2)), np.full((3, 2), np.nan), ZEROS + 1.5, None):
+        with pytest.raises(LatentError):
+            envs.step(u)
+    assert envs.unwrapped.call("taken") == (0, 0, 0)
+
+
+@pytest.mark.parametrize(
+    "mask", [[True] * 3, np.ones(2, bool), np.ones(3, int), np.zeros(3, bool), None]
+)
+def test_bad_masks(mask):
+    envs = wrapped("state", AutoresetMode.DISABLED)
+    envs.reset(seed=0)
+    with pytest.raises(InvalidArgumentError, match=r"array \(3,\) of bool"):
+        envs.reset(options={"reset_mask": mask})
+    envs.step(ZEROS)  # nothing was reset, nothing was forgotten
+
+
+def test_a_failed_reset_leaves_no_observation_to_act_on(monkeypatch):
+    envs = wrapped()
+    envs.reset(seed=0)
+    monkeypatch.setattr(envs.unwrapped.envs[0], "_observe", lambda: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        envs.reset()
+    with pytest.raises(ResetNeeded):
+        envs.step(ZEROS)
+
+
+def test_bad_arguments():
+    with pytest.raises(UnknownNameError, match="chart 'gausian'"):
+        wrapped(latent="gausian")
+    with pytest.raises(UnknownNameError, match="Did you mean 'features'"):
+        wrapped(observation="feature")
+    with pytest.raises(SpaceMismatchError, match="does not fit the prior"):
+        BehavioralPriorVectorWrapper(echoes("state"), AffinePrior())
+    with pytest.raises(InvalidArgumentError, match="BehavioralPriorWrapper, before vectorising"):
+        BehavioralPriorVectorWrapper(echoes(), AffinePrior(horizon=4))
+    for env in (EchoEnv(), DummyVecEnv([EchoEnv])):
+        with pytest.raises(InvalidArgumentError, match=r"gymnasium.vector.VectorEnv, got"):
+            BehavioralPriorVectorWrapper(env, AffinePrior())
+
+
+def test_the_autoreset_mode_is_read():
+    envs = echoes()
+    envs.metadata = {**envs.metadata, "autoreset_mode": "NextStep"}
+    with pytest.raises(InvalidArgumentError, match="AutoresetMode, got 'NextStep'"):
+        BehavioralPriorVectorWrapper(envs, AffinePrior())
+    envs.metadata = {}
+    with pytest.warns(UserWarning, match="NEXT_STEP is assumed") as caught:
+        BehavioralPriorVectorWrapper(envs, AffinePrior())
+    assert caught[0].filename == __file__
+
+
+@HOW
+def test_camera_and_termination_are_noticed(how):
+    envs = how([CameraEnv] * 2)
+    BehavioralPriorVectorWrapper(envs, AffinePrior(metadata={"camera": CAMERA}))
+    other = AffinePrior(metadata={"camera": {**CAMERA, "size": 64}})
+    with pytest.raises(SpaceMismatchError, match="camera size: expected 64"):
+        BehavioralPriorVectorWrapper(envs, other)
+    envs.close()
+    ending = how([EchoEnv, lambda: EchoEnv(terminate_on_success=True)])
+    with pytest.warns(UserWarning, match="entropy bonus") as caught:
+        BehavioralPriorVectorWrapper(ending, AffinePrior())
+    assert caught[0].filename == __file__
+    ending.close()
+
+
+def test_needs_no_sb3():
+    code = (
+        "import sys; sys.modules['stable_baselines3'] = None\n"
+        "import parrot_wrapper\n"
+        "print(parrot_wrapper.BehavioralPriorVectorWrapper.__name__)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "BehavioralPriorVectorWrapper\n"
