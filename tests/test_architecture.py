@@ -171,11 +171,18 @@ def test_bare_import_needs_no_extra():
         "pyarrow av"
     )
     blocked = f"import sys; sys.modules.update(dict.fromkeys({extras.split()!r}))\n"
-    run(
+    refused = run(
         f"{blocked}import parrot_wrapper as p\n"
+        "from parrot_wrapper.errors import MissingExtraError\n"
         "for name in p.__all__:\n"
-        "    name == 'BehavioralPriorVecWrapper' or getattr(p, name)\n"
+        "    try: getattr(p, name)\n"
+        "    except MissingExtraError: print(name)\n"
     )
+    assert refused.split() == [
+        "BehavioralPriorVecWrapper",
+        "RewardedDictReplayBuffer",
+        "RewardedReplayBuffer",
+    ]
 
 
 def test_importing_loads_nothing_heavy():

@@ -6,9 +6,16 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from stable_baselines3.common.buffers import DictReplayBuffer, ReplayBuffer
 
-from parrot_wrapper.errors import InvalidArgumentError
+from parrot_wrapper.errors import InvalidArgumentError, MissingExtraError
+
+try:
+    from stable_baselines3.common.buffers import DictReplayBuffer, ReplayBuffer
+except ImportError as error:
+    raise MissingExtraError(
+        "RewardedReplayBuffer needs Stable-Baselines3, which is not installed; "
+        "run: pip install 'parrot-wrapper[sb3]'"
+    ) from error
 
 
 class _RewardedSampling(ReplayBuffer):
