@@ -22,7 +22,7 @@ def folder_lock(folder: Path, *, wait: bool = False, patience: float = 0.0) -> I
     On Windows nothing is locked. Two writers of one collection write the same bytes all the same.
 
     Args:
-        folder: Made where it does not exist.
+        folder: Made where it does not exist; gone again if the block fails before it writes.
         wait: Until another process lets go of it, instead of raising.
         patience: Seconds to wait before raising, for one that is about to end.
 
@@ -30,6 +30,7 @@ def folder_lock(folder: Path, *, wait: bool = False, patience: float = 0.0) -> I
         DataFileError: Another process holds it.
         WriteError: The folder cannot be written to.
     """
+    is_new = not folder.exists()
     with writing(folder / ".lock"):
         folder.mkdir(parents=True, exist_ok=True)
         stream = (folder / ".lock").open("a")
@@ -43,7 +44,13 @@ def folder_lock(folder: Path, *, wait: bool = False, patience: float = 0.0) -> I
                         "process is at work in it. Wait for it, or choose another folder."
                     )
                 time.sleep(_POLL_SECONDS)
-        yield
+        try:
+            yield
+        except BaseException:
+            if is_new and [path.name for path in folder.iterdir()] == [".lock"]:
+                (folder / ".lock").unlink()
+                folder.rmdir()
+            raise
 
 
 def _locked(stream: IO[str], *, wait: bool) -> bool:

@@ -71,6 +71,7 @@ class BehavioralPriorWrapper(gym.Wrapper[Any, AnyArray, Any, AnyArray], RecordCo
 
     Example:
         >>> import gymnasium as gym
+        >>> import numpy as np
         >>> from parrot_wrapper import FlowPrior, FlowPriorConfig, ObservationSpec
         >>> config = FlowPriorConfig(ObservationSpec(state=3), action_dim=1, encoder="state",
         ...                          action_low=(-2.0,), action_high=(2.0,))

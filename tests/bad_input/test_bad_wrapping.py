@@ -44,7 +44,7 @@ def at_step(u: Any, **options: Any) -> Any:
 TABLE: Table = {
     InvalidArgumentError: [
         ("no env", lambda: BehavioralPriorWrapper(None, AffinePrior()), "gymnasium.Env, got None"),
-        ("an id as env", lambda: BehavioralPriorWrapper("Toy-v0", AffinePrior()), "gymnasium.Env, got .Toy-v0"),
+        ("an id as env", lambda: BehavioralPriorWrapper("Toy-v0", AffinePrior()), "got .Toy-v0"),
         ("no prior", lambda: BehavioralPriorWrapper(EchoEnv(), None), "live prior"),
         ("a network as prior", lambda: BehavioralPriorWrapper(EchoEnv(), object()), "live prior"),
         ("a discount of two", lambda: wrap(gamma=2),

@@ -59,7 +59,7 @@ def test_no_unsafe_code(path: Path) -> None:
         keywords = {word.arg: word.value for word in node.keywords}
         assert "shell" not in keywords, where
         allowed = keywords.get("allow_pickle")
-        assert allowed is None or isinstance(allowed, ast.Constant) and allowed.value is False
+        assert allowed is None or (isinstance(allowed, ast.Constant) and allowed.value is False)
         if name in ("importlib.import_module", "import_module"):
             assert named(path) in IMPORTERS, where
 
