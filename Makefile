@@ -2,11 +2,12 @@
 #   make demo VENV=/somewhere/else PYTHON=python3.11
 PYTHON ?= python3
 VENV ?= .venv
+LOWEST ?= .venv-lowest
 JOBS ?= 2
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install -c constraints.txt
 
-.PHONY: demo test test-fast test-third-party lint format type docs clean
+.PHONY: demo test test-fast test-lowest test-third-party audit lint format type docs clean
 
 demo: $(VENV)/installed-all
 	$(BIN)/parrot demo
@@ -16,6 +17,18 @@ test: lint type
 
 test-fast: $(VENV)/installed-dev
 	$(BIN)/pytest -n $(JOBS) -m "not slow"
+
+# The same with the lowest versions that pyproject.toml allows; old ones warn of what is to come.
+test-lowest:
+	$(PYTHON) -m venv $(LOWEST)
+	$(LOWEST)/bin/python -m pip install -c constraints-lowest.txt -e ".[all]" \
+		hypothesis pytest pytest-xdist
+	$(LOWEST)/bin/pytest -n $(JOBS) -m "not slow" -o filterwarnings=
+
+# Known vulnerabilities among what is installed; needs the network.
+audit: $(VENV)/installed-all
+	$(BIN)/python -m pip install pip-audit
+	$(BIN)/pip-audit --local --skip-editable
 
 # Envs, algorithms and the zoo of other projects, in a virtual environment of their own.
 test-third-party: THIRD := $(VENV)-third-party

@@ -1,10 +1,12 @@
 """Memory of one process over many resets and steps of one env: it should stay flat.
 
     python benchmarks/endurance.py
+    python benchmarks/endurance.py --prior parrot-v0 --resets 40000 --steps 1000000
 
 Episodes are those of random actions, `--steps` divided by `--resets` long. Resident memory is read
 from `/proc`, so this runs on Linux only. What the first rows add is what is loaded when first
-needed, as the shapes of all training objects are.
+needed, as the shapes of all training objects are. With `--prior` the env is wrapped, the agent sees
+the prior's features, and random latents are decoded; `--minutes` ends it early, after a last row.
 """
 
 from __future__ import annotations
@@ -14,10 +16,13 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import gymnasium as gym
+import torch
 
 import parrot_envs  # noqa: F401  # registers the ids
+from parrot_wrapper import BehavioralPriorWrapper
 
 ROWS = 20
 
@@ -35,10 +40,15 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--env-id", default="ParrotMultiTask-v0")
     parser.add_argument("--resets", type=int, default=20_000)
     parser.add_argument("--steps", type=int, default=500_000)
+    parser.add_argument("--prior", default="", help="name or folder; nothing for the bare env")
+    parser.add_argument("--minutes", type=float, default=float("inf"))
     args = parser.parse_args(argv)
     if sys.platform != "linux":
         raise SystemExit("Resident memory is read from /proc, which only Linux has.")
-    env = gym.make(args.env_id)
+    env: gym.Env[Any, Any] = gym.make(args.env_id)
+    if args.prior:
+        torch.set_num_threads(1)
+        env = BehavioralPriorWrapper(env, args.prior, observation="features")
     env.action_space.seed(0)
     env.reset(seed=0)
     print("| resets | steps | resident MB | minutes |")
@@ -49,9 +59,12 @@ def main(argv: Sequence[str] | None = None) -> None:
         while steps * args.resets < args.steps * reset:
             env.step(env.action_space.sample())
             steps += 1
-        if reset * ROWS // args.resets > (reset - 1) * ROWS // args.resets:
-            minutes = (time.perf_counter() - begun) / 60
+        minutes = (time.perf_counter() - begun) / 60
+        late = minutes >= args.minutes
+        if late or reset * ROWS // args.resets > (reset - 1) * ROWS // args.resets:
             print(f"| {reset:6} | {steps:6} | {resident_mb():.1f} | {minutes:.1f} |", flush=True)
+        if late:
+            break
     env.close()
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import erf, erfinv
 
+from parrot_wrapper.argument_checks import is_number
 from parrot_wrapper.errors import InvalidArgumentError
 from parrot_wrapper.types import FloatArray
 
@@ -217,5 +218,5 @@ def require_positive(what: str, value: float) -> None:
     Raises:
         InvalidArgumentError: It is not; the message begins with `what`.
     """
-    if not (math.isfinite(value) and value > 0):
+    if not is_number(value) or not (math.isfinite(value) and value > 0):
         raise InvalidArgumentError(f"The {what} must be > 0 and finite, got {value!r}.")

@@ -7,6 +7,7 @@ from typing import Any
 
 import gymnasium as gym
 
+from parrot_wrapper.argument_checks import is_number
 from parrot_wrapper.errors import InvalidArgumentError
 from parrot_wrapper.types import ActionPrior, AnyArray
 
@@ -19,7 +20,7 @@ def check_discount(gamma: float) -> float:
     Raises:
         InvalidArgumentError: Not in [0, 1].
     """
-    if not 0.0 <= gamma <= 1.0:
+    if not is_number(gamma) or not 0.0 <= gamma <= 1.0:
         raise InvalidArgumentError(
             f"Expected gamma, the discount of an env step within a chunk, in [0, 1], got {gamma!r}."
         )

@@ -19,8 +19,9 @@ from gymnasium import spaces
 from tqdm import tqdm
 
 from parrot_wrapper import __version__
+from parrot_wrapper.argument_checks import require_count, require_instance
+from parrot_wrapper.atomic_files import clear_strays, room_below
 from parrot_wrapper.data.episodes import observation_mapping
-from parrot_wrapper.data.locking import folder_lock
 from parrot_wrapper.data.shards import ShardInfo, has_shard, read_info, verify_shard
 from parrot_wrapper.data.storage import Manifest, read_manifest, write_manifest
 from parrot_wrapper.errors import DataError, DataFileError, InvalidArgumentError
@@ -31,6 +32,7 @@ from parrot_wrapper.expert_episodes import (
     start_worker,
     work_on_shard,
 )
+from parrot_wrapper.locking import folder_lock
 from parrot_wrapper.shard_plan import ShardPlan
 from parrot_wrapper.types import OffersCamera, OffersLabels
 
@@ -90,16 +92,17 @@ def collect(
         DataFileError: `folder` holds a data set with other settings, is being written to, or
             one of its files is altered or foreign.
         DataError: The expert never ends in an episode to keep.
+        WriteError: The disk is full, or the folder cannot be written to; with room, the same call
+            goes on.
     """
-    for name, value in (("n_episodes", n_episodes), ("workers", workers)):
-        if value < 1:
-            raise InvalidArgumentError(f"Expected {name} >= 1, got {value}.")
+    require_instance("source", source, ExpertSource, "an ExpertSource")
+    require_count("n_episodes", n_episodes)
+    require_count("workers", workers)
     root = Path(folder)
     settings, facts = _describe(source)
-    with folder_lock(root):
+    with room_below(root), folder_lock(root):
         facts = _agree_with_existing(root, settings, facts)
-        for stray in root.glob(".*.partial"):
-            stray.unlink()
+        clear_strays(root)
         manifest = Manifest(n_episodes, settings, facts)
         write_manifest(root, manifest)
         plan = ShardPlan(n_episodes, source.shard_attempts, _existing_shards(root))

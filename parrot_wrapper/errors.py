@@ -43,5 +43,9 @@ class DataError(ParrotError, ValueError):
     """Data are well-formed on disk but unusable (empty, NaN, shapes that disagree)."""
 
 
+class WriteError(ParrotError, OSError):
+    """A file cannot be written: the disk is full, or the folder is read-only or another's."""
+
+
 class MissingExtraError(ParrotError, ImportError):
     """An optional dependency is not installed; the message has the pip command."""

@@ -15,6 +15,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
+from parrot_wrapper.argument_checks import check_fields
 from parrot_wrapper.data.episodes import Episode, observation_mapping
 from parrot_wrapper.data.shards import ShardInfo, write_shard
 from parrot_wrapper.errors import DataError, InvalidArgumentError, MissingExtraError
@@ -53,6 +54,7 @@ class ExpertSource:
 
     def __post_init__(self) -> None:
         """Check the numbers."""
+        check_fields(self)
         for name, least in (
             ("noise", 0.0), ("base_seed", 0), ("shard_attempts", 1), ("stray_steps", 0)
         ):  # fmt: skip

@@ -17,6 +17,7 @@ import operator
 from collections.abc import Callable
 from typing import Protocol, SupportsIndex
 
+from parrot_wrapper.argument_checks import is_number
 from parrot_wrapper.charts import (
     BoxChart,
     Chart,
@@ -126,10 +127,15 @@ def kl_to_prior(entropy: float, space: _HasShape | SupportsIndex) -> float:
     Returns:
         The KL for a flow with the Gaussian chart; for a prior that is no bijection an upper bound.
 
+    Raises:
+        InvalidArgumentError: The entropy is no number, or the space has no dimension.
+
     Example:
         >>> round(kl_to_prior(-7.0, 7), 2)  # SB3's default target at 7 dimensions
         11.85
     """
+    if not is_number(entropy):
+        raise InvalidArgumentError(f"Expected the entropy as a number of nats, got {entropy!r}.")
     return _dimension(space) * math.log(2.0) - float(entropy)
 
 

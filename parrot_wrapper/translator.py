@@ -11,6 +11,7 @@ from gymnasium import spaces
 from gymnasium.error import ResetNeeded
 from numpy.typing import ArrayLike
 
+from parrot_wrapper.argument_checks import float_array, number_array
 from parrot_wrapper.charts import Chart
 from parrot_wrapper.errors import InvalidArgumentError, LatentError
 from parrot_wrapper.latent import parse_chart
@@ -221,7 +222,7 @@ class LatentTranslator:
             InvalidArgumentError: The actions have the wrong shape or are not finite.
         """
         features = self.features()
-        array = np.asarray(action, np.float32)
+        array = float_array("actions", action, InvalidArgumentError)
         shape = (len(features), *self._action_shape)
         if array.shape != shape or not np.isfinite(array).all():
             raise InvalidArgumentError(
@@ -272,8 +273,8 @@ def _stacked(observations: Sequence[Any]) -> Observations:
 
 
 def _checked(u: ArrayLike, shape: tuple[int, ...]) -> AnyArray:
-    array = np.asarray(u)
-    if array.dtype.kind not in "fiu":
+    array = number_array("latents (dtype float32)", u, LatentError)
+    if array.dtype == np.bool_:
         raise LatentError(f"Expected latents in float32, got dtype {array.dtype}.")
     if array.shape != shape:
         raise LatentError(

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any, SupportsFloat
 
 import gymnasium as gym
-import numpy as np
 from gymnasium.utils import RecordConstructorArgs
 from numpy.typing import ArrayLike
 
+from parrot_wrapper.argument_checks import number_array
 from parrot_wrapper.charts import Chart
 from parrot_wrapper.chunk import check_discount, env_steps, execute_chunk
-from parrot_wrapper.errors import InvalidArgumentError
+from parrot_wrapper.errors import InvalidArgumentError, LatentError
 from parrot_wrapper.observation_reader import Keys
 from parrot_wrapper.spaces import AgentObservation
 from parrot_wrapper.translator import (
@@ -71,6 +71,7 @@ class BehavioralPriorWrapper(gym.Wrapper[Any, AnyArray, Any, AnyArray], RecordCo
 
     Example:
         >>> import gymnasium as gym
+        >>> import numpy as np
         >>> from parrot_wrapper import FlowPrior, FlowPriorConfig, ObservationSpec
         >>> config = FlowPriorConfig(ObservationSpec(state=3), action_dim=1, encoder="state",
         ...                          action_low=(-2.0,), action_high=(2.0,))
@@ -155,7 +156,9 @@ class BehavioralPriorWrapper(gym.Wrapper[Any, AnyArray, Any, AnyArray], RecordCo
             LatentError: u has the wrong shape or dtype, is not finite, or is outside [-1, 1].
                 The env is not stepped.
         """
-        decoded = self._translator.decode(np.asarray(action)[None])
+        decoded = self._translator.decode(
+            number_array("latents (dtype float32)", action, LatentError)[None]
+        )
         if self.prior.horizon > 1:
             return self._execute(decoded)
         observation, reward, terminated, truncated, info = self.env.step(decoded.action[0].copy())
@@ -174,7 +177,9 @@ class BehavioralPriorWrapper(gym.Wrapper[Any, AnyArray, Any, AnyArray], RecordCo
             ResetNeeded: The env was not reset yet.
             InvalidArgumentError: The action has the wrong shape or is not finite.
         """
-        u: FloatArray = self._translator.encode(np.asarray(action)[None])[0]
+        u: FloatArray = self._translator.encode(
+            number_array("action", action, InvalidArgumentError)[None]
+        )[0]
         return u
 
     def _execute(self, chunk: Decoded) -> tuple[Any, float, bool, bool, dict[str, Any]]:

@@ -13,7 +13,17 @@ ROOT = Path(__file__).parents[1]
 PACKAGES = ("parrot_wrapper", "parrot_envs")
 MAX_LINES = 300
 
-FOUNDATION = {"errors", "types", "names", "atomic_files", "image_layout", "success"}
+FOUNDATION = {
+    "errors",
+    "types",
+    "names",
+    "atomic_files",
+    "locking",
+    "strict_json",
+    "argument_checks",
+    "image_layout",
+    "success",
+}
 
 # For each lower part of parrot_wrapper: what of other distributions it may import, and which parts
 # of its own package. What is not named here (training, evaluation, collection, ...) stands above

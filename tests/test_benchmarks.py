@@ -22,6 +22,18 @@ BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
             "physics_settings.py", ["--episodes", "1"], "| shadows ", marks=pytest.mark.slow
         ),
         ("endurance.py", ["--resets", "2", "--steps", "5"], "|      2 |      5 |"),
+        (
+            "endurance.py",
+            ["--resets", "2", "--steps", "5", "--prior", "parrot-v0"],
+            "|      2 |      5 |",
+        ),
+        ("fuzz_loaders.py", ["--cases", "24", "--seed", "5"], "| all "),
+        pytest.param(
+            "kill_and_resume.py",
+            ["--kills", "3", "--only", "train-prior", "train"],
+            "| all         | 3     | 0 ",
+            marks=pytest.mark.slow,
+        ),
         ("expert_success.py", ["--tables", "ids", "--scale", "0"], "| `ParrotGraspCap-v0` "),
         ("mesh_cost.py", ["--episodes", "1"], "| 25 steps "),
         ("wrapper.py", ["--steps", "3", "--rounds", "1", "--envs", "2"], "\n| 2    | features "),

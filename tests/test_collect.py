@@ -14,7 +14,6 @@ import pytest
 
 from parrot_wrapper.collect import ExpertSource, collect, record_episode
 from parrot_wrapper.data import load_dataset
-from parrot_wrapper.data.locking import folder_lock
 from parrot_wrapper.data.storage import read_manifest
 from parrot_wrapper.errors import (
     DataError,
@@ -22,6 +21,8 @@ from parrot_wrapper.errors import (
     InvalidArgumentError,
     MissingExtraError,
 )
+from parrot_wrapper.locking import folder_lock
+from parrot_wrapper.strict_json import sealed
 from tests.expert_env import ENV_ID
 
 ROOT = Path(__file__).parents[1]
@@ -123,7 +124,7 @@ def test_other_versions_warn(tmp_path: Path) -> None:
     run(tmp_path, 2)
     content = json.loads((tmp_path / "dataset.json").read_text())
     content["facts"]["versions"]["gymnasium"] = "0.1"
-    (tmp_path / "dataset.json").write_text(json.dumps(content))
+    (tmp_path / "dataset.json").write_text(json.dumps(sealed(content)))
     with pytest.warns(UserWarning, match=r"begun with .*'gymnasium': '0.1'"):
         run(tmp_path, 2)
 

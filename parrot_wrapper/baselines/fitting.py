@@ -16,6 +16,7 @@ from parrot_wrapper.data.dataset import EpisodeDataset
 from parrot_wrapper.training.fitting_run import (
     VALIDATION,
     FittingRun,
+    run_folder_held,
     torch_threads,
     training_device,
     weights_digest,
@@ -107,6 +108,8 @@ def fit_module(
     Raises:
         DataError: A loss is not finite.
         CheckpointError: The run folder's checkpoint is damaged or of another run.
+        DataFileError: Another process is at work in the run folder.
+        WriteError: The disk is full, or the folder cannot be written to.
         KeyboardInterrupt: Ctrl-C; a checkpoint was written first.
 
     Example:
@@ -127,7 +130,8 @@ def fit_module(
         draw(step_generator(config.seed, VALIDATION, index))
         for index in range(config.validation_batches)
     ]
-    with torch_threads(config.threads):
+    folder = None if run_folder is None else Path(run_folder)
+    with run_folder_held(folder), torch_threads(config.threads):
         trainer = _LossTrainer(module.to(device), loss, config, device)
         run = FittingRun(
             trainer,
@@ -135,7 +139,7 @@ def fit_module(
             make_batch=make_batch,
             held_out=validation,
             judge=_total,
-            folder=None if run_folder is None else Path(run_folder),
+            folder=folder,
             settings={**settings, "training": config.to_dict()},
         )
         run.run(label=label, progress=progress)

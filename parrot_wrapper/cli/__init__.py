@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from importlib import import_module
 from typing import Any, Protocol
 
+from parrot_wrapper.atomic_files import is_refusal
 from parrot_wrapper.errors import MissingExtraError, ParrotError
 from parrot_wrapper.names import unknown_name
 
@@ -55,7 +56,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("parrot: stopped. The same command goes on where it can.", file=sys.stderr)
         return 130
     except Exception as error:
-        if not isinstance(error, (ParrotError, *_foreign_user_errors())):
+        known = isinstance(error, (ParrotError, *_foreign_user_errors()))
+        if not known and not is_refusal(error):
             raise
         print(f"parrot: {' '.join(str(error).split())}", file=sys.stderr)
         return 2

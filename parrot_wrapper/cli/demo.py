@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import multiprocessing
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -22,6 +21,7 @@ from parrot_wrapper.evaluation.policies import EpisodePolicy, PriorSamples, Unif
 from parrot_wrapper.evaluation.report import markdown_table
 from parrot_wrapper.evaluation.rollouts import EvaluationResult, evaluate
 from parrot_wrapper.priors.loading import load_prior
+from parrot_wrapper.strict_json import parse_json
 from parrot_wrapper.training.rl import LOG_FILE, train
 from parrot_wrapper.training.rl_config import RLConfig
 from parrot_wrapper.training.rl_evaluation import AgentPolicy, evaluate_run, load_agent
@@ -131,11 +131,11 @@ class DemoCommand:
         if name in _AGENTS:
             key.append(self.steps)
         try:
-            known = json.loads(path.read_text(encoding="utf-8"))
+            known = parse_json(path.read_bytes())
         except (OSError, ValueError):
             known = {}
-        if known.get("key") == key:
-            return dict(known)
+        if isinstance(known, dict) and known.get("key") == key:
+            return known
         result = {"key": key, **measure().to_dict()}
         write_json(path, result)
         return result
@@ -224,9 +224,7 @@ def _plain_side(command: DemoCommand, config: RLConfig) -> None:
 
 
 def _read_scores(folder: Path, names: tuple[str, ...]) -> dict[str, dict[str, Any]]:
-    return {
-        name: json.loads((folder / f"{name}.json").read_text(encoding="utf-8")) for name in names
-    }
+    return {name: parse_json((folder / f"{name}.json").read_bytes()) for name in names}
 
 
 def _curve(run_folder: Path) -> tuple[list[float], list[float]]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import threading
 import time
 from pathlib import Path
 from types import TracebackType
 
 from parrot_wrapper.atomic_files import write_json
+from parrot_wrapper.strict_json import parse_json
 
 _EVERY_SECONDS = 5.0
 
@@ -64,6 +64,6 @@ class WorkClock:
 
 def _read(path: Path) -> float:
     try:
-        return float(json.loads(path.read_text(encoding="utf-8"))["seconds"])
+        return float(parse_json(path.read_bytes())["seconds"])
     except (OSError, ValueError, KeyError, TypeError):
         return 0.0

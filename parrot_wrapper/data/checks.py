@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from parrot_wrapper.argument_checks import float_array, index_array, number_array
 from parrot_wrapper.data.episodes import Episode, observation_rows, require_finite
-from parrot_wrapper.errors import DataError
+from parrot_wrapper.errors import DataError, InvalidArgumentError
 from parrot_wrapper.types import AnyArray, FloatArray, Observations
 
 # where a warning should point: the caller of EpisodeDataset.from_arrays
@@ -33,7 +34,7 @@ def checked_arrays(
     """
     steps = _checked_lengths(lengths)
     n_steps, n_episodes = int(steps.sum()), len(steps)
-    acts = np.asarray(actions, dtype=np.float32)
+    acts = float_array("actions", actions, DataError)
     if acts.ndim != 2 or acts.shape[0] != n_steps or not acts.shape[1]:
         raise DataError(
             f"Expected actions of shape ({n_steps}, A), as the lengths sum to {n_steps} steps, "
@@ -42,16 +43,20 @@ def checked_arrays(
     parts = observation_rows(observations)
     if not parts:
         raise DataError("Expected at least one observation array, got none.")
-    named_labels = {name: np.asarray(part, dtype=np.float32) for name, part in labels.items()}
+    if not isinstance(labels, Mapping):
+        raise DataError(f"Expected labels as a mapping of arrays by name, got {labels!r}.")
+    named_labels = {
+        name: float_array(f"labels[{name!r}]", part, DataError) for name, part in labels.items()
+    }
     _check_rows(parts, "observations", n_steps, n_episodes)
     _check_rows(named_labels, "labels", n_steps, n_episodes)
     result: dict[str, Any] = {
         "observations": parts,
         "labels": named_labels,
         "actions": acts,
-        "rewards": np.asarray(np.zeros(n_steps) if rewards is None else rewards, np.float32),
-        "success": np.asarray(np.ones(n_episodes) if success is None else success, np.bool_),
-        "seeds": np.asarray(np.full(n_episodes, -1) if seeds is None else seeds, np.int64),
+        "rewards": _or(rewards, np.zeros(n_steps), "rewards").astype(np.float32),
+        "success": _or(success, np.ones(n_episodes), "success").astype(np.bool_),
+        "seeds": _or(seeds, np.full(n_episodes, -1), "seeds").astype(np.int64),
         "lengths": steps,
     }
     for name, expected in (("rewards", n_steps), ("success", n_episodes), ("seeds", n_episodes)):
@@ -62,8 +67,27 @@ def checked_arrays(
     return result
 
 
+def _or(given: npt.ArrayLike | None, default: AnyArray, name: str) -> AnyArray:
+    return default if given is None else number_array(name, given, DataError)
+
+
+def checked_indices(indices: npt.ArrayLike, n_episodes: int) -> npt.NDArray[np.int64]:
+    """Indices of episodes, flattened.
+
+    Raises:
+        InvalidArgumentError: They are no integers, none, or outside 0 ... n_episodes - 1.
+    """
+    chosen = index_array("episode indices", indices)
+    if not len(chosen) or chosen.min() < 0 or chosen.max() >= n_episodes:
+        found = f"{chosen.min()} ... {chosen.max()}" if len(chosen) else "none"
+        raise InvalidArgumentError(
+            f"Expected episode indices within 0 ... {n_episodes - 1}, got {found}."
+        )
+    return chosen
+
+
 def _checked_lengths(values: npt.ArrayLike) -> npt.NDArray[np.int64]:
-    lengths = np.asarray(values)
+    lengths = number_array("lengths", values, DataError)
     if lengths.ndim != 1 or not lengths.size:
         raise DataError(f"Expected lengths of at least one episode, got shape {lengths.shape}.")
     if not np.issubdtype(lengths.dtype, np.integer) or lengths.min() < 1:
@@ -100,8 +124,9 @@ def checked_box(actions: FloatArray, low: npt.ArrayLike, high: npt.ArrayLike) ->
     Warns:
         UserWarning: Actions outside the box, or dimensions that never change.
     """
+    bounds = [float_array("action bounds", edge, DataError) for edge in (low, high)]
     try:
-        edges = [np.broadcast_to(np.asarray(e, np.float32), actions.shape[1:]) for e in (low, high)]
+        edges = [np.broadcast_to(edge, actions.shape[1:]) for edge in bounds]
     except ValueError as error:
         raise DataError(
             f"Expected action bounds that fit {actions.shape[1]} action dimensions, got "
@@ -140,6 +165,8 @@ def concatenated(episodes: Sequence[Episode]) -> dict[str, Any]:
         DataError: No episodes, or their names or shapes per step differ; the message names the
             first episode that differs, and how.
     """
+    if not isinstance(episodes, Sequence) or not all(isinstance(e, Episode) for e in episodes):
+        raise DataError(f"Expected a list of Episode objects, got {type(episodes).__name__}.")
     if not episodes:
         raise DataError("Expected at least one episode, got none.")
     expected = _layout(episodes[0])

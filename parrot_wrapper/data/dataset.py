@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from parrot_wrapper.data.checks import checked_arrays, checked_box, concatenated
+from parrot_wrapper.argument_checks import is_number, require_instance
+from parrot_wrapper.data.checks import checked_arrays, checked_box, checked_indices, concatenated
 from parrot_wrapper.data.episodes import Episode
 from parrot_wrapper.data.statistics import ActionStatistics, action_statistics
 from parrot_wrapper.errors import InvalidArgumentError
@@ -221,11 +222,12 @@ class EpisodeDataset:
             Entries 2i and 2i+1 are of one episode (the same step where it has only one).
 
         Raises:
-            InvalidArgumentError: `batch_size` is not a positive even number.
+            InvalidArgumentError: `batch_size` is not a positive even number, or `rng` no generator.
         """
-        if batch_size < 2 or batch_size % 2:
+        require_instance("rng", rng, np.random.Generator, "a np.random.Generator")
+        if not isinstance(batch_size, int | np.integer) or batch_size < 2 or batch_size % 2:
             raise InvalidArgumentError(
-                f"Expected a positive even batch_size (pairs of steps), got {batch_size}."
+                f"Expected a positive even batch_size (pairs of steps), got {batch_size!r}."
             )
         episodes = rng.integers(self.n_episodes, size=batch_size // 2)
         lengths = self.lengths[episodes]
@@ -241,12 +243,7 @@ class EpisodeDataset:
         Raises:
             InvalidArgumentError: No indices, or one outside 0 ... n_episodes - 1.
         """
-        chosen = np.asarray(indices, dtype=np.int64).reshape(-1)
-        if not len(chosen) or chosen.min() < 0 or chosen.max() >= self.n_episodes:
-            raise InvalidArgumentError(
-                f"Expected episode indices within 0 ... {self.n_episodes - 1}, got "
-                f"{f'{chosen.min()} ... {chosen.max()}' if len(chosen) else 'none'}."
-            )
+        chosen = checked_indices(indices, self.n_episodes)
         lengths = self.lengths[chosen]
         starts = self.step_offsets[chosen] - (np.cumsum(lengths) - lengths)
         rows = np.arange(int(lengths.sum())) + np.repeat(starts, lengths)
@@ -271,10 +268,11 @@ class EpisodeDataset:
         Raises:
             InvalidArgumentError: `fraction` is outside (0, 1) or there are fewer than two episodes.
         """
-        if not 0.0 < fraction < 1.0 or self.n_episodes < 2:
+        require_instance("rng", rng, np.random.Generator, "a np.random.Generator")
+        if not is_number(fraction) or not 0.0 < fraction < 1.0 or self.n_episodes < 2:
             raise InvalidArgumentError(
                 "Expected a fraction within (0, 1) and at least 2 episodes to split, got "
-                f"fraction {fraction} and {self.n_episodes} episodes."
+                f"fraction {fraction!r} and {self.n_episodes} episodes."
             )
         held = min(max(round(fraction * self.n_episodes), 1), self.n_episodes - 1)
         order = rng.permutation(self.n_episodes)
@@ -282,7 +280,12 @@ class EpisodeDataset:
         return self.subset(np.sort(order[held:])), self.subset(np.sort(order[:held]))
 
     def episode(self, index: int) -> Episode:
-        """Episode `index` by itself; its arrays are views."""
+        """Episode `index` by itself; its arrays are views.
+
+        Raises:
+            InvalidArgumentError: There is no episode of that index.
+        """
+        checked_indices([index], self.n_episodes)
         length = int(self.lengths[index])
         first, step = int(self.obs_offsets[index]), int(self.step_offsets[index])
         obs, steps = slice(first, first + length + 1), slice(step, step + length)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from parrot_wrapper.argument_checks import float_array, number_array
 from parrot_wrapper.errors import DataError
 from parrot_wrapper.image_layout import channels_last
 from parrot_wrapper.types import AnyArray, FloatArray, Observations
@@ -22,14 +23,20 @@ def observation_mapping(observations: Observations) -> dict[str, AnyArray]:
 
     Returns:
         uint8 arrays as they are, everything else as float32.
+
+    Raises:
+        DataError: A part is no array of numbers.
     """
     if isinstance(observations, Mapping):
-        parts = {str(name): np.asarray(part) for name, part in observations.items()}
+        parts = {
+            str(name): number_array(f"observations[{name!r}]", part, DataError)
+            for name, part in observations.items()
+        }
     else:
-        array = np.asarray(observations)
+        array = number_array("observations", observations, DataError)
         parts = {"image" if array.dtype == np.uint8 else "state": array}
     return {
-        name: part if part.dtype == np.uint8 else np.asarray(part, dtype=np.float32)
+        name: part if part.dtype == np.uint8 else float_array(name, part, DataError)
         for name, part in parts.items()
     }
 
@@ -96,14 +103,13 @@ class Episode:
         """Convert dtypes, then check every length and value."""
         set_field = object.__setattr__  # the dataclass is frozen for everyone else
         set_field(self, "observations", observation_rows(self.observations))
-        set_field(self, "actions", np.asarray(self.actions, dtype=np.float32))
-        set_field(self, "rewards", np.asarray(self.rewards, dtype=np.float32))
-        set_field(
-            self,
-            "labels",
-            {name: np.asarray(label, dtype=np.float32) for name, label in self.labels.items()},
-        )
+        for name in ("actions", "rewards"):
+            set_field(self, name, float_array(name, getattr(self, name), DataError))
+        labels = {k: float_array(f"labels[{k!r}]", v, DataError) for k, v in self.labels.items()}
+        set_field(self, "labels", labels)
         set_field(self, "success", bool(self.success))
+        if not isinstance(self.seed, int | np.integer):
+            raise DataError(f"Expected a seed as an integer, -1 for none, got {self.seed!r}.")
         set_field(self, "seed", int(self.seed))
         if self.actions.ndim != 2 or 0 in self.actions.shape:
             raise DataError(

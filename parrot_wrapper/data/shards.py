@@ -1,13 +1,14 @@
 """One shard: an HDF5 file of concatenated episodes and a JSON sidecar that makes it count.
 
 The sidecar is written last and has the SHA-256 of the HDF5 file, so a shard without a sidecar
-is a torn one, and one that does not match its sidecar has been altered.
+is a torn one, and one that does not match its sidecar has been altered. HDF5 reads and writes in
+memory only: its library sees no byte whose checksum is not right (altered ones can crash it), and
+a full disk is met by an ordinary write.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
@@ -20,6 +21,7 @@ from parrot_wrapper.atomic_files import atomic_path, write_json
 from parrot_wrapper.data.checks import concatenated
 from parrot_wrapper.data.episodes import Episode
 from parrot_wrapper.errors import DataFileError, MissingExtraError
+from parrot_wrapper.strict_json import SEAL_KEY, breaks_seal, parse_json, sealed
 from parrot_wrapper.types import AnyArray
 
 try:
@@ -32,6 +34,9 @@ except ImportError as error:
 SHARD_FORMAT = "parrot-shard"
 FORMAT_VERSION = 1
 _CHUNK_BYTES = 192 * 1024  # about one episode of 48x48 images: a cut in mid-shard wastes little
+_MOST_STEPS = 2**31  # of one episode; sums of a million such still fit into 64 bits
+_MOST_PACKED = 1_100  # gzip packs 1032 bytes into one at best
+_FILTERS = (None, "gzip")
 
 
 @dataclass(frozen=True)
@@ -62,23 +67,27 @@ def shard_path(folder: Path, index: int) -> Path:
 
 
 def require_format(path: Path, content: object, expected: str) -> dict[str, Any]:
-    """Check the `format` and `format_version` of a JSON file's content.
+    """Check `format`, `format_version` and seal of a JSON file's content; return it unsealed.
 
     Raises:
-        DataFileError: The file is of another kind or was written by a newer version.
+        DataFileError: The file is of another kind, was written by a newer version, or was altered.
     """
     if not isinstance(content, dict) or content.get("format") != expected:
         found = content.get("format") if isinstance(content, dict) else type(content).__name__
         raise DataFileError(f"{path}: expected a file of format {expected!r}, got {found!r}.")
     version = content.get("format_version")
-    if not isinstance(version, int) or version < 1:
+    if not isinstance(version, int) or isinstance(version, bool) or version < 1:
         raise DataFileError(f"{path}: expected a format_version >= 1, got {version!r}.")
     if version > FORMAT_VERSION:
         raise DataFileError(
             f"{path}: expected format version {FORMAT_VERSION} or older, got {version}. Upgrade "
             "parrot_wrapper to read it."
         )
-    return content
+    if breaks_seal(content):
+        raise DataFileError(
+            f"{path}: altered: its {SEAL_KEY} does not fit its content. Copy it again."
+        )
+    return {name: value for name, value in content.items() if name != SEAL_KEY}
 
 
 def read_json(path: Path) -> object:
@@ -88,11 +97,12 @@ def read_json(path: Path) -> object:
         DataFileError: It does not exist or is not whole JSON.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        content: object = parse_json(path.read_bytes())
     except FileNotFoundError as error:
         raise DataFileError(f"{path}: expected a file, found none.") from error
     except (OSError, ValueError) as error:
         raise DataFileError(f"{path}: truncated or not JSON ({error}).") from error
+    return content
 
 
 def write_shard(
@@ -111,14 +121,17 @@ def write_shard(
     """
     path, sha256 = shard_path(folder, index), ""
     if episodes:
+        with h5py.File(path.name, "w", driver="core", backing_store=False) as file:
+            for name, array in _fields(episodes).items():
+                _write(file, name, array)
+            file.flush()
+            image = file.id.get_file_image()
+        sha256 = hashlib.sha256(image).hexdigest()
         with atomic_path(path) as partial:
-            with h5py.File(partial, "w") as file:
-                for name, array in _fields(episodes).items():
-                    _write(file, name, array)
-            sha256 = _file_hash(partial)
+            partial.write_bytes(image)
     info = ShardInfo(index, attempts, tuple(e.n_steps for e in episodes), sha256)
     head = {"format": SHARD_FORMAT, "format_version": FORMAT_VERSION}
-    write_json(path.with_suffix(".json"), head | asdict(info))
+    write_json(path.with_suffix(".json"), sealed(head | asdict(info)))
     return info
 
 
@@ -162,8 +175,8 @@ def read_info(folder: Path, index: int) -> ShardInfo:
     lengths, attempts = content["lengths"], content["attempts"]
     whole = (
         isinstance(lengths, list)
-        and all(isinstance(n, int) and n >= 1 for n in lengths)
-        and isinstance(attempts, int)
+        and all(type(n) is int and 1 <= n < _MOST_STEPS for n in lengths)
+        and type(attempts) is int
         and attempts >= len(lengths)
         and isinstance(content["sha256"], str)
     )
@@ -186,33 +199,68 @@ def verify_shard(folder: Path, info: ShardInfo) -> None:
     path = shard_path(folder, info.index)
     if not info.n_episodes:
         return
+    _checked_bytes(path, info)
+
+
+def _checked_bytes(path: Path, info: ShardInfo) -> bytes:
+    # shards are a few megabytes
     try:
-        found = _file_hash(path)
+        content = path.read_bytes()
     except OSError as error:
         raise DataFileError(f"{path}: cannot be read ({error}).") from error
+    found = hashlib.sha256(content).hexdigest()
     if found != info.sha256:
         raise DataFileError(
             f"{path}: truncated or altered: its SHA-256 is {found[:12]}..., its sidecar says "
             f"{info.sha256[:12]}... Copy it again, or delete the shard's two files and run the "
             "same `parrot collect` once more."
         )
-
-
-def _file_hash(path: Path) -> str:
-    # shards are a few megabytes; hashlib.file_digest needs Python 3.11
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    return content
 
 
 @contextmanager
-def open_shard(folder: Path, index: int) -> Iterator[h5py.File]:
-    """Open the HDF5 file of shard `index` for reading; h5py's errors become `DataFileError`."""
-    path = shard_path(folder, index)
+def open_shard(folder: Path, info: ShardInfo) -> Iterator[dict[str, h5py.Dataset]]:
+    """Open the HDF5 file of a shard for reading, once its checksum is found right.
+
+    Yields:
+        Its arrays by name, such as "actions" and "observations/image".
+
+    Raises:
+        DataFileError: The file is missing, truncated, altered or no shard; also for any error that
+            reading from it in the block brings.
+    """
+    path = shard_path(folder, info.index)
+    content = _checked_bytes(path, info)
     try:
-        with h5py.File(path, "r") as file:
-            yield file
+        with h5py.File(h5py.h5f.open_file_image(content), "r") as file:
+            yield _arrays(file, len(content))
     except (OSError, KeyError, ValueError, TypeError, AttributeError, RuntimeError) as error:
         if isinstance(error, DataFileError):
             raise
         raise DataFileError(
             f"{path}: truncated, altered or not a shard of this data set ({error})."
         ) from error
+
+
+def _arrays(file: h5py.File, n_bytes: int) -> dict[str, h5py.Dataset]:
+    """The arrays of a file: no links to others, no filters but ours, no more than it can hold."""
+    found: dict[str, h5py.Dataset] = {}
+    for name in file:
+        if not isinstance(file.get(name, getlink=True), h5py.HardLink):
+            raise ValueError(f"{name} is a link to somewhere else")
+        item = file[name]
+        parts = {name: item}
+        if isinstance(item, h5py.Group):
+            parts = {f"{name}/{part}": item.get(part, getlink=True) for part in item}
+            if not all(isinstance(link, h5py.HardLink) for link in parts.values()):
+                raise ValueError(f"{name} has links to somewhere else")
+            parts = {part: file[part] for part in parts}
+        found |= parts
+    for name, item in found.items():
+        if not isinstance(item, h5py.Dataset) or item.dtype.kind not in "bfiu":
+            raise ValueError(f"{name} is no array of numbers")
+        if item.external or item.is_virtual or item.compression not in _FILTERS:
+            raise ValueError(f"{name} is stored in a way that shards are not")
+        if item.nbytes > _MOST_PACKED * n_bytes:
+            raise ValueError(f"{name} of shape {item.shape} cannot come out of {n_bytes} bytes")
+    return found

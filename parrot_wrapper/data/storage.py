@@ -4,6 +4,7 @@
     shard-000000.h5      episodes, concatenated, losslessly compressed (HDF5)
     shard-000000.json    attempts, lengths, SHA-256 of the .h5 file
 
+Both kinds of JSON are sealed: a `seal` over all else shows whether they were altered.
 The data set is the episodes of shards 0, 1, 2, ... in order, cut at `n_episodes`.
 """
 
@@ -17,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from parrot_wrapper.argument_checks import as_path, require_count, require_instance
 from parrot_wrapper.atomic_files import write_json
 from parrot_wrapper.data.dataset import EpisodeDataset
 from parrot_wrapper.data.shards import (
@@ -28,10 +30,10 @@ from parrot_wrapper.data.shards import (
     read_json,
     require_format,
     shard_path,
-    verify_shard,
     write_shard,
 )
 from parrot_wrapper.errors import DataError, DataFileError, InvalidArgumentError
+from parrot_wrapper.strict_json import sealed
 from parrot_wrapper.types import AnyArray
 
 DATASET_FORMAT = "parrot-episodes"
@@ -63,7 +65,7 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
         "settings": dict(manifest.settings),
         "facts": dict(manifest.facts),
     }
-    write_json(folder / "dataset.json", content)
+    write_json(folder / "dataset.json", sealed(content))
 
 
 def read_manifest(folder: str | Path) -> Manifest:
@@ -78,7 +80,8 @@ def read_manifest(folder: str | Path) -> Manifest:
     content = require_format(path, read_json(path), DATASET_FORMAT)
     count, settings, facts = (content.get(k) for k in ("n_episodes", "settings", "facts"))
     if (
-        not isinstance(count, int)
+        type(count) is not int
+        or count < 1
         or not isinstance(settings, dict)
         or not isinstance(facts, dict)
         or len(content) != 5
@@ -103,7 +106,6 @@ def load_dataset(
     folder: str | Path,
     *,
     n_episodes: int | None = None,
-    verify: bool = True,
     actions_only: bool = False,
 ) -> EpisodeDataset:
     """Read a data set into memory.
@@ -111,7 +113,6 @@ def load_dataset(
     Args:
         folder: Where `parrot collect` or `save_dataset` wrote it.
         n_episodes: Read only the first so many; all of them where left out.
-        verify: Compare every shard with its checksum first (costs little: it reads compressed).
         actions_only: Leave out observations and labels: images are nearly all of the bytes.
 
     Raises:
@@ -119,7 +120,7 @@ def load_dataset(
             the collection has not come as far as asked.
         InvalidArgumentError: `n_episodes` is below 1 or above what the data set has.
     """
-    root = Path(folder)
+    root = as_path("folder", folder)
     manifest = read_manifest(root)
     wanted = manifest.n_episodes if n_episodes is None else n_episodes
     if not 1 <= wanted <= manifest.n_episodes:
@@ -134,9 +135,6 @@ def load_dataset(
             f"{len(infos) - 1}; {shard_path(root, len(infos)).name} is missing. Run the same "
             f"`parrot collect` again to finish it, or load n_episodes={len(lengths)}."
         )
-    if verify:
-        for info in infos:
-            verify_shard(root, info)
     skipped = ("observations", "labels") if actions_only else ()
     arrays = _read_arrays(root, infos, lengths[:wanted], skipped)
     _require_action_box(root, manifest, arrays["actions"].shape[1])
@@ -156,15 +154,15 @@ def load_dataset(
 def _require_action_box(folder: Path, manifest: Manifest, action_dim: int) -> None:
     try:
         box = manifest.facts["spaces"]["action"]
-        found = [len(box[edge]) for edge in ("low", "high")]
-    except (KeyError, TypeError) as error:
+        edges = [np.asarray(box[edge], dtype=np.float32) for edge in ("low", "high")]
+    except (KeyError, TypeError, ValueError) as error:
         raise DataFileError(
             f"{folder / 'dataset.json'}: altered: expected facts.spaces.action.low and .high."
         ) from error
-    if found != [action_dim, action_dim]:
+    if any(edge.shape != (action_dim,) for edge in edges):
         raise DataFileError(
             f"{folder / 'dataset.json'}: altered: expected an action box of {action_dim} "
-            f"dimensions as in the shards, got {found}."
+            f"dimensions as in the shards, got {[edge.shape for edge in edges]}."
         )
 
 
@@ -189,34 +187,50 @@ def _read_arrays(
         count = min(info.n_episodes, len(lengths) - first)
         if not count:
             continue
-        with open_shard(folder, info.index) as file:
-            stored = _stored_fields(file, skipped)
+        with open_shard(folder, info) as stored:
+            fields = _chosen(stored, skipped)
             if not arrays:
-                arrays = {
-                    name: np.empty((_rows(name, lengths), *item.shape[1:]), item.dtype)
-                    for name, item in stored.items()
-                }
-            if set(stored) != set(arrays):
-                raise KeyError(f"has {sorted(stored)}, shard 0 has {sorted(arrays)}")
-            for name, item in stored.items():
-                start, rows = _rows(name, lengths[:first]), _rows(name, np.array(info.lengths))
-                if (
-                    item.shape != (rows, *arrays[name].shape[1:])
-                    or item.dtype != arrays[name].dtype
-                ):
-                    raise ValueError(f"{name} has shape {item.shape} and dtype {item.dtype}")
+                arrays = _empty(fields, info, lengths)
+            if set(fields) != set(arrays):
+                raise KeyError(f"has {sorted(fields)}, the shards before have {sorted(arrays)}")
+            _require_shapes(fields, info, arrays)
+            for name, item in fields.items():
+                start = _rows(name, lengths[:first])
                 read = _rows(name, np.array(info.lengths[:count]))
                 item.read_direct(arrays[name], np.s_[:read], np.s_[start : start + read])
         first += count
     return arrays
 
 
-def _stored_fields(file: Any, skipped: tuple[str, ...]) -> dict[str, Any]:
-    found = {name: file[name] for name in (*_PER_STEP, *_PER_EPISODE)}
+def _empty(
+    fields: Mapping[str, Any], info: ShardInfo, lengths: np.ndarray[Any, np.dtype[np.int64]]
+) -> dict[str, AnyArray]:
+    _require_shapes(fields, info, fields)  # before memory is taken for what a file claims
+    try:
+        return {
+            name: np.empty((_rows(name, lengths), *item.shape[1:]), item.dtype)
+            for name, item in fields.items()
+        }
+    except MemoryError as error:
+        raise DataFileError(
+            f"Expected a data set that fits into memory, got {len(lengths)} episodes with "
+            f"{int(lengths.sum())} steps ({error}). Load fewer with n_episodes."
+        ) from error
+
+
+def _require_shapes(fields: Mapping[str, Any], info: ShardInfo, like: Mapping[str, Any]) -> None:
+    """Compare a shard's arrays with its sidecar, and with the shape of a row in `like`."""
+    for name, item in fields.items():
+        rows = _rows(name, np.array(info.lengths))
+        if item.shape != (rows, *like[name].shape[1:]) or item.dtype != like[name].dtype:
+            raise ValueError(f"{name} has shape {item.shape} and dtype {item.dtype}")
+
+
+def _chosen(stored: Mapping[str, Any], skipped: tuple[str, ...]) -> dict[str, Any]:
+    found = {name: stored[name] for name in (*_PER_STEP, *_PER_EPISODE)}
     for group in ("observations", "labels"):
-        if group in skipped:
-            continue
-        found |= {f"{group}/{name}": item for name, item in file.get(group, {}).items()}
+        if group not in skipped:
+            found |= {n: item for n, item in stored.items() if n.startswith(f"{group}/")}
     return found
 
 
@@ -239,8 +253,12 @@ def save_dataset(
     Raises:
         DataFileError: There is a data set in `folder` already.
         DataError: The metadata cannot be written as JSON.
+        InvalidArgumentError: An argument is of another type or out of range.
+        WriteError: The disk is full, the folder read-only, or the like.
     """
-    root = Path(folder)
+    root = as_path("folder", folder)
+    require_instance("dataset", dataset, EpisodeDataset, "an EpisodeDataset")
+    require_count("episodes_per_shard", episodes_per_shard)
     if (root / "dataset.json").exists() or has_shard(root, 0):
         raise DataFileError(f"{root}: expected a folder without a data set, found one. Delete it.")
     facts = {key: value for key, value in dataset.metadata.items() if key != "settings"}

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import gymnasium as gym
 import numpy as np
 
+from parrot_wrapper.argument_checks import check_fields, require_count, require_instance
 from parrot_wrapper.chunk import require_single_actions
 from parrot_wrapper.errors import DataError
 from parrot_wrapper.evaluation.cloning import Cloning, clone_in_latent
@@ -44,6 +45,9 @@ class JudgeSettings:
         data_steps: Steps of the data set that the likelihood is measured on, at most.
         seed: First held-out seed.
         progress: Show progress bars.
+
+    Raises:
+        InvalidArgumentError: A value of another type or out of range.
     """
 
     episodes: int = 100
@@ -53,6 +57,11 @@ class JudgeSettings:
     data_steps: int = 20_000
     seed: int = HELD_OUT_SEED
     progress: bool = True
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        for name in ("episodes", "expert_episodes", "data_steps"):
+            require_count(name, getattr(self, name))
 
 
 @dataclass(frozen=True)
@@ -128,6 +137,7 @@ def judge_prior(
         SpaceMismatchError: Env and prior disagree.
         InvalidArgumentError: The prior's horizon is above 1.
     """
+    require_instance("prior", prior, ActionPrior, "a live prior; load_prior makes one of a name")
     require_single_actions(prior, "judge_prior")
     chosen, started = settings or JudgeSettings(), time.perf_counter()
     skipped: dict[str, str] = {}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from parrot_wrapper.argument_checks import check_fields
 from parrot_wrapper.errors import InvalidArgumentError
 
 _Z95 = 1.959963984540054
@@ -34,6 +35,7 @@ class Rate:
     total: int
 
     def __post_init__(self) -> None:
+        check_fields(self)
         if not (self.total >= 1 and 0 <= self.hits <= self.total):
             raise InvalidArgumentError(
                 f"Expected 0 <= hits <= total and at least one episode, "

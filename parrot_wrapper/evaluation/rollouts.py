@@ -10,6 +10,7 @@ import gymnasium as gym
 import numpy as np
 from tqdm import tqdm
 
+from parrot_wrapper.argument_checks import require_count
 from parrot_wrapper.chunk import executed_steps
 from parrot_wrapper.errors import InvalidArgumentError
 from parrot_wrapper.evaluation.rates import Rate
@@ -128,8 +129,7 @@ def evaluate(
     Raises:
         InvalidArgumentError: No episodes, or an episode that does not end.
     """
-    if episodes < 1:
-        raise InvalidArgumentError(f"Expected episodes >= 1, got {episodes}.")
+    require_count("episodes", episodes)
     seeds = range(seed, seed + episodes)
     outcomes = []
     for episode_seed in tqdm(seeds, desc=progress, unit="episode", disable=progress is None):

@@ -17,6 +17,7 @@ from parrot_wrapper.atomic_files import write_json
 from parrot_wrapper.data.storage import read_manifest
 from parrot_wrapper.errors import DataFileError, InvalidArgumentError
 from parrot_wrapper.experiments.needs import Artifact
+from parrot_wrapper.strict_json import parse_json
 
 _RECIPE_FILE = "artifact.json"
 
@@ -145,7 +146,7 @@ def _is_collected(folder: Path, episodes: int) -> bool:
 def _require_recipe(folder: Path, artifact: Artifact) -> None:
     path = folder / _RECIPE_FILE
     try:
-        there = json.loads(path.read_text(encoding="utf-8"))
+        there = parse_json(path.read_bytes())
         given = json.loads(json.dumps(asdict(artifact)))
         different = [
             f"{key}: {there.get(key)!r} there, {given[key]!r} given"

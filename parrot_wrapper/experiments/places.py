@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from parrot_wrapper.atomic_files import write_json
 from parrot_wrapper.errors import DataFileError, InvalidArgumentError, ParrotError
 from parrot_wrapper.experiments.grid import Grid
 from parrot_wrapper.experiments.runs import Run
+from parrot_wrapper.strict_json import parse_json
 
 GRID_FILE = "grid.json"
 _AXES = ("tasks", "methods", "prior_seeds", "rl_seeds", "data")
@@ -74,10 +74,12 @@ def read_grid(path: str | Path) -> Grid:
             file and field are named.
     """
     try:
-        return Grid.from_dict(json.loads(Path(path).read_text(encoding="utf-8")))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        content = parse_json(Path(path).read_bytes())
+    except (OSError, ValueError) as error:
         raise DataFileError(f"{path}: expected a grid's JSON ({error}).") from error
-    except ParrotError as error:
+    try:
+        return Grid.from_dict(content)
+    except (ParrotError, AttributeError, LookupError, OverflowError, TypeError) as error:
         raise DataFileError(f"{path}: {error}") from error
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +21,7 @@ from parrot_wrapper.experiments.rows import (
 from parrot_wrapper.experiments.run_files import ROW_FILE, steps_so_far
 from parrot_wrapper.experiments.runs import Run
 from parrot_wrapper.names import unknown_name
+from parrot_wrapper.strict_json import parse_json
 
 _USUAL_SECONDS_PER_STEP = 0.03
 """One process of a 2-core machine without GPU, default settings; see docs/results.md."""
@@ -115,13 +115,13 @@ def left_row(run: Run, folder: Path) -> ResultRow | ExplorationRow | None:
     if not path.is_file():
         return None
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = parse_json(path.read_bytes())
         row: ResultRow | ExplorationRow = (
             row_from_dict(ExplorationRow, content)
             if run.kind == "exploration"
             else row_from_dict(ResultRow, content)
         )
-    except ValueError as error:
+    except (OSError, ValueError) as error:
         raise DataFileError(f"{path}: {error}.") from error
     if row.key != run.key:
         raise DataFileError(f"{path}: expected the row of {run.id}, found one of {row.key}.")

@@ -11,8 +11,9 @@ import os
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import Any, BinaryIO, ClassVar, TypeVar
 
+from parrot_wrapper.atomic_files import writing
 from parrot_wrapper.errors import DataFileError
 from parrot_wrapper.experiments.row_checks import (
     RowError,
@@ -26,6 +27,7 @@ from parrot_wrapper.experiments.row_checks import (
     whole,
 )
 from parrot_wrapper.experiments.runs import RunKey
+from parrot_wrapper.strict_json import parse_json
 
 FORMAT = 1
 
@@ -201,12 +203,15 @@ def read_exploration_rows(folder_or_file: str | Path) -> list[ExplorationRow]:
 def append_row(folder: Path, row: ResultRow | ExplorationRow) -> None:
     """Add a row to a results folder; on disk when this returns.
 
-    A torn last line, left by a kill, is removed first. One process at a time may write.
+    A torn last line, left by a kill or a full disk, is removed first. One process at a time may
+    write.
+
+    Raises:
+        WriteError: The disk is full, the folder read-only, or the like.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     path = folder / row.file_name
     line = json.dumps(row.to_dict(), allow_nan=False) + "\n"
-    with path.open("ab+") as stream:
+    with writing(path), _appended(path) as stream:
         stream.seek(0)
         content = stream.read()
         stream.truncate(content.rfind(b"\n") + 1)
@@ -215,27 +220,32 @@ def append_row(folder: Path, row: ResultRow | ExplorationRow) -> None:
         os.fsync(stream.fileno())
 
 
+def _appended(path: Path) -> BinaryIO:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path.open("ab+")
+
+
 def _read(kind: type[Row], place: Path) -> list[Row]:
     path = place / kind.file_name if place.is_dir() else place
     try:
-        content = path.read_text(encoding="utf-8")
+        content = path.read_bytes()
     except FileNotFoundError:
         return []
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
         raise DataFileError(f"{path}: expected a file of result rows ({error}).") from error
-    whole_lines = content[: content.rfind("\n") + 1].splitlines()
+    whole_lines = content[: content.rfind(b"\n") + 1].splitlines()
     return list(_checked(kind, path, whole_lines))
 
 
-def _checked(kind: type[Row], path: Path, lines: Iterable[str]) -> Iterable[Row]:
+def _checked(kind: type[Row], path: Path, lines: Iterable[bytes]) -> Iterable[Row]:
     first: dict[RunKey, int] = {}
     for count, line in enumerate(lines, start=1):
         try:
-            row = row_from_dict(kind, json.loads(line))
-        except json.JSONDecodeError as error:
-            raise DataFileError(f"{path}, line {count}: expected JSON ({error}).") from error
+            row = row_from_dict(kind, parse_json(line))
         except RowError as problem:
             raise DataFileError(f"{path}, line {count}: {problem}.") from problem
+        except ValueError as error:
+            raise DataFileError(f"{path}, line {count}: expected JSON ({error}).") from error
         earlier = first.setdefault(row.key, count)
         if earlier != count:
             raise DataFileError(

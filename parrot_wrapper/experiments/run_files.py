@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
 
+from parrot_wrapper.strict_json import parse_json
 from parrot_wrapper.training.episode_log import EPISODES_FILE, STEPS_KEY, read_episodes
 
 ROW_FILE = "row.json"
@@ -44,7 +44,7 @@ def steps_so_far(run_folder: Path) -> int:
         return 0
     for line in reversed(lines):
         try:
-            return int(json.loads(line)[STEPS_KEY])
+            return int(parse_json(line)[STEPS_KEY])
         except (ValueError, KeyError, TypeError):
             continue  # torn, or the first half is before the tail
     return 0

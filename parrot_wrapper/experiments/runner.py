@@ -13,7 +13,6 @@ from typing import Any
 
 from tqdm import tqdm
 
-from parrot_wrapper.data.locking import folder_lock
 from parrot_wrapper.errors import InvalidArgumentError, ParrotError
 from parrot_wrapper.experiments.children import Child
 from parrot_wrapper.experiments.grid import Grid
@@ -22,6 +21,7 @@ from parrot_wrapper.experiments.places import Places
 from parrot_wrapper.experiments.plan import make_plan, weight
 from parrot_wrapper.experiments.run_files import steps_so_far
 from parrot_wrapper.experiments.runs import Run
+from parrot_wrapper.locking import folder_lock
 from parrot_wrapper.training.interruption import Interruption, deferred_interrupt
 
 _POLL_SECONDS = 0.2

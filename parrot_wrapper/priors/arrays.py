@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from parrot_wrapper.argument_checks import number_array
 from parrot_wrapper.errors import (
     InvalidArgumentError,
     LatentError,
@@ -26,7 +27,8 @@ def observation_arrays(obs: Observations, spec: ObservationSpec) -> dict[str, An
         spec: What the prior looks at.
 
     Raises:
-        SpaceMismatchError: A part is missing or has another shape or dtype; all are listed.
+        SpaceMismatchError: A part is missing, not finite or has another shape or dtype; all are
+            listed.
     """
     expected = _expected_parts(spec)
     if not isinstance(obs, Mapping):
@@ -36,7 +38,7 @@ def observation_arrays(obs: Observations, spec: ObservationSpec) -> dict[str, An
                 "this prior was trained on Dict observations."
             )
         obs = {next(iter(expected)): obs}
-    parts = {key: np.asarray(obs[key]) for key in expected if key in obs}
+    parts = {key: number_array(key, obs[key], SpaceMismatchError) for key in expected if key in obs}
     problems = [
         f"{key}: expected {_describe(shape, key == 'image')}, "
         + (f"got shape {parts[key].shape} {parts[key].dtype}" if key in parts else "got none")
@@ -44,6 +46,11 @@ def observation_arrays(obs: Observations, spec: ObservationSpec) -> dict[str, An
         if key not in parts or not _fits(parts[key], shape, is_image=key == "image")
     ]
     sizes = {key: len(part) for key, part in parts.items() if part.ndim}
+    problems += [
+        f"{key}: expected finite numbers, got NaN or infinity"
+        for key, part in parts.items()
+        if part.dtype != np.uint8 and not np.isfinite(part).all()
+    ]
     if not problems and len(set(sizes.values())) > 1:
         problems = [f"the parts have different batch sizes {sizes}"]
     if problems:
@@ -84,12 +91,12 @@ def vectors(name: str, values: AnyArray, shape: tuple[int, ...], *, like: Tensor
         LatentError: A latent has the wrong shape or is not finite.
         InvalidArgumentError: The same for any other array.
     """
-    array = np.asarray(values)
     error: type[ParrotError] = LatentError if name == "latent" else InvalidArgumentError
+    array = number_array(f"{name} (float32)", values, error)
     if array.ndim != len(shape) + 1 or array.shape[1:] != shape:
         expected = ", ".join(map(str, shape))
         raise error(f"{name}: expected shape (B, {expected}), got {array.shape}; add a batch axis.")
-    if not np.issubdtype(array.dtype, np.number) or np.iscomplexobj(array):
+    if array.dtype == np.bool_:
         raise error(f"{name}: expected float32, got {array.dtype}.")
     if not np.isfinite(array).all():
         raise error(f"{name}: expected finite numbers, got NaN or infinity.")

@@ -9,7 +9,6 @@ altered in either file is refused.
 from __future__ import annotations
 
 import hashlib
-import json
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from torch import Tensor
 
 from parrot_wrapper.atomic_files import atomic_folder, write_json
 from parrot_wrapper.errors import CheckpointError, InvalidArgumentError
+from parrot_wrapper.strict_json import parse_json, seal_of
 
 FORMAT_VERSION = 1
 HEADER_FILE = "prior.json"
@@ -141,19 +141,17 @@ def library_versions(more: Sequence[str] = ()) -> dict[str, str]:
 
 
 def _seal(header: Mapping[str, Any]) -> str:
-    rest = {key: value for key, value in header.items() if key != "sha256"}
-    text = json.dumps(rest, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    return hashlib.sha256(text.encode()).hexdigest()
+    return seal_of(header, key="sha256")
 
 
 def _read_header(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise CheckpointError(f"{path}: expected a prior's header here, found no such file.")
     try:
-        header = json.loads(path.read_text(encoding="utf-8"))
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        header = parse_json(path.read_bytes())
+    except (OSError, ValueError) as error:
         raise CheckpointError(f"{path}: expected JSON, found a damaged file ({error}).") from error
-    if not isinstance(header, dict) or not isinstance(header.get("format_version"), int):
+    if not isinstance(header, dict) or type(header.get("format_version")) is not int:
         raise CheckpointError(f"{path}: expected a prior's header, found foreign JSON.")
     version = header["format_version"]
     if version > FORMAT_VERSION:
@@ -179,6 +177,8 @@ def _check_keys(path: Path, header: Mapping[str, Any]) -> None:
     missing = [key for key in _KEYS if key not in header]
     if missing:
         raise CheckpointError(f"{path}: missing key(s) {', '.join(missing)}.")
+    if not isinstance(header["type"], str):
+        raise CheckpointError(f"{path}: expected 'type' as text, found {header['type']!r}.")
     for key in ("config", "metadata", "weights", "versions"):
         if not isinstance(header[key], dict):
             raise CheckpointError(
@@ -191,7 +191,10 @@ def _read_weights(folder: Path, header: Mapping[str, Any]) -> dict[str, Tensor]:
     expected = header["weights"]
     if expected.get("file") != WEIGHTS_FILE or not path.is_file():
         raise CheckpointError(f"{path}: expected the weights here, found no such file.")
-    content = path.read_bytes()
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be read ({error}).") from error
     if len(content) != expected.get("bytes"):
         raise CheckpointError(
             f"{path}: expected {expected.get('bytes')} bytes, found {len(content)} (truncated?)."
@@ -204,5 +207,5 @@ def _read_weights(folder: Path, header: Mapping[str, Any]) -> dict[str, Tensor]:
         )
     try:
         return safetensors_torch.load(content)
-    except safetensors.SafetensorError as error:
+    except (safetensors.SafetensorError, KeyError, ValueError, RuntimeError, TypeError) as error:
         raise CheckpointError(f"{path}: not a safetensors file ({error}).") from error

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, TypeVar
 
+from parrot_wrapper.argument_checks import is_number, require_instance
 from parrot_wrapper.errors import InvalidArgumentError
 from parrot_wrapper.names import unknown_name
 from parrot_wrapper.types import ObservationSpec
@@ -41,8 +42,8 @@ class PriorConfig:
     def __post_init__(self) -> None:
         require_at_least("action_dim", self.action_dim, 1)
         _check_observation(self.observation)
-        low = tuple(float(v) for v in self.action_low) or (-1.0,) * self.action_dim
-        high = tuple(float(v) for v in self.action_high) or (1.0,) * self.action_dim
+        low = _edge("action_low", self.action_low) or (-1.0,) * self.action_dim
+        high = _edge("action_high", self.action_high) or (1.0,) * self.action_dim
         _check_box(low, high, self.action_dim)
         object.__setattr__(self, "action_low", low)
         object.__setattr__(self, "action_high", high)
@@ -170,16 +171,25 @@ def require_at_least(name: str, value: int, least: int) -> None:
 
 def require_positive(name: str, value: float) -> None:
     """Refuse anything but a positive, finite number."""
-    if not (value > 0 and math.isfinite(value)):
+    if not is_number(value) or not (value > 0 and math.isfinite(value)):
         raise InvalidArgumentError(f"{name} must be positive and finite, got {value!r}.")
 
 
+def _edge(name: str, values: Sequence[float]) -> tuple[float, ...]:
+    if not isinstance(values, tuple | list) or not all(map(is_number, values)):
+        raise InvalidArgumentError(f"{name} must be a tuple of numbers, got {values!r}.")
+    return tuple(float(value) for value in values)
+
+
 def _check_observation(spec: ObservationSpec) -> None:
+    require_instance("observation", spec, ObservationSpec, "an ObservationSpec")
     require_at_least("observation.proprio", spec.proprio, 0)
     require_at_least("observation.state", spec.state, 0)
     image = spec.image
     if image is not None and (
-        len(image) != 3 or not all(_is_integer(side) and side > 0 for side in image)
+        not isinstance(image, tuple | list)
+        or len(image) != 3
+        or not all(_is_integer(side) and side > 0 for side in image)
     ):
         raise InvalidArgumentError(
             f"observation.image must be three positive integers (H, W, C), got {image!r}."

@@ -8,8 +8,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from parrot_wrapper.errors import CheckpointError, ParrotError
+from parrot_wrapper.argument_checks import as_path
+from parrot_wrapper.errors import CheckpointError, InvalidArgumentError
 from parrot_wrapper.names import unknown_name
+from parrot_wrapper.priors.allocation import allocation_limit
 from parrot_wrapper.priors.checkpoint import HEADER_FILE, WEIGHTS_FILE, StoredPrior, read_prior
 from parrot_wrapper.priors.cvae import CVAEPrior
 from parrot_wrapper.priors.encoder_prior import EncoderPrior
@@ -24,6 +26,9 @@ PRIORS: dict[str, type[EncoderPrior]] = {
     kind.type_tag: kind for kind in (FlowPrior, CVAEPrior, TrajectoryVAEPrior, VAEFeatures)
 }
 """Kinds of prior by the `type` in their header."""
+
+_MISFITS = (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
+"""What building a prior from an altered config brings."""
 
 RUN_SUBFOLDER = "prior"
 """Where a training run keeps the prior that came out of it."""
@@ -48,12 +53,22 @@ def load_prior(name_or_folder: str | Path, *, device: str | torch.device = "cpu"
     Raises:
         UnknownNameError: Neither a packaged name nor a folder; the nearest name is given.
         CheckpointError: Truncated, altered, foreign or of a newer format; nothing is loaded.
+        InvalidArgumentError: No such device, or neither text nor a path.
     """
+    as_path("a prior's name or folder", name_or_folder)
+    try:
+        target = torch.device(device)
+    except (RuntimeError, TypeError) as error:
+        raise InvalidArgumentError(
+            f"Expected a torch device such as 'cpu', got {device!r}."
+        ) from error
+    if target.type == "cuda" and not torch.cuda.is_available():
+        raise InvalidArgumentError(f"Device {device!r} was asked for, but torch sees no GPU.")
     folder = _folder_of(name_or_folder)
     stored = read_prior(folder)
     prior = _build(folder, stored)
     prior.requires_grad_(False)
-    return prior.to(device)
+    return prior.to(target)
 
 
 def _folder_of(name_or_folder: str | Path) -> Path:
@@ -76,9 +91,18 @@ def _build(folder: Path, stored: StoredPrior) -> EncoderPrior:
             f"{folder / HEADER_FILE}: expected a prior of type {', '.join(PRIORS)}, found "
             f"{stored.type_tag!r}; a newer one needs a newer parrot-wrapper."
         )
+    n_bytes = sum(tensor.nbytes for tensor in stored.tensors.values())
     try:
-        prior = kind(kind.config_class.from_dict(stored.config), metadata=stored.metadata)
-    except ParrotError as error:
+        with allocation_limit(n_bytes):
+            prior = kind(kind.config_class.from_dict(stored.config), metadata=stored.metadata)
+    except (
+        ArithmeticError,
+        AttributeError,
+        LookupError,
+        RuntimeError,
+        TypeError,
+        ValueError,
+    ) as error:
         raise CheckpointError(f"{folder / HEADER_FILE}: {error}") from error
     _check_tensors(folder / WEIGHTS_FILE, prior.state_dict(), stored.tensors)
     prior.load_state_dict(stored.tensors, strict=True)

@@ -14,7 +14,9 @@ from typing import Any, Generic
 import torch
 from torch import Tensor, nn
 
+from parrot_wrapper.atomic_files import clear_strays, room_below
 from parrot_wrapper.errors import CheckpointError, DataError, InvalidArgumentError
+from parrot_wrapper.locking import folder_lock
 from parrot_wrapper.training.interruption import deferred_interrupt
 from parrot_wrapper.training.module_trainer import Batch, ModuleT, ModuleTrainer
 from parrot_wrapper.training.prior_batches import prefetched, step_generator
@@ -33,6 +35,8 @@ _FREE = frozenset(
     f"training.{key}" for key in ("checkpoint_every", "device", "loaders", "log_every", "threads")
 )
 """Settings that a resumed run may change."""
+_PATIENCE_SECONDS = 10.0
+"""For the process of a killed run to be gone."""
 
 
 @dataclass
@@ -219,7 +223,7 @@ class FittingRun(Generic[ModuleT]):
             self.progress = Progress(
                 **{f.name: state["progress"][f.name] for f in fields(Progress)}
             )
-        except (KeyError, RuntimeError) as error:
+        except (AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
             raise CheckpointError(
                 f"{path}: written by another version: {error}; start in another folder."
             ) from error
@@ -228,6 +232,22 @@ class FittingRun(Generic[ModuleT]):
             for name, tensor in tensors.items()
             if name.startswith("best/")
         }
+
+
+@contextmanager
+def run_folder_held(folder: Path | None) -> Iterator[None]:
+    """Hold a run's folder, if it has one, and clear it of what killed writers left.
+
+    Raises:
+        DataFileError: Another process is at work in it.
+        WriteError: The disk is full, or the folder cannot be written to.
+    """
+    if folder is None:
+        yield
+        return
+    with room_below(folder), folder_lock(folder, patience=_PATIENCE_SECONDS):
+        clear_strays(folder)
+        yield
 
 
 def has_checkpoint(folder: Path | None) -> bool:

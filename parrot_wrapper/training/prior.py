@@ -7,10 +7,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from parrot_wrapper.argument_checks import require_instance
 from parrot_wrapper.data.dataset import EpisodeDataset
 from parrot_wrapper.priors.flow import FlowPrior
 from parrot_wrapper.training.data_facts import keys_fact
-from parrot_wrapper.training.fitting_run import Progress, torch_threads
+from parrot_wrapper.training.fitting_run import Progress, run_folder_held, torch_threads
 from parrot_wrapper.training.prior_config import PriorTrainingConfig
 from parrot_wrapper.training.prior_run import prior_run
 
@@ -74,11 +75,19 @@ def fit_prior(
     Raises:
         DataError: The data do not fit the prior, are too few to hold any out, or make it diverge.
         CheckpointError: The run folder's checkpoint is damaged or of other settings or data.
+        DataFileError: Another process is at work in the run folder.
+        WriteError: The disk is full, or the folder cannot be written to; with room, the same call
+            goes on from the last checkpoint.
+        InvalidArgumentError: An argument is of another type.
         KeyboardInterrupt: Ctrl-C; a checkpoint was written first.
     """
-    settings = config or PriorTrainingConfig()
+    settings = PriorTrainingConfig() if config is None else config
+    require_instance("prior", prior, FlowPrior, "a FlowPrior")
+    require_instance("dataset", dataset, EpisodeDataset, "an EpisodeDataset")
+    require_instance("config", settings, PriorTrainingConfig, "a PriorTrainingConfig")
     folder = None if run_folder is None else Path(run_folder)
-    with torch_threads(settings.threads):  # the statistics are computed under them too
+    # the statistics are computed under the threads too
+    with run_folder_held(folder), torch_threads(settings.threads):
         run = prior_run(prior, dataset, settings, folder, fine_tune=fine_tune)
         run.run(label="prior", progress=progress)
     prior.set_metadata({**prior.metadata, **keys_fact(dataset)})

@@ -6,6 +6,7 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from parrot_wrapper.argument_checks import check_fields
 from parrot_wrapper.errors import InvalidArgumentError
 from parrot_wrapper.names import unknown_name
 
@@ -76,6 +77,7 @@ class PriorTrainingConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        check_fields(self)
         for name in ("steps", "validate_every", "validation_batches", "checkpoint_every"):
             self._require(name, getattr(self, name) >= 1, "at least 1")
         for name in ("log_every", "loaders"):

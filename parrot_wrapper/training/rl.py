@@ -6,7 +6,6 @@ A run is a folder: `config.json`, `log.jsonl` and `tensorboard/`, `episodes.json
 
 from __future__ import annotations
 
-import json
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -19,10 +18,13 @@ from stable_baselines3.common.logger import Logger, TensorBoardOutputFormat
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import DummyVecEnv
 
-from parrot_wrapper.atomic_files import atomic_path, write_json
+from parrot_wrapper.argument_checks import as_path, require_instance
+from parrot_wrapper.atomic_files import atomic_path, clear_strays, room_below, write_json
 from parrot_wrapper.errors import CheckpointError, InvalidArgumentError
+from parrot_wrapper.locking import folder_lock
 from parrot_wrapper.priors.encoder_prior import EncoderPrior
 from parrot_wrapper.priors.loading import load_prior
+from parrot_wrapper.strict_json import parse_json
 from parrot_wrapper.training.callbacks import (
     CheckpointCallback,
     DiagnosticsCallback,
@@ -48,6 +50,8 @@ from parrot_wrapper.types import ActionPrior
 CONFIG_FILE, LOG_FILE, MODEL_FILE = "config.json", "log.jsonl", "model.zip"
 _MAY_CHANGE = ("total_steps", "checkpoint_every", "device")
 _LOG_EVERY_EPISODES = 10
+_PATIENCE_SECONDS = 10.0
+"""For the process of a killed run to be gone."""
 
 
 EnvFactory = Callable[..., gym.Env[Any, Any]]
@@ -86,10 +90,29 @@ def train(
 
     Raises:
         InvalidArgumentError: The folder holds a run with other settings.
-        CheckpointError: The folder's checkpoint is damaged.
+        CheckpointError: The folder's checkpoint or log is damaged.
+        DataFileError: Another process is at work in the folder.
+        WriteError: The disk is full, or the folder cannot be written to; with room, the same call
+            goes on from the last checkpoint.
         KeyboardInterrupt: Ctrl-C; a checkpoint was written first, where an episode began.
     """
-    folder = Path(run_folder)
+    require_instance("config", config, RLConfig, "an RLConfig")
+    folder = as_path("run_folder", run_folder)
+    with room_below(folder), folder_lock(folder, patience=_PATIENCE_SECONDS):
+        for place in (folder, folder / "checkpoints"):
+            clear_strays(place)
+        return _train(config, folder, make_env, prior, progress=progress, label=label)
+
+
+def _train(
+    config: RLConfig,
+    folder: Path,
+    make_env: EnvFactory,
+    prior: ActionPrior | None,
+    *,
+    progress: bool,
+    label: str,
+) -> SAC:
     _require_same_run(folder, config)
     checkpoints = list_checkpoints(folder / "checkpoints")
     first = int(read_header(checkpoints[-1])["episode"]) if checkpoints else 0
@@ -152,8 +175,8 @@ def read_config(run_folder: str | Path) -> RLConfig:
     """
     path = Path(run_folder) / CONFIG_FILE
     try:
-        return RLConfig.from_dict(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, TypeError, ValueError) as error:
+        return RLConfig.from_dict(parse_json(path.read_bytes()))
+    except (AttributeError, OSError, OverflowError, TypeError, ValueError) as error:
         raise CheckpointError(f"{path}: expected the settings of an RL run ({error}).") from error
 
 

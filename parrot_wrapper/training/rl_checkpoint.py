@@ -9,7 +9,6 @@ saved elsewhere (`at_episode_start` false in its JSON), the resumed run starts a
 from __future__ import annotations
 
 import hashlib
-import json
 import shutil
 from collections import deque
 from collections.abc import Mapping
@@ -24,14 +23,41 @@ from safetensors import torch as safetensors_torch
 from stable_baselines3 import SAC
 from torch import Tensor
 
-from parrot_wrapper.atomic_files import atomic_folder, write_json
+from parrot_wrapper.atomic_files import atomic_folder, clear_strays, write_json
 from parrot_wrapper.baselines.prior_explore import PriorExploreSAC
 from parrot_wrapper.errors import CheckpointError
+from parrot_wrapper.strict_json import SEAL_KEY, breaks_seal, parse_json, sealed
 from parrot_wrapper.training.replay_arrays import replay_arrays, restore_replay
 
 FORMAT_VERSION = 1
 _TYPE = "parrot-rl"
 _HEADER, _MODEL, _REPLAY = "checkpoint.json", "model.safetensors", "replay.safetensors"
+_TYPES: Mapping[str, type | tuple[type, ...]] = {
+    "format_version": int,
+    "type": str,
+    "step": int,
+    "updates": int,
+    "episodes": int,
+    "episode": int,
+    "at_episode_start": bool,
+    "seconds": (int, float),
+    "recent_episodes": list,
+    "recent_successes": list,
+    "generators": dict,
+    "sha256": dict,
+}
+_OF_LATER_CHECKPOINTS = {"seconds": 0.0}
+"""What the first checkpoints did not have."""
+_MISFITS = (
+    safetensors.SafetensorError,
+    AttributeError,
+    LookupError,
+    OverflowError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
+"""What restoring another network's, or an altered, state brings."""
 
 
 def save_checkpoint(
@@ -81,9 +107,11 @@ def save_checkpoint(
     with atomic_folder(target) as partial:
         for name, content in files.items():
             (partial / name).write_bytes(content)
-        write_json(partial / _HEADER, header)
-    for old in list_checkpoints(folder)[:-keep]:
+        write_json(partial / _HEADER, sealed(header))
+    kept = list_checkpoints(folder)[-keep:]
+    for old in set(folder.glob("step-*")) - set(kept):  # half removed ones as well
         shutil.rmtree(old)
+    clear_strays(folder)
     return target
 
 
@@ -100,8 +128,8 @@ def read_header(checkpoint: Path) -> dict[str, Any]:
     """
     path = checkpoint / _HEADER
     try:
-        header = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        header = parse_json(path.read_bytes())
+    except (OSError, ValueError) as error:
         raise CheckpointError(f"{path}: expected a checkpoint's JSON ({error}).") from error
     if not isinstance(header, dict) or header.get("type") != _TYPE:
         raise CheckpointError(f"{path}: expected type {_TYPE!r}, found a foreign file.")
@@ -110,7 +138,16 @@ def read_header(checkpoint: Path) -> dict[str, Any]:
             f"{path}: this installation reads format version {FORMAT_VERSION}, found "
             f"{header.get('format_version')}; a newer one needs a newer parrot-wrapper."
         )
-    return {"seconds": 0.0, **header}  # unknown to the first checkpoints
+    if breaks_seal(header):
+        raise CheckpointError(f"{path}: the file was altered: its {SEAL_KEY} does not fit.")
+    content = {**_OF_LATER_CHECKPOINTS, **header}
+    content.pop(SEAL_KEY, None)
+    wrong = sorted(set(content) ^ set(_TYPES)) or [
+        name for name, kind in _TYPES.items() if not isinstance(content[name], kind)
+    ]
+    if wrong:
+        raise CheckpointError(f"{path}: missing, unknown or of a wrong type: {', '.join(wrong)}.")
+    return content
 
 
 def load_weights(model: SAC, checkpoint: Path) -> dict[str, Any]:
@@ -126,7 +163,7 @@ def load_weights(model: SAC, checkpoint: Path) -> dict[str, Any]:
     content = _checked_bytes(checkpoint / _MODEL, header)
     try:
         _restore_model(model, safetensors_torch.load(content))
-    except (safetensors.SafetensorError, RuntimeError, KeyError, ValueError) as error:
+    except _MISFITS as error:
         raise CheckpointError(f"{checkpoint / _MODEL}: does not fit the run ({error}).") from error
     return header
 
@@ -144,7 +181,7 @@ def load_checkpoint(model: SAC, checkpoint: Path) -> dict[str, Any]:
     content = _checked_bytes(checkpoint / _REPLAY, header)
     try:
         restore_replay(_replay_buffer(model), safetensors_numpy.load(content))
-    except (safetensors.SafetensorError, KeyError, ValueError) as error:
+    except _MISFITS as error:
         raise CheckpointError(f"{checkpoint / _REPLAY}: does not fit the run ({error}).") from error
     model.num_timesteps = header["step"]
     model._n_updates = header["updates"]
@@ -152,7 +189,12 @@ def load_checkpoint(model: SAC, checkpoint: Path) -> dict[str, Any]:
     window = model._stats_window_size
     model.ep_info_buffer = deque(header["recent_episodes"], maxlen=window)
     model.ep_success_buffer = deque(header["recent_successes"], maxlen=window)
-    _restore_generators(model, header["generators"])
+    try:
+        _restore_generators(model, header["generators"])
+    except _MISFITS as error:
+        raise CheckpointError(
+            f"{checkpoint / _HEADER}: its generators do not fit the run ({error})."
+        ) from error
     return header
 
 

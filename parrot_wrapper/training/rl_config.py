@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field, fields
 from types import MappingProxyType
 from typing import Any
 
+from parrot_wrapper.argument_checks import check_fields
 from parrot_wrapper.errors import InvalidArgumentError
 from parrot_wrapper.names import unknown_name
 from parrot_wrapper.spaces import check_agent_observation
@@ -108,6 +109,7 @@ class RLConfig:
     device: str = "auto"
 
     def __post_init__(self) -> None:
+        check_fields(self)
         object.__setattr__(self, "env_kwargs", dict(self.env_kwargs))
         object.__setattr__(self, "net_arch", tuple(self.net_arch))
         check_agent_observation(self.observation)

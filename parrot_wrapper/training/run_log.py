@@ -11,6 +11,8 @@ import numpy as np
 from stable_baselines3.common.logger import KVWriter
 
 from parrot_wrapper.atomic_files import atomic_path
+from parrot_wrapper.errors import CheckpointError
+from parrot_wrapper.strict_json import parse_json
 
 STEP_KEY = "time/total_timesteps"
 
@@ -45,15 +47,23 @@ class JsonLinesWriter(KVWriter):
 
 
 def read_log(path: Path) -> list[dict[str, Any]]:
-    """All whole rows of a log; a torn last line (a killed run) is left out."""
-    rows: list[dict[str, Any]] = []
+    """All rows of a log; a last line without its end, of a killed run, is left out.
+
+    Raises:
+        CheckpointError: A line is damaged; it is named.
+    """
     if not path.is_file():
-        return rows
-    for line in path.read_text(encoding="utf-8").splitlines():
+        return []
+    content = path.read_bytes()
+    rows: list[dict[str, Any]] = []
+    for count, line in enumerate(content[: content.rfind(b"\n") + 1].splitlines(), start=1):
         try:
-            rows.append(json.loads(line))
-        except json.JSONDecodeError:
-            break
+            row = parse_json(line)
+        except ValueError as error:
+            raise CheckpointError(f"{path}, line {count}: expected JSON ({error}).") from error
+        if not isinstance(row, dict):
+            raise CheckpointError(f"{path}, line {count}: expected a JSON object, found {row!r}.")
+        rows.append(row)
     return rows
 
 
@@ -64,7 +74,14 @@ def cut_log(path: Path, step: int, *, key: str = STEP_KEY) -> None:
         path: A file of JSON lines.
         step: The last one to keep.
         key: Where a row has its step.
+
+    Raises:
+        CheckpointError: A line is damaged; it is named.
     """
-    rows = [row for row in read_log(path) if row[key] <= step]
+    rows = read_log(path)
+    for count, row in enumerate(rows, start=1):
+        if type(row.get(key)) is not int:
+            raise CheckpointError(f"{path}, line {count}: expected {key} as an integer.")
+    rows = [row for row in rows if row[key] <= step]
     with atomic_path(path) as partial:
         partial.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")

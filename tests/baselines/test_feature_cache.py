@@ -1,5 +1,8 @@
 """Cached features: the encoder's own, found again, and never those of other data."""
 
+import hashlib
+import json
+
 import numpy as np
 import pytest
 
@@ -55,7 +58,7 @@ def test_only_one_process_computes_them(stored, tmp_path, monkeypatch):
     """Another one made them between the look into the cache and the lock."""
     cache, data = FeatureCache(tmp_path, conv_prior()), load_dataset(stored)
     cache.make(data, progress=False)
-    monkeypatch.setattr(FeatureCache, "_fill", None)
+    monkeypatch.setattr(FeatureCache, "_write", None)
     assert cache.make(data, progress=False).content_hash == data.content_hash
 
 
@@ -79,7 +82,17 @@ def test_damage_is_told(stored, tmp_path):
     with pytest.raises(DataFileError, match=r"damaged .*; delete it and try again"):
         cache.find(data)
     np.save(path, np.zeros((3, 6), np.float16))
+    with pytest.raises(DataFileError, match="damaged .*SHA-256"):
+        cache.find(data)
+    sidecar = path.with_suffix(".json")
+    sidecar.write_text(json.dumps({"sha256": hashlib.sha256(path.read_bytes()).hexdigest()}))
     with pytest.raises(DataFileError, match=r"expected features \(40, 6\).*found \(3, 6\)"):
+        cache.find(data)
+    path.unlink()
+    assert cache.find(data) is None
+    assert cache.make(data, progress=False).content_hash == data.content_hash
+    sidecar.write_text("{")
+    with pytest.raises(DataFileError, match=r"json: damaged"):
         cache.find(data)
 
 

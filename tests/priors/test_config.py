@@ -69,5 +69,5 @@ def test_unknown_and_missing_keys():
     del content["action_dim"]
     with pytest.raises(InvalidArgumentError, match=r"lacks the key.* action_dim"):
         FlowPriorConfig.from_dict(content)
-    with pytest.raises(InvalidArgumentError, match="wrong type"):
+    with pytest.raises(InvalidArgumentError, match="action_low must be a tuple of numbers, got 3"):
         FlowPriorConfig.from_dict({**content, "action_dim": 2, "action_low": 3})

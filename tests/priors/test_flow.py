@@ -244,7 +244,7 @@ def test_vectors_that_do_not_fit():
         prior.decode(np.full((2, 3), np.nan, np.float32), state)
     with pytest.raises(InvalidArgumentError, match=r"action: expected shape \(B, 3\)"):
         prior.encode(np.zeros((2, 4), np.float32), state)
-    with pytest.raises(InvalidArgumentError, match="action: expected float32, got <U1"):
+    with pytest.raises(InvalidArgumentError, match="action.*numbers, got dtype <U1"):
         prior.log_prob(np.full((2, 3), "a"), state)
     with pytest.raises(InvalidArgumentError, match=r"features: expected shape \(B, 4\)"):
         prior.decode_features(np.zeros((2, 3), np.float32), np.zeros((2, 5), np.float32))

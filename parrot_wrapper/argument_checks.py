@@ -1,0 +1,135 @@
+"""Checks of what users pass in: of the type, before anything is compared or computed."""
+
+from __future__ import annotations
+
+import reprlib
+import types
+from collections.abc import Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, Union, get_args, get_origin, get_type_hints
+
+import numpy as np
+import numpy.typing as npt
+
+from parrot_wrapper.errors import InvalidArgumentError, ParrotError
+from parrot_wrapper.types import AnyArray, FloatArray
+
+
+def number_array(name: str, values: object, error: type[ParrotError]) -> AnyArray:
+    """The values as an array of real numbers or booleans, copied only where they are no array yet.
+
+    Raises:
+        ParrotError: They are text, ragged, complex or something else; of the class `error`.
+    """
+    try:
+        array = np.asarray(values)
+    except (TypeError, ValueError):
+        array = np.empty(0, object)  # ragged lists
+    if array.dtype.kind not in "bfiu":
+        found = f"dtype {array.dtype}: {reprlib.repr(values)}"
+        raise error(f"{name}: expected an array of numbers, got {found}.")
+    return array
+
+
+def float_array(name: str, values: object, error: type[ParrotError]) -> FloatArray:
+    """The same in float32; what is beyond its range becomes infinite.
+
+    Raises:
+        ParrotError: As for `number_array`.
+    """
+    with np.errstate(over="ignore"):
+        return np.asarray(number_array(name, values, error), dtype=np.float32)
+
+
+def index_array(name: str, values: object) -> npt.NDArray[np.int64]:
+    """Integers, flattened.
+
+    Raises:
+        InvalidArgumentError: They are something else.
+    """
+    given = number_array(name, values, InvalidArgumentError).reshape(-1)
+    if given.size and given.dtype.kind not in "iu":
+        raise InvalidArgumentError(f"Expected {name} as integers, got {reprlib.repr(values)}.")
+    return given.astype(np.int64)
+
+
+def require_instance(name: str, value: object, kind: type | tuple[type, ...], what: str) -> None:
+    """Refuse a value of another type.
+
+    Args:
+        name: Of the argument.
+        value: The argument.
+        kind: What it has to be.
+        what: The same in words, maybe with how to get one.
+
+    Raises:
+        InvalidArgumentError: It is something else.
+    """
+    if not isinstance(value, kind):
+        raise InvalidArgumentError(f"Expected {name} as {what}, got {reprlib.repr(value)}.")
+
+
+def require_count(name: str, value: object, least: int = 1) -> None:
+    """Refuse anything but an integer of at least `least`; True and False are none.
+
+    Raises:
+        InvalidArgumentError: It is something else.
+    """
+    integer = isinstance(value, int | np.integer) and not isinstance(value, bool)
+    if not integer or value < least:  # type: ignore[operator]
+        raise InvalidArgumentError(
+            f"Expected {name} >= {least}, got {reprlib.repr(value)}; it has to be an integer."
+        )
+
+
+def is_number(value: object) -> bool:
+    """Whether it is a real number; True and False are none."""
+    real = isinstance(value, int | float | np.integer | np.floating)
+    return real and not isinstance(value, bool)
+
+
+def as_path(name: str, value: object) -> Path:
+    """A path from text or a path.
+
+    Raises:
+        InvalidArgumentError: It is something else.
+    """
+    require_instance(name, value, (str, Path), "a folder (text or Path)")
+    return Path(value)  # type: ignore[arg-type]
+
+
+def check_fields(config: Any) -> None:
+    """Compare the values of a dataclass with the types of its fields, before they are used.
+
+    Lists may stand for tuples, integers for floats; numbers of NumPy become Python's own.
+
+    Raises:
+        InvalidArgumentError: A value is of another type; the field is named.
+    """
+    hints = get_type_hints(type(config))
+    for entry in fields(config):
+        value = getattr(config, entry.name)
+        if isinstance(value, np.generic):
+            value = value.item()
+            object.__setattr__(config, entry.name, value)
+        if not _fits(value, hints[entry.name]):
+            kind = entry.type if isinstance(entry.type, str) else entry.type.__name__
+            raise InvalidArgumentError(
+                f"Expected {entry.name} of {type(config).__name__} as {kind}, got "
+                f"{reprlib.repr(value)}."
+            )
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    origin, arguments = get_origin(hint), get_args(hint)
+    if origin in (Union, types.UnionType):
+        return any(_fits(value, part) for part in arguments)
+    if origin is tuple:
+        return isinstance(value, tuple | list) and all(_fits(v, arguments[0]) for v in value)
+    if origin is not None and isinstance(origin, type) and issubclass(origin, Mapping):
+        return isinstance(value, Mapping) and all(isinstance(key, str) for key in value)
+    if hint in (int, float):
+        kinds = int if hint is int else (int, float)
+        return isinstance(value, kinds) and not isinstance(value, bool)
+    return not isinstance(hint, type) or isinstance(value, hint)

@@ -1,0 +1,80 @@
+"""JSON that is read with one kind of error, and the seal that shows whether it was altered."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from typing import Any, NoReturn
+
+_MOST_NESTED = 64
+SEAL_KEY = "seal"
+"""Where a sealed JSON object has the SHA-256 of all its other keys."""
+
+
+def parse_json(content: bytes | str) -> Any:
+    """The value that a JSON text holds.
+
+    Raises:
+        ValueError: It is not UTF-8, not JSON, holds NaN, an infinity, half of a surrogate pair or
+            an integer of thousands of digits, or is nested too deeply for a file of ours.
+    """
+    text = content if isinstance(content, str) else content.decode("utf-8")
+    try:
+        value = json.loads(text, parse_constant=_refuse, parse_float=_finite)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+    if text.count("[") + text.count("{") > _MOST_NESTED:
+        _require_shallow(value, _MOST_NESTED)
+    if "\\u" in text:
+        json.dumps(value, ensure_ascii=False).encode("utf-8")
+    return value
+
+
+def seal_of(content: Mapping[str, Any], *, key: str = SEAL_KEY) -> str:
+    """SHA-256, in hexadecimal, of a JSON object without `key`; the order of keys is left aside.
+
+    Raises:
+        TypeError: Something in it is not JSON-able.
+        ValueError: It holds NaN or an infinity.
+
+    Example:
+        >>> seal_of({"a": 1, "b": (2,), "seal": "?"}) == seal_of({"b": [2], "a": 1})
+        True
+    """
+    rest = {name: value for name, value in content.items() if name != key}
+    # as it will be read again: keys that are numbers become text, which sorts in another order
+    plain = json.loads(json.dumps(rest, allow_nan=False))
+    text = json.dumps(plain, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def sealed(content: Mapping[str, Any]) -> dict[str, Any]:
+    """The same with its seal, to be written; see `seal_of` for what is refused."""
+    return {**content, SEAL_KEY: seal_of(content)}
+
+
+def breaks_seal(content: Mapping[str, Any]) -> bool:
+    """Whether a JSON object was altered; one from before there were seals counts as whole."""
+    return SEAL_KEY in content and content[SEAL_KEY] != seal_of(content)
+
+
+def _refuse(name: str) -> NoReturn:
+    raise ValueError(f"holds {name}, which is not JSON")
+
+
+def _finite(digits: str) -> float:
+    value = float(digits)
+    if not math.isfinite(value):
+        raise ValueError(f"holds {digits[:20]}, which is beyond all floats")
+    return value
+
+
+def _require_shallow(value: Any, levels: int) -> None:
+    if not isinstance(value, dict | list):
+        return
+    if not levels:
+        raise ValueError("nested too deeply")
+    for part in value.values() if isinstance(value, dict) else value:
+        _require_shallow(part, levels - 1)
