@@ -1,4 +1,4 @@
-"""SB3 callbacks of an RL run: step count, progress, diagnostics, checkpoints, updates."""
+"""SB3 callbacks of an RL run: step count, progress, diagnostics, checkpoints, hard copies."""
 
 from __future__ import annotations
 
@@ -206,32 +206,6 @@ class CheckpointCallback(BaseCallback):
 
     def _on_step(self) -> bool:
         return True
-
-
-class FirstUpdateCallback(BaseCallback):
-    """Hold SAC's updates back for the first steps while its own actor acts.
-
-    SB3 acts uniformly until its updates begin, which would waste an actor that was cloned before.
-    SAC's `learning_starts` has to be 0.
-
-    Args:
-        after: Env steps before the first update.
-    """
-
-    def __init__(self, *, after: int) -> None:
-        super().__init__()
-        self._after, self._updates = after, 0
-
-    def _on_training_start(self) -> None:
-        self._updates = cast("SAC", self.model).gradient_steps
-
-    def _on_step(self) -> bool:
-        ready = self.num_timesteps > self._after
-        cast("SAC", self.model).gradient_steps = self._updates if ready else 0
-        return True
-
-    def _on_training_end(self) -> None:
-        cast("SAC", self.model).gradient_steps = self._updates
 
 
 class HardTargetCallback(BaseCallback):

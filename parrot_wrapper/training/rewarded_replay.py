@@ -49,15 +49,29 @@ class _RewardedSampling(ReplayBuffer):
 
     def _find_rewarded(self) -> NDArray[np.intp]:
         """Slots of episodes with a reward above 0; those of any env, where there are several."""
-        size = self.size()
-        oldest_first = (np.arange(size) + (self.pos if self.full else 0)) % size
-        found = np.zeros(size, bool)
+        found = np.zeros(self.size(), bool)
         for env in range(self.n_envs):
-            ends = np.cumsum(self.dones[oldest_first, env] > 0)
-            episodes = np.concatenate(([0], ends[:-1]))
-            rewards = np.bincount(episodes, weights=self.rewards[oldest_first, env] > 0)
-            found |= rewards[episodes] > 0
-        return oldest_first[found]
+            slots, episodes, rewarded = _episodes(self, env)
+            found[slots] |= rewarded[episodes]
+        return np.flatnonzero(found)
+
+
+def count_rewarded_episodes(buffer: ReplayBuffer) -> int:
+    """How many episodes in a buffer had a reward above 0, one that is not over yet included."""
+    if not buffer.size():
+        return 0
+    return sum(int(_episodes(buffer, env)[2].sum()) for env in range(buffer.n_envs))
+
+
+def _episodes(
+    buffer: ReplayBuffer, env: int
+) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.bool_]]:
+    """One env's filled slots, oldest first, the episode of each, and which had a reward."""
+    size = buffer.size()
+    slots = (np.arange(size) + (buffer.pos if buffer.full else 0)) % size
+    ends = np.cumsum(buffer.dones[slots, env] > 0)
+    episodes = np.concatenate(([0], ends[:-1]))
+    return slots, episodes, np.bincount(episodes, weights=buffer.rewards[slots, env] > 0) > 0
 
 
 class RewardedReplayBuffer(_RewardedSampling):

@@ -29,7 +29,6 @@ from parrot_wrapper.training.callbacks import (
     CheckpointCallback,
     DiagnosticsCallback,
     EnvStepsCallback,
-    FirstUpdateCallback,
     HardTargetCallback,
     ProgressCallback,
 )
@@ -45,6 +44,7 @@ from parrot_wrapper.training.rl_config import RLConfig
 from parrot_wrapper.training.rl_envs import SeededEpisodes
 from parrot_wrapper.training.rl_model import build_model, wrap_env
 from parrot_wrapper.training.run_log import JsonLinesWriter, cut_log
+from parrot_wrapper.training.warm_up import FirstRewardsCallback, FirstUpdateCallback
 from parrot_wrapper.types import ActionPrior
 
 CONFIG_FILE, LOG_FILE, MODEL_FILE = "config.json", "log.jsonl", "model.zip"
@@ -191,6 +191,8 @@ def _callbacks(
     ]
     if config.initial_actor is not None:
         callbacks.append(FirstUpdateCallback(after=config.learning_starts))
+    if config.first_rewards:
+        callbacks.append(FirstRewardsCallback(episodes=config.first_rewards))
     if config.copies_by_callback:
         callbacks.append(HardTargetCallback(interval=config.target_update_interval, tau=config.tau))
     callbacks.append(saver)  # after the copy, so that a checkpoint holds it

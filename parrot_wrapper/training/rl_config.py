@@ -53,6 +53,8 @@ class RLConfig:
         convolutions: Trunk of policies on images: SB3's "stock" one or the "paper"'s.
         learning_starts: Env steps before the first update, with uniform latents, which are exact
             samples of the prior.
+        first_rewards: Episodes that had a reward, before the first update: so long the warm-up goes
+            on. 0 for none; not with `initial_actor`.
         train_freq: Decisions between two rounds of updates.
         gradient_steps: Updates in such a round; H of them are one for each env step of a chunk.
         n_steps: Decisions in an n-step return, 1 for none.
@@ -96,6 +98,7 @@ class RLConfig:
     layer_norm: bool = True
     convolutions: str = "stock"
     learning_starts: int = 1_000
+    first_rewards: int = 0
     train_freq: int = 1
     gradient_steps: int = 1
     n_steps: int = 1
@@ -148,6 +151,8 @@ class RLConfig:
             "kl": self.kl is None or (self.kl > 0.0 and math.isfinite(self.kl)),
             "net_arch": all(width > 0 for width in self.net_arch),
             "learning_starts": self.learning_starts >= 0,
+            "first_rewards": self.first_rewards >= 0
+            and (self.initial_actor is None or not self.first_rewards),
             "checkpoint_every": self.checkpoint_every >= 0,
             "seed": self.seed >= 0,
         }

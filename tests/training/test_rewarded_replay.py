@@ -1,5 +1,6 @@
-"""Batches with more of the rewarded episodes than there were."""
+"""Rare rewards: batches with more of them than there were, and a warm-up until there are some."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,13 @@ from stable_baselines3.common.buffers import DictReplayBuffer, ReplayBuffer
 
 from parrot_wrapper.errors import InvalidArgumentError
 from parrot_wrapper.training.replay_arrays import replay_arrays, restore_replay
-from parrot_wrapper.training.rewarded_replay import RewardedDictReplayBuffer, RewardedReplayBuffer
+from parrot_wrapper.training.rewarded_replay import (
+    RewardedDictReplayBuffer,
+    RewardedReplayBuffer,
+    count_rewarded_episodes,
+)
+from tests.helpers import AffinePrior
+from tests.training.toy_rl import STATE, ReachEnv, toy_config, toy_train
 
 BOX = spaces.Box(-np.inf, np.inf, (1,), np.float32)
 UNIT = spaces.Box(-1.0, 1.0, (1,), np.float32)
@@ -115,3 +122,35 @@ def test_frames_stored_once_are_refused() -> None:
         RewardedReplayBuffer(
             10, BOX, UNIT, optimize_memory_usage=True, handle_timeout_termination=False
         )
+
+
+def test_warm_up_goes_on_until_there_were_rewards(tmp_path: Path) -> None:
+    """Updates begin in the step after the episode that made it enough, at an episode's end."""
+    config = toy_config(total_steps=400, learning_starts=10, first_rewards=5, checkpoint_every=0)
+    prior = AffinePrior(STATE, scale=0.25)  # succeeds in one step of forty
+    model = toy_train(config, tmp_path, prior=prior)
+    rewards = model.replay_buffer.rewards[:400].reshape(-1, 5)
+    enough = np.flatnonzero(np.cumsum(rewards.any(axis=1)) >= 5)[0]
+    assert 0 < enough < 70
+    assert model._n_updates == 400 - 5 * (enough + 1)
+    assert model.learning_starts == 10
+    latents = model.replay_buffer.actions[: 5 * (enough + 1)].ravel()
+    assert abs(latents.std() - 3**-0.5) < 0.06  # uniform: samples of the prior
+
+
+def test_warm_up_without_rewards_learns_nothing(tmp_path: Path) -> None:
+    class Unrewarded(ReachEnv):
+        def step(self, action: Any) -> Any:
+            observation, _, *rest = super().step(action)
+            return observation, 0.0, *rest
+
+    config = toy_config(first_rewards=1)
+    assert toy_train(config, tmp_path, make_env=lambda *_: Unrewarded())._n_updates == 0
+
+
+def test_rewarded_episodes_are_counted() -> None:
+    replay = buffer(50)
+    assert count_rewarded_episodes(replay) == 0
+    for episode in range(13):
+        play(replay, episode, rewarded=episode in (1, 9, 12))
+    assert count_rewarded_episodes(replay) == 2  # the first one was overwritten

@@ -74,7 +74,7 @@ def test_untrained_actor_starts_at_the_prior() -> None:
         ({"target_update_interval": 7, "tau": 1.0}, 1),
         ({}, 3),
         ({"raw_actions": True, "prior_explore": 0.5}, 1),
-        ({"rewarded_share": 0.5}, 1),
+        ({"rewarded_share": 0.5, "first_rewards": 2}, 1),
     ],
 )
 def test_resumed_run_equals_an_unbroken_one(
@@ -332,6 +332,7 @@ def test_episode_seeds_follow_from_run_and_index() -> None:
         ({"kl": 0.0}, "kl=0.0"),
         ({"batch_size": 0, "tau": 2.0}, "tau=2.0, batch_size=0"),
         ({"rewarded_share": 1.0}, "rewarded_share=1.0"),
+        ({"first_rewards": -1}, "first_rewards=-1"),
         ({"rewarded_share": 0.5, "n_steps": 3}, "rewarded_share=0.5"),
         ({"observation": "featurs"}, "Did you mean 'features'"),
         ({"convolutions": "papper"}, "Did you mean 'paper'"),
