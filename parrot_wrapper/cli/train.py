@@ -26,6 +26,7 @@ _SETTINGS = (
     "ent_coef",
     "learning_rate",
     "layer_norm",
+    "first_rewards",
     "gradient_steps",
     "n_steps",
     "rewarded_share",
@@ -58,6 +59,7 @@ class TrainCommand:
         ent_coef: SB3's entropy coefficient, such as auto_0.1.
         learning_rate: Of actor, critics and entropy coefficient.
         layer_norm: Layer normalisation in actor and critics.
+        first_rewards: Episodes that had a reward, before the first update.
         gradient_steps: Updates for each decision: an env step, or a chunk of them.
         n_steps: Length of n-step returns.
         rewarded_share: Share of each batch from episodes that had a reward; 0 for SB3's own buffer.
@@ -88,6 +90,7 @@ class TrainCommand:
     ent_coef: str | None = None
     learning_rate: float | None = None
     layer_norm: bool | None = None
+    first_rewards: int | None = None
     gradient_steps: int | None = None
     n_steps: int | None = None
     rewarded_share: float | None = None
