@@ -30,8 +30,8 @@ BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
         ("fuzz_loaders.py", ["--cases", "24", "--seed", "5"], "| all "),
         pytest.param(
             "kill_and_resume.py",
-            ["--kills", "3", "--only", "train-prior", "train"],
-            "| all         | 3     | 0 ",
+            ["--kills", "4", "--only", "train-prior", "train"],
+            "| all         | 4     | 0 ",
             marks=pytest.mark.slow,
         ),
         ("expert_success.py", ["--tables", "ids", "--scale", "0"], "| `ParrotGraspCap-v0` "),

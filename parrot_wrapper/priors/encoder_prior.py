@@ -19,7 +19,8 @@ from parrot_wrapper.errors import InvalidArgumentError, NotOfferedError, SpaceMi
 from parrot_wrapper.priors.arrays import as_float_array, as_tensor, observation_arrays, vectors
 from parrot_wrapper.priors.checkpoint import save_prior
 from parrot_wrapper.priors.config import PriorConfig
-from parrot_wrapper.priors.encoders import ActingEncoder, Encoder, build_encoder, for_acting
+from parrot_wrapper.priors.encoders import Encoder, build_encoder, for_acting
+from parrot_wrapper.priors.encoders.base import ActingEncoder
 from parrot_wrapper.priors.folded import Folded
 from parrot_wrapper.types import FloatArray, Observations, ObservationSpec
 

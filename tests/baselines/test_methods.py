@@ -90,7 +90,8 @@ def test_hirl_with_features_leaves_the_encoder_alone():
     }
     assert changed == {"token", "score", "pooled"}  # what makes the context of features
     image = data.observations["image"][:4]
-    np.testing.assert_array_equal(frozen.features(image), shared.features(image))
+    # the frozen one acts in its folded form, which rounds differently
+    np.testing.assert_allclose(frozen.features(image), shared.features(image), atol=1e-6)
     assert not np.allclose(joint.features(image), shared.features(image))
 
 

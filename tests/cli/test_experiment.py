@@ -60,7 +60,7 @@ def test_grid_file_from_start_to_end(workplace: Path, capsys: pytest.CaptureFixt
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ([], "Expected a study (main, data-size, mismatch, exploration) or --grid FILE"),
+        ([], "Expected a study (main, data-size, mismatch, agent, exploration) or --grid FILE"),
         (["main", "--grid", "x.json"], "and not both"),
         (["man"], "Unknown study 'man'. Did you mean 'main'"),
         (["main", "--setting", "papr"], "Did you mean 'paper'"),

@@ -48,7 +48,6 @@ def for_acting(encoder: Encoder) -> ActingEncoder:
 
 __all__ = [
     "ENCODERS",
-    "ActingEncoder",
     "ConvolutionalEncoder",
     "Encoder",
     "ObservationTensors",
@@ -56,5 +55,4 @@ __all__ = [
     "StateEncoder",
     "StructuredEncoder",
     "build_encoder",
-    "for_acting",
 ]
