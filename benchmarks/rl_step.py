@@ -12,7 +12,6 @@ do not pay.
 from __future__ import annotations
 
 import argparse
-import copy
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -33,7 +32,6 @@ from wrapper import find_prior
 
 import parrot_envs  # noqa: F401  # registers the ids
 from parrot_wrapper.evaluation.report import markdown_table
-from parrot_wrapper.priors.flow import FlowPrior
 from parrot_wrapper.training.actor_loss import skip_unused_gradients
 from parrot_wrapper.training.normed_activation import LayerNormReLU
 from parrot_wrapper.training.replay_arrays import replay_arrays, restore_replay
@@ -113,8 +111,8 @@ def update_comparisons(first: SAC) -> list[Comparison]:
     ]
 
 
-def acting_comparisons(model: SAC, prior: Any, image: Any) -> list[Comparison]:
-    """Changes of what happens before an update."""
+def actor_comparison(model: SAC) -> Comparison:
+    """The actor without what SB3 puts around it; `acting.py` has the prior's part."""
     observation = cast("Any", model._last_obs)
     tensor = obs_as_tensor(observation, model.device)
     low, high = model.action_space.low, model.action_space.high  # type: ignore[attr-defined]
@@ -124,36 +122,11 @@ def acting_comparisons(model: SAC, prior: Any, image: Any) -> list[Comparison]:
             action = model.actor(cast("Tensor", tensor), deterministic=True).numpy()
         return torch.from_numpy(np.clip(action, low, high))
 
-    rows = [
-        Comparison(
-            "actor without SB3's conversions",
-            lambda: torch.from_numpy(model.predict(observation, deterministic=True)[0]),
-            bare_actor,
-        )
-    ]
-    if not isinstance(prior, FlowPrior):
-        return rows
-    pixels, encoder = torch.from_numpy(image), prior.encoder
-    last = copy.deepcopy(encoder).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    with torch.inference_mode():
-        traced = torch.jit.trace(lambda image: encoder({"image": image}), (pixels,))
-
-    def inferred(encode: Callable[[], Tensor]) -> Callable[[], Tensor]:
-        return torch.inference_mode()(encode)
-
-    return [
-        *rows,
-        Comparison(
-            "encoder's weights channels last",
-            inferred(lambda: encoder({"image": pixels})),
-            inferred(lambda: last({"image": pixels})),
-        ),
-        Comparison(
-            "encoder traced",
-            inferred(lambda: encoder({"image": pixels})),
-            inferred(lambda: cast("Tensor", traced(pixels))),
-        ),
-    ]
+    return Comparison(
+        "actor without SB3's conversions",
+        lambda: torch.from_numpy(model.predict(observation, deterministic=True)[0]),
+        bare_actor,
+    )
 
 
 def cpu_ms(function: Callable[[], Any], calls: int = 1) -> float:
@@ -236,9 +209,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     print(markdown_table(["part", "ms", "share"], shares), end="\n\n")
     options = {"rounds": args.rounds, "whole": parts["all"]}
     rows = [compare(row, per_round=3, **options) for row in update_comparisons(model)]
-    rows += [
-        compare(row, per_round=1, **options) for row in acting_comparisons(model, prior, image)
-    ]
+    rows.append(compare(actor_comparison(model), per_round=1, **options))
     venv.close()
     columns = ["change", "before ms", "after ms", "ratio", "whole step", "largest difference"]
     print(markdown_table(columns, rows))

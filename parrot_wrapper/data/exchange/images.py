@@ -10,20 +10,9 @@ import numpy as np
 
 from parrot_wrapper.data.exchange.guarded_files import foreign_errors
 from parrot_wrapper.errors import DataError, DataFileError, MissingExtraError
-from parrot_wrapper.types import AnyArray, ImageArray
+from parrot_wrapper.types import ImageArray
 
 _MAX_PIXELS = 32 * 1024**2
-
-
-def channels_last(images: AnyArray) -> ImageArray:
-    """Bring images (rows, H, W, C) or (rows, C, H, W) to (rows, H, W, C); channels are the fewest.
-
-    Example:
-        >>> channels_last(np.zeros((2, 3, 48, 64), np.uint8)).shape
-        (2, 48, 64, 3)
-    """
-    first, last = images.shape[1], images.shape[-1]
-    return np.moveaxis(images, 1, -1) if first < last else images
 
 
 def resized(images: ImageArray, size: tuple[int, int]) -> ImageArray:
