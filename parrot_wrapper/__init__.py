@@ -11,6 +11,10 @@ if TYPE_CHECKING:
     from parrot_wrapper.errors import ParrotError
     from parrot_wrapper.latent import kl_to_prior, parse_chart, target_entropy
     from parrot_wrapper.priors import FlowPrior, FlowPriorConfig, load_prior
+    from parrot_wrapper.training.demonstration_replay import (
+        DemonstrationDictReplayBuffer,
+        DemonstrationReplayBuffer,
+    )
     from parrot_wrapper.training.normed_activation import LayerNormReLU
     from parrot_wrapper.training.rewarded_replay import (
         RewardedDictReplayBuffer,
@@ -28,6 +32,8 @@ __all__ = [
     "BehavioralPriorVectorWrapper",
     "BehavioralPriorWrapper",
     "BroadMixture",
+    "DemonstrationDictReplayBuffer",
+    "DemonstrationReplayBuffer",
     "FlowPrior",
     "FlowPriorConfig",
     "LayerNormReLU",
@@ -47,6 +53,8 @@ _HOMES = {
     "BehavioralPriorVectorWrapper": "vector_wrapper",
     "BehavioralPriorWrapper": "wrapper",
     "BroadMixture": "broad_mixture",
+    "DemonstrationDictReplayBuffer": "training.demonstration_replay",
+    "DemonstrationReplayBuffer": "training.demonstration_replay",
     "FlowPrior": "priors",
     "FlowPriorConfig": "priors",
     "LayerNormReLU": "training.normed_activation",

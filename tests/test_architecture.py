@@ -180,6 +180,8 @@ def test_bare_import_needs_no_extra():
     )
     assert refused.split() == [
         "BehavioralPriorVecWrapper",
+        "DemonstrationDictReplayBuffer",
+        "DemonstrationReplayBuffer",
         "RewardedDictReplayBuffer",
         "RewardedReplayBuffer",
     ]

@@ -30,6 +30,9 @@ _SETTINGS = (
     "gradient_steps",
     "n_steps",
     "rewarded_share",
+    "demonstration_share",
+    "demonstrations",
+    "demonstration_episodes",
     "buffer_size",
     "total_steps",
     "checkpoint_every",
@@ -63,6 +66,9 @@ class TrainCommand:
         gradient_steps: Updates for each decision: an env step, or a chunk of them.
         n_steps: Length of n-step returns.
         rewarded_share: Share of each batch from episodes that had a reward; 0 for SB3's own buffer.
+        demonstration_share: Share of each batch from demonstrations; 0 for none.
+        demonstrations: Folder of a data set that they are taken from, with its rewards.
+        demonstration_episodes: The first so many of its episodes; 0 for all.
         buffer_size: Transitions kept, at most.
         total_steps: Env steps.
         checkpoint_every: Env steps between checkpoints.
@@ -94,6 +100,9 @@ class TrainCommand:
     gradient_steps: int | None = None
     n_steps: int | None = None
     rewarded_share: float | None = None
+    demonstration_share: float | None = None
+    demonstrations: str | None = None
+    demonstration_episodes: int | None = None
     buffer_size: int | None = None
     total_steps: int | None = None
     checkpoint_every: int | None = None

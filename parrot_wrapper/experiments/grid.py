@@ -20,7 +20,7 @@ from parrot_wrapper.experiments.needs import (
     Artifact,
     PriorData,
     all_artifacts,
-    part_name,
+    need_name,
 )
 from parrot_wrapper.experiments.runs import Run
 from parrot_wrapper.names import unknown_name
@@ -32,6 +32,7 @@ _FROM_GRID = frozenset(
         "env_kwargs",
         "prior",
         "raw_actions",
+        "demonstrations",
         "initial_actor",
         "total_steps",
         "seed",
@@ -156,9 +157,8 @@ class Grid:
                 want(made[name].encoder)
                 wanted[name] = made[name]
 
-        for run in runs:
-            for name in run.needs.values():
-                want(name)
+        for name in (name for run in runs for name in run.needs.values()):
+            want(name)
         return tuple(wanted.values())
 
     def to_dict(self) -> dict[str, Any]:
@@ -209,10 +209,9 @@ class Grid:
                 )
 
     def _check_methods(self) -> None:
-        known = EXPLORATION if self.kind == "exploration" else None
         for method in self.methods:
-            if known is not None and method not in known:
-                raise unknown_name("method of an exploration grid", method, known)
+            if self.kind == "exploration" and method not in EXPLORATION:
+                raise unknown_name("method of an exploration grid", method, EXPLORATION)
             checks.require_name("method", method.replace("+", "-"))
             if "+" in method and method not in self.method_rl:
                 raise InvalidArgumentError(
@@ -247,7 +246,8 @@ class Grid:
         if self.kind == "exploration":
             return EXPLORATION[method]
         pixels = sees_pixels(self.preset, self._rl(method))
-        return needed_parts(method, from_pixels=pixels)
+        shown = ("data",) if self._rl(method).get("demonstration_share") else ()
+        return (*needed_parts(method, from_pixels=pixels), *shown)
 
     def _is_made(self, method: str) -> bool:
         """Whether a learned part of the method is made by this grid."""
@@ -276,7 +276,7 @@ class Grid:
         needs = {
             part: self.prior
             if data is None or self._is_given(part)
-            else part_name(part, data, prior_seed)
+            else need_name(part, data, prior_seed, self.data)
             for part in self._parts(method)
         }
         return Run(

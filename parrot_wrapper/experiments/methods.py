@@ -89,7 +89,8 @@ def run_config(run: Run, artifacts: Mapping[str, str]) -> RLConfig:
 
     Args:
         run: The run.
-        artifacts: For each kind of `needed_parts` the packaged name or folder of the learned part.
+        artifacts: For each kind of `needed_parts` the packaged name or folder of the learned part;
+            for "data" the folder of demonstrations that the agent is shown.
 
     Raises:
         UnknownNameError: No such method, preset or setting; the nearest is named.
@@ -101,6 +102,8 @@ def run_config(run: Run, artifacts: Mapping[str, str]) -> RLConfig:
     settings: dict[str, Any] = {"prior": prior, "raw_actions": method.raw and prior is not None}
     if method.initial_actor:
         settings["initial_actor"] = artifacts[method.initial_actor]
+    if "data" in artifacts:
+        settings["demonstrations"] = artifacts["data"]
     if method.sees == "features":
         settings["observation"] = "features"
     return preset_config(

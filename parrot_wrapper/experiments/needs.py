@@ -105,7 +105,7 @@ def all_artifacts(
     yield from (_collection(entry, data) for entry in data if entry.collect is not None)
     for seed in seeds:
         for entry in data:
-            source = entry.folder if entry.collect is None else _collection(entry, data).name
+            source = _data_name(entry, data)
             flow = prior or part_name("prior", entry, seed)
             if not prior:
                 kind, encoder = (
@@ -124,6 +124,22 @@ def all_artifacts(
                     source,
                     flow if shares else _OWN_ENCODER,
                 )
+
+
+def need_name(kind: str, data: PriorData, seed: int, every: Sequence[PriorData]) -> str:
+    """Name of a learned part's artifact; for "data" the artifact or folder with the episodes.
+
+    Args:
+        kind: A kind of learned part, or "data".
+        data: What it is learned from.
+        seed: Seed of what is learned.
+        every: All data of the grid.
+    """
+    return _data_name(data, every) if kind == "data" else part_name(kind, data, seed)
+
+
+def _data_name(data: PriorData, every: Sequence[PriorData]) -> str:
+    return data.folder if data.collect is None else _collection(data, every).name
 
 
 def _collection(entry: PriorData, data: Sequence[PriorData]) -> Artifact:

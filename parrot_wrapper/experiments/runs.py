@@ -22,8 +22,8 @@ class Run:
         method: A name in `methods.METHODS`, with "+variant" behind it for one of its variants.
         prior_seed: Seed of what is learned from data.
         rl_seed: Seed of the agent and its episodes.
-        needs: Kind of a learned part ("prior", "hirl", ...) to the name of an artifact of the
-            grid, a packaged prior or a folder.
+        needs: Kind of a learned part ("prior", "hirl", ...), or "data", to the name of an artifact
+            of the grid, a packaged prior or a folder.
         data: Name of the data that these are learned from, empty where there is no choice.
         data_episodes: How many episodes those are; None where nothing is learned from data.
         labels: Free facts about the run that its row carries.

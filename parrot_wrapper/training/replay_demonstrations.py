@@ -22,6 +22,7 @@ from parrot_wrapper.spaces import (
     check_agent_observation,
     latent_space,
 )
+from parrot_wrapper.training.demonstration_replay import holds_demonstrations
 from parrot_wrapper.training.demonstration_view import DemonstrationView
 from parrot_wrapper.types import ActionPrior, AnyArray, FloatArray
 
@@ -61,7 +62,8 @@ def fill_replay_buffer(
     Each action is encoded by the prior's exact inverse and the chart; observations are what
     `BehavioralPriorWrapper` would have shown. Say `latent`, `observation` and the keys as to it.
     Episodes stay whole and in order; with several envs they are dealt out evenly, and the shorter
-    columns go on with episodes from the front.
+    columns go on with episodes from the front. A `DemonstrationReplayBuffer` takes them as its
+    `demonstrations`, in place of those it had.
 
     Args:
         target: A model with a replay buffer (SAC, TD3, ...), or the buffer.
@@ -99,7 +101,8 @@ def fill_replay_buffer(
     _check_actions(buffer, dataset, loaded)
     columns = _columns(dataset, buffer.n_envs)
     rows = len(columns[0])
-    free = 0 if buffer.full else buffer.buffer_size - buffer.pos
+    store = buffer.room_for(rows) if holds_demonstrations(buffer) else buffer
+    free = 0 if store.full else store.buffer_size - store.pos
     if rows > free:
         raise InvalidArgumentError(
             f"Expected room for {rows} transitions of each of {buffer.n_envs} envs, got {free}. "
@@ -115,7 +118,7 @@ def fill_replay_buffer(
     for row, index in enumerate(np.stack(columns, axis=1)):
         done = ends[index] | (row == rows - 1)
         over = ends[index] & terminal
-        buffer.add(
+        store.add(
             viewer(starts[index]),
             viewer(starts[index] + 1),
             unit[index],
@@ -123,6 +126,8 @@ def fill_replay_buffer(
             done,
             [{"TimeLimit.truncated": bool(cut)} for cut in done & ~over],
         )
+    if holds_demonstrations(buffer):
+        buffer.demonstrations = store  # only now that it is whole
     return FilledBuffer(
         rows * buffer.n_envs,
         edge_fraction=float((np.abs(unit) >= np.float32(EDGE)).mean()),

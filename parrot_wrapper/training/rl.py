@@ -42,7 +42,7 @@ from parrot_wrapper.training.rl_checkpoint import (
 )
 from parrot_wrapper.training.rl_config import RLConfig
 from parrot_wrapper.training.rl_envs import SeededEpisodes
-from parrot_wrapper.training.rl_model import build_model, wrap_env
+from parrot_wrapper.training.rl_model import add_demonstrations, build_model, wrap_env
 from parrot_wrapper.training.run_log import JsonLinesWriter, cut_log
 from parrot_wrapper.training.warm_up import FirstRewardsCallback, FirstUpdateCallback
 from parrot_wrapper.types import ActionPrior
@@ -122,6 +122,7 @@ def _train(
     venv = DummyVecEnv([lambda: wrap_env(Monitor(episodes), config, prior)])
     try:
         model = build_model(config, venv, prior)
+        add_demonstrations(model, venv, config)  # no part of checkpoints
         seconds = 0.0
         if checkpoints:
             seconds = load_checkpoint(model, checkpoints[-1])["seconds"]

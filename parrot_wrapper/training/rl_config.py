@@ -60,6 +60,11 @@ class RLConfig:
         n_steps: Decisions in an n-step return, 1 for none.
         rewarded_share: Share of each batch from episodes that had a reward, in [0, 1); 0 for SB3's
             own buffer (`RewardedReplayBuffer`). Not with n-step returns.
+        demonstration_share: Share of each batch from `demonstrations`, in [0, 1); 0 for none
+            (`DemonstrationReplayBuffer`). Only for latent actions; not with n-step returns or
+            `rewarded_share`.
+        demonstrations: Folder of a data set that they are taken from, with its rewards.
+        demonstration_episodes: The first so many of its episodes; 0 for all.
         tau: Share of the critic copied to its target, in (0, 1].
         target_update_interval: Updates between two such copies.
         buffer_size: Transitions kept, at most; a shorter run allocates fewer.
@@ -103,6 +108,9 @@ class RLConfig:
     gradient_steps: int = 1
     n_steps: int = 1
     rewarded_share: float = 0.0
+    demonstration_share: float = 0.0
+    demonstrations: str | None = None
+    demonstration_episodes: int = 500
     tau: float = 0.005
     target_update_interval: int = 1
     buffer_size: int = 100_000
@@ -138,6 +146,16 @@ class RLConfig:
                 f"initial_actor={self.initial_actor!r} needs raw_actions=True: a cloned actor acts "
                 "in the env's own action space."
             )
+        if bool(self.demonstration_share) != (self.demonstrations is not None):
+            raise InvalidArgumentError(
+                "Expected demonstrations and their share in a batch, or neither, got "
+                f"{self.demonstrations!r} and demonstration_share={self.demonstration_share!r}."
+            )
+        if self.demonstration_share and not self.latent_actions:
+            raise InvalidArgumentError(
+                f"demonstration_share={self.demonstration_share!r} needs a prior to act through, "
+                "whose inverse makes latents of demonstrated actions."
+            )
         self._check_numbers()
 
     def _check_numbers(self) -> None:
@@ -146,6 +164,9 @@ class RLConfig:
             "prior_explore": 0.0 <= self.prior_explore <= 1.0,
             "rewarded_share": 0.0 <= self.rewarded_share < 1.0
             and (self.n_steps == 1 or not self.rewarded_share),
+            "demonstration_share": 0.0 <= self.demonstration_share < 1.0
+            and (not self.demonstration_share or (self.n_steps == 1 and not self.rewarded_share)),
+            "demonstration_episodes": self.demonstration_episodes >= 0,
             "tau": 0.0 < self.tau <= 1.0,
             "learning_rate": self.learning_rate > 0.0 and math.isfinite(self.learning_rate),
             "kl": self.kl is None or (self.kl > 0.0 and math.isfinite(self.kl)),

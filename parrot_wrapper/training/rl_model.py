@@ -9,20 +9,27 @@ from typing import Any
 import gymnasium as gym
 from gymnasium import spaces
 from stable_baselines3 import SAC
+from stable_baselines3.common.buffers import ReplayBuffer
 from stable_baselines3.common.env_util import unwrap_wrapper
 from stable_baselines3.common.vec_env import DummyVecEnv
 
 from parrot_wrapper.baselines.prior_explore import PriorExploreSAC
 from parrot_wrapper.broad_mixture import parse_broad
+from parrot_wrapper.data import load_dataset
 from parrot_wrapper.errors import InvalidArgumentError
 from parrot_wrapper.evaluation.prior_features import PriorFeaturesObservation
 from parrot_wrapper.latent import target_entropy
 from parrot_wrapper.priors.loading import load_prior
 from parrot_wrapper.spaces import check_agent_observation
 from parrot_wrapper.training.actor_loss import skip_unused_gradients
+from parrot_wrapper.training.demonstration_replay import (
+    DemonstrationDictReplayBuffer,
+    DemonstrationReplayBuffer,
+)
 from parrot_wrapper.training.normed_activation import LayerNormReLU
 from parrot_wrapper.training.paper_convolutions import PaperConvolutions
 from parrot_wrapper.training.replay_arrays import replay_bytes
+from parrot_wrapper.training.replay_demonstrations import fill_replay_buffer
 from parrot_wrapper.training.rewarded_replay import RewardedDictReplayBuffer, RewardedReplayBuffer
 from parrot_wrapper.training.rl_config import RLConfig
 from parrot_wrapper.types import ActionPrior
@@ -96,19 +103,13 @@ def build_model(
         entropy = target_entropy(actions, kl=config.kl)
     capacity = min(config.buffer_size, config.total_steps)
     _warn_about_memory(env.observation_space, actions, capacity)
-    options: dict[str, Any] = {}
+    options = _replay_options(config, env.observation_space)
     algorithm: type[SAC] = SAC
     if config.prior is not None and config.prior_explore:
         algorithm = PriorExploreSAC
         options["prior"] = load_prior(config.prior) if prior is None else prior
         options["prior_explore"] = config.prior_explore
         options["sees_features"] = config.observation == "features"
-    if config.rewarded_share:
-        in_parts = isinstance(env.observation_space, spaces.Dict)
-        options["replay_buffer_class"] = (
-            RewardedDictReplayBuffer if in_parts else RewardedReplayBuffer
-        )
-        options["replay_buffer_kwargs"] = {"share": config.rewarded_share}
     model = algorithm(
         policy,
         env,
@@ -133,6 +134,32 @@ def build_model(
     return model
 
 
+def add_demonstrations(model: SAC, env: DummyVecEnv, config: RLConfig) -> None:
+    """Put the demonstrations that `config` names beside the replay of a model, if it names any.
+
+    Args:
+        model: What `build_model` made.
+        env: Its env, from `wrap_env`.
+        config: The run's settings.
+
+    Raises:
+        DataFileError: The folder holds no data set, or a damaged one.
+        SpaceMismatchError: The demonstrations are of another env.
+        NotOfferedError: The prior has no exact inverse.
+    """
+    if config.demonstrations is None:
+        return
+    wrapper = unwrap_wrapper(env.envs[0], BehavioralPriorWrapper)
+    assert isinstance(wrapper, BehavioralPriorWrapper)  # RLConfig asks for latent actions
+    fill_replay_buffer(
+        model,
+        load_dataset(config.demonstrations, n_episodes=config.demonstration_episodes or None),
+        wrapper.prior,
+        latent=config.latent,
+        observation=check_agent_observation(config.observation),
+    )
+
+
 def discount_of_decisions(config: RLConfig, env: gym.Env[Any, Any] | DummyVecEnv) -> float:
     """The agent's discount: gamma^H where a decision drives H env steps.
 
@@ -151,6 +178,20 @@ def discount_of_decisions(config: RLConfig, env: gym.Env[Any, Any] | DummyVecEnv
     if limit is not None and wrapper.prior.horizon >= limit:
         return 0.0
     return float(config.gamma**wrapper.prior.horizon)
+
+
+def _replay_options(config: RLConfig, observations: spaces.Space[Any]) -> dict[str, Any]:
+    in_parts = isinstance(observations, spaces.Dict)
+    kind: type[ReplayBuffer]
+    if config.rewarded_share:
+        share = config.rewarded_share
+        kind = RewardedDictReplayBuffer if in_parts else RewardedReplayBuffer
+    elif config.demonstration_share:
+        share = config.demonstration_share
+        kind = DemonstrationDictReplayBuffer if in_parts else DemonstrationReplayBuffer
+    else:
+        return {}
+    return {"replay_buffer_class": kind, "replay_buffer_kwargs": {"share": share}}
 
 
 def _policy_for(observations: spaces.Space[Any]) -> tuple[str, bool]:

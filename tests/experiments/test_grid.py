@@ -100,6 +100,18 @@ def test_given_prior_and_data_need_nothing_but_heads() -> None:
     assert given.runs()[0].needs == {"prior": "parrot-v0"}
 
 
+def test_agents_that_are_shown_demonstrations_need_the_data() -> None:
+    variant = {"parrot+demos": {"demonstration_share": 0.5}}
+    collected = PriorData(10, "few", collect={})
+    shown = grid(methods=tuple(variant), method_rl=variant, data=(collected,))
+    run = shown.runs()[0]
+    assert run.needs == {"prior": "parrot-v0", "data": "data-few"}
+    assert [artifact.name for artifact in shown.artifacts([run])] == ["data-few"]
+    config = run_config(run, {"prior": "P", "data": "there"})
+    assert (config.demonstrations, config.demonstration_share) == ("there", 0.5)
+    assert replace(shown, data=(DATA,)).runs()[0].needs["data"] == "data"
+
+
 def test_every_method_is_one_rl_config() -> None:
     parts = {"prior": "P", "hirl": "H", "trajrl": "T", "bc": "B", "vae-features": "V"}
 

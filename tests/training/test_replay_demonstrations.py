@@ -1,8 +1,12 @@
 """Demonstrations in SB3's replay buffers, against the wrapper itself; and episodes out of them."""
 
+from dataclasses import replace
+from pathlib import Path
+
 import gymnasium as gym
 import numpy as np
 import pytest
+import torch
 
 pytest.importorskip("stable_baselines3")
 from stable_baselines3 import PPO, SAC
@@ -11,12 +15,17 @@ from stable_baselines3.common.vec_env import DummyVecEnv
 from stable_baselines3.her.her_replay_buffer import HerReplayBuffer
 
 from parrot_wrapper import BehavioralPriorWrapper
-from parrot_wrapper.data import Episode, EpisodeDataset
+from parrot_wrapper.data import Episode, EpisodeDataset, save_dataset
 from parrot_wrapper.data.exchange import ImportOptions
 from parrot_wrapper.errors import DataError, InvalidArgumentError, SpaceMismatchError
+from parrot_wrapper.training.demonstration_replay import (
+    DemonstrationDictReplayBuffer,
+    DemonstrationReplayBuffer,
+)
 from parrot_wrapper.training.replay_demonstrations import fill_replay_buffer
 from parrot_wrapper.training.replay_episodes import dataset_from_replay_buffer
 from tests.helpers import SPECS, AffinePrior, EchoEnv
+from tests.training.toy_rl import toy_config, toy_train
 
 
 def recorded(obs: str, episodes: int = 3) -> EpisodeDataset:
@@ -120,6 +129,69 @@ def test_rewards_and_ends() -> None:
     silent = EpisodeDataset.from_arrays(np.zeros((3, 4)), [[0.1, 0.2], [0.2, 0.1]], [2])
     with pytest.warns(UserWarning, match="All rewards .* are 0.*final_reward"):
         fill_replay_buffer(buffer_of(), silent, prior, observation="features")
+
+
+def own_transition(buffer: ReplayBuffer) -> None:
+    """One with a reward of 9, which no demonstration has."""
+    shape = (buffer.n_envs,)
+    space = buffer.observation_space
+    seen = (
+        {key: np.zeros((*shape, *part.shape)) for key, part in space.spaces.items()}
+        if isinstance(space, gym.spaces.Dict)
+        else np.zeros((*shape, *space.shape))
+    )
+    rewards = np.full(shape, 9.0)
+    buffer.add(seen, seen, np.zeros((*shape, 2)), rewards, np.zeros(shape), [{}] * shape[0])
+
+
+@pytest.mark.parametrize("n_envs", [1, 2])
+@pytest.mark.parametrize("kind", [DemonstrationReplayBuffer, DemonstrationDictReplayBuffer])
+def test_demonstrations_are_a_share_of_every_batch(kind: type[ReplayBuffer], n_envs: int) -> None:
+    data, prior = recorded("state"), AffinePrior(SPECS["state"])
+    features = gym.spaces.Box(-np.inf, np.inf, (4,), np.float32)
+    seen = (
+        gym.spaces.Dict({"features": features}) if issubclass(kind, DictReplayBuffer) else features
+    )
+    unit = gym.spaces.Box(-1, 1, (2,), np.float32)
+    buffer = kind(2, seen, unit, n_envs=n_envs, device="cpu", share=0.25)  # full of its own at once
+    fill_replay_buffer(buffer, data, prior, observation="features", final_reward=5.0)
+    assert buffer.size() == 0 and buffer.demonstrations.size() == (12 if n_envs == 1 else 8)
+    for _ in range(3):
+        own_transition(buffer)
+    batch = buffer.sample(80)
+    rewards = batch.rewards.numpy()[:, 0]
+    assert set(rewards[:20]) <= {0.0, 5.0} and set(rewards[20:]) == {9.0}
+    found = batch.observations["features"] if isinstance(batch.observations, dict) else None
+    assert (batch.observations if found is None else found).shape == (80, 4)
+    assert batch.actions.shape == (80, 2) and not batch.dones.any()
+    before = buffer.demonstrations
+    fill_replay_buffer(buffer, data.subset([0]), prior, observation="features")
+    assert buffer.demonstrations is not before and buffer.demonstrations.full
+
+
+def test_without_demonstrations_it_is_sb3s_buffer() -> None:
+    features = gym.spaces.Box(-np.inf, np.inf, (4,), np.float32)
+    own = DemonstrationReplayBuffer(9, features, gym.spaces.Box(-1, 1, (2,)), device="cpu")
+    own_transition(own)
+    assert own.sample(6).rewards.shape == (6, 1)
+    for share in (0.0, 1.0):
+        with pytest.raises(InvalidArgumentError, match="share must be in"):
+            DemonstrationReplayBuffer(9, features, features, share=share)
+
+
+def test_a_run_is_shown_demonstrations_and_resumes_with_them(tmp_path: Path) -> None:
+    save_dataset(recorded("state", 4), tmp_path / "data")
+    settings = {"demonstration_share": 0.5, "demonstrations": str(tmp_path / "data")}
+    config = toy_config(**settings, demonstration_episodes=3, total_steps=60, checkpoint_every=40)
+    options = {"make_env": lambda *_: EchoEnv("state"), "prior": AffinePrior(SPECS["state"])}
+    whole = toy_train(config, tmp_path / "whole", **options)
+    assert whole.replay_buffer.demonstrations.size() == 12
+    toy_train(replace(config, total_steps=40), tmp_path / "parts", **options)
+    resumed = toy_train(config, tmp_path / "parts", **options)
+    for one, other in zip(
+        whole.policy.state_dict().values(), resumed.policy.state_dict().values(), strict=True
+    ):
+        assert torch.equal(one, other)
 
 
 def test_a_subset_and_unlikely_actions() -> None:

@@ -27,6 +27,8 @@ from parrot_wrapper.training.run_log import STEP_KEY, cut_log, read_log
 from tests.helpers import SPECS, AffinePrior, EchoEnv
 from tests.training.toy_rl import STATE, ReachEnv, toy_config, toy_train
 
+DEMOS = {"demonstrations": "there", "demonstration_share": 0.5}
+
 
 def test_sac_learns_a_toy_task_through_the_latent(tmp_path: Path) -> None:
     config = toy_config(total_steps=800, learning_starts=200, learning_rate=3e-3, kl=4.0)
@@ -333,6 +335,10 @@ def test_episode_seeds_follow_from_run_and_index() -> None:
         ({"batch_size": 0, "tau": 2.0}, "tau=2.0, batch_size=0"),
         ({"rewarded_share": 1.0}, "rewarded_share=1.0"),
         ({"first_rewards": -1}, "first_rewards=-1"),
+        ({"demonstration_share": 0.5}, "demonstrations and their share"),
+        ({"demonstrations": "there"}, "demonstrations and their share"),
+        ({**DEMOS, "rewarded_share": 0.5}, "demonstration_share=0.5"),
+        ({**DEMOS, "raw_actions": True}, "needs a prior to act through"),
         ({"rewarded_share": 0.5, "n_steps": 3}, "rewarded_share=0.5"),
         ({"observation": "featurs"}, "Did you mean 'features'"),
         ({"convolutions": "papper"}, "Did you mean 'paper'"),
