@@ -27,6 +27,11 @@ BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
             ["--resets", "2", "--steps", "5", "--prior", "parrot-v0"],
             "|      2 |      5 |",
         ),
+        (
+            "endurance.py",
+            ["--envs", "2", "--steps", "52", "--prior", "parrot-v0"],
+            "|      4 |     52 |",
+        ),
         ("fuzz_loaders.py", ["--cases", "24", "--seed", "5"], "| all "),
         pytest.param(
             "kill_and_resume.py",
