@@ -246,9 +246,9 @@ def test_encode_inverts_step():
     np.testing.assert_allclose(infos["echo"], action, atol=1e-5)
 
 
-@MODES
-def test_gymnasiums_own_wrappers_go_around_it(mode):
-    envs = RecordEpisodeStatistics(wrapped("state", mode, observation="features"))
+def recorded_lengths(envs, mode):
+    """Those of finished episodes, as gymnasium counts them."""
+    envs = RecordEpisodeStatistics(envs)
     envs.reset(seed=0)
     lengths = []
     for _ in range(9):
@@ -258,7 +258,16 @@ def test_gymnasiums_own_wrappers_go_around_it(mode):
             lengths += list(infos["episode"]["l"][infos["_episode"]])
             if mode is AutoresetMode.DISABLED:
                 envs.reset(options={"reset_mask": ended})
-    assert sorted(set(lengths)) == [2, 3]
+    return lengths
+
+
+@MODES
+def test_gymnasiums_own_wrappers_go_around_it(mode):
+    lengths = recorded_lengths(wrapped("state", mode, observation="features"), mode)
+    if mode is AutoresetMode.SAME_STEP:  # where gymnasium up to 1.2.0 miscounts, with any envs
+        assert lengths == recorded_lengths(echoes("state", mode), mode)
+    else:
+        assert set(lengths) == {2, 3}
     if mode is not AutoresetMode.SAME_STEP:  # which gymnasium refuses here
         low, high = np.zeros(4, np.float32), np.ones(4, np.float32)
         below = RescaleObservation(echoes("state", mode), low, high)
@@ -331,11 +340,12 @@ def test_the_autoreset_mode_is_read():
 @HOW
 def test_camera_and_termination_are_noticed(how):
     envs = how([CameraEnv] * 2)
-    BehavioralPriorVectorWrapper(envs, AffinePrior(metadata={"camera": CAMERA}))
+    # kept, since up to gymnasium 1.2.0 a wrapper closes its envs when it is let go
+    fits = BehavioralPriorVectorWrapper(envs, AffinePrior(metadata={"camera": CAMERA}))
     other = AffinePrior(metadata={"camera": {**CAMERA, "size": 64}})
     with pytest.raises(SpaceMismatchError, match="camera size: expected 64"):
         BehavioralPriorVectorWrapper(envs, other)
-    envs.close()
+    fits.close()
     ending = how([EchoEnv, lambda: EchoEnv(terminate_on_success=True)])
     with pytest.warns(UserWarning, match="entropy bonus") as caught:
         BehavioralPriorVectorWrapper(ending, AffinePrior())
