@@ -178,9 +178,10 @@ class _Recorder:
         self._rewards: list[float] = []
 
     def observe(self, observation: Any) -> None:
-        self._observations.append(observation_mapping(observation))
+        # copies: some envs write the next observation into the same array
+        self._observations.append(_copied(observation_mapping(observation)))
         if self._labelled is not None:
-            self._labels.append(self._labelled.privileged_labels())
+            self._labels.append(_copied(self._labelled.privileged_labels()))
 
     def add(self, action: np.ndarray[Any, Any], reward: float, observation: Any) -> None:
         self.actions.append(action)
@@ -196,6 +197,12 @@ class _Recorder:
             seed,
             _stacked(self._labels),
         )
+
+
+def _copied(
+    arrays: Mapping[str, np.ndarray[Any, Any]],
+) -> dict[str, np.ndarray[Any, Any]]:
+    return {name: array.copy() for name, array in arrays.items()}
 
 
 def _stacked(

@@ -108,14 +108,14 @@ def _one_episode(
     """The episode, and whether it succeeded; None where the env does not tell."""
     rng = np.random.default_rng([seed, 1])
     observation, info = env.reset(seed=seed)
-    seen, actions, rewards = [reader.parts(with_batch_axis(observation))], [], []
+    seen, actions, rewards = [_read(reader, observation)], [], []
     ended = False
     while not ended:
         action = _noisy(np.asarray(policy(observation), np.float64), box, noise, rng)
         actions.append(action.astype(np.float32))
         observation, reward, terminated, truncated, info = env.step(action)
         rewards.append(float(reward))
-        seen.append(reader.parts(with_batch_axis(observation)))
+        seen.append(_read(reader, observation))
         ended = terminated or truncated
     success = told_success(info)
     rows = {part: np.concatenate([row[part] for row in seen]) for part in seen[0]}
@@ -123,6 +123,12 @@ def _one_episode(
         rows, np.stack(actions), np.array(rewards, np.float32), success is not False, seed
     )
     return episode, success
+
+
+def _read(reader: ObservationReader, observation: Any) -> dict[str, AnyArray]:
+    """Copies, since some envs write the next observation into the same array."""
+    parts = reader.parts(with_batch_axis(observation))
+    return {part: array.copy() for part, array in parts.items()}
 
 
 def _noisy(action: AnyArray, box: spaces.Box, noise: float, rng: np.random.Generator) -> AnyArray:

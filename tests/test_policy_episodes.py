@@ -3,14 +3,17 @@
 import gymnasium as gym
 import numpy as np
 import pytest
+from gymnasium.wrappers import TimeLimit
 
 from parrot_wrapper import BehavioralPriorWrapper, FlowPrior, FlowPriorConfig
+from parrot_wrapper.collect import record_episode
 from parrot_wrapper.data import EpisodeDataset, load_dataset, save_dataset
 from parrot_wrapper.errors import DataError, InvalidArgumentError, SpaceMismatchError
 from parrot_wrapper.policy_episodes import record_policy
 from parrot_wrapper.training.prior import fit_prior
 from parrot_wrapper.training.prior_config import PriorTrainingConfig
 from tests.any_env import AnyEnv, laid_out
+from tests.expert_env import ReachEnv
 from tests.helpers import EchoEnv
 
 KEYS = {"image_key": "pixels", "proprio_key": ("joints", "grip")}
@@ -68,6 +71,40 @@ def test_recorded_is_what_was_executed():
     np.testing.assert_allclose(
         still.actions[0], np.clip(env.vectors["s"], low, high), rtol=1e-6, atol=1e-9
     )
+
+
+class OneArrayEnv(ReachEnv):
+    """Writes every observation, and every label, into the array that it gave before."""
+
+    def _observe(self):
+        return self._same("observation", super()._observe())
+
+    def privileged_labels(self):
+        return {key: self._same(key, value) for key, value in super().privileged_labels().items()}
+
+    def _same(self, name, array):
+        kept = self.__dict__.setdefault(f"array of {name}", array.copy())
+        kept[...] = array
+        return kept
+
+
+@pytest.mark.parametrize("obs", ["image", "state"])
+def test_envs_that_reuse_their_arrays_are_recorded_right(obs):
+    def towards(observation):
+        return np.full(2, 0.1 + observation.flat[0] % 0.5)
+
+    envs = [TimeLimit(env(obs), 4) for env in (ReachEnv, OneArrayEnv)]
+    pairs = [
+        [record_episode(env, 3)[0] for env in envs],
+        [record_policy(env, towards, episodes=1, only_successes=False).episode(0) for env in envs],
+    ]
+    for expected, found in pairs:
+        assert expected.n_steps == found.n_steps > 1
+        for key, rows in expected.observations.items():
+            np.testing.assert_array_equal(found.observations[key], rows)
+            assert not (rows[0] == rows[1]).all()
+        for key, rows in expected.labels.items():
+            np.testing.assert_array_equal(found.labels[key], rows)
 
 
 class SometimesSuccessful(EchoEnv):
