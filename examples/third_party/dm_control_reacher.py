@@ -36,7 +36,7 @@ parser.add_argument("--out", type=Path, default=Path("runs/dm-control-reacher"))
 parser.add_argument("--episodes", type=int, default=50)
 parser.add_argument("--rollouts", type=int, default=20)
 parser.add_argument("--prior-steps", type=int, default=2_000)
-parser.add_argument("--steps", type=int, default=5_000)
+parser.add_argument("--steps", type=int, default=20_000)
 args = parser.parse_args()
 
 gym.register_envs(shimmy)

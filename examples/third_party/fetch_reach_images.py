@@ -30,27 +30,23 @@ def reach(observation: dict[str, np.ndarray]) -> np.ndarray:
 
 parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument("--out", type=Path, default=Path("runs/fetch-reach"))
-parser.add_argument("--episodes", type=int, default=100)
+parser.add_argument("--episodes", type=int, default=300)
 parser.add_argument("--rollouts", type=int, default=20)
 parser.add_argument("--prior-steps", type=int, default=2_000)
-parser.add_argument("--steps", type=int, default=1_000)
-parser.add_argument("--batch-size", type=int, default=256)
+parser.add_argument("--steps", type=int, default=3_000)
+parser.add_argument("--batch-size", type=int, default=128)
 parser.add_argument("--episode-steps", type=int, default=25)
 args = parser.parse_args()
 
 gym.register_envs(gymnasium_robotics)
-bare = gym.make(
-    "FetchReach-v4",
-    render_mode="rgb_array",
-    width=64,
-    height=64,
-    max_episode_steps=args.episode_steps,
-)
+# Look at what the prior will see: from the env's own camera the goal is a single pixel.
+near = {"distance": 1.0, "azimuth": 150.0, "elevation": -30.0, "lookat": np.array([1.3, 0.75, 0.5])}
+view = {"render_mode": "rgb_array", "width": 64, "height": 64, "default_camera_config": near}
+bare = gym.make("FetchReach-v4", max_episode_steps=args.episode_steps, **view)
 env = AddRenderObservation(bare, render_only=False, render_key="pixels")
 
-data = record_policy(
-    env, reach, episodes=args.episodes, image_key="pixels", proprio_key="observation"
-)
+keys = {"image_key": "pixels", "proprio_key": "observation"}
+data = record_policy(env, reach, episodes=args.episodes, **keys)
 # The default encoder of images needs labels of the simulator to be at its best.
 prior = FlowPrior(flow_config(data, encoder="convolutional", encoder_options={"embedding": 64}))
 training = PriorTrainingConfig(steps=args.prior_steps, batch_size=args.batch_size)
