@@ -42,7 +42,7 @@ class ExperimentCommand:
         device: Torch device.
         max_minutes: Stop after so much time, where all can go on later; 0 for no limit.
         only: Runs to do, as key=value: task, method, data, prior_seed, rl_seed or a label.
-        seeds: RL seeds in place of the grid's.
+        seeds: RL seeds to do, those of the grid or more; all of the grid's where left out.
         dry_run: Only list the runs, what is done, and about how long the rest takes.
         progress: Show a progress bar.
     """
@@ -67,7 +67,8 @@ class ExperimentCommand:
             ExperimentError: Some runs failed; the message names them and their logs.
         """
         grid = self._grid()
-        chosen = select_runs(grid.runs(), self.only)
+        seeds = self.seeds or grid.rl_seeds
+        chosen = select_runs([run for run in grid.runs() if run.rl_seed in seeds], self.only)
         places = Places(
             self.out or Path("results") / grid.folder, self.runs or Path("runs") / grid.folder
         )
@@ -94,7 +95,8 @@ class ExperimentCommand:
                 f"{self.study!r} and {str(self.grid or '')!r}."
             )
         grid = study_grid(self.study, self.setting) if self.grid is None else read_grid(self.grid)
-        return replace(grid, rl_seeds=self.seeds) if self.seeds else grid
+        more = tuple(seed for seed in self.seeds if seed not in grid.rl_seeds)
+        return replace(grid, rl_seeds=(*grid.rl_seeds, *more))
 
 
 def _usable_cores() -> int:

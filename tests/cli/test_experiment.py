@@ -28,10 +28,10 @@ def test_dry_run_lists_runs_and_touches_nothing(
     shown = capsys.readouterr().out
     runs = re.findall(r"^\| (Parrot\S+) +\| to do", shown, re.M)
     assert runs == [
-        "ParrotGraspCup-v0/parrot/p0/r4",
-        "ParrotGraspCup-v0/hirl/p0/r4",
         "ParrotGraspCup-v0/parrot/p0/r1",
         "ParrotGraspCup-v0/hirl/p0/r1",
+        "ParrotGraspCup-v0/parrot/p0/r4",
+        "ParrotGraspCup-v0/hirl/p0/r4",
     ]
     assert re.search(r"^\| hirl-p0 +\| to make \|$", shown, re.M)
     assert "0 of 4 runs done; the others take about 25 minutes on 2 cores" in shown
@@ -52,6 +52,10 @@ def test_grid_file_from_start_to_end(workplace: Path, capsys: pytest.CaptureFixt
     assert re.search(r"^\| ToyReach-v0/parrot/p0/r0 +\| done", shown, re.M)
     assert "1 of 1 runs done; the others take about 0 minutes" in shown
     assert json.loads(Path("results/toy-tiny/grid.json").read_text()) == grid.to_dict()
+    assert main([*command, "--seeds", "3", "--only", "method=parrot"]) == 0
+    assert "1 of 1 runs done" in capsys.readouterr().out
+    kept = json.loads(Path("results/toy-tiny/grid.json").read_text())
+    assert kept == {**grid.to_dict(), "rl_seeds": [*grid.rl_seeds, 3]}  # a report counts all
     Path("mine.json").write_text(json.dumps({**grid.to_dict(), "env_steps": 50}))
     assert main(command) == 2
     assert "env_steps: 40 there, 50 given" in capsys.readouterr().err
