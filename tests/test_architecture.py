@@ -187,6 +187,13 @@ def test_bare_import_needs_no_extra():
     ]
 
 
+def test_the_rl_runner_needs_sb3_alone():
+    blocked = (
+        "import sys; sys.modules.update(dict.fromkeys(['h5py', 'pybullet', 'tyro', 'minari']))\n"
+    )
+    assert run(f"{blocked}import parrot_wrapper.training.rl; print('fine')") == "fine"
+
+
 def test_importing_loads_nothing_heavy():
     heavy = {"torch", "gymnasium", "scipy", "pybullet", "stable_baselines3", "h5py"}
     loaded = run("import sys, parrot_wrapper; print(*sys.modules)")

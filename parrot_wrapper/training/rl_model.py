@@ -15,7 +15,6 @@ from stable_baselines3.common.vec_env import DummyVecEnv
 
 from parrot_wrapper.baselines.prior_explore import PriorExploreSAC
 from parrot_wrapper.broad_mixture import parse_broad
-from parrot_wrapper.data import load_dataset
 from parrot_wrapper.errors import InvalidArgumentError
 from parrot_wrapper.evaluation.prior_features import PriorFeaturesObservation
 from parrot_wrapper.latent import target_entropy
@@ -29,7 +28,6 @@ from parrot_wrapper.training.demonstration_replay import (
 from parrot_wrapper.training.normed_activation import LayerNormReLU
 from parrot_wrapper.training.paper_convolutions import PaperConvolutions
 from parrot_wrapper.training.replay_arrays import replay_bytes
-from parrot_wrapper.training.replay_demonstrations import fill_replay_buffer
 from parrot_wrapper.training.rewarded_replay import RewardedDictReplayBuffer, RewardedReplayBuffer
 from parrot_wrapper.training.rl_config import RLConfig
 from parrot_wrapper.types import ActionPrior
@@ -149,6 +147,10 @@ def add_demonstrations(model: SAC, env: DummyVecEnv, config: RLConfig) -> None:
     """
     if config.demonstrations is None:
         return
+    # only here: other runs need nothing of the `data` extra
+    from parrot_wrapper.data import load_dataset
+    from parrot_wrapper.training.replay_demonstrations import fill_replay_buffer
+
     wrapper = unwrap_wrapper(env.envs[0], BehavioralPriorWrapper)
     assert isinstance(wrapper, BehavioralPriorWrapper)  # RLConfig asks for latent actions
     fill_replay_buffer(
