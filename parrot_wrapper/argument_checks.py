@@ -89,6 +89,12 @@ def is_number(value: object) -> bool:
     return real and not isinstance(value, bool)
 
 
+def require_share(name: str, value: Any) -> None:
+    """Raise `InvalidArgumentError` unless `value` is a number strictly between 0 and 1."""
+    if not is_number(value) or not 0.0 < value < 1.0:
+        raise InvalidArgumentError(f"{name} must be in (0, 1), got {value!r}.")
+
+
 def as_path(name: str, value: object) -> Path:
     """A path from text or a path.
 

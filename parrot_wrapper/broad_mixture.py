@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri
 
-from parrot_wrapper.argument_checks import is_number
+from parrot_wrapper.argument_checks import require_share
 from parrot_wrapper.errors import InvalidArgumentError, SpaceMismatchError
 from parrot_wrapper.types import ActionPrior, FloatArray, Observations, ObservationSpec
 
@@ -72,8 +72,7 @@ class BroadMixture:
                 f"Expected a prior of horizon 1, got one of {prior.horizon}: a chunk has no single "
                 "moment at which to do something else."
             )
-        if not is_number(share) or not 0.0 < share < 1.0:
-            raise InvalidArgumentError(f"share must be in (0, 1), got {share!r}.")
+        require_share("share", share)
         if idle is not None and not 0.0 < idle < np.inf:
             raise InvalidArgumentError(f"idle must be positive and finite, got {idle!r}.")
         self.prior = prior

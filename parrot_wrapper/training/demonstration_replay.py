@@ -7,7 +7,8 @@ from typing import Any, TypeGuard
 import torch
 from torch import Tensor
 
-from parrot_wrapper.errors import InvalidArgumentError, MissingExtraError
+from parrot_wrapper.argument_checks import require_share
+from parrot_wrapper.errors import MissingExtraError
 
 try:
     from stable_baselines3.common.buffers import DictReplayBuffer, ReplayBuffer
@@ -22,8 +23,7 @@ class _SamplingDemonstrations(ReplayBuffer):
     """Draws a share of each batch from a second buffer, of demonstrations."""
 
     def __init__(self, *args: Any, share: float = 0.5, **kwargs: Any) -> None:
-        if not 0.0 < share < 1.0:
-            raise InvalidArgumentError(f"share must be in (0, 1), got {share!r}.")
+        require_share("share", share)
         super().__init__(*args, **kwargs)
         self._share = share
         self.demonstrations: ReplayBuffer | None = None

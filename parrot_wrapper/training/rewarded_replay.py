@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from parrot_wrapper.argument_checks import require_share
 from parrot_wrapper.errors import InvalidArgumentError, MissingExtraError
 
 try:
@@ -22,8 +23,7 @@ class _RewardedSampling(ReplayBuffer):
     """Draws a share of each batch from episodes that had a reward."""
 
     def __init__(self, *args: Any, share: float = 0.5, **kwargs: Any) -> None:
-        if not 0.0 < share < 1.0:
-            raise InvalidArgumentError(f"share must be in (0, 1), got {share!r}.")
+        require_share("share", share)
         super().__init__(*args, **kwargs)
         if self.optimize_memory_usage:
             raise InvalidArgumentError("Expected optimize_memory_usage=False, got True.")
