@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from parrot_wrapper.errors import ParrotError
     from parrot_wrapper.latent import kl_to_prior, parse_chart, target_entropy
     from parrot_wrapper.priors import FlowPrior, FlowPriorConfig, load_prior
+    from parrot_wrapper.redirected_mixture import RedirectedMixture
     from parrot_wrapper.training.demonstration_replay import (
         DemonstrationDictReplayBuffer,
         DemonstrationReplayBuffer,
@@ -39,6 +40,7 @@ __all__ = [
     "LayerNormReLU",
     "ObservationSpec",
     "ParrotError",
+    "RedirectedMixture",
     "RewardedDictReplayBuffer",
     "RewardedReplayBuffer",
     "kl_to_prior",
@@ -60,6 +62,7 @@ _HOMES = {
     "LayerNormReLU": "training.normed_activation",
     "ObservationSpec": "types",
     "ParrotError": "errors",
+    "RedirectedMixture": "redirected_mixture",
     "RewardedDictReplayBuffer": "training.rewarded_replay",
     "RewardedReplayBuffer": "training.rewarded_replay",
     "kl_to_prior": "latent",

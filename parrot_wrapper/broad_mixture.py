@@ -3,31 +3,28 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri
 
-from parrot_wrapper.argument_checks import require_share
 from parrot_wrapper.errors import InvalidArgumentError, SpaceMismatchError
-from parrot_wrapper.types import ActionPrior, FloatArray, Observations, ObservationSpec
+from parrot_wrapper.prior_mixture import PriorMixture
+from parrot_wrapper.types import ActionPrior, FloatArray, Observations
 
 _REACH = 3.0
 """`encode` takes actions beyond so many standard deviations of the prior for broad ones."""
 
 
-class BroadMixture:
+class BroadMixture(PriorMixture):
     """A prior that sometimes does a uniform action: p'(a|s) = (1 - e(s)) p(a|s) + e(s) U(a).
 
     A flow gives next to no mass to what its data never had, such as opening the hand over a
     container if all it saw was grasping; an agent in its latent space then never does it (the
     mismatch of Singh et al. 2021, figure 7). Here one more latent dimension decides between the
     prior and a uniform action in the action box (a defensive mixture, Hesterberg 1995; a broad
-    prior to arbitrate with, as APC-RL does). Base noise z ~ N(0, I) gives exactly p', so with the
-    Gaussian chart max-entropy RL is KL-regularised RL to p', with the KL of (which of the two,
-    action), an upper bound of that of the action alone.
+    prior to arbitrate with, as APC-RL does). The account of the KL is that of `PriorMixture`.
 
     The share e(s) is `share` everywhere, or, with `idle`, `share` where the prior would rest and
     less where it would move: `share * exp(-(m / idle)^2)`, where m is the norm of its median
@@ -67,16 +64,10 @@ class BroadMixture:
         motion: Sequence[int] | None = None,
         spread: float | Sequence[float] = 1.0,
     ) -> None:
-        if prior.horizon != 1:
-            raise InvalidArgumentError(
-                f"Expected a prior of horizon 1, got one of {prior.horizon}: a chunk has no single "
-                "moment at which to do something else."
-            )
-        require_share("share", share)
+        super().__init__(prior, share)
         if idle is not None and not 0.0 < idle < np.inf:
             raise InvalidArgumentError(f"idle must be positive and finite, got {idle!r}.")
-        self.prior = prior
-        self._share, self._idle = share, idle
+        self._idle = idle
         self._motion = _checked_motion(motion, prior.action_dim)
         low, high = (edge.astype(np.float64) for edge in prior.action_bounds)
         self._middle, half = (low + high) / 2, (high - low) / 2
@@ -88,36 +79,6 @@ class BroadMixture:
         """Z: the prior's, or A if that is more, and one that decides between the two."""
         return max(self.prior.latent_dim, self.prior.action_dim) + 1
 
-    @property
-    def action_dim(self) -> int:
-        """A, the prior's."""
-        return self.prior.action_dim
-
-    @property
-    def horizon(self) -> int:
-        """1."""
-        return 1
-
-    @property
-    def feature_dim(self) -> int:
-        """F, the prior's."""
-        return self.prior.feature_dim
-
-    @property
-    def observation_spec(self) -> ObservationSpec:
-        """What the prior looks at."""
-        return self.prior.observation_spec
-
-    @property
-    def action_bounds(self) -> tuple[FloatArray, FloatArray]:
-        """Low and high (A,) of the action box."""
-        return self.prior.action_bounds
-
-    @property
-    def metadata(self) -> Mapping[str, Any]:
-        """The prior's."""
-        return self.prior.metadata
-
     def share(self, features: FloatArray) -> NDArray[np.float64]:
         """Share e(s) of uniform actions (B,) for features (B, F)."""
         if self._idle is None:
@@ -128,51 +89,27 @@ class BroadMixture:
         share: NDArray[np.float64] = self._share * np.exp(-np.square(motion / self._idle))
         return share
 
-    def features(self, obs: Observations) -> FloatArray:
-        """The prior's features (B, F)."""
-        return self.prior.features(obs)
-
-    def decode(self, z: FloatArray, obs: Observations) -> FloatArray:
-        """Map base noise (B, Z) to actions (B, A), before any clipping."""
-        return self.decode_features(z, self.features(obs))
-
-    def decode_features(self, z: FloatArray, features: FloatArray) -> FloatArray:
-        """`decode` for features (B, F) of observations that are embedded already."""
+    def _decode_both(
+        self, z: FloatArray, features: FloatArray
+    ) -> tuple[FloatArray, NDArray[np.float64]]:
         known = self.prior.decode_features(z[:, : self.prior.latent_dim], features)
         where = 2.0 * ndtr(np.asarray(z[:, : self.action_dim], np.float64)) - 1.0
-        broad = ndtr(np.asarray(z[:, -1:], np.float64)) > 1.0 - self.share(features)[:, None]
-        action = np.where(broad, self._middle + self._half * where, known)
-        return action.astype(np.float32)
+        return known, self._middle + self._half * where
 
-    def encode(self, action: FloatArray, obs: Observations) -> FloatArray:
-        """Base noise (B, Z) that decodes to actions (B, A); see `encode_features`."""
-        return self.encode_features(action, self.features(obs))
-
-    def encode_features(self, action: FloatArray, features: FloatArray) -> FloatArray:
-        """Base noise (B, Z) of actions (B, A) for features (B, F).
-
-        An action within three standard deviations of the prior is taken for its own, any other
-        for a broad one (and brought into the broad box); the deciding dimension is put in the
-        middle of what decides so.
-        """
+    def _encode_both(
+        self, action: FloatArray, features: FloatArray
+    ) -> tuple[FloatArray, NDArray[np.float64], NDArray[np.bool_]]:
+        """An action beyond three standard deviations of the prior is brought into the broad box."""
         own = self.prior.encode_features(action, features)
-        share = self.share(features)
-        broad = (np.abs(own) > _REACH).any(axis=1)
         where = np.clip((action - self._middle) / self._half, -1.0, 1.0)
-        z = np.zeros((len(action), self.latent_dim))
-        z[:, : own.shape[1]] = own
-        z[broad, : self.action_dim] = ndtri((where[broad] + 1.0) / 2.0)
-        z[:, -1] = ndtri(np.where(broad, 1.0 - share / 2.0, (1.0 - share) / 2.0))
-        return z.astype(np.float32)
+        return own, ndtri((where + 1.0) / 2.0), np.abs(own).max(axis=1) > _REACH
 
-    def log_prob(self, action: FloatArray, obs: Observations) -> FloatArray:
-        """Log density of actions (B, A) under the mixture, in nats: (B,)."""
-        share = self.share(self.features(obs))
+    def _log_prob_both(
+        self, action: FloatArray, features: FloatArray, obs: Observations
+    ) -> tuple[FloatArray, NDArray[np.float64]]:
         inside = (np.abs(action - self._middle) <= self._half).all(axis=1)
         uniform = np.where(inside, -np.log(2.0 * self._half).sum(), -np.inf)
-        known = self.prior.log_prob(action, obs)
-        mixed: NDArray[np.float64] = np.logaddexp(np.log1p(-share) + known, np.log(share) + uniform)
-        return mixed.astype(np.float32)
+        return self.prior.log_prob(action, obs), uniform
 
 
 def parse_broad(text: str, prior: ActionPrior) -> BroadMixture:

@@ -30,7 +30,11 @@ FOUNDATION = {
 # them and may import all but the command and the envs.
 RULES: list[tuple[set[str], set[str], set[str]]] = [
     (FOUNDATION, {"numpy"}, FOUNDATION),
-    ({"charts", "latent", "broad_mixture"}, {"numpy", "scipy"}, {"charts", *FOUNDATION}),
+    (
+        {"charts", "latent", "prior_mixture", "broad_mixture", "redirected_mixture"},
+        {"numpy", "scipy"},
+        {"charts", "prior_mixture", *FOUNDATION},
+    ),
     ({"priors"}, {"numpy", "torch", "safetensors"}, {"priors", *FOUNDATION}),
     ({"data"}, {"numpy", "h5py", "minari", "pyarrow", "av", "PIL"}, {"data", *FOUNDATION}),
     (

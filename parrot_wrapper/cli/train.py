@@ -18,6 +18,7 @@ from parrot_wrapper.training.rl_evaluation import evaluate_run
 _SETTINGS = (
     "prior_explore",
     "broad",
+    "redirected",
     "initial_actor",
     "observation",
     "latent",
@@ -54,6 +55,8 @@ class TrainCommand:
         prior_explore: Probability of executing a sample of the prior instead of the agent's action;
             with raw actions.
         broad: Share of uniform actions beside the prior's, such as 0.1 or "0.8 idle=0.12".
+        redirected: Share of the prior's own reaching, turned to the container, while it holds
+            something; 0 for none.
         initial_actor: Folder of a cloned actor to start from; with raw actions.
         observation: What the agent sees: features, image or both.
         latent: Chart: gaussian, box:2.0, truncated:0.05 or tempered:0.8.
@@ -88,6 +91,7 @@ class TrainCommand:
     raw_actions: bool = False
     prior_explore: float | None = None
     broad: str | None = None
+    redirected: float | None = None
     initial_actor: str | None = None
     observation: str | None = None
     latent: str | None = None

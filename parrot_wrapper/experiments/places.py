@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -84,7 +84,8 @@ def read_grid(path: str | Path) -> Grid:
 
 
 def _require_same(folder: Path, old: Grid, new: Grid) -> None:
-    there, given = _fixed(old), _fixed(new)
+    common = old.method_rl.keys() & new.method_rl.keys()  # a grid may get more variants
+    there, given = _fixed(old, common), _fixed(new, common)
     different = [
         f"{key}: {there[key]!r} there, {given[key]!r} given"
         for key in given
@@ -97,5 +98,6 @@ def _require_same(folder: Path, old: Grid, new: Grid) -> None:
         )
 
 
-def _fixed(grid: Grid) -> Mapping[str, Any]:
-    return {key: value for key, value in grid.to_dict().items() if key not in _AXES}
+def _fixed(grid: Grid, variants: Set[str]) -> Mapping[str, Any]:
+    values = {key: value for key, value in grid.to_dict().items() if key not in _AXES}
+    return {**values, "method_rl": {name: grid.method_rl[name] for name in sorted(variants)}}

@@ -144,9 +144,9 @@ def _data_size(setting: str) -> Grid:
 def _mismatch(setting: str) -> Grid:
     """Figure 7: priors of grasping only, of pick-and-place only and of both, on both kinds.
 
-    Each also in a mixture with uniform actions where it rests, for what a prior never saw, and with
-    half of each batch from the rare episodes that had a reward. On a laptop all see through one
-    encoder.
+    Each also in a mixture, for what a prior never saw, with half of each batch from the rare
+    episodes that had a reward: with uniform actions where it rests, or with its own reaching turned
+    to the container. On a laptop all see through one encoder.
     """
     collect = {"ci": _TINY_COLLECT, "laptop": _STRAY, "paper": _COLLECT}[setting]
     episodes = {"ci": 16, "laptop": 10_000, "paper": 50_000}[setting]
@@ -168,16 +168,19 @@ def _mismatch(setting: str) -> Grid:
         data = (*data[:-1], replace(data[-1], folder=_SHARED_DATA))
     tasks = {
         "ci": PLACE_TASKS[:1],
-        "laptop": (GRASP_TASKS[2], PLACE_TASKS[0], PLACE_TASKS[3]),
+        "laptop": (GRASP_TASKS[2], *PLACE_TASKS),
         "paper": (*GRASP_TASKS, *PLACE_TASKS),
     }
     seeing = {"prior": "", "prior_encoder": "parrot-v0"} if setting == "laptop" else {}
+    remedies: dict[str, dict[str, Any]] = {"parrot+broad": {"broad": _BROAD}}
+    if setting == "laptop":  # needs features that say what is where
+        remedies["parrot+redirected"] = {"redirected": 0.8}
     return Grid(
         "mismatch",
         setting,
         tasks=tasks[setting],
-        methods=("parrot", "parrot+broad"),
-        method_rl={"parrot+broad": {"broad": _BROAD, "rewarded_share": 0.5}},
+        methods=("parrot", *remedies),
+        method_rl={name: {**rl, "rewarded_share": 0.5} for name, rl in remedies.items()},
         data=data,
         **{**_FIELDS[setting], **seeing},
     )

@@ -279,3 +279,21 @@ class EncoderPrior(nn.Module):
         with self._frozen():
             features = self._embed(obs)
             return as_float_array(self._log_prob(self._actions(action, features), features))
+
+    def log_prob_features(self, action: FloatArray, features: FloatArray) -> FloatArray:
+        """`log_prob` for features (B, F) of observations that are embedded already."""
+        with self._frozen():
+            embedded = self._embedded(features)
+            return as_float_array(self._log_prob(self._actions(action, embedded), embedded))
+
+    def redirected(self, features: FloatArray, *, above: float) -> tuple[FloatArray, FloatArray]:
+        """Features (B, F) of an empty hand that is to reach `above` metres over the container.
+
+        And how surely something is in the hand, (B,) in [0, 1].
+
+        Raises:
+            NotOfferedError: The encoder's features do not say what is where.
+        """
+        with self._frozen():
+            other, held = self.encoder.redirected(self._embedded(features), above)
+            return as_float_array(other), as_float_array(held)

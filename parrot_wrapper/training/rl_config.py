@@ -35,6 +35,9 @@ class RLConfig:
         raw_actions: Keep the env's action space; needs `prior`, whose features the agent sees.
         broad: Mixture of the prior with uniform actions as `parse_broad` reads it, such as "0.1",
             for tasks that need what the prior never saw; only for latent actions.
+        redirected: Share in [0, 1) of the prior's own reaching, turned to the container, while it
+            holds something (`RedirectedMixture`); 0 for none. Only for latent actions; not with
+            `broad`.
         prior_explore: Probability of executing a sample of the prior in place of the agent's
             action, each step, in [0, 1]; needs `raw_actions` (`PriorExploreSAC`).
         initial_actor: Folder of a cloned actor that the agent's own starts as, or None; only for
@@ -90,6 +93,7 @@ class RLConfig:
     prior: str | None = None
     raw_actions: bool = False
     broad: str | None = None
+    redirected: float = 0.0
     prior_explore: float = 0.0
     initial_actor: str | None = None
     observation: str = "features"
@@ -137,6 +141,12 @@ class RLConfig:
                 f"prior_explore={self.prior_explore!r} needs raw_actions=True: an agent that acts "
                 "in the latent space explores with the prior anyway."
             )
+        if self.redirected and (self.broad is not None or not self.latent_actions):
+            raise InvalidArgumentError(
+                f"redirected={self.redirected!r} needs a prior to act through, and no other "
+                f"mixture beside it; got prior={self.prior!r}, broad={self.broad!r} and "
+                f"raw_actions={self.raw_actions!r}."
+            )
         if self.broad is not None and not self.latent_actions:
             raise InvalidArgumentError(
                 f"broad={self.broad!r} needs a prior to act through: raw actions are broad anyway."
@@ -162,6 +172,7 @@ class RLConfig:
         rules = {
             "gamma": 0.0 <= self.gamma < 1.0,
             "prior_explore": 0.0 <= self.prior_explore <= 1.0,
+            "redirected": 0.0 <= self.redirected < 1.0,
             "rewarded_share": 0.0 <= self.rewarded_share < 1.0
             and (self.n_steps == 1 or not self.rewarded_share),
             "demonstration_share": 0.0 <= self.demonstration_share < 1.0

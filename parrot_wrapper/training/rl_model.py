@@ -19,6 +19,7 @@ from parrot_wrapper.errors import InvalidArgumentError
 from parrot_wrapper.evaluation.prior_features import PriorFeaturesObservation
 from parrot_wrapper.latent import target_entropy
 from parrot_wrapper.priors.loading import load_prior
+from parrot_wrapper.redirected_mixture import RedirectedMixture
 from parrot_wrapper.spaces import check_agent_observation
 from parrot_wrapper.training.actor_loss import skip_unused_gradients
 from parrot_wrapper.training.demonstration_replay import (
@@ -48,6 +49,7 @@ def wrap_env(
         SpaceMismatchError: The prior does not fit the env.
         UnknownNameError: No such prior or chart.
         InvalidArgumentError: `config.broad` is no mixture.
+        NotOfferedError: `config.redirected` with a prior whose features do not say what is where.
     """
     if config.prior is None:
         return env
@@ -58,6 +60,8 @@ def wrap_env(
         return PriorFeaturesObservation(env, live)
     if config.broad is not None:
         live = parse_broad(config.broad, live)
+    if config.redirected:
+        live = RedirectedMixture(live, share=config.redirected)
     wrapped: gym.Env[Any, Any] = BehavioralPriorWrapper(
         env,
         live,

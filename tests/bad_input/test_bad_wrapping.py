@@ -23,6 +23,7 @@ from parrot_wrapper.errors import (
     SpaceMismatchError,
     UnknownNameError,
 )
+from parrot_wrapper.redirected_mixture import RedirectedMixture
 from tests.bad_input.mistakes import (
     Table,
     cases,
@@ -67,6 +68,9 @@ TABLE: Table = {
         ("a share of two", lambda: BroadMixture(AffinePrior(), share=2), "got 2"),
         ("text as a share", lambda: BroadMixture(AffinePrior(), share="x"), "'x'"),
         ("no such mixture", lambda: parse_broad("a lot", AffinePrior()), "a lot"),
+        ("text as a height", lambda: RedirectedMixture(AffinePrior(), above="x"), "'x'"),
+        ("no such gripper", lambda: RedirectedMixture(AffinePrior(), gripper=9), "got 9"),
+        ("text as a gripper", lambda: RedirectedMixture(AffinePrior(), gripper="x"), "'x'"),
     ],
     UnknownNameError: [
         ("no such chart",

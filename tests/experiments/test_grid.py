@@ -239,6 +239,18 @@ def test_folders_of_other_settings_are_refused(tmp_path: Path) -> None:
         places.check(grid(env_steps=7))
 
 
+def test_variants_may_be_added_and_not_changed(tmp_path: Path) -> None:
+    def variants(**method_rl: dict[str, float]) -> Grid:
+        names = {f"parrot+{name}": settings for name, settings in method_rl.items()}
+        return grid(methods=("parrot", *names), method_rl=names)
+
+    places = Places(tmp_path / "results", tmp_path / "runs")
+    places.claim(variants(tight={"kl": 2.0}))
+    places.claim(variants(tight={"kl": 2.0}, eager={"gradient_steps": 2}))
+    with pytest.raises(ParrotError, match=r"method_rl: .*'kl': 2.0.* there, .*'kl': 3.0.* given"):
+        places.check(variants(tight={"kl": 3.0}))
+
+
 @pytest.mark.parametrize("setting", SETTINGS)
 @pytest.mark.parametrize("study", STUDIES)
 def test_studies_are_whole_grids(study: str, setting: str) -> None:

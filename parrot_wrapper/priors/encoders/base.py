@@ -9,6 +9,7 @@ from typing import ClassVar, Protocol
 import torch
 from torch import Tensor, nn
 
+from parrot_wrapper.errors import NotOfferedError
 from parrot_wrapper.types import ObservationSpec
 
 ObservationTensors = Mapping[str, Tensor]
@@ -62,6 +63,19 @@ class Encoder(nn.Module):
     def context(self, features: Tensor) -> Tensor:
         """What the flow is conditioned on, (B, context_dim), from features (B, F)."""
         return features
+
+    def redirected(self, features: Tensor, above: float) -> tuple[Tensor, Tensor]:
+        """Features (B, F) of an empty hand that is to reach for the container.
+
+        And how surely the hand holds something now, (B,) in [0, 1].
+
+        Raises:
+            NotOfferedError: Features do not say what is where, as most do not.
+        """
+        raise NotOfferedError(
+            "Expected features that say what is where, as those of the 'structured' encoder do, "
+            f"got those of {self.name!r}."
+        )
 
     def training_features(self, obs: ObservationTensors) -> tuple[Tensor, dict[str, Tensor]]:
         """Features and whatever `auxiliary_losses` needs of the pass that made them."""

@@ -33,6 +33,8 @@ FAINT = 0.01
 """A slot whose squared mass is this is half present."""
 SLOT = 4
 """Numbers of a slot: presence, then position relative to the gripper, gated by presence."""
+_SEEN_IN = 3
+"""Slots that an object usually shows in, as its parts look different."""
 _HEADS = {"heat": 2, "position": 3, "container": CONTAINER_CODE}
 _CODE = 3
 
@@ -190,6 +192,23 @@ class StructuredEncoder(Encoder):
         objects = features.new_tensor([0.0, 1.0, 1.0, 1.0]) * self._objects(features)[:, :, :1]
         scale[:, -SLOT * self.slots :] = objects.flatten(1)
         return features + self.feature_noise * scale.detach() * noise
+
+    def redirected(self, features: Tensor, above: float) -> tuple[Tensor, Tensor]:
+        """The hand is open and empty, the container the only object, and another stands below.
+
+        The flow never saw an object where the container is, and would keep away from it.
+        """
+        start, end = GRIPPER, GRIPPER + SLOT
+        container, held = features[:, start:end], features[:, GRIPPER - 1].clamp(0.0, 1.0)
+        raised = container.clone()
+        raised[:, -1] += container[:, 0] * above / LENGTH
+        other = torch.zeros_like(features)
+        other[:, : GRIPPER - 2] = features[:, : GRIPPER - 2]
+        other[:, GRIPPER - 2] = 1.0
+        other[:, start:end] = container * container.new_tensor([1.0, 0.0, 0.0, 1.0])
+        other[:, end : end + CONTAINER_CODE] = features[:, end : end + CONTAINER_CODE]
+        self._objects(other)[:, :_SEEN_IN] = raised[:, None]
+        return other, held
 
     def _objects(self, features: Tensor) -> Tensor:
         return features[:, -SLOT * self.slots :].reshape(-1, self.slots, SLOT)
