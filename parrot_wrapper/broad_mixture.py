@@ -11,7 +11,7 @@ from scipy.special import ndtr, ndtri
 
 from parrot_wrapper.errors import InvalidArgumentError, SpaceMismatchError
 from parrot_wrapper.prior_mixture import PriorMixture
-from parrot_wrapper.types import ActionPrior, FloatArray, Observations
+from parrot_wrapper.types import ActionPrior, FloatArray
 
 _REACH = 3.0
 """`encode` takes actions beyond so many standard deviations of the prior for broad ones."""
@@ -89,27 +89,27 @@ class BroadMixture(PriorMixture):
         share: NDArray[np.float64] = self._share * np.exp(-np.square(motion / self._idle))
         return share
 
-    def _decode_both(
-        self, z: FloatArray, features: FloatArray
-    ) -> tuple[FloatArray, NDArray[np.float64]]:
-        known = self.prior.decode_features(z[:, : self.prior.latent_dim], features)
+    def _decode_other(self, z: FloatArray, features: FloatArray) -> NDArray[np.float64]:
         where = 2.0 * ndtr(np.asarray(z[:, : self.action_dim], np.float64)) - 1.0
-        return known, self._middle + self._half * where
+        action: NDArray[np.float64] = self._middle + self._half * where
+        return action
 
-    def _encode_both(
-        self, action: FloatArray, features: FloatArray
-    ) -> tuple[FloatArray, NDArray[np.float64], NDArray[np.bool_]]:
-        """An action beyond three standard deviations of the prior is brought into the broad box."""
-        own = self.prior.encode_features(action, features)
+    def _encode_other(self, action: FloatArray, features: FloatArray) -> NDArray[np.float64]:
+        """Actions beyond the broad box are brought into it."""
         where = np.clip((action - self._middle) / self._half, -1.0, 1.0)
-        return own, ndtri((where + 1.0) / 2.0), np.abs(own).max(axis=1) > _REACH
+        z: NDArray[np.float64] = ndtri((where + 1.0) / 2.0)
+        return z
 
-    def _log_prob_both(
-        self, action: FloatArray, features: FloatArray, obs: Observations
-    ) -> tuple[FloatArray, NDArray[np.float64]]:
+    def _is_other(
+        self, action: FloatArray, own: FloatArray, features: FloatArray
+    ) -> NDArray[np.bool_]:
+        """Those that are not within three standard deviations of the prior."""
+        far: NDArray[np.bool_] = np.abs(own).max(axis=1) > _REACH
+        return far
+
+    def _log_prob_other(self, action: FloatArray, features: FloatArray) -> NDArray[np.float64]:
         inside = (np.abs(action - self._middle) <= self._half).all(axis=1)
-        uniform = np.where(inside, -np.log(2.0 * self._half).sum(), -np.inf)
-        return self.prior.log_prob(action, obs), uniform
+        return np.where(inside, -np.log(2.0 * self._half).sum(), -np.inf)
 
 
 def parse_broad(text: str, prior: ActionPrior) -> BroadMixture:

@@ -20,8 +20,8 @@ class PriorMixture:
     The last latent dimension decides between the two; base noise z ~ N(0, I) gives exactly
     the mixture p'. With
     the Gaussian chart max-entropy RL is then KL-regularised RL to p', with the KL of (which of the
-    two, action), an upper bound of that of the action alone. A subclass writes `share`,
-    `_decode_both`, `_encode_both` and `_log_prob_both`.
+    two, action), an upper bound of that of the action alone. A subclass writes `share`
+    and the methods that end in `_other`.
 
     Args:
         prior: p, of horizon 1.
@@ -90,9 +90,9 @@ class PriorMixture:
 
     def decode_features(self, z: FloatArray, features: FloatArray) -> FloatArray:
         """`decode` for features (B, F) of observations that are embedded already."""
-        known, other = self._decode_both(z, features)
-        decides = ndtr(np.asarray(z[:, -1], np.float64)) > 1.0 - self.share(features)
-        return np.where(decides[:, None], other, known).astype(np.float32)
+        known = self.prior.decode_features(z[:, : self.prior.latent_dim], features)
+        decides = ndtr(np.asarray(z[:, -1:], np.float64)) > 1.0 - self.share(features)[:, None]
+        return np.where(decides, self._decode_other(z, features), known).astype(np.float32)
 
     def encode(self, action: FloatArray, obs: Observations) -> FloatArray:
         """Base noise (B, Z) that decodes to actions (B, A); see `encode_features`."""
@@ -103,11 +103,13 @@ class PriorMixture:
 
         The deciding dimension is put in the middle of what decides so.
         """
-        own, other, is_other = self._encode_both(action, features)
-        share = self.share(features)
+        own = self.prior.encode_features(action, features)
+        is_other, share = self._is_other(action, own, features), self.share(features)
         z = np.zeros((len(action), self.latent_dim))
         z[:, : own.shape[1]] = own
-        z[is_other, : other.shape[1]] = other[is_other]
+        if is_other.any():
+            other = self._encode_other(action[is_other], features[is_other])
+            z[is_other, : other.shape[1]] = other
         z[:, -1] = ndtri(np.where(is_other, 1.0 - share / 2.0, (1.0 - share) / 2.0))
         return z.astype(np.float32)
 
@@ -115,27 +117,28 @@ class PriorMixture:
         """Log density of actions (B, A) under the mixture, in nats: (B,)."""
         features = self.features(obs)
         share = self.share(features)
-        known, other = self._log_prob_both(action, features, obs)
+        known = np.log1p(-share) + self.prior.log_prob(action, obs)
         with np.errstate(divide="ignore"):  # where there is none of the other
-            mixed: NDArray[np.float64] = np.logaddexp(
-                np.log1p(-share) + known, np.log(share) + other
-            )
+            other = np.log(share) + self._log_prob_other(action, features)
+        mixed: NDArray[np.float64] = np.logaddexp(known, other)
         return mixed.astype(np.float32)
 
-    def _decode_both(
-        self, z: FloatArray, features: FloatArray
-    ) -> tuple[FloatArray, NDArray[np.float64] | FloatArray]:
-        """Actions (B, A) of the prior and of the other for base noise (B, Z)."""
+    def _decode_other(self, z: FloatArray, features: FloatArray) -> NDArray[np.floating[Any]]:
+        """Actions (B, A) of the other for base noise (B, Z)."""
         raise NotImplementedError
 
-    def _encode_both(
+    def _encode_other(self, action: FloatArray, features: FloatArray) -> NDArray[np.floating[Any]]:
+        """Base noise (B, Z - 1 at most) with which the other makes actions (B, A)."""
+        raise NotImplementedError
+
+    def _is_other(
+        self, action: FloatArray, own: FloatArray, features: FloatArray
+    ) -> NDArray[np.bool_]:
+        """Which actions (B, A), noise `own` for the prior, `encode` takes for the other's: (B,)."""
+        raise NotImplementedError
+
+    def _log_prob_other(
         self, action: FloatArray, features: FloatArray
-    ) -> tuple[FloatArray, NDArray[Any], NDArray[np.bool_]]:
-        """Noise of the prior (B, .) and of the other (B, .), and which actions are the other's."""
-        raise NotImplementedError
-
-    def _log_prob_both(
-        self, action: FloatArray, features: FloatArray, obs: Observations
-    ) -> tuple[FloatArray, NDArray[Any]]:
-        """Log densities (B,) under the prior and under the other."""
+    ) -> NDArray[np.floating[Any]]:
+        """Log density of actions (B, A) under the other: (B,)."""
         raise NotImplementedError

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from parrot_wrapper.errors import InvalidArgumentError, NotOfferedError
 from parrot_wrapper.prior_mixture import PriorMixture
-from parrot_wrapper.types import ActionPrior, FloatArray, Observations
+from parrot_wrapper.types import ActionPrior, FloatArray
 
 
 class RedirectablePrior(ActionPrior, Protocol):
@@ -79,35 +79,25 @@ class RedirectedMixture(PriorMixture):
         held: NDArray[np.float64] = self._share * self._redirected(features)[1].astype(np.float64)
         return held
 
-    def _decode_both(self, z: FloatArray, features: FloatArray) -> tuple[FloatArray, FloatArray]:
-        latent = z[:, : self.prior.latent_dim]
-        seen = np.concatenate((features, self._redirected(features)[0]))
-        both = self.prior.decode_features(np.concatenate((latent, latent)), seen)
-        return both[: len(z)], self._mirrored(both[len(z) :])
+    def _decode_other(self, z: FloatArray, features: FloatArray) -> FloatArray:
+        seen = self._redirected(features)[0]
+        return self._mirrored(self.prior.decode_features(z[:, : self.prior.latent_dim], seen))
 
-    def _encode_both(
-        self, action: FloatArray, features: FloatArray
-    ) -> tuple[FloatArray, FloatArray, NDArray[np.bool_]]:
-        """An action belongs to whichever of the two is likelier to have made it."""
-        other, mirrored = self._redirected(features)[0], self._mirrored(action)
-        known, redirected = self._log_prob_both(action, features, {})
+    def _encode_other(self, action: FloatArray, features: FloatArray) -> FloatArray:
+        return self.prior.encode_features(self._mirrored(action), self._redirected(features)[0])
+
+    def _is_other(
+        self, action: FloatArray, own: FloatArray, features: FloatArray
+    ) -> NDArray[np.bool_]:
+        """Those that the redirected prior is likelier to have made."""
         share = self.share(features)
+        known = np.log1p(-share) + self.prior.log_prob_features(action, features)
         with np.errstate(divide="ignore"):  # where nothing is held
-            is_other = np.log(share) + redirected > np.log1p(-share) + known
-        return (
-            self.prior.encode_features(action, features),
-            self.prior.encode_features(mirrored, other),
-            is_other,
-        )
+            return np.log(share) + self._log_prob_other(action, features) > known
 
-    def _log_prob_both(
-        self, action: FloatArray, features: FloatArray, obs: Observations
-    ) -> tuple[FloatArray, FloatArray]:
-        other = self._redirected(features)[0]
-        return (
-            self.prior.log_prob_features(action, features),
-            self.prior.log_prob_features(self._mirrored(action), other),
-        )
+    def _log_prob_other(self, action: FloatArray, features: FloatArray) -> FloatArray:
+        seen = self._redirected(features)[0]
+        return self.prior.log_prob_features(self._mirrored(action), seen)
 
     def _redirected(self, features: FloatArray) -> tuple[FloatArray, FloatArray]:
         return self.prior.redirected(features, above=self._above)

@@ -40,6 +40,11 @@ BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
             marks=pytest.mark.slow,
         ),
         ("expert_success.py", ["--tables", "ids", "--scale", "0"], "| `ParrotGraspCap-v0` "),
+        (
+            "mismatch_samples.py",
+            ["--prior", "parrot-v0", "--episodes", "1", "--tasks", "ParrotPlaceCanInPan-v0"],
+            "| parrot+redirected-broad |",
+        ),
         ("mesh_cost.py", ["--episodes", "1"], "| 25 steps "),
         ("wrapper.py", ["--steps", "3", "--rounds", "1", "--envs", "2"], "\n| 2    | features "),
         ("acting.py", ["--rounds", "1"], "| flow folded (kept) "),

@@ -80,6 +80,9 @@ _FIELDS: Mapping[str, Mapping[str, Any]] = {
 _BROAD = "0.8 idle=0.12 motion=0,1,2 spread=1,1,1,0.1,0.1,0.1,1"
 """Where the prior would rest, mostly free movement, hardly turned."""
 
+_BROAD_THERE = "0.5 idle=0.3 motion=0,1,2 spread=0.3,0.3,0.3,0.1,0.1,0.1,1"
+"""Where the redirected prior would rest, over the container: small movements, and the gripper."""
+
 _LAPTOP_PRIOR: Mapping[str, Any] = {
     "prior": "",
     "prior_options": {"steps": 12_000, "batch_size": 128, "learning_rate": 5e-4, "patience": 0},
@@ -145,8 +148,8 @@ def _mismatch(setting: str) -> Grid:
     """Figure 7: priors of grasping only, of pick-and-place only and of both, on both kinds.
 
     Each also in a mixture, for what a prior never saw, with half of each batch from the rare
-    episodes that had a reward: with uniform actions where it rests, or with its own reaching turned
-    to the container. On a laptop all see through one encoder.
+    episodes that had a reward: with uniform actions where it rests, with its own reaching turned to
+    the container, or with both. On a laptop all see through one encoder.
     """
     collect = {"ci": _TINY_COLLECT, "laptop": _STRAY, "paper": _COLLECT}[setting]
     episodes = {"ci": 16, "laptop": 10_000, "paper": 50_000}[setting]
@@ -175,6 +178,7 @@ def _mismatch(setting: str) -> Grid:
     remedies: dict[str, dict[str, Any]] = {"parrot+broad": {"broad": _BROAD}}
     if setting == "laptop":  # needs features that say what is where
         remedies["parrot+redirected"] = {"redirected": 0.8}
+        remedies["parrot+redirected-broad"] = {"redirected": 0.8, "broad": _BROAD_THERE}
     return Grid(
         "mismatch",
         setting,

@@ -36,8 +36,8 @@ class RLConfig:
         broad: Mixture of the prior with uniform actions as `parse_broad` reads it, such as "0.1",
             for tasks that need what the prior never saw; only for latent actions.
         redirected: Share in [0, 1) of the prior's own reaching, turned to the container, while it
-            holds something (`RedirectedMixture`); 0 for none. Only for latent actions; not with
-            `broad`.
+            holds something (`RedirectedMixture`); 0 for none. Only for latent actions. With
+            `broad`, uniform actions come beside both.
         prior_explore: Probability of executing a sample of the prior in place of the agent's
             action, each step, in [0, 1]; needs `raw_actions` (`PriorExploreSAC`).
         initial_actor: Folder of a cloned actor that the agent's own starts as, or None; only for
@@ -141,11 +141,10 @@ class RLConfig:
                 f"prior_explore={self.prior_explore!r} needs raw_actions=True: an agent that acts "
                 "in the latent space explores with the prior anyway."
             )
-        if self.redirected and (self.broad is not None or not self.latent_actions):
+        if self.redirected and not self.latent_actions:
             raise InvalidArgumentError(
-                f"redirected={self.redirected!r} needs a prior to act through, and no other "
-                f"mixture beside it; got prior={self.prior!r}, broad={self.broad!r} and "
-                f"raw_actions={self.raw_actions!r}."
+                f"redirected={self.redirected!r} needs a prior to act through, got "
+                f"prior={self.prior!r} and raw_actions={self.raw_actions!r}."
             )
         if self.broad is not None and not self.latent_actions:
             raise InvalidArgumentError(

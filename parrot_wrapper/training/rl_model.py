@@ -58,10 +58,10 @@ def wrap_env(
         if config.observation == "image":
             return env
         return PriorFeaturesObservation(env, live)
-    if config.broad is not None:
-        live = parse_broad(config.broad, live)
     if config.redirected:
         live = RedirectedMixture(live, share=config.redirected)
+    if config.broad is not None:
+        live = parse_broad(config.broad, live)
     wrapped: gym.Env[Any, Any] = BehavioralPriorWrapper(
         env,
         live,

@@ -82,7 +82,8 @@ def test_its_density_is_that_of_both(prior: FlowPrior, holding: np.ndarray) -> N
     mixture = RedirectedMixture(prior, share=0.6)
     features = np.repeat(holding[:4], 2_000, axis=0)
     action = mixture.decode_features(noise(len(features), mixture.latent_dim), features)
-    known, other = mixture._log_prob_both(action, features, {})
+    known = prior.log_prob_features(action, features)
+    other = mixture._log_prob_other(action, features)
     share = mixture.share(features)
     mixed = np.logaddexp(np.log1p(-share) + known, np.log(share) + other)
     for part in (known, other):
@@ -95,7 +96,8 @@ def test_log_prob_looks_at_the_image(prior: FlowPrior) -> None:
     mixture = RedirectedMixture(prior, share=0.6)
     action = mixture.decode(noise(5, 8), image)
     features = prior.features(image)
-    known, other = mixture._log_prob_both(action, features, image)
+    known = prior.log_prob(action, image)
+    other = mixture._log_prob_other(action, features)
     share = mixture.share(features)
     np.testing.assert_allclose(
         np.exp(mixture.log_prob(action, image)),
@@ -134,6 +136,8 @@ def test_a_run_acts_through_it(prior: FlowPrior, tmp_path: Path) -> None:
     _, _, _, _, info = env.step(env.action_space.sample())
     assert info["parrot/action"].shape == (7,)
     env.close()
-    for wrong in ({"raw_actions": True}, {"broad": "0.2"}, {"redirected": 1.0}):
-        with pytest.raises(InvalidArgumentError, match="redirected=|redirected"):
+    both = RLConfig(**{**config.to_dict(), "broad": "0.2"})
+    assert wrap_env(gym.make(config.env_id), both, prior).action_space.shape == (9,)
+    for wrong in ({"raw_actions": True}, {"redirected": 1.0}):
+        with pytest.raises(InvalidArgumentError, match="redirected="):
             RLConfig(**{**config.to_dict(), **wrong})
