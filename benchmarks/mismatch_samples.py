@@ -38,10 +38,16 @@ def main(argv: Sequence[str] | None = None) -> None:
     cells = []
     for task in args.tasks:
         row = [f"`{task}`"]
-        for settings in ways.values():
+        for way, settings in ways.items():
             env = wrap_env(gym.make(task), RLConfig(task, prior=args.prior, **settings), prior)
             samples = UniformActions(env)  # behind the Gaussian chart: exact ones
-            result = evaluate(samples, env, episodes=args.episodes, on_reset=samples.begin)
+            result = evaluate(
+                samples,
+                env,
+                episodes=args.episodes,
+                on_reset=samples.begin,
+                progress=f"{task} {way}",
+            )
             env.close()
             row.append(f"{result.success_once.value:.3f}, {result.success.value:.3f}")
         cells.append(row)

@@ -33,6 +33,8 @@ FAINT = 0.01
 """A slot whose squared mass is this is half present."""
 SLOT = 4
 """Numbers of a slot: presence, then position relative to the gripper, gated by presence."""
+_SURELY = 0.1
+"""Where the container is less present than this, its position means nothing."""
 _SEEN_IN = 3
 """Slots that an object usually shows in, as its parts look different."""
 _HEADS = {"heat": 2, "position": 3, "container": CONTAINER_CODE}
@@ -200,14 +202,14 @@ class StructuredEncoder(Encoder):
         """
         start, end = GRIPPER, GRIPPER + SLOT
         container, held = features[:, start:end], features[:, GRIPPER - 1].clamp(0.0, 1.0)
-        raised = container.clone()
-        raised[:, -1] += container[:, 0] * above / LENGTH
+        goal = container / container[:, :1].clamp_min(_SURELY)
+        goal[:, -1] += above / LENGTH
         other = torch.zeros_like(features)
         other[:, : GRIPPER - 2] = features[:, : GRIPPER - 2]
         other[:, GRIPPER - 2] = 1.0
         other[:, start:end] = container * container.new_tensor([1.0, 0.0, 0.0, 1.0])
         other[:, end : end + CONTAINER_CODE] = features[:, end : end + CONTAINER_CODE]
-        self._objects(other)[:, :_SEEN_IN] = raised[:, None]
+        self._objects(other)[:, :_SEEN_IN] = goal[:, None]
         return other, held
 
     def _objects(self, features: Tensor) -> Tensor:
