@@ -257,7 +257,7 @@ def test_studies_are_whole_grids(study: str, setting: str) -> None:
     found = study_grid(study, setting)
     assert found.folder == f"{study}-{setting}"
     assert Grid.from_dict(json.loads(json.dumps(found.to_dict()))) == found
-    assert len(found.runs()) < (9 if setting == "ci" else 169)
+    assert len(found.runs()) < (9 if setting == "ci" else 181)
 
 
 def test_studies_are_the_papers() -> None:
