@@ -17,11 +17,10 @@ from parrot_wrapper.types import ActionPrior, FloatArray, Observations, Observat
 class PriorMixture:
     """Base of mixtures of a prior p with another density q: (1 - e(s)) p(a|s) + e(s) q(a|s).
 
-    The last latent dimension decides between the two; base noise z ~ N(0, I) gives exactly
-    the mixture p'. With
-    the Gaussian chart max-entropy RL is then KL-regularised RL to p', with the KL of (which of the
-    two, action), an upper bound of that of the action alone. A subclass writes `share`
-    and the methods that end in `_other`.
+    The last latent dimension decides between the two; base noise z ~ N(0, I) gives exactly the
+    mixture. With the Gaussian chart max-entropy RL is then KL-regularised RL to it, with the KL of
+    (which of the two, action), an upper bound of that of the action alone. A subclass writes
+    `share` and the methods that end in `_other`.
 
     Args:
         prior: p, of horizon 1.
