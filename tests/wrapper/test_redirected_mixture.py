@@ -1,7 +1,5 @@
 """The redirected prior: where it goes, what it says of its density, and its round trips."""
 
-from pathlib import Path
-
 import gymnasium as gym
 import numpy as np
 import pytest
@@ -15,8 +13,8 @@ from parrot_wrapper.training.rl_model import wrap_env
 from parrot_wrapper.types import ActionPrior
 from tests.helpers import AffinePrior
 
-HELD, CONTAINER = 4, slice(5, 9)
-"""Columns of the structured encoder's features."""
+CONTAINER = slice(5, 9)
+"""Columns of the structured encoder's features: presence, and where it is."""
 
 
 @pytest.fixture(scope="module")
@@ -128,7 +126,7 @@ def test_what_cannot_be_redirected_is_refused(prior: FlowPrior) -> None:
             RedirectedMixture(prior, **wrong)  # type: ignore[arg-type]
 
 
-def test_a_run_acts_through_it(prior: FlowPrior, tmp_path: Path) -> None:
+def test_a_run_acts_through_it(prior: FlowPrior) -> None:
     config = RLConfig(env_id="ParrotPlaceCanInPan-v0", prior="parrot-v0", redirected=0.8)
     env = wrap_env(gym.make(config.env_id), config, prior)
     assert env.action_space.shape == (8,)
@@ -137,7 +135,9 @@ def test_a_run_acts_through_it(prior: FlowPrior, tmp_path: Path) -> None:
     assert info["parrot/action"].shape == (7,)
     env.close()
     both = RLConfig(**{**config.to_dict(), "broad": "0.2"})
-    assert wrap_env(gym.make(config.env_id), both, prior).action_space.shape == (9,)
+    env = wrap_env(gym.make(config.env_id), both, prior)
+    assert env.action_space.shape == (9,)
+    env.close()
     for wrong in ({"raw_actions": True}, {"redirected": 1.0}):
         with pytest.raises(InvalidArgumentError, match="redirected="):
             RLConfig(**{**config.to_dict(), **wrong})
