@@ -65,6 +65,7 @@ class Grid:
         preset: Preset of `RLConfig`.
         rl: `RLConfig` settings beside the preset's.
         method_rl: More of them for single methods.
+        method_data: Names of the data that single methods are run with; the others with all.
         env_steps: Env steps of each run.
         evaluation_episodes: Held-out episodes of each run.
         gym_packages: Modules whose import registers env ids.
@@ -98,6 +99,7 @@ class Grid:
     preset: str = "features"
     rl: Mapping[str, Any] = field(default_factory=dict)
     method_rl: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    method_data: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     env_steps: int = 25_000
     evaluation_episodes: int = 100
     gym_packages: tuple[str, ...] = ("parrot_envs",)
@@ -107,6 +109,7 @@ class Grid:
             object.__setattr__(self, name, checks.texts(name, getattr(self, name)))
         for name in ("prior_seeds", "rl_seeds"):
             object.__setattr__(self, name, checks.seeds(name, getattr(self, name)))
+        object.__setattr__(self, "method_data", checks.named_texts("method_data", self.method_data))
         if self.kind not in KINDS:
             raise unknown_name("kind of grid", str(self.kind), KINDS)
         self._check_values()
@@ -218,9 +221,14 @@ class Grid:
                     f"Expected the settings of the variant {method!r} in method_rl, got none."
                 )
             self._parts(method)  # which knows the names
-        for method in self.method_rl:
-            if method not in self.methods:
-                raise unknown_name("method in method_rl", method, self.methods)
+        for name in ("method_rl", "method_data"):
+            for method in getattr(self, name):
+                if method not in self.methods:
+                    raise unknown_name(f"method in {name}", method, self.methods)
+        known = [data.name for data in self.data]
+        for data in (data for chosen in self.method_data.values() for data in chosen):
+            if data not in known:
+                raise unknown_name("data in method_data", data, known)
         if not self.data and any(self._is_made(method) for method in self.methods):
             raise InvalidArgumentError(
                 f"Expected data to learn from, got none; {', '.join(self.methods)} with "
@@ -266,7 +274,8 @@ class Grid:
     def _data_of(self, method: str, *, first_seed: bool) -> Iterator[PriorData | None]:
         """The data that the method is run with; none with further seeds that it does not use."""
         if self._is_made(method):
-            yield from self.data
+            chosen = self.method_data.get(method)
+            yield from (data for data in self.data if chosen is None or data.name in chosen)
         elif first_seed:
             yield self.data[0] if self.data and self._parts(method) else None
 

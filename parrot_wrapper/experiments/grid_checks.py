@@ -70,6 +70,17 @@ def texts(name: str, value: object) -> tuple[str, ...]:
     return tuple(found)
 
 
+def named_texts(name: str, value: object) -> dict[str, tuple[str, ...]]:
+    """A mapping of names to lists of different texts, as tuples.
+
+    Raises:
+        InvalidArgumentError: It is something else.
+    """
+    require_options(name, value)
+    assert isinstance(value, Mapping)
+    return {key: texts(f"{name}[{key!r}]", listed) for key, listed in value.items()}
+
+
 def seeds(name: str, value: object) -> tuple[int, ...]:
     """A list of different integers from 0 on, at least one, as a tuple.
 

@@ -14,7 +14,7 @@ from parrot_wrapper.experiments.runs import Run
 from parrot_wrapper.strict_json import parse_json
 
 GRID_FILE = "grid.json"
-_AXES = ("tasks", "methods", "prior_seeds", "rl_seeds", "data")
+_AXES = ("tasks", "methods", "prior_seeds", "rl_seeds", "data", "method_data")
 """A grid may grow or shrink along these without a new folder; data have a check of their own."""
 
 

@@ -128,6 +128,7 @@ def _main(setting: str) -> Grid:
 
 def _data_size(setting: str) -> Grid:
     """Figure 6: how many trajectories a prior needs, on the grasp tasks."""
+    shorter = {**_LAPTOP_PRIOR, "env_steps": 10_000} if setting == "laptop" else {}
     sizes = {"5k": 5_000, "10k": 10_000, "25k": 25_000, "50k": 50_000}
     made = {
         "ci": lambda name, size: PriorData(size // 1_000, name, collect=_TINY_COLLECT),
@@ -140,14 +141,14 @@ def _data_size(setting: str) -> Grid:
         tasks=_few(setting, GRASP_TASKS),
         methods=("parrot",),
         data=tuple(made[setting](name, size) for name, size in sizes.items()),
-        **{**_FIELDS[setting], **(_LAPTOP_PRIOR if setting == "laptop" else {})},
+        **{**_FIELDS[setting], **shorter},
     )
 
 
 def _mismatch(setting: str) -> Grid:
     """Figure 7: priors of grasping only, of pick-and-place only and of both, on both kinds.
 
-    Each also in a mixture, for what a prior never saw, with half of each batch from the rare
+    That of grasping also in a mixture, for what it never saw, with half of each batch from the rare
     episodes that had a reward: with uniform actions where it rests, with its own reaching turned to
     the container, or with both. On a laptop all see through one encoder.
     """
@@ -185,6 +186,7 @@ def _mismatch(setting: str) -> Grid:
         tasks=tasks[setting],
         methods=("parrot", *remedies),
         method_rl={name: {**rl, "rewarded_share": 0.5} for name, rl in remedies.items()},
+        method_data=dict.fromkeys(remedies, ("grasp-only",)),
         data=data,
         **{**_FIELDS[setting], **seeing},
     )
