@@ -192,6 +192,9 @@ def encoder_rows(encoder: StructuredEncoder, image: Tensor, compiling: bool) -> 
     if compiling:
         compiled = torch.compile(lambda image: encoder({"image": image}))
         rows.append(Comparison("features compiled", modules, lambda: compiled(image)))
+        with torch.inference_mode(False), torch.no_grad():
+            exported = torch.export.export(encoder, ({"image": image.clone()},)).module()
+        rows.append(Comparison("features exported", modules, lambda: exported({"image": image})))
         rows.append(
             Comparison(
                 "compiled beside folded", lambda: folded({"image": image}), lambda: compiled(image)
@@ -246,7 +249,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else None)
     parser.add_argument("--prior", default="parrot-v0", help="packaged name or folder")
     parser.add_argument("--rounds", type=int, default=200)
-    parser.add_argument("--compile", action="store_true", help="torch.compile too: takes minutes")
+    parser.add_argument(
+        "--compile", action="store_true", help="torch.compile and export too: minutes"
+    )
     args = parser.parse_args(argv)
     prior = load_prior(args.prior)
     if not isinstance(prior, FlowPrior) or not isinstance(prior.encoder, StructuredEncoder):

@@ -1,0 +1,95 @@
+"""How evenly the latents of priors act: what an agent in their space has to cope with.
+
+    python benchmarks/latent_smoothness.py parrot-v0 runs/main-laptop/artifacts/hirl-p0/prior
+
+The derivative J of the decoded action (A,) by the latent (Z,), by central differences, for latents
+drawn from the base and observations on the way of the first prior's samples. *Size* is the root of
+the mean square of J's norm, in half-widths of the action box; *common* the share of it that is the
+same whatever the observation and the latent are, |E J|^2 / E |J|^2; *stretch* the largest singular
+value, median and 95 % quantile. An agent that learns what a latent does in one place knows it for
+others the better, the larger the common share and the closer the quantile to the median.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+
+import gymnasium as gym
+import numpy as np
+import torch
+
+import parrot_envs  # noqa: F401  # registers the ids
+from parrot_wrapper import BehavioralPriorWrapper
+from parrot_wrapper.evaluation.report import markdown_table
+from parrot_wrapper.priors.encoder_prior import EncoderPrior
+from parrot_wrapper.priors.loading import load_prior
+from parrot_wrapper.types import AnyArray, FloatArray
+
+_STEP = 0.01
+_BATCH = 256
+
+
+def seen_images(env_id: str, prior: EncoderPrior, episodes: int) -> AnyArray:
+    """Images (N, H, W, 3) that samples of a prior come by."""
+    env = BehavioralPriorWrapper(gym.make(env_id), prior)
+    env.action_space.seed(0)
+    images = []
+    for episode in range(episodes):
+        observation, _ = env.reset(seed=episode)
+        ended = False
+        while not ended:
+            images.append(observation)
+            observation, _, terminated, truncated, _ = env.step(env.action_space.sample())
+            ended = terminated or truncated
+    env.close()
+    return np.stack(images)
+
+
+def derivatives(prior: EncoderPrior, images: AnyArray, rng: np.random.Generator) -> FloatArray:
+    """J (N, A, Z) at a random latent for each image."""
+    features = np.concatenate(
+        [prior.features(images[start : start + _BATCH]) for start in range(0, len(images), _BATCH)]
+    )
+    z = rng.standard_normal((len(features), prior.latent_dim)).astype(np.float32)
+    columns = [
+        prior.decode_features(z + step, features) - prior.decode_features(z - step, features)
+        for step in _STEP * np.eye(prior.latent_dim, dtype=np.float32)
+    ]
+    low, high = prior.action_bounds
+    half_widths = (high - low) / 2
+    j: FloatArray = np.stack(columns, axis=2) / np.float32(2 * _STEP) / half_widths[:, None]
+    return j
+
+
+def row(name: str, j: FloatArray) -> list[str]:
+    """A row of the table."""
+    squared = float(np.mean(np.sum(j**2, axis=(1, 2))))
+    common = float(np.sum(np.mean(j, axis=0) ** 2)) / squared
+    stretch = np.quantile(np.linalg.svd(j, compute_uv=False)[:, 0], [0.5, 0.95])
+    return [name, f"{squared**0.5:.2f}", f"{common:.2f}", *(f"{value:.2f}" for value in stretch)]
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else None)
+    parser.add_argument("priors", nargs="+", help="packaged names or folders")
+    parser.add_argument("--env-id", default="ParrotMultiTask-v0")
+    parser.add_argument("--episodes", type=int, default=100)
+    args = parser.parse_args(argv)
+    priors = {name: load_prior(name) for name in args.priors}
+    acting = {name: prior for name, prior in priors.items() if isinstance(prior, EncoderPrior)}
+    if len(acting) < len(priors) or any(prior.horizon > 1 for prior in priors.values()):
+        parser.error("expected priors of single actions")
+    images = seen_images(args.env_id, acting[args.priors[0]], args.episodes)
+    rows = [
+        row(name, derivatives(prior, images, np.random.default_rng(0)))
+        for name, prior in acting.items()
+    ]
+    heads = ["prior", "size", "common", "stretch, median", "stretch, 95 %"]
+    print(markdown_table(heads, rows))
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    main()
