@@ -64,5 +64,5 @@ def test_images(tmp_path, monkeypatch, capsys):
     needs("fetch_reach_images.py")
     if os.environ["MUJOCO_GL"] == "egl" and ctypes.util.find_library("EGL") is None:
         pytest.skip("MuJoCo renders without a display through EGL, and there is no libEGL")
-    few = {"steps": 40, "episode-steps": 8, "batch-size": 8}
+    few = {"steps": 40, "episode-steps": 8}
     run("fetch_reach_images.py", tmp_path, monkeypatch, capsys, **few)
