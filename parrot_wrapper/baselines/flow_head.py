@@ -14,6 +14,7 @@ from parrot_wrapper.baselines.fitting import BatchMaker, FittingReport, fit_modu
 from parrot_wrapper.data.dataset import EpisodeDataset
 from parrot_wrapper.errors import DataError
 from parrot_wrapper.priors.flow import FlowPrior
+from parrot_wrapper.training.jacobian_penalty import squared_jacobian
 
 
 def fit_flow_head(
@@ -25,6 +26,8 @@ def fit_flow_head(
     progress: bool = True,
 ) -> FittingReport:
     """Fit the flow, and how it conditions on features, by maximum likelihood.
+
+    `config.jacobian` weighs the penalty beside it, in validation too.
 
     The encoder's features stay as they are, so that priors of different data share what they see
     and differ in what they do. `fit_prior` fits both.
@@ -49,11 +52,16 @@ def fit_flow_head(
 
     def loss(module: FlowPrior, batch: dict[str, Tensor], step: int) -> dict[str, Tensor]:
         context = module.encoder.context(batch[FEATURES_KEY])
-        return {"nll": -module.log_prob_tensor(batch["action"], context).mean()}
+        losses = {"nll": -module.log_prob_tensor(batch["action"], context).mean()}
+        if config.jacobian:
+            penalty = squared_jacobian(module, context, batch["noise"])
+            losses["jacobian"] = config.jacobian * penalty
+        return losses
 
     def pairs(episodes: EpisodeDataset, *, perturbed: bool) -> BatchMaker:
         encoder = prior.encoder if perturbed else None
-        return noisy_pairs(episodes, config, noise_dim=0, encoder=encoder)
+        noise_dim = 2 * prior.latent_dim if config.jacobian else 0
+        return noisy_pairs(episodes, config, noise_dim=noise_dim, encoder=encoder)
 
     return fit_module(
         prior,

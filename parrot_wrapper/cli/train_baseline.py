@@ -12,7 +12,7 @@ from parrot_wrapper.baselines.config import SIZES, recipe
 from parrot_wrapper.baselines.train import BaselineJob, train_baseline
 from parrot_wrapper.errors import InvalidArgumentError
 
-_SETTINGS = ("steps", "batch_size", "learning_rate", "entropy", "max_seconds")
+_SETTINGS = ("steps", "batch_size", "learning_rate", "entropy", "jacobian", "max_seconds")
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,7 @@ class TrainBaselineCommand:
         learning_rate: Peak of Adam's step size.
         beta: Weight of the KL divergence, of hirl, trajrl and vae-features.
         entropy: Weight of the entropy, of bc.
+        jacobian: Weight of the squared derivative of actions by latents, of flow.
         episodes: Use only the first so many; 0 for all.
         max_seconds: Stop after so much time in training, 0 for no limit.
         cache: Folder in which features are kept, for all methods and seeds.
@@ -52,6 +53,7 @@ class TrainBaselineCommand:
     learning_rate: float | None = None
     beta: float | None = None
     entropy: float | None = None
+    jacobian: float | None = None
     episodes: int = 0
     max_seconds: float | None = None
     cache: Path = Path("runs/features")
@@ -75,6 +77,11 @@ class TrainBaselineCommand:
         if self.beta is not None and self.method == "bc":
             raise InvalidArgumentError(
                 f"bc has no KL divergence: expected no beta, got {self.beta}; leave it out."
+            )
+        if self.jacobian is not None and self.method != "flow":
+            raise InvalidArgumentError(
+                f"{self.method} has no penalty on its Jacobian: expected no jacobian, got "
+                f"{self.jacobian}; leave it out."
             )
         beta = {} if self.beta is None else {"beta": self.beta}
         job = BaselineJob(

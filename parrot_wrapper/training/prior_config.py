@@ -31,6 +31,9 @@ class PriorTrainingConfig:
         edge_spread: Actions on the edge of their box are moved outwards by the absolute value of
             a normal of this scale (times half the box's width): clipping put atoms there, and an
             atom has no density. 0 leaves them.
+        jacobian: Weight of the squared derivative of standardised actions by latents
+            (`squared_jacobian`), which keeps what a latent does alike everywhere; 0 for likelihood
+            alone.
         validation_fraction: Share of episodes held out.
         validate_every: Steps between validations.
         validation_batches: Batches in a validation, the same ones every time.
@@ -63,6 +66,7 @@ class PriorTrainingConfig:
     gradient_clip: float = 10.0
     ema_decay: float = 0.999
     edge_spread: float = 0.1
+    jacobian: float = 0.0
     validation_fraction: float = 0.05
     validate_every: int = 1_000
     validation_batches: int = 16
@@ -82,7 +86,9 @@ class PriorTrainingConfig:
             self._require(name, getattr(self, name) >= 1, "at least 1")
         for name in ("log_every", "loaders"):
             self._require(name, getattr(self, name) >= 1, "at least 1")
-        for name in ("warmup_steps", "patience", "threads", "seed", "max_seconds", "edge_spread"):
+        for name in ("warmup_steps", "patience", "threads", "seed", "max_seconds"):
+            self._require(name, 0 <= getattr(self, name) < math.inf, "0 or more")
+        for name in ("edge_spread", "jacobian"):
             self._require(name, 0 <= getattr(self, name) < math.inf, "0 or more")
         for name in ("learning_rate", "gradient_clip"):
             self._require(name, 0 < getattr(self, name) < math.inf, "positive and finite")

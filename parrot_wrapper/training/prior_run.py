@@ -66,6 +66,7 @@ def prior_run(
         bfloat16=use_bfloat16(config.precision, device),
         ema_decay=config.ema_decay,
         gradient_clip=config.gradient_clip,
+        jacobian=config.jacobian,
     )
     return FittingRun(
         trainer,

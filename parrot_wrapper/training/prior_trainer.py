@@ -1,4 +1,4 @@
-"""The loss of a flow prior: negative log-likelihood and what its encoder adds."""
+"""The loss of a flow prior: negative log-likelihood, what its encoder adds, and a penalty."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from parrot_wrapper.priors.flow import FlowPrior
+from parrot_wrapper.training.jacobian_penalty import squared_jacobian
 from parrot_wrapper.training.module_trainer import Batch, ModuleTrainer
 
 
@@ -17,14 +18,21 @@ class PriorTrainer(ModuleTrainer[FlowPrior]):
         bfloat16: Run the encoder under autocast; the flow's arithmetic stays as it is.
         ema_decay: Decay of the moving average after its own warm-up.
         gradient_clip: Largest norm of the gradient.
+        jacobian: Weight of `squared_jacobian`.
     """
 
     def __init__(
-        self, prior: FlowPrior, *, bfloat16: bool, ema_decay: float, gradient_clip: float
+        self,
+        prior: FlowPrior,
+        *,
+        bfloat16: bool,
+        ema_decay: float,
+        gradient_clip: float,
+        jacobian: float = 0.0,
     ) -> None:
         device = prior.action_mean.device
         super().__init__(prior, device=device, ema_decay=ema_decay, gradient_clip=gradient_clip)
-        self._bfloat16 = bfloat16
+        self._bfloat16, self._jacobian = bfloat16, jacobian
 
     def losses(
         self,
@@ -34,7 +42,10 @@ class PriorTrainer(ModuleTrainer[FlowPrior]):
         step: int | None,
         generator: torch.Generator | None,
     ) -> dict[str, Tensor]:
-        """Scalars by name, "nll" (nats) first; noise goes onto the features."""
+        """Scalars by name, "nll" (nats) first.
+
+        With a generator noise goes onto the features, and "jacobian" is among them if weighted.
+        """
         prior = module
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self._bfloat16):
             features, intermediates = prior.encoder.training_features(batch)
@@ -45,6 +56,14 @@ class PriorTrainer(ModuleTrainer[FlowPrior]):
             for key, value in intermediates.items()
         }
         seen = features if generator is None else prior.encoder.perturb(features, generator)
-        log_prob = prior.log_prob_tensor(batch["action"].to(wide), prior.encoder.context(seen))
-        auxiliary = prior.encoder.auxiliary_losses(intermediates, batch)
-        return {"nll": -log_prob.mean(), **auxiliary}
+        context = prior.encoder.context(seen)
+        losses = {"nll": -prior.log_prob_tensor(batch["action"].to(wide), context).mean()}
+        if self._jacobian and generator is not None:
+            noise = torch.randn(
+                (len(context), 2 * prior.latent_dim),
+                generator=generator,
+                device=self.device,
+                dtype=wide,
+            )
+            losses["jacobian"] = self._jacobian * squared_jacobian(prior, context, noise)
+        return {**losses, **prior.encoder.auxiliary_losses(intermediates, batch)}

@@ -29,6 +29,23 @@ def test_a_flow_learns_on_the_features_of_another():
     np.testing.assert_allclose(prior.encode(action, state), z, atol=1e-3)
 
 
+def test_a_penalty_takes_the_steepness_between_two_modes():
+    shared = state_encoder()
+    data = FeatureCache(None, shared).make(state_data(episodes=300), progress=False)
+
+    def steepest(jacobian: float) -> float:
+        prior = FlowPrior(replace(shared.config, hidden=64), seed=1)
+        prior.encoder.load_state_dict(shared.encoder.state_dict())
+        fit = replace(FIT, steps=400, jacobian=jacobian)
+        report = fit_flow_head(prior, data, fit, progress=False)
+        assert set(report.validation) == ({"nll", "jacobian"} if jacobian else {"nll"})
+        z = np.tile(np.linspace(-2, 2, 401, dtype=np.float32)[:, None], (1, 2))
+        action = prior.decode(z, np.zeros((len(z), 3), np.float32))
+        return float(np.abs(np.diff(action[:, 1])).max())
+
+    assert steepest(0.3) < 0.7 * steepest(0.0)
+
+
 def test_it_wants_features():
     with pytest.raises(DataError, match="fit_prior learns from those"):
         fit_flow_head(state_encoder(), state_data(), FIT, progress=False)

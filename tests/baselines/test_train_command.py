@@ -116,6 +116,7 @@ def test_vae_features(data, tmp_path):
         ("hirll", (), "Unknown baseline 'hirll'. Did you mean 'hirl'"),
         ("hirl", ("--preset", "papre"), "Did you mean 'paper'"),
         ("bc", ("--beta", "0.1"), "bc has no KL divergence"),
+        ("hirl", ("--jacobian", "0.1"), "hirl has no penalty on its Jacobian"),
         ("hirl", ("--beta", "0"), "beta must be positive"),
         ("hirl", ("--encoder", "parrot-v1"), "Did you mean 'parrot-v0'"),
         ("hirl", ("--steps", "0"), "steps must be at least 1"),

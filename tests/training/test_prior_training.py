@@ -18,6 +18,7 @@ from parrot_wrapper.errors import (
 )
 from parrot_wrapper.priors import FlowPrior, FlowPriorConfig
 from parrot_wrapper.priors.encoders import ENCODERS, StateEncoder
+from parrot_wrapper.training.jacobian_penalty import squared_jacobian
 from parrot_wrapper.training.module_trainer import use_bfloat16
 from parrot_wrapper.training.prior import fit_prior
 from parrot_wrapper.training.prior_config import PriorTrainingConfig
@@ -256,6 +257,17 @@ def test_auxiliary_losses_intermediates_and_perturbation_are_used(monkeypatch):
     assert "noise" in seen
     assert report.history[0]["training"]["goal"] > 0
     assert report.history[0]["validation"]["goal"] > 0
+
+
+def test_the_penalty_makes_a_flow_less_steep():
+    def steepness(weight: float) -> float:
+        prior = state_prior()
+        fit_prior(prior, state_data(), replace(QUICK, steps=400, jacobian=weight), progress=False)
+        context = prior.encoder.context(prior.encoder({"state": torch.zeros(512, 3)}))
+        noise = torch.randn(512, 2 * prior.latent_dim, generator=torch.Generator().manual_seed(0))
+        return squared_jacobian(prior, context, noise).item()
+
+    assert steepness(10.0) < 0.8 * steepness(0.0)
 
 
 def test_tensorboard_and_progress_bar(tmp_path, capsys):
