@@ -26,20 +26,6 @@ from parrot_wrapper.experiments.runs import Run
 from parrot_wrapper.names import unknown_name
 
 KINDS = ("rl", "exploration")
-_FROM_GRID = frozenset(
-    [
-        "env_id",
-        "env_kwargs",
-        "prior",
-        "raw_actions",
-        "demonstrations",
-        "initial_actor",
-        "total_steps",
-        "seed",
-        "device",
-    ]
-)
-"""Settings of `RLConfig` that follow from other fields of a grid."""
 
 
 @dataclass(frozen=True)
@@ -204,12 +190,7 @@ class Grid:
             if kind not in BASELINES:
                 raise unknown_name("kind of baseline", kind, BASELINES)
         for settings in (self.rl, *self.method_rl.values()):
-            taken = [key for key in settings if key in _FROM_GRID]
-            if taken:
-                raise InvalidArgumentError(
-                    f"Expected RL settings that the grid leaves open, got {', '.join(taken)}: they "
-                    "follow from its other fields and the method."
-                )
+            checks.require_open(settings)
 
     def _check_methods(self) -> None:
         for method in self.methods:

@@ -12,6 +12,20 @@ from parrot_wrapper.errors import InvalidArgumentError
 from parrot_wrapper.names import unknown_name
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.]*(-[A-Za-z0-9_.]+)*")
+_FROM_GRID = frozenset(
+    [
+        "env_id",
+        "env_kwargs",
+        "prior",
+        "raw_actions",
+        "demonstrations",
+        "initial_actor",
+        "total_steps",
+        "seed",
+        "device",
+    ]
+)
+"""Settings of `RLConfig` that follow from other fields of a grid."""
 
 
 def plain(value: Any) -> dict[str, Any]:
@@ -173,3 +187,17 @@ def require_labels(name: str, value: object) -> None:
 
 def _is_integer(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
+
+
+def require_open(settings: Mapping[str, Any]) -> None:
+    """Refuse settings of an agent that are not a grid's to choose.
+
+    Raises:
+        InvalidArgumentError: Some follow from the grid's other fields.
+    """
+    taken = [key for key in settings if key in _FROM_GRID]
+    if taken:
+        raise InvalidArgumentError(
+            f"Expected RL settings that the grid leaves open, got {', '.join(taken)}: they follow "
+            "from its other fields and the method."
+        )

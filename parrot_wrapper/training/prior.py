@@ -58,7 +58,8 @@ def fit_prior(
     """Maximise the likelihood of the data's actions given its observations, in place.
 
     The loss is the mean negative log-likelihood plus the encoder's auxiliary losses. Kept are the
-    averaged weights with the best likelihood on held-out episodes. With a `run_folder` the run is
+    averaged weights with the best likelihood on held-out episodes, less the penalty of
+    `config.jacobian` where there is one. With a `run_folder` the run is
     checkpointed there and continues from its last checkpoint, with the same result, bit for bit
     (in float32 on one CPU thread), as an unbroken run.
 
@@ -95,13 +96,14 @@ def fit_prior(
 
 
 def _report(progress: Progress, action_dim: int) -> PriorReport:
-    assert progress.best_nll is not None  # the last step is always validated
     assert progress.stopped is not None
+    best = next(row for row in progress.history if row["step"] == progress.best_step)
+    nll = best["validation"]["nll"]
     return PriorReport(
         steps=progress.step,
         best_step=progress.best_step,
-        validation_nll=progress.best_nll,
-        validation_nll_per_dim=progress.best_nll / action_dim,
+        validation_nll=nll,
+        validation_nll_per_dim=nll / action_dim,
         training_nll=progress.history[-1]["training"]["nll"],
         seconds=progress.history[-1]["seconds"],
         stopped=progress.stopped,

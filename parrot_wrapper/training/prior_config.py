@@ -37,7 +37,8 @@ class PriorTrainingConfig:
         validation_fraction: Share of episodes held out.
         validate_every: Steps between validations.
         validation_batches: Batches in a validation, the same ones every time.
-        patience: Stop after so many validations without a better likelihood; 0 for never.
+        patience: Stop after so many validations without a better likelihood, less the penalty; 0
+            for never.
         checkpoint_every: Steps between checkpoints.
         log_every: Steps between tensorboard rows.
         max_seconds: Stop after so much time in training, 0 for no limit. The learning rate then

@@ -73,14 +73,15 @@ def prior_run(
         config,
         make_batch=make,
         held_out=validation,
-        judge=_likelihood,
+        judge=_without_auxiliary,
         folder=folder,
         settings=settings,
     )
 
 
-def _likelihood(losses: Mapping[str, float]) -> float:
-    return losses["nll"]
+def _without_auxiliary(losses: Mapping[str, float]) -> float:
+    """What the flow is fitted for: likelihood, and the penalty where it has one."""
+    return losses["nll"] + losses.get("jacobian", 0.0)
 
 
 def _set_statistics(prior: FlowPrior, sample: Batch, device: torch.device) -> None:

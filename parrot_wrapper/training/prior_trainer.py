@@ -42,9 +42,10 @@ class PriorTrainer(ModuleTrainer[FlowPrior]):
         step: int | None,
         generator: torch.Generator | None,
     ) -> dict[str, Tensor]:
-        """Scalars by name, "nll" (nats) first.
+        """Scalars by name, "nll" (nats) first, "jacobian" if it has a weight.
 
-        With a generator noise goes onto the features, and "jacobian" is among them if weighted.
+        With a generator noise goes onto the features; without one the penalty draws the same
+        numbers at every call.
         """
         prior = module
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self._bfloat16):
@@ -58,10 +59,10 @@ class PriorTrainer(ModuleTrainer[FlowPrior]):
         seen = features if generator is None else prior.encoder.perturb(features, generator)
         context = prior.encoder.context(seen)
         losses = {"nll": -prior.log_prob_tensor(batch["action"].to(wide), context).mean()}
-        if self._jacobian and generator is not None:
+        if self._jacobian:
             noise = torch.randn(
                 (len(context), 2 * prior.latent_dim),
-                generator=generator,
+                generator=generator or torch.Generator(self.device).manual_seed(0),
                 device=self.device,
                 dtype=wide,
             )

@@ -262,12 +262,13 @@ def test_auxiliary_losses_intermediates_and_perturbation_are_used(monkeypatch):
 def test_the_penalty_makes_a_flow_less_steep():
     def steepness(weight: float) -> float:
         prior = state_prior()
-        fit_prior(prior, state_data(), replace(QUICK, steps=400, jacobian=weight), progress=False)
+        settings = replace(QUICK, steps=150, learning_rate=3e-3, jacobian=weight)
+        fit_prior(prior, state_data(), settings, progress=False)
         context = prior.encoder.context(prior.encoder({"state": torch.zeros(512, 3)}))
         noise = torch.randn(512, 2 * prior.latent_dim, generator=torch.Generator().manual_seed(0))
         return squared_jacobian(prior, context, noise).item()
 
-    assert steepness(10.0) < 0.8 * steepness(0.0)
+    assert steepness(1.0) < 0.8 * steepness(0.0)
 
 
 def test_tensorboard_and_progress_bar(tmp_path, capsys):
