@@ -36,7 +36,7 @@ def test_card_and_header_agree(prior: FlowPrior) -> None:
     card = (FOLDER / "README.md").read_text(encoding="utf-8")
     assert prior.metadata["data"]["sha256"] in card
     assert f"{prior.metadata['data']['episodes']:,} kept trajectories" in card
-    assert f"{prior.metadata['metrics']['validation']['nll']:.2f} nats" in card
+    assert f"{prior.metadata['metrics']['validation_nll']:.2f} nats" in card
 
 
 def test_was_trained_on_training_objects_through_this_camera(prior: FlowPrior) -> None:
@@ -50,7 +50,7 @@ def test_samples_lift_novel_objects(prior: FlowPrior) -> None:
     env = gym.make("ParrotGraspCup-v0")
     samples = PriorSamples(env, prior)
     result = evaluate(samples, env, episodes=40, on_reset=samples.begin).to_dict()
-    assert result["any_lifted"]["value"] > 0.6  # 0.92 on 100 episodes
+    assert result["any_lifted"]["value"] > 0.6  # 0.85 on 100 episodes
     env.close()
 
 
