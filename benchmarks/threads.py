@@ -52,9 +52,9 @@ def decisions(prior_name: str, batches: Sequence[int]) -> list[Work]:
     return [work(batch) for batch in batches]
 
 
-def updates(env_id: str, sizes: Sequence[int]) -> list[Work]:
+def updates(env_id: str, prior: str, sizes: Sequence[int]) -> list[Work]:
     """SAC's update as `parrot train` has it."""
-    config = RLConfig(env_id=env_id)
+    config = RLConfig(env_id=env_id, prior=prior)
     env = wrap_env(gym.make(env_id), config)
     model = build_model(config, env)
     model.set_logger(Logger(None, []))
@@ -93,7 +93,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--sizes", type=int, nargs="*", default=[128, 256])
     parser.add_argument("--rounds", type=int, default=20)
     args = parser.parse_args(argv)
-    works = [*decisions(args.prior, args.batches), *updates(args.env_id, args.sizes)]
+    works = [*decisions(args.prior, args.batches), *updates(args.env_id, args.prior, args.sizes)]
     rows = [compare(work, args.threads, args.rounds) for work in works]
     print(markdown_table(["work", "1 thread us", f"{args.threads} threads us", "ratio"], rows))
 
