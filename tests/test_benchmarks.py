@@ -49,6 +49,7 @@ BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
         ("wrapper.py", ["--steps", "3", "--rounds", "1", "--envs", "2"], "\n| 2    | features "),
         ("acting.py", ["--rounds", "1"], "| flow folded (kept) "),
         ("rl_step.py", ["--steps", "20", "--rounds", "1"], "| both of these "),
+        ("latent_smoothness.py", ["parrot-v0", "--episodes", "1"], "| parrot-v0 |"),
         ("threads.py", ["--rounds", "1", "--sizes", "16"], "| SAC's update, batch 16 "),
     ],
 )

@@ -59,9 +59,9 @@ def fit_prior(
 
     The loss is the mean negative log-likelihood plus the encoder's auxiliary losses. Kept are the
     averaged weights with the best likelihood on held-out episodes, less the penalty of
-    `config.jacobian` where there is one. With a `run_folder` the run is
-    checkpointed there and continues from its last checkpoint, with the same result, bit for bit
-    (in float32 on one CPU thread), as an unbroken run.
+    `config.jacobian` where there is one. With a `run_folder` the run is checkpointed there and
+    continues from its last checkpoint, with the same result, bit for bit (in float32 on one CPU
+    thread), as an unbroken run.
 
     Args:
         prior: The prior; its action scale and its encoder's statistics are set from the data,
