@@ -20,37 +20,19 @@ import numpy as np
 import torch
 
 import parrot_envs  # noqa: F401  # registers the ids
-from parrot_wrapper import BehavioralPriorWrapper
+from parrot_wrapper.evaluation.policies import PriorSamples
+from parrot_wrapper.evaluation.recordings import record
 from parrot_wrapper.evaluation.report import markdown_table
 from parrot_wrapper.priors.encoder_prior import EncoderPrior
 from parrot_wrapper.priors.loading import load_prior
-from parrot_wrapper.types import AnyArray, FloatArray
+from parrot_wrapper.types import FloatArray, Observations
 
 _STEP = 0.01
-_BATCH = 256
 
 
-def seen_images(env_id: str, prior: EncoderPrior, episodes: int) -> AnyArray:
-    """Images (N, H, W, 3) that samples of a prior come by."""
-    env = BehavioralPriorWrapper(gym.make(env_id), prior)
-    env.action_space.seed(0)
-    images = []
-    for episode in range(episodes):
-        observation, _ = env.reset(seed=episode)
-        ended = False
-        while not ended:
-            images.append(observation)
-            observation, _, terminated, truncated, _ = env.step(env.action_space.sample())
-            ended = terminated or truncated
-    env.close()
-    return np.stack(images)
-
-
-def derivatives(prior: EncoderPrior, images: AnyArray, rng: np.random.Generator) -> FloatArray:
-    """J (N, A, Z) at a random latent for each image."""
-    features = np.concatenate(
-        [prior.features(images[start : start + _BATCH]) for start in range(0, len(images), _BATCH)]
-    )
+def derivatives(prior: EncoderPrior, seen: Observations, rng: np.random.Generator) -> FloatArray:
+    """J (N, A, Z) at a random latent for each observation."""
+    features = prior.features(seen)
     z = rng.standard_normal((len(features), prior.latent_dim)).astype(np.float32)
     columns = [
         prior.decode_features(z + step, features) - prior.decode_features(z - step, features)
@@ -81,9 +63,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     acting = {name: prior for name, prior in priors.items() if isinstance(prior, EncoderPrior)}
     if len(acting) < len(priors) or any(prior.horizon > 1 for prior in priors.values()):
         parser.error("expected priors of single actions")
-    images = seen_images(args.env_id, acting[args.priors[0]], args.episodes)
+    first, env = acting[args.priors[0]], gym.make(args.env_id)
+    seen = record(env, first, PriorSamples(env, first), episodes=args.episodes).observations
+    env.close()
     rows = [
-        row(name, derivatives(prior, images, np.random.default_rng(0)))
+        row(name, derivatives(prior, seen, np.random.default_rng(0)))
         for name, prior in acting.items()
     ]
     heads = ["prior", "size", "common", "stretch, median", "stretch, 95 %"]
