@@ -104,6 +104,10 @@ class ReportCommand:
             given = [str(path) for path in paths if path is not None]
             parts += [option, *given] if given else []
         parts += ["--film"] if self.film else []
+        if self.heading != ReportCommand.heading:
+            parts += ["--heading", self.heading]
+        if self.gym_packages != DEFAULT_PACKAGES:
+            parts += ["--gym-packages", *self.gym_packages]
         return shlex.join(parts)
 
 

@@ -321,7 +321,8 @@ def test_command(folders, tmp_path, capsys):
     rows = list(main_rows(2, TASKS[:1]))
     places = [str(write_rows(tmp_path / "main-laptop", rows)), str(folders["exploration"])]
     args = ["--out", str(out), "--figures", str(figures), "--markdown", str(text)]
-    assert main(["report", *places, *args]) == 0
+    named = ["--heading", "All of them", "--gym-packages", "parrot_envs", "gymnasium"]
+    assert main(["report", *places, *args, *named]) == 0
     printed = capsys.readouterr().out
     assert "| PARROT " in printed and str(out) in printed
     assert text.read_text(encoding="utf-8") in printed
@@ -336,6 +337,8 @@ def test_command(folders, tmp_path, capsys):
     page = out.read_text(encoding="utf-8")
     assert "parrot experiment main --setting laptop" in page
     assert f"--out {out}" in page
+    again = "--heading &#39;All of them&#39; --gym-packages parrot_envs gymnasium"
+    assert again in page  # what is typed again has all that was given
 
 
 def test_command_names_mistakes(folders, tmp_path, capsys):
