@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("parrot_wrapper", "parrot_envs")
-MAX_LINES = 300
+MAX_LINES = 450
 
 FOUNDATION = {
     "errors",
