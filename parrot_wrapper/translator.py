@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike
 from parrot_wrapper.argument_checks import float_array, number_array
 from parrot_wrapper.charts import Chart
 from parrot_wrapper.errors import InvalidArgumentError, LatentError
+from parrot_wrapper.float_errors import quiet_floats
 from parrot_wrapper.latent import parse_chart
 from parrot_wrapper.observation_reader import Keys
 from parrot_wrapper.spaces import (
@@ -143,6 +144,7 @@ class LatentTranslator:
         self._seen: Observations | None = None
         self._features: FloatArray | None = None
 
+    @quiet_floats()
     def observe(self, observations: Observations) -> None:
         """Take a new batch of observations to act on; it is copied."""
         self._seen = _copied(self._reader(observations))
@@ -160,6 +162,7 @@ class LatentTranslator:
         features = self.features() if index is None else self.features()[index]
         return agent_view(observations, features, self._reader, self.observation)
 
+    @quiet_floats()
     def views_of_last(self, observations: Sequence[Any]) -> list[Any]:
         """What the agent sees of last observations of episodes, each without a batch axis."""
         if self.observation == "image" or not observations:
@@ -174,6 +177,7 @@ class LatentTranslator:
         """Drop the observations: the next step needs a reset first."""
         self._seen = self._features = None
 
+    @quiet_floats()
     def features(self) -> FloatArray:
         """The prior's features (B, F) of the observations to act on.
 
@@ -189,6 +193,7 @@ class LatentTranslator:
             self._features = self.prior.features(self._seen)
         return self._features
 
+    @quiet_floats()
     def decode(self, u: ArrayLike) -> Decoded:
         """Translate a batch u (B, Z) to actions, or chunks of them, within the env's box.
 
@@ -214,6 +219,7 @@ class LatentTranslator:
         clipped = (action != raw).any(axis=tuple(range(1, raw.ndim)))
         return Decoded(action.astype(self._box.dtype), latent, clipped)
 
+    @quiet_floats()
     def encode(self, action: ArrayLike) -> FloatArray:
         """Translate actions (B, A), or chunks (B, H, A), to u (B, Z) for the last observations.
 
@@ -257,19 +263,17 @@ def _resolve_prior(prior: str | Path | ActionPrior) -> tuple[ActionPrior, str]:
     return load_prior(prior), str(prior)
 
 
-def with_batch_axis(observation: Any) -> Observations:
-    """A batch of this one observation, an array or a mapping of arrays."""
-    if isinstance(observation, Mapping):
-        return {key: np.asarray(part)[None] for key, part in observation.items()}
-    return np.asarray(observation)[None]
+def with_batch_axis(observation: Any) -> Any:
+    """A batch of this one observation, or of the parts of a mapping; the reader checks it."""
+    return _stacked([observation])
 
 
-def _stacked(observations: Sequence[Any]) -> Observations:
-    """A batch of these observations, arrays or mappings of arrays."""
+def _stacked(observations: Sequence[Any]) -> Any:
+    """A batch of these observations: lists, since what the prior does not read may be anything."""
     first = observations[0]
     if isinstance(first, Mapping):
-        return {key: np.stack([own[key] for own in observations]) for key in first}
-    return np.stack(observations)
+        return {key: [own[key] for own in observations] for key in first}
+    return list(observations)
 
 
 def _checked(u: ArrayLike, shape: tuple[int, ...]) -> AnyArray:

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 from parrot_wrapper.charts import Chart
 from parrot_wrapper.chunk import require_single_actions
 from parrot_wrapper.errors import InvalidArgumentError, MissingExtraError
+from parrot_wrapper.float_errors import quiet_underflow
 from parrot_wrapper.observation_reader import Keys
 from parrot_wrapper.spaces import AgentObservation
 from parrot_wrapper.translator import TERMINATION_WARNING, Decoded, LatentTranslator
@@ -140,7 +141,8 @@ class BehavioralPriorVecWrapper(VecEnvWrapper):
 
     def step_wait(self) -> VecEnvStepReturn:
         """Wait for the envs; see `VecEnv.step_wait`."""
-        observations, rewards, dones, infos = self.venv.step_wait()
+        with quiet_underflow():
+            observations, rewards, dones, infos = self.venv.step_wait()
         assert self._decoded is not None  # step_async comes first
         told = [{**info, **self._decoded.info(index)} for index, info in enumerate(infos)]
         ended = [info for info in told if "terminal_observation" in info]

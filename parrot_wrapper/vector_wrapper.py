@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike
 from parrot_wrapper.charts import Chart
 from parrot_wrapper.chunk import require_single_actions
 from parrot_wrapper.errors import InvalidArgumentError
+from parrot_wrapper.float_errors import quiet_underflow
 from parrot_wrapper.observation_reader import Keys
 from parrot_wrapper.spaces import AgentObservation
 from parrot_wrapper.translator import TERMINATION_WARNING, Decoded, LatentTranslator
@@ -172,9 +173,10 @@ class BehavioralPriorVectorWrapper(_Base):
                 "after its end, and this vector env resets none by itself; call "
                 "reset(options={'reset_mask': terminations | truncations})."
             )
-        observations, rewards, terminations, truncations, infos = self.env.step(
-            decoded.action.copy()
-        )
+        with quiet_underflow():
+            observations, rewards, terminations, truncations, infos = self.env.step(
+                decoded.action.copy()
+            )
         ended = terminations | truncations
         resets = self._ended & (self._mode is AutoresetMode.NEXT_STEP)
         told = self._told(infos, decoded, acted=~resets, ended=ended)

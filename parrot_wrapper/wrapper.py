@@ -14,6 +14,7 @@ from parrot_wrapper.argument_checks import number_array
 from parrot_wrapper.charts import Chart
 from parrot_wrapper.chunk import check_discount, env_steps, execute_chunk
 from parrot_wrapper.errors import InvalidArgumentError, LatentError
+from parrot_wrapper.float_errors import quiet_underflow
 from parrot_wrapper.observation_reader import Keys
 from parrot_wrapper.spaces import AgentObservation
 from parrot_wrapper.translator import (
@@ -161,7 +162,10 @@ class BehavioralPriorWrapper(gym.Wrapper[Any, AnyArray, Any, AnyArray], RecordCo
         )
         if self.prior.horizon > 1:
             return self._execute(decoded)
-        observation, reward, terminated, truncated, info = self.env.step(decoded.action[0].copy())
+        with quiet_underflow():
+            observation, reward, terminated, truncated, info = self.env.step(
+                decoded.action[0].copy()
+            )
         seen = self._see(observation)
         return seen, reward, terminated, truncated, {**info, **decoded.info(0)}
 
@@ -183,9 +187,10 @@ class BehavioralPriorWrapper(gym.Wrapper[Any, AnyArray, Any, AnyArray], RecordCo
         return u
 
     def _execute(self, chunk: Decoded) -> tuple[Any, float, bool, bool, dict[str, Any]]:
-        observation, reward, terminated, truncated, info = execute_chunk(
-            self.env, chunk.action[0], gamma=self._gamma
-        )
+        with quiet_underflow():
+            observation, reward, terminated, truncated, info = execute_chunk(
+                self.env, chunk.action[0], gamma=self._gamma
+            )
         told = chunk.info(0, executed=env_steps(info))
         return self._see(observation), reward, terminated, truncated, {**info, **told}
 

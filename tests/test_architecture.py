@@ -15,6 +15,7 @@ MAX_LINES = 450
 
 FOUNDATION = {
     "errors",
+    "float_errors",
     "types",
     "names",
     "atomic_files",

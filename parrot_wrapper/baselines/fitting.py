@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from parrot_wrapper.baselines.config import FittingConfig
 from parrot_wrapper.data.dataset import EpisodeDataset
+from parrot_wrapper.priors.surroundings import own_surroundings
 from parrot_wrapper.training.fitting_run import (
     VALIDATION,
     FittingRun,
@@ -74,6 +75,7 @@ def run_settings(
     }
 
 
+@own_surroundings()
 def fit_module(
     module: ModuleT,
     make_batch: BatchMaker,

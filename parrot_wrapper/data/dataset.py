@@ -14,6 +14,7 @@ from parrot_wrapper.data.checks import checked_arrays, checked_box, checked_indi
 from parrot_wrapper.data.episodes import Episode
 from parrot_wrapper.data.statistics import ActionStatistics, action_statistics
 from parrot_wrapper.errors import InvalidArgumentError
+from parrot_wrapper.float_errors import quiet_floats
 from parrot_wrapper.types import AnyArray, FloatArray, Observations, ObservationSpec
 
 IntArray = npt.NDArray[np.int64]
@@ -79,6 +80,7 @@ class EpisodeDataset:
         self.digests = digests
 
     @classmethod
+    @quiet_floats()
     def from_arrays(
         cls,
         observations: Observations,
@@ -122,6 +124,7 @@ class EpisodeDataset:
         return cls(**arrays, metadata={**box, **(metadata or {})})
 
     @classmethod
+    @quiet_floats()
     def from_episodes(
         cls,
         episodes: Sequence[Episode],
@@ -188,6 +191,7 @@ class EpisodeDataset:
             self.digests = np.frombuffer(b"".join(rows), np.uint8).reshape(-1, 32)
         return hashlib.sha256(self.digests.tobytes()).hexdigest()
 
+    @quiet_floats()
     def action_statistics(self) -> ActionStatistics:
         """Mean, standard deviation and share on the box's edge of every action dimension."""
         return action_statistics(self.actions, *self.action_bounds)

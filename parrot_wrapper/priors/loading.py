@@ -16,6 +16,7 @@ from parrot_wrapper.priors.checkpoint import HEADER_FILE, WEIGHTS_FILE, StoredPr
 from parrot_wrapper.priors.cvae import CVAEPrior
 from parrot_wrapper.priors.encoder_prior import EncoderPrior
 from parrot_wrapper.priors.flow import FlowPrior
+from parrot_wrapper.priors.surroundings import own_surroundings
 from parrot_wrapper.priors.trajectory import TrajectoryVAEPrior
 from parrot_wrapper.priors.vae_features import VAEFeatures
 
@@ -39,6 +40,7 @@ def packaged_names() -> list[str]:
     return sorted(path.parent.name for path in PACKAGED_PRIORS.glob(f"*/{HEADER_FILE}"))
 
 
+@own_surroundings()
 def load_prior(name_or_folder: str | Path, *, device: str | torch.device = "cpu") -> EncoderPrior:
     """Load a prior by packaged name ("parrot-v0") or from a folder that `prior.save` wrote.
 

@@ -10,6 +10,7 @@ from typing import Any
 from parrot_wrapper.argument_checks import require_instance
 from parrot_wrapper.data.dataset import EpisodeDataset
 from parrot_wrapper.priors.flow import FlowPrior
+from parrot_wrapper.priors.surroundings import own_surroundings
 from parrot_wrapper.training.data_facts import keys_fact
 from parrot_wrapper.training.fitting_run import Progress, run_folder_held, torch_threads
 from parrot_wrapper.training.prior_config import PriorTrainingConfig
@@ -46,6 +47,7 @@ class PriorReport:
         return {**asdict(self), "history": list(self.history)}
 
 
+@own_surroundings()
 def fit_prior(
     prior: FlowPrior,
     dataset: EpisodeDataset,
