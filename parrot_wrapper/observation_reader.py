@@ -12,12 +12,10 @@ from gymnasium import spaces
 from parrot_wrapper.argument_checks import float_array, number_array
 from parrot_wrapper.errors import InvalidArgumentError, SpaceMismatchError
 from parrot_wrapper.image_layout import ImageLayout, fitting_layout, usual_layout
-from parrot_wrapper.types import KEYS_FACT, AnyArray, Observations, ObservationSpec
+from parrot_wrapper.types import KEYS_FACT, PARTS, AnyArray, Observations, ObservationSpec
 
 Keys: TypeAlias = str | Sequence[str] | None
 """One key of a Dict observation, several whose values are joined, or None for the usual."""
-
-PARTS = ("image", "proprio", "state")
 
 
 @dataclass(frozen=True)

@@ -25,13 +25,17 @@ class ObservationSpec:
 
     Attributes:
         image: Shape (H, W, C) of the uint8 image, or None.
-        proprio: Length of the proprioception vector beside the image, 0 for none.
-        state: Length of the state vector of an env without images, 0 for none.
+        proprio: Length of the proprioception vector, 0 for none.
+        state: Length of the state vector, 0 for none.
     """
 
     image: tuple[int, int, int] | None = None
     proprio: int = 0
     state: int = 0
+
+
+PARTS = ("image", "proprio", "state")
+"""Names of the parts, as data and observations of several have them."""
 
 
 @runtime_checkable

@@ -21,7 +21,10 @@ def fit_vae_features(
     run_folder: str | Path | None = None,
     progress: bool = True,
 ) -> FittingReport:
-    """Fit a beta-VAE to the data's images; nothing else in the data is looked at.
+    """Fit a beta-VAE to the data's images.
+
+    Vectors beside the images are no part of what it reconstructs; their standardised values join
+    the features.
 
     Losses are half the squared error of an image and the annealed weight times the KL, in nats.
 

@@ -20,8 +20,9 @@ from parrot_wrapper.training.data_facts import data_facts
 from parrot_wrapper.training.flow_config import flow_config
 from parrot_wrapper.training.prior import PriorReport, fit_prior
 from parrot_wrapper.training.prior_config import PriorTrainingConfig
+from parrot_wrapper.types import PARTS, ObservationSpec
 
-_ARCHITECTURE = ("encoder", "encoder_options", "proprio", "coupling_layers", "hidden")
+_ARCHITECTURE = ("encoder", "encoder_options", "proprio", "state", "coupling_layers", "hidden")
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,8 @@ class TrainPriorCommand:
         encoder: Name of the observation encoder; auto is structured for images, state without.
         encoder_options: Options of the encoder as key=value.
         proprio: Look at proprioception too, where the data have it.
+        state: Look at the state vector too; leave it out beside images where only a simulator
+            knows what it holds.
         coupling_layers: Affine coupling layers of the flow.
         hidden: Width of their nets.
         episodes: Use only the first so many episodes; 0 for all.
@@ -49,6 +52,7 @@ class TrainPriorCommand:
     encoder: str = "auto"
     encoder_options: tuple[str, ...] = ()
     proprio: bool = True
+    state: bool = True
     coupling_layers: int = 4
     hidden: int = 256
     episodes: int = 0
@@ -62,6 +66,7 @@ class TrainPriorCommand:
         dataset = load_dataset(self.data, n_episodes=self.episodes or None)
         prior = self._initial_prior(dataset)
         before = prior.metadata
+        print(f"The prior looks at {_described(prior.observation_spec)}; an env has to supply it.")
         report = fit_prior(
             prior, dataset, self.training, run_folder=self.out, fine_tune=bool(self.initial),
             progress=self.progress,
@@ -102,6 +107,7 @@ class TrainPriorCommand:
             encoder=self.encoder,
             encoder_options=parse_env_kwargs(self.encoder_options),
             proprio=self.proprio,
+            state=self.state,
             coupling_layers=self.coupling_layers,
             hidden=self.hidden,
         )
@@ -137,6 +143,11 @@ class TrainPriorCommand:
                 values = value if isinstance(value, tuple) else (value,)
                 words += [f"--{flag}", *map(str, values)]
         return shlex.join(words)
+
+
+def _described(spec: ObservationSpec) -> str:
+    parts = {part: getattr(spec, part) for part in PARTS}
+    return ", ".join(f"{part} {shape}" for part, shape in parts.items() if shape)
 
 
 def _default(name: str) -> Any:

@@ -11,7 +11,7 @@ from parrot_wrapper.argument_checks import require_instance
 from parrot_wrapper.data.dataset import EpisodeDataset
 from parrot_wrapper.priors.flow import FlowPrior
 from parrot_wrapper.priors.surroundings import own_surroundings
-from parrot_wrapper.training.data_facts import keys_fact
+from parrot_wrapper.training.data_facts import keys_fact, warn_of_unread
 from parrot_wrapper.training.fitting_run import Progress, run_folder_held, torch_threads
 from parrot_wrapper.training.prior_config import PriorTrainingConfig
 from parrot_wrapper.training.prior_run import prior_run
@@ -83,6 +83,9 @@ def fit_prior(
             goes on from the last checkpoint.
         InvalidArgumentError: An argument is of another type.
         KeyboardInterrupt: Ctrl-C; a checkpoint was written first.
+
+    Warns:
+        UnreadDataWarning: The data have observations at which the prior does not look.
     """
     settings = PriorTrainingConfig() if config is None else config
     require_instance("prior", prior, FlowPrior, "a FlowPrior")
@@ -92,6 +95,7 @@ def fit_prior(
     # the statistics are computed under the threads too
     with run_folder_held(folder), torch_threads(settings.threads):
         run = prior_run(prior, dataset, settings, folder, fine_tune=fine_tune)
+        warn_of_unread(dataset, prior.observation_spec)
         run.run(label="prior", progress=progress)
     prior.set_metadata({**prior.metadata, **keys_fact(dataset)})
     return _report(run.progress, prior.action_dim)
