@@ -45,7 +45,14 @@ class ObservationReader:
         self, part: str, observations: Observations, keys: tuple[str, ...] | None
     ) -> AnyArray:
         if isinstance(observations, Mapping):
-            arrays = [_array(key, observations[key]) for key in keys or (part,)]
+            names = keys or (part,)
+            missing = [name for name in names if name not in observations]
+            if missing:
+                raise SpaceMismatchError(
+                    f"Expected {', '.join(missing)} in the observation, got "
+                    f"{', '.join(map(str, observations))}."
+                )
+            arrays = [_array(name, observations[name]) for name in names]
         else:
             arrays = [_array(part, observations)]
         if part == "image":

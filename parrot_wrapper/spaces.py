@@ -37,6 +37,7 @@ def check_spaces(
     proprio_key: Keys = None,
     state_key: Keys = None,
     cameras: Sequence[Mapping[str, Any]] = (),
+    looks: bool = True,
 ) -> ObservationReader:
     """Compare an env with a prior.
 
@@ -51,9 +52,10 @@ def check_spaces(
         cameras: The env's camera descriptions, of each env that has one; compared with the one in
             the prior's metadata, if that has one too. An env that randomizes what the prior's data
             did not is warned about only.
+        looks: Whether observations are read at all; if not, they may be anything.
 
     Returns:
-        How to read the env's observations.
+        How to read the env's observations; where they are not read, of no parts.
 
     Raises:
         SpaceMismatchError: They disagree; the message lists every disagreement.
@@ -65,9 +67,12 @@ def check_spaces(
             f"{prior.horizon}."
         )
     keys = observation_keys(prior.metadata, image=image_key, proprio=proprio_key, state=state_key)
-    reader, problems = match_observation(observation_space, prior.observation_spec, keys)
+    reader, problems = ObservationReader({}), list[str]()
+    if looks:
+        reader, problems = match_observation(observation_space, prior.observation_spec, keys)
     problems += _action_problems(action_space, prior)
-    problems += _camera_problems(cameras, prior.metadata.get("camera"))
+    if looks:
+        problems += _camera_problems(cameras, prior.metadata.get("camera"))
     if problems:
         raise SpaceMismatchError(
             "The env does not fit the prior:\n"

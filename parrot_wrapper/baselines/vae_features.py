@@ -10,9 +10,11 @@ from parrot_wrapper.baselines.batches import noisy_pairs, prepare_encoder, split
 from parrot_wrapper.baselines.config import FittingConfig
 from parrot_wrapper.baselines.fitting import FittingReport, fit_module, run_settings
 from parrot_wrapper.data.dataset import EpisodeDataset
+from parrot_wrapper.priors.surroundings import own_surroundings
 from parrot_wrapper.priors.vae_features import VAEFeatures
 
 
+@own_surroundings()
 def fit_vae_features(
     prior: VAEFeatures,
     dataset: EpisodeDataset,

@@ -79,7 +79,7 @@ def _unread_data_told() -> Iterator[None]:
             else:
                 show(message, category, *where, **to)
 
-        warnings.showwarning = tell  # type: ignore[assignment]
+        warnings.showwarning = tell
         yield
 
 
