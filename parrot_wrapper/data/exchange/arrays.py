@@ -208,8 +208,9 @@ def _episodes(bundle: Bundle, choice: Choice, options: ImportOptions) -> Iterato
 
 def _one(name: str, arrays: Mapping[str, AnyArray], choice: Choice) -> RawEpisode:
     actions = arrays[choice.action]
+    steps = math.prod(actions.shape[:1])
     success = arrays.get(choice.success or "")
-    if success is not None and np.size(success) != 1 and len(success) != len(actions):
+    if success is not None and np.size(success) != 1 and len(success) != steps:
         raise DataError(f"{name}: expected one success, got shape {np.shape(success)}.")
     seed = arrays.get("seed", np.array(-1))
     if np.size(seed) != 1 or np.asarray(seed).dtype.kind not in "fiu":
@@ -219,7 +220,7 @@ def _one(name: str, arrays: Mapping[str, AnyArray], choice: Choice) -> RawEpisod
         )
     return RawEpisode(
         name,
-        {key: _rows(arrays, key, len(actions)) for key in choice.keys if key in arrays},
+        {key: _rows(arrays, key, steps) for key in choice.keys if key in arrays},
         actions,
         arrays.get(choice.reward or ""),
         last_success(success),
@@ -230,6 +231,6 @@ def _one(name: str, arrays: Mapping[str, AnyArray], choice: Choice) -> RawEpisod
 def _rows(arrays: Mapping[str, AnyArray], key: str, steps: int) -> AnyArray:
     """The observations, with the one after the last action where it was recorded beside them."""
     rows, following = arrays[key], arrays.get(next_name(key))
-    if following is None or len(rows) != steps or following.shape != rows.shape:
+    if following is None or rows.shape[:1] != (steps,) or following.shape != rows.shape:
         return rows
     return np.concatenate([rows, following[-1:]])
