@@ -195,6 +195,21 @@ def test_names_in_memory_are_the_same() -> None:
         assert dataset_from_arrays(given, named).content_hash == expected().content_hash
 
 
+def test_mappings_within_are_named_as_paths() -> None:
+    given = [
+        {
+            "obs": {"pos": np.zeros((4, 3)), "grip": np.arange(4)},
+            "next_obs": {"pos": np.ones((4, 3)), "grip": np.arange(1, 5)},
+            "actions": np.eye(4)[:, :2],
+        }
+    ]
+    data = dataset_from_arrays(given, ImportOptions(vector_keys=("obs/grip", "obs/pos")))
+    assert data.observations["state"][:, 0].tolist() == [0, 1, 2, 3, 4]
+    assert data.observations["state"][-1].tolist() == [4, 1, 1, 1]
+    with pytest.raises(DataError, match="which vector to take of obs/pos, obs/grip"):
+        dataset_from_arrays(given)
+
+
 def at(*steps: int) -> np.ndarray:
     return np.isin(np.arange(10), steps)
 

@@ -170,6 +170,12 @@ def test_unusable_sequences() -> None:
         dataset_from_arrays([])
     with pytest.raises(DataError, match=r"has the actions: .*--action-key.*Found: state \(3,\)"):
         dataset_from_arrays([{"state": np.eye(3)}])
+    with pytest.raises(DataError, match="as a mapping of names to arrays, got None"):
+        dataset_from_arrays([None])
+    floats = {"state": np.eye(4), "actions": np.eye(4), "image": np.zeros((4, 3, 32, 40))}
+    with pytest.raises(DataError, match=r"image has floats.*astype\(np.uint8\).*--no-image"):
+        dataset_from_arrays([floats])
+    assert dataset_from_arrays([floats], ImportOptions(image=False)).n_steps == 4
     with pytest.raises(DataError, match="uint8 image or a vector, got none"):
         dataset_from_arrays([{"actions": np.eye(3)}])
     with pytest.raises(DataError, match=r"depth \(32, 40\) float32.*Float images"):

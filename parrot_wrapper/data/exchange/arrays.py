@@ -15,10 +15,9 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
-import numpy.typing as npt
 
 from parrot_wrapper.data.dataset import EpisodeDataset
 from parrot_wrapper.data.exchange.choosing import listed
@@ -49,7 +48,7 @@ _HDF5 = (".hdf5", ".h5")
 
 
 def dataset_from_arrays(
-    episodes: Sequence[Mapping[str, npt.ArrayLike]] | Mapping[str, npt.ArrayLike],
+    episodes: Sequence[Mapping[str, Any]] | Mapping[str, Any],
     options: ImportOptions | None = None,
 ) -> EpisodeDataset:
     """Make a data set of episodes that are mappings of names to arrays.
@@ -59,6 +58,7 @@ def dataset_from_arrays(
             parts of its observations under other names, T or T+1 rows each: images (H, W, C) or
             (C, H, W) uint8, vectors. Or mappings, or one mapping, of arrays that hold many
             episodes, with `lengths` (n,) or flags of ends such as `terminals` and `timeouts` (N,).
+            What is in mappings within is called outer/inner.
         options: What to take of them; see `ImportOptions`.
 
     Raises:
@@ -115,8 +115,12 @@ _Opening = Callable[[], AbstractContextManager[_Arrays]]
 
 
 class _InMemory:
-    def __init__(self, arrays: Mapping[str, npt.ArrayLike]) -> None:
-        self._arrays = {str(name): _array(values) for name, values in arrays.items()}
+    def __init__(self, arrays: object) -> None:
+        if not isinstance(arrays, Mapping):
+            raise DataError(
+                f"Expected each episode as a mapping of names to arrays, got {arrays!r:.60}."
+            )
+        self._arrays = dict(_named(arrays))
         self.headers = {name: Part(a.shape, a.dtype) for name, a in self._arrays.items()}
 
     def __getitem__(self, name: str) -> AnyArray:
@@ -127,11 +131,17 @@ def _held(arrays: _Arrays) -> _Opening:
     return lambda: nullcontext(arrays)
 
 
-def _array(values: npt.ArrayLike) -> AnyArray:
-    try:
-        return np.asarray(values)
-    except (TypeError, ValueError, RuntimeError):
-        return np.empty((0, 0), object)  # ragged lists and the like: refused where they are wanted
+def _named(arrays: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, AnyArray]]:
+    """The arrays of a mapping, and those of mappings within, called outer/inner."""
+    for name, values in arrays.items():
+        if isinstance(values, Mapping):
+            yield from _named(values, f"{prefix}{name}/")
+            continue
+        try:
+            yield f"{prefix}{name}", np.asarray(values)
+        except (TypeError, ValueError, RuntimeError):
+            # ragged lists and the like are refused where they are wanted
+            yield f"{prefix}{name}", np.empty((0, 0), object)
 
 
 def _files(root: Path) -> list[Path]:
