@@ -74,7 +74,7 @@ def read_manifest(folder: str | Path) -> Manifest:
     Raises:
         DataFileError: There is none, or it is truncated, altered, foreign or of a newer format.
     """
-    path = Path(folder) / "dataset.json"
+    path = as_path("folder", folder) / "dataset.json"
     if not path.exists():
         raise DataFileError(f"{folder}: expected a data set folder with dataset.json, found none.")
     content = require_format(path, read_json(path), DATASET_FORMAT)

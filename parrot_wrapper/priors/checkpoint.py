@@ -20,6 +20,7 @@ import safetensors
 from safetensors import torch as safetensors_torch
 from torch import Tensor
 
+from parrot_wrapper.argument_checks import as_path
 from parrot_wrapper.atomic_files import atomic_folder, write_json
 from parrot_wrapper.errors import CheckpointError, InvalidArgumentError
 from parrot_wrapper.strict_json import parse_json, seal_of
@@ -82,7 +83,7 @@ def save_prior(
     Raises:
         InvalidArgumentError: The metadata are not JSON-able, or `folder` holds something else.
     """
-    target = Path(folder)
+    target = as_path("folder", folder)
     if target.exists() and not (target / HEADER_FILE).is_file() and any(target.iterdir()):
         raise InvalidArgumentError(
             f"{target} holds files but no prior; choose a new or empty folder to save into."
@@ -119,7 +120,7 @@ def read_prior(folder: str | Path) -> StoredPrior:
         CheckpointError: Missing, truncated, altered, foreign or of a newer format; the message
             names the file, what was expected and what was found.
     """
-    target = Path(folder)
+    target = as_path("folder", folder)
     header = _read_header(target / HEADER_FILE)
     tensors = _read_weights(target, header)
     return StoredPrior(header["type"], header["config"], tensors, header["metadata"])

@@ -74,7 +74,7 @@ def load_prior(name_or_folder: str | Path, *, device: str | torch.device = "cpu"
 def _folder_of(name_or_folder: str | Path) -> Path:
     if isinstance(name_or_folder, str) and name_or_folder in packaged_names():
         return PACKAGED_PRIORS / name_or_folder
-    folder = Path(name_or_folder)
+    folder = as_path("a prior's name or folder", name_or_folder)
     if folder.is_dir():
         of_run = folder / RUN_SUBFOLDER
         inside = not (folder / HEADER_FILE).exists() and (of_run / HEADER_FILE).exists()

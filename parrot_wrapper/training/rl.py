@@ -174,7 +174,7 @@ def read_config(run_folder: str | Path) -> RLConfig:
     Raises:
         CheckpointError: The folder holds no run, or a damaged or newer one.
     """
-    path = Path(run_folder) / CONFIG_FILE
+    path = as_path("run_folder", run_folder) / CONFIG_FILE
     try:
         return RLConfig.from_dict(parse_json(path.read_bytes()))
     except (AttributeError, OSError, OverflowError, TypeError, ValueError) as error:

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from parrot_wrapper.argument_checks import as_path
 from parrot_wrapper.data.dataset import EpisodeDataset
 from parrot_wrapper.data.exchange.guarded_files import inside
 from parrot_wrapper.data.exchange.npz import GuardedNpz, open_npz
@@ -78,7 +79,7 @@ def open_arrays(path: str | Path) -> Source:
         DataFileError: There is none, it is broken, has pickles, or claims absurdly much.
         DataError: It has no episodes.
     """
-    root = Path(path)
+    root = as_path("path", path)
     if root.is_dir():
         files = [inside(root, file.name) for file in sorted(root.glob("*.npz"))]
     else:

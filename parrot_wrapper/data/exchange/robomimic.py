@@ -18,6 +18,7 @@ from typing import Any
 import h5py
 import numpy as np
 
+from parrot_wrapper.argument_checks import as_path
 from parrot_wrapper.data.exchange.guarded_hdf5 import (
     array_of,
     open_guarded,
@@ -40,7 +41,7 @@ def open_robomimic(path: str | Path) -> Source:
         DataFileError: It is no such file, is broken, or reaches out of itself.
         DataError: It has no episodes.
     """
-    file_path = Path(path)
+    file_path = as_path("path", path)
     if not file_path.is_file():
         raise DataFileError(f"{file_path}: expected a robomimic HDF5 file, found none.")
     with open_guarded(file_path) as file:

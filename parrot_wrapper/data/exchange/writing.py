@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from parrot_wrapper.argument_checks import as_path
 from parrot_wrapper.atomic_files import atomic_folder
 from parrot_wrapper.data.checks import checked_box
 from parrot_wrapper.data.dataset import EpisodeDataset
@@ -56,7 +57,7 @@ def write_source(source: Source, folder: str | Path, options: ImportOptions) -> 
         DataFileError: `folder` is there already and not empty, or the source cannot be read.
         DataError: The source has nothing usable, or no episode is left.
     """
-    root = Path(folder)
+    root = as_path("folder", folder)
     if root.exists() and (not root.is_dir() or any(root.iterdir())):
         raise DataFileError(f"{root}: expected a new or empty folder, found something there.")
     choice = choose(source.parts, options)
