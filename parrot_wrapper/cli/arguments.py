@@ -62,7 +62,7 @@ def _option_names(command: type[Any]) -> Iterator[str]:
         kinds = [_unwrapped(part)[0] for part in parts]
         nested = [kind for kind in kinds if is_dataclass(kind)]
         for kind in nested:
-            yield from _option_names(kind)
+            yield from _option_names(kind)  # type: ignore[arg-type]
         if nested or tyro.conf.Positional in notes:
             continue
         named = [getattr(note, "name", None) for note in notes]

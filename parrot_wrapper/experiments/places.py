@@ -12,6 +12,7 @@ from parrot_wrapper.atomic_files import write_json
 from parrot_wrapper.errors import DataFileError, InvalidArgumentError, ParrotError
 from parrot_wrapper.experiments.grid import Grid
 from parrot_wrapper.experiments.runs import Run
+from parrot_wrapper.names import absence
 from parrot_wrapper.strict_json import parse_json
 
 GRID_FILE = "grid.json"
@@ -77,7 +78,9 @@ def read_grid(path: str | Path) -> Grid:
     try:
         content = parse_json(as_path("path", path).read_bytes())
     except (OSError, ValueError) as error:
-        raise DataFileError(f"{path}: expected a grid's JSON ({error}).") from error
+        raise DataFileError(
+            f"{path}: expected a grid's JSON ({error}).{absence(as_path('path', path))}"
+        ) from error
     try:
         return Grid.from_dict(content)
     except (ParrotError, AttributeError, LookupError, OverflowError, TypeError) as error:

@@ -18,6 +18,7 @@ from parrot_wrapper.experiments.rows import (
     read_rows,
 )
 from parrot_wrapper.experiments.runs import RunKey
+from parrot_wrapper.names import absence
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ def load_rows(folder: str | Path) -> list[ReportRow]:
         raise DataFileError(
             f"{folder}: expected a folder with the rows of one finished run at least, as `parrot "
             f"experiment` writes them ({ResultRow.file_name} or {ExplorationRow.file_name}), "
-            "found none."
+            f"found none.{absence(as_path('folder', folder))}"
         )
     return [ReportRow.of(row) for row in rows]
 

@@ -23,6 +23,7 @@ from torch import Tensor
 from parrot_wrapper.argument_checks import as_path
 from parrot_wrapper.atomic_files import atomic_folder, write_json
 from parrot_wrapper.errors import CheckpointError, InvalidArgumentError
+from parrot_wrapper.names import absence
 from parrot_wrapper.strict_json import parse_json, seal_of
 
 FORMAT_VERSION = 1
@@ -147,7 +148,9 @@ def _seal(header: Mapping[str, Any]) -> str:
 
 def _read_header(path: Path) -> dict[str, Any]:
     if not path.is_file():
-        raise CheckpointError(f"{path}: expected a prior's header here, found no such file.")
+        raise CheckpointError(
+            f"{path}: expected a prior's header here, found no such file.{absence(path.parent)}"
+        )
     try:
         header = parse_json(path.read_bytes())
     except (OSError, ValueError) as error:

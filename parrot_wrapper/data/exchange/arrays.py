@@ -23,6 +23,7 @@ from parrot_wrapper.data.exchange.options import ImportOptions
 from parrot_wrapper.data.exchange.source import Part, RawEpisode, Source
 from parrot_wrapper.data.exchange.writing import load_source
 from parrot_wrapper.errors import DataError, DataFileError
+from parrot_wrapper.names import absence
 from parrot_wrapper.types import AnyArray, FloatArray
 
 _RESERVED = ("actions", "rewards", "success", "seed", "lengths", "action_low", "action_high")
@@ -85,7 +86,9 @@ def open_arrays(path: str | Path) -> Source:
     else:
         files = [root] if root.is_file() else []
     if not files:
-        raise DataFileError(f"{root}: expected an .npz file or a folder of them, found none.")
+        raise DataFileError(
+            f"{root}: expected an .npz file or a folder of them, found none.{absence(root)}"
+        )
     counts = [_count(file) for file in files]
     with open_npz(files[0]) as first:
         parts = _parts({name: Part(*header) for name, header in first.headers.items()})

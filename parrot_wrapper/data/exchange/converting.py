@@ -26,6 +26,7 @@ class Tally:
         failed: Those dropped as failures.
         unknown: Those kept though nothing told whether they succeeded.
         repeated: Those whose last observation had to stand for the one after the last action.
+        unrewarded: Those without rewards, which are stored as zeros.
         actions: (T, A) of each kept episode.
     """
 
@@ -33,6 +34,7 @@ class Tally:
     failed: int = 0
     unknown: int = 0
     repeated: int = 0
+    unrewarded: int = 0
     actions: list[FloatArray] = field(default_factory=list)
 
     def counts(self) -> dict[str, int]:
@@ -74,6 +76,7 @@ def converted(
                 "Bring images to one size with image_size (--image-size), or drop the odd ones."
             )
         tally.unknown += success is None
+        tally.unrewarded += raw.rewards is None
         tally.repeated += any(len(raw.observations[k]) == len(raw.actions) for k in choice.keys)
         tally.actions.append(episode.actions)
         yield episode

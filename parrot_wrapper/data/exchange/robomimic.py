@@ -26,6 +26,7 @@ from parrot_wrapper.data.exchange.guarded_hdf5 import (
 )
 from parrot_wrapper.data.exchange.source import Part, RawEpisode, Source
 from parrot_wrapper.errors import DataError, DataFileError
+from parrot_wrapper.names import absence
 from parrot_wrapper.types import AnyArray
 
 _SUCCESS_REWARD = 0.0  # robosuite's sparse reward is 1 in states that solve the task, else 0
@@ -43,7 +44,9 @@ def open_robomimic(path: str | Path) -> Source:
     """
     file_path = as_path("path", path)
     if not file_path.is_file():
-        raise DataFileError(f"{file_path}: expected a robomimic HDF5 file, found none.")
+        raise DataFileError(
+            f"{file_path}: expected a robomimic HDF5 file, found none.{absence(file_path)}"
+        )
     with open_guarded(file_path) as file:
         require_self_contained(file)
         names = _demos(file)

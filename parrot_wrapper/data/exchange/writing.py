@@ -23,7 +23,7 @@ from parrot_wrapper.data.exchange.source import Source
 from parrot_wrapper.data.shards import write_shard
 from parrot_wrapper.data.storage import Manifest, write_manifest
 from parrot_wrapper.errors import DataError, DataFileError
-from parrot_wrapper.types import FloatArray
+from parrot_wrapper.types import REWARDS_FACT, FloatArray
 
 _SHARD_EPISODES = 64
 _SHARD_BYTES = 128 * 1024**2
@@ -126,6 +126,7 @@ def _metadata(
             "action_box": origin,
             **tally.counts(),
         },
+        **({REWARDS_FACT: False} if tally.unrewarded else {}),
         **source.facts,
         **checked_box(actions, low, high),
         "settings": dict(source.settings),
