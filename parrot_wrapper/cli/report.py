@@ -6,20 +6,19 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
 from parrot_wrapper.atomic_files import atomic_path
 from parrot_wrapper.cli.environments import DEFAULT_PACKAGES
 from parrot_wrapper.errors import InvalidArgumentError
-from parrot_wrapper.experiments.films import runs_to_film
-from parrot_wrapper.experiments.gallery import save_figures
-from parrot_wrapper.experiments.markdown import report_markdown
-from parrot_wrapper.experiments.page import report_page
 from parrot_wrapper.experiments.places import GRID_FILE
 from parrot_wrapper.experiments.studies import STUDIES
-from parrot_wrapper.experiments.study import Study, load_studies
+
+if TYPE_CHECKING:  # it brings SciPy, which --help should not
+    from parrot_wrapper.experiments.study import Study
+from parrot_wrapper.names import absence
 
 
 @dataclass(frozen=True)
@@ -55,13 +54,20 @@ class ReportCommand:
         Raises:
             InvalidArgumentError: No folders, or folders of runs that are not there.
         """
+        from parrot_wrapper.experiments.gallery import save_figures
+        from parrot_wrapper.experiments.markdown import report_markdown
+        from parrot_wrapper.experiments.page import report_page
+        from parrot_wrapper.experiments.study import load_studies
+
         if not self.folders:
             raise InvalidArgumentError(
                 "Expected one results folder at least, such as results/main-laptop, got none."
             )
         for folder in self.runs:
             if not folder.is_dir():
-                raise InvalidArgumentError(f"Expected a folder of runs, got {folder}.")
+                raise InvalidArgumentError(
+                    f"Expected a folder of runs, got {folder}.{absence(folder)}"
+                )
         studies = load_studies(self.folders)
         if self.film:
             self._film(studies)
@@ -84,6 +90,7 @@ class ReportCommand:
 
     def _film(self, studies: Sequence[Study]) -> None:
         from parrot_wrapper.cli.report_films import film_run  # needs SB3, which reading does not
+        from parrot_wrapper.experiments.films import runs_to_film
 
         if not self.runs:
             raise InvalidArgumentError(

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from parrot_wrapper.argument_checks import as_path
 from parrot_wrapper.errors import DataFileError
 from parrot_wrapper.experiments.places import GRID_FILE, read_grid
 from parrot_wrapper.experiments.rows import (
@@ -17,6 +18,7 @@ from parrot_wrapper.experiments.rows import (
     read_rows,
 )
 from parrot_wrapper.experiments.runs import RunKey
+from parrot_wrapper.names import absence
 
 
 @dataclass(frozen=True)
@@ -69,13 +71,13 @@ def load_rows(folder: str | Path) -> list[ReportRow]:
         DataFileError: No rows there, a damaged line, or rows of a newer format.
     """
     rows: list[ResultRow | ExplorationRow] = []
-    if Path(folder).is_dir():
+    if as_path("folder", folder).is_dir():
         rows = [*read_rows(folder), *read_exploration_rows(folder)]
     if not rows:
         raise DataFileError(
             f"{folder}: expected a folder with the rows of one finished run at least, as `parrot "
             f"experiment` writes them ({ResultRow.file_name} or {ExplorationRow.file_name}), "
-            "found none."
+            f"found none.{absence(as_path('folder', folder))}"
         )
     return [ReportRow.of(row) for row in rows]
 
@@ -86,5 +88,5 @@ def load_plan(folder: str | Path) -> frozenset[RunKey]:
     Raises:
         DataFileError: A damaged description of the grid.
     """
-    path = Path(folder) / GRID_FILE
+    path = as_path("folder", folder) / GRID_FILE
     return frozenset(run.key for run in read_grid(path).runs()) if path.is_file() else frozenset()
