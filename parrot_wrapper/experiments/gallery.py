@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from parrot_wrapper.experiments import figures, study_figures
+from parrot_wrapper.experiments import figures
 from parrot_wrapper.experiments.figure_style import drawing, save_png
-from parrot_wrapper.experiments.learning_curves import SMOOTHING
 from parrot_wrapper.experiments.mismatch import compares_data
+from parrot_wrapper.experiments.statistics import SMOOTHING
 from parrot_wrapper.experiments.study import Study
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def plates(study: Study) -> list[Plate]:
                 "What random behaviour does",
                 "Share of held-out episodes, without any learning; bars are means over tasks, "
                 "points are tasks.",
-                study_figures.exploration_bars,
+                figures.exploration_bars,
             )
         ]
     if compares_data(study):
@@ -66,14 +66,14 @@ def plates(study: Study) -> list[Plate]:
             "Data that match the task, and data that do not",
             f"Interquartile mean of held-out success with {_INTERVALS}. Blue: the prior's data "
             "have this kind of task; orange: they do not; green: they do not, with a remedy.",
-            study_figures.mismatch_bars,
+            figures.mismatch_bars,
         )
     elif study.varies_data:
         first = Plate(
             "data-size",
             "Success against the number of demonstrations",
             f"Interquartile mean of held-out success with {_INTERVALS}.",
-            study_figures.data_size_curves,
+            figures.data_size_curves,
         )
     else:
         return [_SUCCESS, *_curves(study), *_comparison(study)]

@@ -7,13 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from parrot_wrapper.errors import MissingExtraError
-from parrot_wrapper.experiments import configurations, figures, tables
+from parrot_wrapper.experiments import figures, tables
 from parrot_wrapper.experiments.figure_style import NARROW, drawing, svg_text, variant_colors
 from parrot_wrapper.experiments.films import find_films
 from parrot_wrapper.experiments.gallery import TASK_CURVES, Plate, plates
-from parrot_wrapper.experiments.learning_curves import SMOOTHING
 from parrot_wrapper.experiments.mismatch import compares_data
-from parrot_wrapper.experiments.statistics import RESAMPLES
+from parrot_wrapper.experiments.statistics import RESAMPLES, SMOOTHING
 from parrot_wrapper.experiments.study import Study, Variant, task_name
 from parrot_wrapper.experiments.summary import cautions, findings, title
 from parrot_wrapper.experiments.tables import LEVELS, Table
@@ -78,10 +77,10 @@ def _section(study: Study, film_folders: Sequence[Path]) -> dict[str, Any]:
         "tables": _tables(study),
         "films": films,
         "films_caption": caption,
-        "differences": _grid(configurations.differences(study)),
-        "common": _grid(configurations.common(study)),
-        "versions": _grid(configurations.versions(study)),
-        "machines": configurations.machines(study),
+        "differences": _grid(tables.differences(study)),
+        "common": _grid(tables.common(study)),
+        "versions": _grid(tables.versions(study)),
+        "machines": tables.machines(study),
     }
 
 

@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from parrot_wrapper.evaluation.report import markdown_table
-from parrot_wrapper.experiments.learning_curves import steps_to
 from parrot_wrapper.experiments.mismatch import KINDS, mismatch_rows
-from parrot_wrapper.experiments.report_rows import ReportRow
-from parrot_wrapper.experiments.statistics import estimate_iqm, estimate_mean, median_steps
-from parrot_wrapper.experiments.study import Study, Variant, task_name
+from parrot_wrapper.experiments.statistics import (
+    estimate_iqm,
+    estimate_mean,
+    median_steps,
+    steps_to,
+)
+from parrot_wrapper.experiments.study import ReportRow, Study, Variant, task_name
 
 LEVELS = (0.5, 0.8)
 """Success rates whose first reach is reported, in env steps."""
+
+_OF_THE_RUN = ("env_id", "seed", "device")
+"""Settings that tell the runs of one method apart; they stand elsewhere in the report."""
+_SHOWN = 3
+_UNSET = "-"
 
 
 @dataclass(frozen=True)
@@ -167,3 +177,64 @@ def fastest(study: Study, level: float = LEVELS[-1]) -> tuple[ReportRow, float] 
         return None
     seconds, place = min(times)
     return study.rows[place], seconds
+
+
+def differences(study: Study) -> Table:
+    """Settings that are not the same in all runs, a column for each variant."""
+    values = _values(study)
+    names = [name for name, found in values.items() if len({v for v in found if v}) > 1]
+    rows = tuple((name, *(_told(texts) for texts in values[name])) for name in names)
+    header = ("setting", *(variant.name for variant in study.variants))
+    return Table(header, rows, texts=len(header))
+
+
+def common(study: Study) -> Table:
+    """Settings that all runs share."""
+    values = _values(study)
+    same = {name: {v for v in found if v} for name, found in values.items()}
+    rows = tuple((name, _told(next(iter(v)))) for name, v in same.items() if len(v) == 1)
+    return Table(("setting", "value"), rows, texts=2)
+
+
+def versions(study: Study) -> Table:
+    """Versions of packages, several where runs had different ones."""
+    found: dict[str, list[str]] = {}
+    for row in study.rows:
+        for package, version in row.versions.items():
+            if version not in found.setdefault(package, []):
+                found[package].append(version)
+    rows = tuple((package, ", ".join(found[package])) for package in sorted(found))
+    return Table(("package", "version"), rows, texts=2)
+
+
+def machines(study: Study) -> list[str]:
+    """The machines that runs were made on, as text."""
+    kinds = dict.fromkeys(tuple(sorted(row.machine.items())) for row in study.rows)
+    return [", ".join(f"{key.replace('_', ' ')}: {value}" for key, value in kind) for kind in kinds]
+
+
+def _values(study: Study) -> dict[str, list[tuple[str, ...]]]:
+    """Setting to the texts of its values, for each variant; empty where a variant has no config."""
+    configs = [[_flat(row.config) for row in study.of(variant)] for variant in study.variants]
+    names = dict.fromkeys(key for runs in configs for config in runs for key in config)
+    return {
+        name: [
+            tuple(sorted({config.get(name, _UNSET) for config in runs if config}))
+            for runs in configs
+        ]
+        for name in names
+    }
+
+
+def _flat(config: Mapping[str, Any]) -> dict[str, str]:
+    texts: dict[str, str] = {}
+    for key, value in config.items():
+        if key not in _OF_THE_RUN:
+            texts[key] = value if isinstance(value, str) else json.dumps(value)
+    return texts
+
+
+def _told(texts: tuple[str, ...]) -> str:
+    """The values of a setting; of many the first few."""
+    more = len(texts) - _SHOWN
+    return ", ".join(texts[:_SHOWN]) + (f" and {more} more" if more > 0 else "") or _UNSET

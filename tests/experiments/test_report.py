@@ -12,7 +12,6 @@ import pytest
 from parrot_wrapper.cli import main
 from parrot_wrapper.errors import DataError, DataFileError
 from parrot_wrapper.experiments import figure_style, tables
-from parrot_wrapper.experiments.configurations import common, differences
 from parrot_wrapper.experiments.films import find_films
 from parrot_wrapper.experiments.gallery import plates, save_figures
 from parrot_wrapper.experiments.mismatch import mismatch_rows
@@ -152,14 +151,14 @@ def test_fastest_is_by_wall_clock(tmp_path):
 
 
 def test_configurations_part_what_differs_from_what_is_common(studies):
-    differ = differences(studies["main"])
+    differ = tables.differences(studies["main"])
     table = {
         cells[0]: dict(zip(differ.header[1:], cells[1:], strict=True)) for cells in differ.rows
     }
     assert set(table) == {"prior", "raw_actions", "prior_explore", "initial_actor"}
     assert table["prior_explore"]["Prior-explore"] == "0.9"
     assert table["prior"]["HIRL"] == "artifacts/hirl"
-    shared = dict(common(studies["main"]).rows)
+    shared = dict(tables.common(studies["main"]).rows)
     assert shared["gamma"] == "0.95" and "seed" not in shared and "env_id" not in shared
 
 
