@@ -231,11 +231,24 @@ class Study:
         """Whether these are rollouts of random behaviour, without RL."""
         return all(row.lifted is not None or row.placed is not None for row in self.rows)
 
+    def name(self, variant: Variant) -> str:
+        """What tells it from the study's others: without the method where all have the same.
+
+        With only a method to tell, that stands there.
+        """
+        if len({other.base for other in self.variants}) > 1:
+            return variant.name
+        amount = variant.data_episodes
+        parts = [value for _, value in variant.labels]
+        parts += [f"{amount:,} demos"] if amount is not None else []
+        told = " + ".join(filter(None, [*parts, variant.method.partition("+")[2]]))
+        return told or variant.name
+
     def label(self, variant: Variant) -> str:
         """Its name; with how many tasks it has runs of, where these are not all."""
         count = len(self.by_task(variant))
         partly = f" ({count} of {len(self.tasks)} tasks)" if count < len(self.tasks) else ""
-        return variant.name + partly
+        return self.name(variant) + partly
 
     @cached_property
     def shared_tasks(self) -> tuple[str, ...]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from parrot_wrapper.experiments.statistics import (
     steps_to,
 )
 from parrot_wrapper.experiments.study import ReportRow, Study, Variant, task_name
+from parrot_wrapper.training.rl_config import RLConfig
 
 LEVELS = (0.5, 0.8)
 """Success rates whose first reach is reported, in env steps."""
@@ -75,29 +76,33 @@ def method_table(study: Study) -> Table:
 
 def task_table(study: Study) -> Table:
     """Held-out success of each variant on each task, means over runs."""
-    rows = []
-    for task in study.tasks:
-        cells = [task_name(task)]
-        for variant in study.variants:
-            scores = study.scores(variant, [task]).get(task)
-            cells.append("-" if scores is None else str(estimate_mean(scores)))
-        rows.append(tuple(cells))
-    return Table(("task", *(v.name for v in study.variants)), tuple(rows))
+
+    def cell(variant: Variant, task: str) -> str:
+        scores = study.scores(variant, [task]).get(task)
+        return "-" if scores is None else str(estimate_mean(scores))
+
+    return _by_task(study, cell)
 
 
 def steps_table(study: Study) -> Table:
     """Env steps to each level of each variant on each task: the median over its runs."""
-    rows = []
-    for task in study.tasks:
-        cells = [task_name(task)]
-        for variant in study.variants:
-            runs = study.by_task(variant, [task]).get(task, [])
-            medians = (
-                median_steps([steps_to(row.curve, level) for row in runs]) for level in LEVELS
-            )
-            cells.append(" / ".join(step_count(steps) for steps in medians) if runs else "-")
-        rows.append(tuple(cells))
-    return Table(("task", *(v.name for v in study.variants)), tuple(rows))
+
+    def cell(variant: Variant, task: str) -> str:
+        runs = study.by_task(variant, [task]).get(task, [])
+        medians = [median_steps([steps_to(row.curve, level) for row in runs]) for level in LEVELS]
+        return " / ".join(step_count(steps) for steps in medians) if runs else "-"
+
+    return _by_task(study, cell)
+
+
+def _by_task(study: Study, cell: Callable[[Variant, str], str]) -> Table:
+    """A row for each task and a column for each variant; the other way where that is narrower."""
+    variants, tasks = study.variants, study.tasks
+    if len(variants) > len(tasks):
+        rows = [(study.name(v), *(cell(v, task) for task in tasks)) for v in variants]
+        return Table(("method", *map(task_name, tasks)), tuple(rows), variants)
+    rows = [(task_name(task), *(cell(v, task) for v in variants)) for task in tasks]
+    return Table(("task", *map(study.name, variants)), tuple(rows))
 
 
 def exploration_table(study: Study) -> Table:
@@ -180,12 +185,18 @@ def fastest(study: Study, level: float = LEVELS[-1]) -> tuple[ReportRow, float] 
 
 
 def differences(study: Study) -> Table:
-    """Settings that are not the same in all runs, a column for each variant."""
+    """Settings that are not the same in all runs: those of the first variant, then what differs."""
     values = _values(study)
     names = [name for name, found in values.items() if len({v for v in found if v}) > 1]
-    rows = tuple((name, *(_told(texts) for texts in values[name])) for name in names)
-    header = ("setting", *(variant.name for variant in study.variants))
-    return Table(header, rows, texts=len(header))
+    if not names:
+        return Table(("method", "settings"), ())
+    rows = []
+    for place, variant in enumerate(study.variants):
+        own = {name: values[name][place] for name in names if values[name][place]}
+        unlike = [n for n in own if place == 0 or own[n] != values[n][0]]
+        told = ", ".join(f"{name}: {_told(own[name])}" for name in unlike)
+        rows.append((study.name(variant), told or ("no settings" if not own else "the same")))
+    return Table(("method", "settings"), tuple(rows), study.variants, texts=2)
 
 
 def common(study: Study) -> Table:
@@ -214,24 +225,25 @@ def machines(study: Study) -> list[str]:
 
 
 def _values(study: Study) -> dict[str, list[tuple[str, ...]]]:
-    """Setting to the texts of its values, for each variant; empty where a variant has no config."""
-    configs = [[_flat(row.config) for row in study.of(variant)] for variant in study.variants]
+    """Setting to the texts of its values, for each variant; empty where a variant has no config.
+
+    A row that was made before there was a setting has its default.
+    """
+    defaults = {entry.name: entry.default for entry in fields(RLConfig)}
+    configs = [[row.config for row in study.of(v) if row.config] for v in study.variants]
     names = dict.fromkeys(key for runs in configs for config in runs for key in config)
     return {
         name: [
-            tuple(sorted({config.get(name, _UNSET) for config in runs if config}))
+            tuple(sorted({_text(config.get(name, defaults.get(name, _UNSET))) for config in runs}))
             for runs in configs
         ]
         for name in names
+        if name not in _OF_THE_RUN
     }
 
 
-def _flat(config: Mapping[str, Any]) -> dict[str, str]:
-    texts: dict[str, str] = {}
-    for key, value in config.items():
-        if key not in _OF_THE_RUN:
-            texts[key] = value if isinstance(value, str) else json.dumps(value)
-    return texts
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def _told(texts: tuple[str, ...]) -> str:
