@@ -273,8 +273,13 @@ def data_size_curves(study: Study) -> Figure:
             if estimate.low is not None and estimate.high is not None:
                 axes.plot([where] * 2, [estimate.low, estimate.high], color=color, linewidth=1.2)
                 above = estimate.high
-            offset = {"xytext": (0, 3), "textcoords": "offset points"}
-            axes.annotate(f"{estimate.value:.2f}", (where, above), ha="center", **offset)
+            axes.annotate(
+                f"{estimate.value:.2f}",
+                xy=(where, above),
+                xytext=(0, 3),
+                textcoords="offset points",
+                ha="center",
+            )
     axes.set_xscale("log")
     axes.set_xlim(min(sizes) / 1.15, max(sizes) * 1.15)
     axes.set_xticks(sizes, [short_number(size) for size in sizes])
