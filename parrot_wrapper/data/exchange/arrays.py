@@ -19,6 +19,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from parrot_wrapper.argument_checks import as_path
 from parrot_wrapper.data.dataset import EpisodeDataset
 from parrot_wrapper.data.exchange.choosing import listed
 from parrot_wrapper.data.exchange.episode_ends import (
@@ -41,6 +42,7 @@ from parrot_wrapper.data.exchange.source import (
 )
 from parrot_wrapper.data.exchange.writing import load_source
 from parrot_wrapper.errors import DataError, DataFileError
+from parrot_wrapper.names import absence
 from parrot_wrapper.types import AnyArray, FloatArray
 
 _OURS = ("seed", "lengths", "action_low", "action_high")
@@ -94,7 +96,7 @@ def open_arrays(path: str | Path, options: ImportOptions) -> Source:
         DataFileError: There is none, it is broken, has pickles, or claims absurdly much.
         DataError: It has no episodes.
     """
-    files = _files(Path(path))
+    files = _files(as_path("path", path))
     opened = {
         str(file): partial(open_hdf5_arrays if file.suffix in _HDF5 else open_npz, file)
         for file in files
@@ -151,7 +153,9 @@ def _files(root: Path) -> list[Path]:
         names = sorted(path.name for path in root.glob(f"*{suffix}") if not is_hidden(path.name))
         if names:
             return [inside(root, name) for name in names]
-    raise DataFileError(f"{root}: expected an .npz or HDF5 file or a folder of them, found none.")
+    raise DataFileError(
+        f"{root}: expected an .npz or HDF5 file or a folder of them, found none.{absence(root)}"
+    )
 
 
 def _source(

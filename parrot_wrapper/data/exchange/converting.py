@@ -28,6 +28,7 @@ class Tally:
         unknown: Those kept though nothing told whether they succeeded.
         repeated: Those whose last observation had to stand for the one after the last action.
         ends: How many of those kept end by what; empty where the format keeps them apart.
+        unrewarded: Those without rewards, which are stored as zeros.
         actions: (T, A) of each kept episode.
     """
 
@@ -36,6 +37,7 @@ class Tally:
     unknown: int = 0
     repeated: int = 0
     ends: Counter[str] = field(default_factory=Counter)
+    unrewarded: int = 0
     actions: list[FloatArray] = field(default_factory=list)
 
     def counts(self) -> dict[str, int]:
@@ -77,6 +79,7 @@ def converted(
                 "Bring images to one size with image_size (--image-size), or drop the odd ones."
             )
         tally.unknown += success is None
+        tally.unrewarded += raw.rewards is None
         tally.repeated += any(len(raw.observations[k]) == len(raw.actions) for k in choice.keys)
         tally.ends.update([raw.end] if raw.end else [])
         tally.actions.append(episode.actions)

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from parrot_wrapper.argument_checks import as_path
 from parrot_wrapper.data.exchange.guarded_files import foreign_errors, inside
 from parrot_wrapper.data.exchange.images import decoded, resized
 from parrot_wrapper.data.exchange.lerobot_layout import EpisodeFiles, Layout, read_layout
@@ -37,7 +38,7 @@ def open_lerobot(path: str | Path, image_size: tuple[int, int] | None = None) ->
         DataError: It has no episodes.
         MissingExtraError: pyarrow is not installed.
     """
-    layout = read_layout(Path(path))
+    layout = read_layout(as_path("path", path))
     with foreign_errors(layout.root / "meta/info.json", "features with dtype and shape"):
         fields = {
             key: _part(feature)

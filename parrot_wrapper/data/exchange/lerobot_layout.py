@@ -21,6 +21,7 @@ from parrot_wrapper.data.exchange.guarded_files import (
 )
 from parrot_wrapper.data.exchange.parquet import read_parquet
 from parrot_wrapper.errors import DataError, DataFileError
+from parrot_wrapper.names import absence
 
 _FIELD = re.compile(r"\{(\w+)(?::0?(\d{1,2})d)?\}")
 _DEFAULT_CHUNK = 1000
@@ -118,7 +119,9 @@ def read_layout(root: Path) -> Layout:
         DataError: It has no episodes.
     """
     if not (root / "meta" / "info.json").is_file():
-        raise DataFileError(f"{root}: expected a LeRobot folder with meta/info.json, found none.")
+        raise DataFileError(
+            f"{root}: expected a LeRobot folder with meta/info.json, found none.{absence(root)}"
+        )
     path = inside(root, "meta/info.json")
     info = read_json_file(path)
     with foreign_errors(path, "the description of a LeRobot data set"):

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from parrot_wrapper.argument_checks import as_path
 from parrot_wrapper.data.exchange.guarded_files import foreign_errors, inside, read_json_file
 from parrot_wrapper.data.exchange.guarded_hdf5 import open_guarded, require_self_contained
 from parrot_wrapper.data.exchange.source import (
@@ -86,7 +87,7 @@ def open_minari(source: str | Path) -> Source:
 
 
 def _folder(source: str) -> Path:
-    for folder in (Path(source), Path(source) / "data"):
+    for folder in (as_path("source", source), as_path("source", source) / "data"):
         if (folder / "metadata.json").is_file():
             return folder
     from minari.storage.datasets_root_dir import get_dataset_path

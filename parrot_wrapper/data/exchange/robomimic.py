@@ -18,6 +18,7 @@ from typing import Any
 import h5py
 import numpy as np
 
+from parrot_wrapper.argument_checks import as_path
 from parrot_wrapper.data.exchange.guarded_hdf5 import (
     array_of,
     arrays_below,
@@ -33,6 +34,7 @@ from parrot_wrapper.data.exchange.source import (
     parts_of,
 )
 from parrot_wrapper.errors import DataError, DataFileError
+from parrot_wrapper.names import absence
 from parrot_wrapper.types import AnyArray
 
 _SUCCESS_REWARD = 0.0  # robosuite's sparse reward is 1 in states that solve the task, else 0
@@ -50,9 +52,11 @@ def open_robomimic(path: str | Path) -> Source:
         DataFileError: It is no such file, is broken, or reaches out of itself.
         DataError: It has no episodes.
     """
-    file_path = Path(path)
+    file_path = as_path("path", path)
     if not file_path.is_file():
-        raise DataFileError(f"{file_path}: expected a robomimic HDF5 file, found none.")
+        raise DataFileError(
+            f"{file_path}: expected a robomimic HDF5 file, found none.{absence(file_path)}"
+        )
     with open_guarded(file_path) as file:
         require_self_contained(file)
         names = _demos(file)

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from parrot_wrapper.argument_checks import as_path
 from parrot_wrapper.atomic_files import atomic_folder
 from parrot_wrapper.data.checks import checked_box
 from parrot_wrapper.data.dataset import EpisodeDataset
@@ -22,7 +23,7 @@ from parrot_wrapper.data.exchange.source import Choice, Source
 from parrot_wrapper.data.shards import write_shard
 from parrot_wrapper.data.storage import Manifest, write_manifest
 from parrot_wrapper.errors import DataError, DataFileError
-from parrot_wrapper.types import FloatArray
+from parrot_wrapper.types import REWARDS_FACT, FloatArray
 
 _SHARD_EPISODES = 64
 _SHARD_BYTES = 128 * 1024**2
@@ -59,7 +60,7 @@ def write_source(source: Source, folder: str | Path, options: ImportOptions) -> 
         DataFileError: `folder` is there already and not empty, or the source cannot be read.
         DataError: The source has nothing usable, or no episode is left.
     """
-    root = Path(folder)
+    root = as_path("folder", folder)
     if root.exists() and (not root.is_dir() or any(root.iterdir())):
         raise DataFileError(f"{root}: expected a new or empty folder, found something there.")
     choice = choose(source, options)
@@ -130,6 +131,7 @@ def _metadata(
             "action_box": origin,
             **tally.counts(),
         },
+        **({REWARDS_FACT: False} if tally.unrewarded else {}),
         **source.facts,
         **checked_box(actions, low, high),
         "settings": dict(source.settings),
