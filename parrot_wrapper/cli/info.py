@@ -27,7 +27,7 @@ class InfoCommand:
         folder: A data set or a prior (folder or packaged name); nothing for the overview.
     """
 
-    folder: Annotated[str | None, tyro.conf.Positional] = None
+    folder: Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar="[FOLDER]")] = None
 
     def run(self) -> None:
         """Print it."""

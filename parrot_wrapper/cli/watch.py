@@ -51,7 +51,7 @@ class WatchCommand:
         threads: Torch's CPU threads, 0 to leave them.
     """
 
-    env_id: Annotated[str, tyro.conf.Positional]
+    env_id: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="ENV_ID")]
     policy: str = "uniform"
     out: Path | None = None
     episodes: int = 3
