@@ -15,6 +15,7 @@ from parrot_wrapper.cli.environments import DEFAULT_PACKAGES, make_env, parse_en
 from parrot_wrapper.cli.run_options import fitting_kwargs, render_kwargs, use_threads
 from parrot_wrapper.evaluation.pictures import (
     film,
+    frame_of,
     save_gif,
     save_trajectories,
     tells_positions,
@@ -99,13 +100,18 @@ class EvalPriorCommand:
                 judgement.skipped["trajectories.png"] = (
                     "the env tells no positions (privileged_labels with gripper or position)"
                 )
+            filmed = bool(rendered) or frame_of(env, env.reset(seed=0)[0]) is not None
+            if self.gif_episodes and not filmed:
+                judgement.skipped["samples.gif"] = (
+                    "the env has neither render mode rgb_array nor images as observations"
+                )
             text = judgement_text(judgement, prior_name=self.prior)
             self._write(judgement, text)
             if drawn:
                 self._draw(env, prior)
         finally:
             env.close()
-        if self.gif_episodes:
+        if self.gif_episodes and filmed:
             self._film(partial(factory, **rendered), prior)
         print(text)
 
