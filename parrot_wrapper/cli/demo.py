@@ -13,6 +13,7 @@ import gymnasium as gym
 
 from parrot_wrapper.atomic_files import write_json
 from parrot_wrapper.cli.demo_clock import WorkClock
+from parrot_wrapper.cli.durations import announce, training_seconds_left
 from parrot_wrapper.cli.environments import DEFAULT_PACKAGES, make_env
 from parrot_wrapper.cli.run_options import fitting_kwargs, render_kwargs, use_threads
 from parrot_wrapper.errors import ParrotError
@@ -72,8 +73,15 @@ class DemoCommand:
 
     def run(self) -> None:
         """Train, evaluate, draw, print the table."""
+        from parrot_wrapper.training.rl_evaluation import steps_of_run
+
         config = self.config()  # a typo is found here, before processes and folders are made
         use_threads(1)
+        done = steps_of_run(self.out / _AGENTS["trained"])
+        if done >= self.steps:
+            print(f"{self.out}: both agents were trained before.", flush=True)
+        left = training_seconds_left(config, make_env, done=done)
+        announce(f"{self.steps - done} env steps of both agents side by side", left)
         with WorkClock(self.out / "clock.json") as clock:
             other = multiprocessing.get_context("spawn").Process(
                 target=_plain_side, args=(self, config), daemon=True

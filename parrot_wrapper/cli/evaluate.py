@@ -64,5 +64,12 @@ class EvaluateCommand:
                 frames = film(env, policy, episodes=self.gif, seed=self.seed)
             finally:
                 env.close()
+            path = self.run_folder / "rollouts.gif"
             if frames:
-                save_gif(self.run_folder / "rollouts.gif", frames)
+                save_gif(path, frames)
+                print(path)
+            else:
+                print(
+                    f"{path}: not made; the env has neither render mode rgb_array nor images as "
+                    "observations."
+                )

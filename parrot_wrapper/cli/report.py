@@ -45,7 +45,9 @@ class ReportCommand:
         gym_packages: Modules whose import registers env ids, for filming.
     """
 
-    folders: Annotated[tuple[Path, ...], tyro.conf.Positional] = ()
+    folders: Annotated[
+        tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="FOLDER [FOLDER ...]")
+    ] = ()
     out: Path = Path("report.html")
     figures: Path | None = None
     markdown: Path | None = None

@@ -15,7 +15,7 @@ from parrot_wrapper.atomic_files import write_json
 from parrot_wrapper.errors import CheckpointError
 from parrot_wrapper.evaluation.rollouts import HELD_OUT_SEED, EvaluationResult, evaluate
 from parrot_wrapper.training.rl import EnvFactory, read_config
-from parrot_wrapper.training.rl_checkpoint import list_checkpoints, load_weights
+from parrot_wrapper.training.rl_checkpoint import list_checkpoints, load_weights, read_header
 from parrot_wrapper.training.rl_model import build_model, wrap_env
 from parrot_wrapper.types import ActionPrior, FloatArray
 
@@ -62,6 +62,16 @@ def load_agent(
     model = build_model(replace(config, buffer_size=1), env, prior)
     model.num_timesteps = int(load_weights(model, checkpoints[-1])["step"])
     return model, env
+
+
+def steps_of_run(run_folder: str | Path) -> int:
+    """Env steps of a run's last checkpoint; 0 where there is none yet.
+
+    Raises:
+        CheckpointError: A damaged one.
+    """
+    checkpoints = list_checkpoints(as_path("run_folder", run_folder) / "checkpoints")
+    return int(read_header(checkpoints[-1])["step"]) if checkpoints else 0
 
 
 def evaluate_run(
