@@ -6,6 +6,7 @@ Console blocks run in this process, with the small numbers of `SMALL` appended.
 
 import json
 import re
+import runpy
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
@@ -53,6 +54,20 @@ def with_blocks(kind: str) -> list[Path]:
 def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+def test_generated_tables_are_those_of_the_code_and_the_rows() -> None:
+    script = runpy.run_path(str(ROOT / "docs" / "make_tables.py"))
+    used: set[str] = set()
+    for page in script["PAGES"]:
+        text = page.read_text(encoding="utf-8")
+        assert script["rewritten"](text) == text, "run python docs/make_tables.py"
+        names = [found["name"] for found in script["SECTION"].finditer(text)]
+        assert text.count("<!-- made by") == text.count("<!-- end -->") == len(names), page.name
+        used.update(names)
+        if page.stem == "results":  # what is not of the rows does not stay
+            assert script["rewritten"](text.replace("0.9", "0.1")) != text.replace("0.9", "0.1")
+    assert used == set(script["MAKERS"])
 
 
 @pytest.mark.parametrize("page", with_blocks("python"), ids=lambda page: page.stem)
