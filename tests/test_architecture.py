@@ -15,6 +15,7 @@ MAX_LINES = 450
 
 FOUNDATION = {
     "errors",
+    "float_errors",
     "types",
     "names",
     "atomic_files",
@@ -38,10 +39,13 @@ RULES: list[tuple[set[str], set[str], set[str]]] = [
     ({"priors"}, {"numpy", "torch", "safetensors"}, {"priors", *FOUNDATION}),
     ({"data"}, {"numpy", "h5py", "minari", "pyarrow", "av", "PIL"}, {"data", *FOUNDATION}),
     (
-        {"observation_reader", "spaces", "translator", "chunk", "wrapper", "vector_wrapper"},
+        {
+            *("observation_reader", "spaces", "translator", "chunk", "stateful_observations"),
+            *("action_chunking", "wrapper", "vector_wrapper"),
+        },
         {"numpy", "gymnasium"},
         {
-            *("observation_reader", "spaces", "translator", "chunk"),
+            *("observation_reader", "spaces", "translator", "chunk", "stateful_observations"),
             *("charts", "latent", "priors"),
             *FOUNDATION,
         },
@@ -50,7 +54,8 @@ RULES: list[tuple[set[str], set[str], set[str]]] = [
         {"vec_wrapper"},
         {"numpy", "gymnasium", "stable_baselines3"},
         {
-            *("observation_reader", "spaces", "translator", "chunk", "charts", "latent"),
+            *("observation_reader", "spaces", "translator", "chunk", "stateful_observations"),
+            *("charts", "latent"),
             *FOUNDATION,
         },
     ),

@@ -31,6 +31,7 @@ from parrot_wrapper.priors import (
     load_prior,
 )
 from parrot_wrapper.priors.loading import RUN_SUBFOLDER
+from parrot_wrapper.priors.surroundings import own_surroundings
 from parrot_wrapper.training.data_facts import data_facts
 from parrot_wrapper.training.fitting_run import torch_threads, training_device
 
@@ -82,6 +83,7 @@ class BaselineJob:
         return load_prior(self.encoder, device=training_device(self.config.device))
 
 
+@own_surroundings()
 def train_baseline(job: BaselineJob, *, progress: bool = True) -> FittingReport:
     """Fit a baseline's network and save it; the same call goes on after a kill.
 

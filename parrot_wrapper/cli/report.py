@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
@@ -15,14 +15,12 @@ from parrot_wrapper.atomic_files import atomic_path
 from parrot_wrapper.cli.environments import DEFAULT_PACKAGES, make_env, require_env_id
 from parrot_wrapper.cli.run_options import render_kwargs, use_threads
 from parrot_wrapper.errors import InvalidArgumentError
-from parrot_wrapper.evaluation.pictures import film, save_gif
-from parrot_wrapper.experiments.films import runs_to_film
-from parrot_wrapper.experiments.gallery import save_figures
-from parrot_wrapper.experiments.page import report_page
 from parrot_wrapper.experiments.places import GRID_FILE
 from parrot_wrapper.experiments.studies import STUDIES
-from parrot_wrapper.experiments.study import Study, load_studies
-from parrot_wrapper.experiments.summary import report_markdown
+from parrot_wrapper.names import absence
+
+if TYPE_CHECKING:  # it brings SciPy, which --help should not
+    from parrot_wrapper.experiments.study import Study
 
 FILM_FILE = "held-out.gif"
 _SIDE = 128
@@ -62,13 +60,20 @@ class ReportCommand:
         Raises:
             InvalidArgumentError: No folders, or folders of runs that are not there.
         """
+        from parrot_wrapper.experiments.gallery import save_figures
+        from parrot_wrapper.experiments.page import report_page
+        from parrot_wrapper.experiments.study import load_studies
+        from parrot_wrapper.experiments.summary import report_markdown
+
         if not self.folders:
             raise InvalidArgumentError(
                 "Expected one results folder at least, such as results/main-laptop, got none."
             )
         for folder in self.runs:
             if not folder.is_dir():
-                raise InvalidArgumentError(f"Expected a folder of runs, got {folder}.")
+                raise InvalidArgumentError(
+                    f"Expected a folder of runs, got {folder}.{absence(folder)}"
+                )
         studies = load_studies(self.folders)
         if self.film:
             self._film(studies)
@@ -90,6 +95,8 @@ class ReportCommand:
         print(self.out)
 
     def _film(self, studies: Sequence[Study]) -> None:
+        from parrot_wrapper.experiments.films import runs_to_film
+
         if not self.runs:
             raise InvalidArgumentError(
                 "Expected --runs, the folders of the runs to film, got none."
@@ -145,6 +152,7 @@ def _film_run(run_folder: Path, *, gym_packages: Sequence[str]) -> Path:
         CheckpointError: No checkpoint there, or a damaged one.
         InvalidArgumentError: The env shows nothing.
     """
+    from parrot_wrapper.evaluation.pictures import film, save_gif
     from parrot_wrapper.training.rl import read_config  # needs SB3, which reading does not
     from parrot_wrapper.training.rl_evaluation import AgentPolicy, load_agent
 

@@ -9,7 +9,6 @@ from typing import Annotated, Any
 import tyro
 
 from parrot_wrapper.baselines.config import SIZES, recipe
-from parrot_wrapper.baselines.train import BaselineJob, train_baseline
 from parrot_wrapper.errors import InvalidArgumentError
 
 _SETTINGS = ("steps", "batch_size", "learning_rate", "entropy", "jacobian", "max_seconds")
@@ -64,6 +63,8 @@ class TrainBaselineCommand:
 
     def run(self) -> None:
         """Fit, save, and say how it went."""
+        from parrot_wrapper.baselines.train import BaselineJob, train_baseline  # brings torch
+
         given = {name: getattr(self, name) for name in _SETTINGS}
         settings: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
         config = recipe(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 
@@ -13,13 +13,13 @@ from parrot_wrapper.atomic_files import write_json
 from parrot_wrapper.cli.environments import parse_env_kwargs
 from parrot_wrapper.data import EpisodeDataset, load_dataset
 from parrot_wrapper.errors import InvalidArgumentError
-from parrot_wrapper.priors.config import FlowPriorConfig
-from parrot_wrapper.priors.flow import FlowPrior
-from parrot_wrapper.priors.loading import load_prior
 from parrot_wrapper.training.data_facts import data_facts
-from parrot_wrapper.training.flow_config import flow_config
-from parrot_wrapper.training.prior import PriorReport, fit_prior
 from parrot_wrapper.training.prior_config import PriorTrainingConfig
+
+if TYPE_CHECKING:  # torch takes seconds, which --help should not
+    from parrot_wrapper.priors.config import FlowPriorConfig
+    from parrot_wrapper.priors.flow import FlowPrior
+    from parrot_wrapper.training.prior import PriorReport
 
 _ARCHITECTURE = ("encoder", "encoder_options", "proprio", "coupling_layers", "hidden")
 
@@ -59,6 +59,8 @@ class TrainPriorCommand:
 
     def run(self) -> None:
         """Train, save the prior, and say how good it is."""
+        from parrot_wrapper.training.prior import fit_prior
+
         dataset = load_dataset(self.data, n_episodes=self.episodes or None)
         prior = self._initial_prior(dataset)
         before = prior.metadata
@@ -80,6 +82,9 @@ class TrainPriorCommand:
         )
 
     def _initial_prior(self, dataset: EpisodeDataset) -> FlowPrior:
+        from parrot_wrapper.priors.flow import FlowPrior
+        from parrot_wrapper.priors.loading import load_prior
+
         if not self.initial:
             return FlowPrior(self._prior_config(dataset), seed=self.training.seed)
         chosen = [name for name in _ARCHITECTURE if getattr(self, name) != _default(name)]
@@ -97,6 +102,8 @@ class TrainPriorCommand:
         return initial
 
     def _prior_config(self, dataset: EpisodeDataset) -> FlowPriorConfig:
+        from parrot_wrapper.training.flow_config import flow_config
+
         return flow_config(
             dataset,
             encoder=self.encoder,

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from parrot_wrapper.argument_checks import as_path
 from parrot_wrapper.errors import DataError, DataFileError
 from parrot_wrapper.experiments.places import GRID_FILE, read_grid
 from parrot_wrapper.experiments.rows import (
@@ -23,6 +24,7 @@ from parrot_wrapper.experiments.rows import (
 )
 from parrot_wrapper.experiments.runs import RunKey
 from parrot_wrapper.experiments.statistics import Values, curve_points, curve_steps, smoothed
+from parrot_wrapper.names import absence
 
 METHOD_NAMES = {
     "parrot": "PARROT",
@@ -269,13 +271,14 @@ def load_rows(folder: str | Path) -> list[ReportRow]:
         DataFileError: No rows there, a damaged line, or rows of a newer format.
     """
     rows: list[ResultRow | ExplorationRow] = []
-    if Path(folder).is_dir():
+    root = as_path("folder", folder)
+    if root.is_dir():
         rows = [*read_rows(folder), *read_exploration_rows(folder)]
     if not rows:
         raise DataFileError(
             f"{folder}: expected a folder with the rows of one finished run at least, as `parrot "
             f"experiment` writes them ({ResultRow.file_name} or {ExplorationRow.file_name}), "
-            "found none."
+            f"found none.{absence(root)}"
         )
     return [ReportRow.of(row) for row in rows]
 
@@ -286,7 +289,7 @@ def load_plan(folder: str | Path) -> frozenset[RunKey]:
     Raises:
         DataFileError: A damaged description of the grid.
     """
-    path = Path(folder) / GRID_FILE
+    path = as_path("folder", folder) / GRID_FILE
     return frozenset(run.key for run in read_grid(path).runs()) if path.is_file() else frozenset()
 
 

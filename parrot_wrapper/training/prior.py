@@ -7,9 +7,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from parrot_wrapper.argument_checks import require_instance
+from parrot_wrapper.argument_checks import as_path, require_instance
 from parrot_wrapper.data.dataset import EpisodeDataset
 from parrot_wrapper.priors.flow import FlowPrior
+from parrot_wrapper.priors.surroundings import own_surroundings
 from parrot_wrapper.training.data_facts import keys_fact
 from parrot_wrapper.training.fitting_run import Progress, run_folder_held, torch_threads
 from parrot_wrapper.training.prior_config import PriorTrainingConfig
@@ -46,6 +47,7 @@ class PriorReport:
         return {**asdict(self), "history": list(self.history)}
 
 
+@own_surroundings()
 def fit_prior(
     prior: FlowPrior,
     dataset: EpisodeDataset,
@@ -86,7 +88,7 @@ def fit_prior(
     require_instance("prior", prior, FlowPrior, "a FlowPrior")
     require_instance("dataset", dataset, EpisodeDataset, "an EpisodeDataset")
     require_instance("config", settings, PriorTrainingConfig, "a PriorTrainingConfig")
-    folder = None if run_folder is None else Path(run_folder)
+    folder = None if run_folder is None else as_path("run_folder", run_folder)
     # the statistics are computed under the threads too
     with run_folder_held(folder), torch_threads(settings.threads):
         run = prior_run(prior, dataset, settings, folder, fine_tune=fine_tune)
