@@ -193,7 +193,7 @@ def evaluate(
         >>> import gymnasium as gym
         >>> env = gym.make("Pendulum-v1", max_episode_steps=3)
         >>> print(evaluate(lambda observation: env.action_space.high, env, episodes=2))
-        no word of success from the env, mean return -9.87 (2 episodes)
+        no word of success from the env, mean return -2.13 (2 episodes)
     """
     require_count("episodes", episodes)
     require_instance("env", env, gym.Env, "a single gymnasium.Env, wrapped as in training")

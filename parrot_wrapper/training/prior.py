@@ -35,7 +35,7 @@ class PriorReport:
             "validation" (losses by name).
     """
 
-    prior: FlowPrior = field(repr=False)
+    prior: FlowPrior = field(repr=False, compare=False)
     steps: int
     best_step: int
     validation_nll: float
