@@ -36,6 +36,17 @@ class ObservationSpec:
     proprio: int = 0
     state: int = 0
 
+    def __str__(self) -> str:
+        """What there is of them.
+
+        Example:
+            >>> print(ObservationSpec((48, 48, 3), proprio=10))
+            image (48, 48, 3), proprio (10,)
+        """
+        parts = {"image": self.image, "proprio": self.proprio, "state": self.state}
+        shapes = {name: (n,) if isinstance(n, int) else n for name, n in parts.items() if n}
+        return ", ".join(f"{name} {shape}" for name, shape in shapes.items())
+
 
 @runtime_checkable
 class ActionPrior(Protocol):

@@ -1,6 +1,9 @@
 """Imports point one way, files stay small, and importing the package needs no extra."""
 
 import ast
+import inspect
+import pydoc
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -191,8 +194,13 @@ def test_bare_import_needs_no_extra():
         "BehavioralPriorVecWrapper",
         "DemonstrationDictReplayBuffer",
         "DemonstrationReplayBuffer",
+        "EpisodeDataset",
         "RewardedDictReplayBuffer",
         "RewardedReplayBuffer",
+        "fit_prior",
+        "judge_prior",
+        "load_dataset",
+        "save_dataset",
     ]
 
 
@@ -217,3 +225,13 @@ def test_every_public_name_has_its_home():
         assert getattr(parrot_wrapper, name).__name__ == name
     with pytest.raises(AttributeError, match="no attribute 'Nothing'"):
         parrot_wrapper.Nothing  # noqa: B018
+
+
+def test_help_is_a_summary_of_all_public_names():
+    import parrot_wrapper
+
+    text = pydoc.plain(pydoc.render_doc(parrot_wrapper))
+    assert len(text.splitlines()) < 100
+    words = set(re.findall(r"\w+", inspect.getdoc(parrot_wrapper)))
+    listed = {name for name in parrot_wrapper.__all__ if name in words or f"{name}s" in words}
+    assert listed == set(parrot_wrapper.__all__)

@@ -20,7 +20,7 @@ from parrot_wrapper.errors import ParrotError
 from parrot_wrapper.evaluation.pictures import film, save_gif, save_learning_curves
 from parrot_wrapper.evaluation.policies import EpisodePolicy, PriorSamples, UniformActions
 from parrot_wrapper.evaluation.report import markdown_table
-from parrot_wrapper.evaluation.rollouts import EvaluationResult, evaluate
+from parrot_wrapper.evaluation.rollouts import AgentPolicy, EvaluationResult, evaluate
 from parrot_wrapper.strict_json import parse_json
 from parrot_wrapper.training.rl_config import RLConfig
 
@@ -193,7 +193,7 @@ class DemoCommand:
         }
 
     def _show(self, config: RLConfig) -> None:
-        from parrot_wrapper.training.rl_evaluation import AgentPolicy, load_agent
+        from parrot_wrapper.training.rl_evaluation import load_agent
 
         curves = {_NAMES[name]: _curve(self.out / folder) for name, folder in _AGENTS.items()}
         save_learning_curves(self.out / "learning-curve.png", curves, title=self.env_id)

@@ -13,7 +13,7 @@ from parrot_wrapper.cli.environments import DEFAULT_PACKAGES, make_env
 from parrot_wrapper.cli.run_options import render_kwargs, use_threads
 from parrot_wrapper.evaluation.pictures import film, save_gif
 from parrot_wrapper.evaluation.report import rollout_table
-from parrot_wrapper.evaluation.rollouts import HELD_OUT_SEED
+from parrot_wrapper.evaluation.rollouts import HELD_OUT_SEED, AgentPolicy
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class EvaluateCommand:
     def run(self) -> None:
         """Evaluate the last checkpoint and print its success."""
         from parrot_wrapper.training.rl import read_config  # brings torch and SB3
-        from parrot_wrapper.training.rl_evaluation import AgentPolicy, evaluate_run, load_agent
+        from parrot_wrapper.training.rl_evaluation import evaluate_run, load_agent
 
         use_threads(self.threads)
         factory = partial(make_env, gym_packages=self.gym_packages)

@@ -155,8 +155,9 @@ def _film_run(run_folder: Path, *, gym_packages: Sequence[str]) -> Path:
         InvalidArgumentError: The env shows nothing.
     """
     from parrot_wrapper.evaluation.pictures import film, save_gif
+    from parrot_wrapper.evaluation.rollouts import AgentPolicy
     from parrot_wrapper.training.rl import read_config  # needs SB3, which reading does not
-    from parrot_wrapper.training.rl_evaluation import AgentPolicy, load_agent
+    from parrot_wrapper.training.rl_evaluation import load_agent
 
     use_threads(1)
     env_id = read_config(run_folder).env_id

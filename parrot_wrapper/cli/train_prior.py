@@ -84,11 +84,7 @@ class TrainPriorCommand:
         prior.save(self.out / "prior")
         if finished:
             print(f"{self.out}: was trained before; another --out, or a new folder, trains anew.")
-        print(
-            f"{self.out / 'prior'}: validation {report.validation_nll:.3f} nats "
-            f"({report.validation_nll_per_dim:.3f} per dimension) at step {report.best_step}; "
-            f"{report.steps} steps in {report.seconds:.0f} s, stopped by {report.stopped}."
-        )
+        print(f"{self.out / 'prior'}: {report}.")
 
     def _initial_prior(self, dataset: EpisodeDataset) -> FlowPrior:
         from parrot_wrapper.priors.flow import FlowPrior
@@ -125,15 +121,7 @@ class TrainPriorCommand:
     def _metadata(self, dataset: EpisodeDataset, report: PriorReport) -> dict[str, Any]:
         return {
             **data_facts(dataset),
-            "metrics": {
-                "validation_nll": report.validation_nll,
-                "validation_nll_per_dim": report.validation_nll_per_dim,
-                "training_nll": report.training_nll,
-                "best_step": report.best_step,
-                "steps": report.steps,
-                "seconds": report.seconds,
-                "stopped": report.stopped,
-            },
+            "metrics": report.metrics,
             "training": self.training.to_dict(),
             "command": self._command(),
         }

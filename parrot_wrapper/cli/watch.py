@@ -26,7 +26,7 @@ from parrot_wrapper.evaluation.policies import (
     ScriptedExpert,
     UniformActions,
 )
-from parrot_wrapper.evaluation.rollouts import EpisodeOutcome, evaluate
+from parrot_wrapper.evaluation.rollouts import AgentPolicy, EpisodeOutcome, evaluate
 from parrot_wrapper.names import unknown_name
 
 POLICIES = ("uniform", "scripted", "prior:NAME", "agent:PATH")
@@ -105,7 +105,7 @@ class WatchCommand:
     def _agent(
         self, run_folder: Path, kwargs: dict[str, Any]
     ) -> tuple[EpisodePolicy, gym.Env[Any, Any]]:
-        from parrot_wrapper.training.rl_evaluation import AgentPolicy, load_agent  # needs SB3
+        from parrot_wrapper.training.rl_evaluation import load_agent  # needs SB3
 
         def make(_: str, **trained_with: Any) -> gym.Env[Any, Any]:
             return make_env(
