@@ -116,7 +116,7 @@ def run_line(line: str) -> None:
     if program == "make":
         targets = re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.M)
         assert args[0] in targets
-    elif program in ("pip", "uv"):
+    elif program == "pip":
         check_pip(args)
     elif program == "python":
         assert (ROOT / args[0]).is_file()
