@@ -6,6 +6,8 @@ Names are imported when they are first used, so `import parrot_wrapper` is quick
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from parrot_wrapper import torch_threads as _torch_threads  # noqa: F401  # minds forked processes
+
 if TYPE_CHECKING:
     from parrot_wrapper.broad_mixture import BroadMixture
     from parrot_wrapper.errors import ParrotError

@@ -13,11 +13,11 @@ from torch import Tensor, nn
 
 from parrot_wrapper.baselines.config import FittingConfig
 from parrot_wrapper.data.dataset import EpisodeDataset
+from parrot_wrapper.torch_threads import torch_threads
 from parrot_wrapper.training.fitting_run import (
     VALIDATION,
     FittingRun,
     run_folder_held,
-    torch_threads,
     training_device,
     weights_digest,
 )

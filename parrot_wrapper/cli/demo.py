@@ -14,7 +14,7 @@ import gymnasium as gym
 from parrot_wrapper.atomic_files import write_json
 from parrot_wrapper.cli.demo_clock import WorkClock
 from parrot_wrapper.cli.environments import DEFAULT_PACKAGES, make_env
-from parrot_wrapper.cli.run_options import fitting_kwargs, render_kwargs, use_threads
+from parrot_wrapper.cli.run_options import fitting_kwargs, render_kwargs
 from parrot_wrapper.errors import ParrotError
 from parrot_wrapper.evaluation.pictures import film, save_gif, save_learning_curves
 from parrot_wrapper.evaluation.policies import EpisodePolicy, PriorSamples, UniformActions
@@ -22,6 +22,7 @@ from parrot_wrapper.evaluation.report import markdown_table
 from parrot_wrapper.evaluation.rollouts import EvaluationResult, evaluate
 from parrot_wrapper.priors.loading import load_prior
 from parrot_wrapper.strict_json import parse_json
+from parrot_wrapper.torch_threads import use_threads
 from parrot_wrapper.training.rl import LOG_FILE, train
 from parrot_wrapper.training.rl_config import RLConfig
 from parrot_wrapper.training.rl_evaluation import AgentPolicy, evaluate_run, load_agent
@@ -77,7 +78,7 @@ class DemoCommand:
     def run(self) -> None:
         """Train, evaluate, draw, print the table."""
         config = self.config()  # a typo is found here, before processes and folders are made
-        use_threads(1)
+        use_threads()
         with WorkClock(self.out / "clock.json") as clock:
             other = multiprocessing.get_context("spawn").Process(
                 target=_plain_side, args=(self, config), daemon=True
@@ -209,7 +210,7 @@ class DemoCommand:
 
 def _plain_side(command: DemoCommand, config: RLConfig) -> None:
     """The second process: plain SAC on the same features, and uniform actions."""
-    use_threads(1)
+    use_threads()
     try:
         train(
             replace(config, raw_actions=True),

@@ -11,12 +11,13 @@ import gymnasium as gym
 
 from parrot_wrapper.atomic_files import atomic_path, write_json
 from parrot_wrapper.cli.environments import DEFAULT_PACKAGES, make_env, parse_env_kwargs
-from parrot_wrapper.cli.run_options import fitting_kwargs, render_kwargs, use_threads
+from parrot_wrapper.cli.run_options import fitting_kwargs, render_kwargs
 from parrot_wrapper.evaluation.judge import JudgeSettings, judge_prior
 from parrot_wrapper.evaluation.pictures import film, save_gif, save_trajectories, trace
 from parrot_wrapper.evaluation.policies import EpisodePolicy, PriorSamples, UniformActions
 from parrot_wrapper.evaluation.report import judgement_text
 from parrot_wrapper.priors.loading import load_prior
+from parrot_wrapper.torch_threads import DEFAULT_THREADS, use_threads
 from parrot_wrapper.types import ActionPrior
 
 
@@ -53,7 +54,7 @@ class EvalPriorCommand:
     trajectories: int = 30
     env_kwargs: tuple[str, ...] = ()
     gym_packages: tuple[str, ...] = DEFAULT_PACKAGES
-    threads: int = 1
+    threads: int = DEFAULT_THREADS
     progress: bool = True
 
     def run(self) -> None:

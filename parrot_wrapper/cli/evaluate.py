@@ -10,11 +10,12 @@ from typing import Annotated
 import tyro
 
 from parrot_wrapper.cli.environments import DEFAULT_PACKAGES, make_env
-from parrot_wrapper.cli.run_options import render_kwargs, use_threads
+from parrot_wrapper.cli.run_options import render_kwargs
 from parrot_wrapper.cli.train import evaluation_table
 from parrot_wrapper.evaluation.pictures import film, save_gif
 from parrot_wrapper.evaluation.report import rollout_cells
 from parrot_wrapper.evaluation.rollouts import HELD_OUT_SEED
+from parrot_wrapper.torch_threads import DEFAULT_THREADS, use_threads
 from parrot_wrapper.training.rl import read_config
 from parrot_wrapper.training.rl_evaluation import AgentPolicy, evaluate_run, load_agent
 
@@ -40,7 +41,7 @@ class EvaluateCommand:
     stochastic: bool = False
     gif: int = 0
     gym_packages: tuple[str, ...] = DEFAULT_PACKAGES
-    threads: int = 1
+    threads: int = DEFAULT_THREADS
     progress: bool = True
 
     def run(self) -> None:

@@ -7,9 +7,10 @@ from functools import partial
 from pathlib import Path
 
 from parrot_wrapper.cli.environments import make_env, require_env_id
-from parrot_wrapper.cli.run_options import render_kwargs, use_threads
+from parrot_wrapper.cli.run_options import render_kwargs
 from parrot_wrapper.errors import InvalidArgumentError
 from parrot_wrapper.evaluation.pictures import film, save_gif
+from parrot_wrapper.torch_threads import use_threads
 from parrot_wrapper.training.rl import read_config
 from parrot_wrapper.training.rl_evaluation import AgentPolicy, load_agent
 
@@ -28,7 +29,7 @@ def film_run(run_folder: Path, *, gym_packages: Sequence[str]) -> Path:
         CheckpointError: No checkpoint there, or a damaged one.
         InvalidArgumentError: The env shows nothing.
     """
-    use_threads(1)
+    use_threads()
     env_id = read_config(run_folder).env_id
     require_env_id(env_id, gym_packages)
     factory = partial(make_env, gym_packages=gym_packages, **render_kwargs(env_id))

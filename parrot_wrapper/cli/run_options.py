@@ -1,4 +1,4 @@
-"""What the commands around RL and priors share: env options that fit a prior, torch threads."""
+"""What the commands around RL and priors share: env options that fit a prior."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import gymnasium as gym
-import torch
 
 from parrot_wrapper.cli.environments import require_env_id
 from parrot_wrapper.types import ActionPrior
@@ -42,9 +41,3 @@ def render_kwargs(env_id: str, *, window: bool = False) -> dict[str, Any]:
     modes = getattr(creator, "metadata", {}).get("render_modes", ())
     wanted = ("human", "rgb_array") if window else ("rgb_array",)
     return next(({"render_mode": mode} for mode in wanted if mode in modes), {})
-
-
-def use_threads(threads: int) -> None:
-    """Set torch's CPU threads; small networks are fastest on one."""
-    if threads > 0:
-        torch.set_num_threads(threads)

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from parrot_wrapper.cli.environments import DEFAULT_PACKAGES, make_env, parse_env_kwargs
-from parrot_wrapper.cli.run_options import fitting_kwargs, use_threads
+from parrot_wrapper.cli.run_options import fitting_kwargs
 from parrot_wrapper.evaluation.report import markdown_table, rollout_cells
 from parrot_wrapper.priors.loading import load_prior
+from parrot_wrapper.torch_threads import DEFAULT_THREADS, use_threads
 from parrot_wrapper.training.rl import train
 from parrot_wrapper.training.rl_config import RLConfig, preset_config
 from parrot_wrapper.training.rl_evaluation import evaluate_run
@@ -115,7 +116,7 @@ class TrainCommand:
     gym_packages: tuple[str, ...] = DEFAULT_PACKAGES
     episodes: int = 100
     device: str = "auto"
-    threads: int = 1
+    threads: int = DEFAULT_THREADS
     progress: bool = True
 
     def run(self) -> None:

@@ -11,6 +11,7 @@ import tyro
 from parrot_wrapper.baselines.config import SIZES, recipe
 from parrot_wrapper.baselines.train import BaselineJob, train_baseline
 from parrot_wrapper.errors import InvalidArgumentError
+from parrot_wrapper.torch_threads import DEFAULT_THREADS
 
 _SETTINGS = ("steps", "batch_size", "learning_rate", "entropy", "jacobian", "max_seconds")
 
@@ -59,7 +60,7 @@ class TrainBaselineCommand:
     cache: Path = Path("runs/features")
     seed: int = 0
     device: str = "auto"
-    threads: int = 1
+    threads: int = DEFAULT_THREADS
     progress: bool = True
 
     def run(self) -> None:

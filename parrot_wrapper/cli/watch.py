@@ -17,7 +17,7 @@ from parrot_wrapper.cli.environments import (
     parse_env_kwargs,
     require_env_id,
 )
-from parrot_wrapper.cli.run_options import fitting_kwargs, render_kwargs, use_threads
+from parrot_wrapper.cli.run_options import fitting_kwargs, render_kwargs
 from parrot_wrapper.errors import InvalidArgumentError
 from parrot_wrapper.evaluation.pictures import Film, save_gif
 from parrot_wrapper.evaluation.policies import (
@@ -29,6 +29,7 @@ from parrot_wrapper.evaluation.policies import (
 from parrot_wrapper.evaluation.rollouts import EpisodeOutcome, evaluate
 from parrot_wrapper.names import unknown_name
 from parrot_wrapper.priors.loading import load_prior
+from parrot_wrapper.torch_threads import DEFAULT_THREADS, use_threads
 
 POLICIES = ("uniform", "scripted", "prior:NAME", "agent:PATH")
 
@@ -59,7 +60,7 @@ class WatchCommand:
     seed: int = 0
     env_kwargs: tuple[str, ...] = ()
     gym_packages: tuple[str, ...] = DEFAULT_PACKAGES
-    threads: int = 1
+    threads: int = DEFAULT_THREADS
 
     def run(self) -> None:
         """Play the episodes."""

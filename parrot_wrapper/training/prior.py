@@ -10,8 +10,9 @@ from typing import Any
 from parrot_wrapper.argument_checks import require_instance
 from parrot_wrapper.data.dataset import EpisodeDataset
 from parrot_wrapper.priors.flow import FlowPrior
+from parrot_wrapper.torch_threads import torch_threads
 from parrot_wrapper.training.data_facts import keys_fact
-from parrot_wrapper.training.fitting_run import Progress, run_folder_held, torch_threads
+from parrot_wrapper.training.fitting_run import Progress, run_folder_held
 from parrot_wrapper.training.prior_config import PriorTrainingConfig
 from parrot_wrapper.training.prior_run import prior_run
 

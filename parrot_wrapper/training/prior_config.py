@@ -9,6 +9,7 @@ from typing import Any, Literal
 from parrot_wrapper.argument_checks import check_fields
 from parrot_wrapper.errors import InvalidArgumentError
 from parrot_wrapper.names import unknown_name
+from parrot_wrapper.torch_threads import DEFAULT_THREADS
 
 PRECISIONS = ("auto", "float32", "bfloat16")
 
@@ -76,7 +77,7 @@ class PriorTrainingConfig:
     log_every: int = 50
     max_seconds: float = 0.0
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    threads: int = 0
+    threads: int = DEFAULT_THREADS
     loaders: int = 1
     device: str = "auto"
     seed: int = 0
