@@ -135,6 +135,9 @@ def busy() -> Iterator[None]:
             process.wait()
 
 
+MACHINES = {"as-it-is": nullcontext, "busy": busy}
+
+
 def cost(work: Work, threads: int) -> Cost:
     """What one call takes."""
     torch.set_num_threads(threads)
@@ -165,6 +168,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--batches", type=int, nargs="*", default=[1, 4, 16])
     parser.add_argument("--sizes", type=int, nargs="*", default=[256])
     parser.add_argument("--fit-batches", type=int, nargs="*", default=[128, 256])
+    parser.add_argument("--machines", nargs="*", choices=MACHINES, default=list(MACHINES))
     parser.add_argument("--rounds", type=int, default=5)
     args = parser.parse_args(argv)
     load = os.getloadavg()[0]
@@ -176,11 +180,10 @@ def main(argv: Sequence[str] | None = None) -> None:
             "fit": lambda: fits(args.fit_batches, Path(folder)),
         }
         works = [work for part in args.only for work in makers[part]()]
-    machines = {"as it is": nullcontext, "busy": busy}
     costs: dict[tuple[str, str], list[tuple[Cost, Cost]]] = {}
     for _ in range(args.rounds):
-        for machine, surroundings in machines.items():
-            with surroundings():
+        for machine in args.machines:
+            with MACHINES[machine]():
                 for work in works:
                     pair = cost(work, 1), cost(work, args.threads)
                     costs.setdefault((work.name, machine), []).append(pair)

@@ -39,7 +39,7 @@ class EvalPriorCommand:
         trajectories: Trajectories in each panel of the picture; 0 for none.
         env_kwargs: Options of the env as key=value.
         gym_packages: Modules whose import registers env ids.
-        threads: Torch's CPU threads, 0 to leave them.
+        threads: Torch's CPU threads, 0 for torch's own number; more pay on idle cores only.
         progress: Show progress bars.
     """
 

@@ -31,7 +31,7 @@ class EvaluateCommand:
         stochastic: Sample the policy instead of taking its middle.
         gif: Also film so many episodes into rollouts.gif; 0 for none.
         gym_packages: Modules whose import registers env ids.
-        threads: Torch's CPU threads, 0 to leave them.
+        threads: Torch's CPU threads, 0 for torch's own number; more pay on idle cores only.
         progress: Show a progress bar.
     """
 

@@ -81,7 +81,7 @@ class TrainCommand:
         gym_packages: Modules whose import registers env ids.
         episodes: Held-out episodes to evaluate at the end; 0 for none.
         device: Torch device.
-        threads: Torch's CPU threads, 0 to leave them.
+        threads: Torch's CPU threads, 0 for torch's own number; more pay on idle cores only.
         progress: Show progress bars.
     """
 

@@ -40,7 +40,7 @@ class TrainBaselineCommand:
         cache: Folder in which features are kept, for all methods and seeds.
         seed: Of first weights, batches and the held-out split.
         device: Torch device, or "auto".
-        threads: Torch's CPU threads, 0 to leave them.
+        threads: Torch's CPU threads, 0 for torch's own number; more pay on idle cores only.
         progress: Show progress bars.
     """
 

@@ -50,7 +50,7 @@ class WatchCommand:
         seed: Episode k is reset with seed + k.
         env_kwargs: Options of the env as key=value.
         gym_packages: Modules whose import registers env ids.
-        threads: Torch's CPU threads, 0 to leave them.
+        threads: Torch's CPU threads, 0 for torch's own number; more pay on idle cores only.
     """
 
     env_id: Annotated[str, tyro.conf.Positional]

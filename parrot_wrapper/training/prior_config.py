@@ -46,7 +46,7 @@ class PriorTrainingConfig:
             follows steps or time, whichever is further.
         precision: Of the encoder: "bfloat16", "float32", or "auto" for bfloat16 where the
             processor has it. The flow is always in float32.
-        threads: Torch's CPU threads, 0 to leave them.
+        threads: Torch's CPU threads, 0 for torch's own number; more pay on idle cores only.
         loaders: Threads that sample batches ahead.
         device: Torch device, or "auto" for a GPU where there is one.
         seed: Seed of batches, split and noise; the prior's own seed decides the first weights.
