@@ -32,6 +32,8 @@ import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from parrot_wrapper import torch_threads as _torch_threads  # noqa: F401  # minds forked processes
+
 if TYPE_CHECKING:
     from parrot_wrapper.action_chunking import ActionChunking
     from parrot_wrapper.broad_mixture import BroadMixture

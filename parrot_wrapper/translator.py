@@ -25,6 +25,7 @@ from parrot_wrapper.spaces import (
     check_spaces,
     latent_space,
 )
+from parrot_wrapper.torch_threads import threads_for, torch_threads
 from parrot_wrapper.types import ActionPrior, AnyArray, FloatArray, Observations
 
 TERMINATION_WARNING = (
@@ -216,7 +217,8 @@ class LatentTranslator:
         """What the agent sees of last observations of episodes, each without a batch axis."""
         if self.observation == "image" or not observations:
             return list(observations)
-        features = self.prior.features(self._reader(_stacked(observations)))
+        with torch_threads(threads_for(len(observations))):
+            features = self.prior.features(self._reader(_stacked(observations)))
         return [
             agent_view(own, row, self._reader, self.observation)
             for own, row in zip(observations, features, strict=True)
@@ -239,7 +241,8 @@ class LatentTranslator:
                 "encode()."
             )
         if self._features is None:
-            self._features = self.prior.features(self._seen)
+            with torch_threads(threads_for(_rows(self._seen))):
+                self._features = self.prior.features(self._seen)
         return self._features
 
     @quiet_floats()
@@ -253,7 +256,8 @@ class LatentTranslator:
         """
         features = self.features()
         latent = self.chart.to_latent(_checked(u, (len(features), self.prior.latent_dim)))
-        raw = self.prior.decode_features(latent, features)
+        with torch_threads(threads_for(len(features))):
+            raw = self.prior.decode_features(latent, features)
         if raw.shape != (len(features), *self._action_shape):
             raise LatentError(
                 f"Expected actions of shape {(len(features), *self._action_shape)} from the prior "
@@ -283,7 +287,8 @@ class LatentTranslator:
             raise InvalidArgumentError(
                 f"Expected finite actions of shape {shape}, got shape {array.shape}: {array!r}."
             )
-        return self.chart.to_unit(self.prior.encode_features(array, features))
+        with torch_threads(threads_for(len(features))):
+            return self.chart.to_unit(self.prior.encode_features(array, features))
 
 
 def _resolve_prior(prior: str | Path | ActionPrior) -> tuple[ActionPrior, str]:
@@ -323,6 +328,11 @@ def _stacked(observations: Sequence[Any]) -> Any:
     if isinstance(first, Mapping):
         return {key: [own[key] for own in observations] for key in first}
     return list(observations)
+
+
+def _rows(observations: Observations) -> int:
+    first = next(iter(observations.values())) if isinstance(observations, Mapping) else observations
+    return len(first)
 
 
 def _checked(u: ArrayLike, shape: tuple[int, ...]) -> AnyArray:

@@ -27,12 +27,14 @@ FOUNDATION = {
     "argument_checks",
     "image_layout",
     "success",
+    "torch_threads",
 }
 
 # For each lower part of parrot_wrapper: what of other distributions it may import, and which parts
 # of its own package. What is not named here (training, evaluation, collection, ...) stands above
 # them and may import all but the command and the envs.
 RULES: list[tuple[set[str], set[str], set[str]]] = [
+    ({"torch_threads"}, {"torch"}, set()),
     (FOUNDATION, {"numpy"}, FOUNDATION),
     (
         {"charts", "latent", "prior_mixture", "broad_mixture", "redirected_mixture"},

@@ -15,11 +15,11 @@ from parrot_wrapper.argument_checks import as_path
 from parrot_wrapper.baselines.config import FittingConfig
 from parrot_wrapper.data.dataset import EpisodeDataset
 from parrot_wrapper.priors.surroundings import own_surroundings
+from parrot_wrapper.torch_threads import torch_threads
 from parrot_wrapper.training.fitting_run import (
     VALIDATION,
     FittingRun,
     run_folder_held,
-    torch_threads,
     training_device,
     weights_digest,
 )

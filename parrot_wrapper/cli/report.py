@@ -13,11 +13,12 @@ import tyro
 
 from parrot_wrapper.atomic_files import atomic_path
 from parrot_wrapper.cli.environments import DEFAULT_PACKAGES, make_env, require_env_id
-from parrot_wrapper.cli.run_options import render_kwargs, use_threads
+from parrot_wrapper.cli.run_options import render_kwargs
 from parrot_wrapper.errors import InvalidArgumentError
 from parrot_wrapper.experiments.places import GRID_FILE
 from parrot_wrapper.experiments.studies import STUDIES
 from parrot_wrapper.names import absence
+from parrot_wrapper.torch_threads import use_threads
 
 if TYPE_CHECKING:  # it brings SciPy, which --help should not
     from parrot_wrapper.experiments.study import Study
@@ -159,7 +160,7 @@ def _film_run(run_folder: Path, *, gym_packages: Sequence[str]) -> Path:
     from parrot_wrapper.training.rl import read_config  # needs SB3, which reading does not
     from parrot_wrapper.training.rl_evaluation import load_agent
 
-    use_threads(1)
+    use_threads()
     env_id = read_config(run_folder).env_id
     require_env_id(env_id, gym_packages)
     factory = partial(make_env, gym_packages=gym_packages, **render_kwargs(env_id))

@@ -11,8 +11,9 @@ from parrot_wrapper.argument_checks import as_path, require_instance
 from parrot_wrapper.data.dataset import EpisodeDataset
 from parrot_wrapper.priors.flow import FlowPrior
 from parrot_wrapper.priors.surroundings import own_surroundings
+from parrot_wrapper.torch_threads import torch_threads
 from parrot_wrapper.training.data_facts import data_facts
-from parrot_wrapper.training.fitting_run import Progress, run_folder_held, torch_threads
+from parrot_wrapper.training.fitting_run import Progress, run_folder_held
 from parrot_wrapper.training.flow_config import flow_config
 from parrot_wrapper.training.prior_config import PriorTrainingConfig
 from parrot_wrapper.training.prior_run import prior_run
