@@ -130,6 +130,8 @@ class LatentTranslator:
         self.chart = parse_chart(latent)
         self.observation = check_agent_observation(observation)
         self.prior, self.recorded = _resolve_prior(prior)
+        # older priors, and those of others, do not say; then they look
+        self._looks = self.observation != "image" or getattr(self.prior, "looks", True)
         self._reader = check_spaces(
             observation_space,
             action_space,
@@ -139,6 +141,7 @@ class LatentTranslator:
             state_key=state_key,
             cameras=cameras,
             whole_chunks=whole_chunks,
+            looks=self._looks,
         )
         assert isinstance(action_space, spaces.Box)  # check_spaces saw to it
         self._box = action_space
@@ -197,8 +200,11 @@ class LatentTranslator:
     @quiet_floats()
     def observe(self, observations: Observations) -> None:
         """Take a new batch of observations to act on; it is copied."""
-        self._seen = _copied(self._reader(observations))
-        self._features = None
+        if self._looks:
+            self._seen, self._features = _copied(self._reader(observations)), None
+        else:  # the prior takes any features
+            self._seen = {}
+            self._features = np.zeros((_rows(observations), self.prior.feature_dim), np.float32)
 
     def view(self, observations: Any, *, index: int | None = None) -> Any:
         """What the agent sees of the observations just taken.
@@ -330,9 +336,9 @@ def _stacked(observations: Sequence[Any]) -> Any:
     return list(observations)
 
 
-def _rows(observations: Observations) -> int:
-    first = next(iter(observations.values())) if isinstance(observations, Mapping) else observations
-    return len(first)
+def _rows(observations: Any) -> int:
+    parts = observations.values() if isinstance(observations, Mapping) else [observations]
+    return len(next(iter(parts)))
 
 
 def _checked(u: ArrayLike, shape: tuple[int, ...]) -> AnyArray:

@@ -28,8 +28,8 @@ class ObservationSpec:
 
     Attributes:
         image: Shape (H, W, C) of the uint8 image, or None.
-        proprio: Length of the proprioception vector beside the image, 0 for none.
-        state: Length of the state vector of an env without images, 0 for none.
+        proprio: Length of the proprioception vector, 0 for none.
+        state: Length of the state vector, 0 for none.
     """
 
     image: tuple[int, int, int] | None = None
@@ -46,6 +46,10 @@ class ObservationSpec:
         parts = {"image": self.image, "proprio": self.proprio, "state": self.state}
         shapes = {name: (n,) if isinstance(n, int) else n for name, n in parts.items() if n}
         return ", ".join(f"{name} {shape}" for name, shape in shapes.items())
+
+
+PARTS = ("image", "proprio", "state")
+"""Names of the parts, as data and observations of several have them."""
 
 
 @runtime_checkable

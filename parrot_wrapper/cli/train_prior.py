@@ -16,6 +16,7 @@ from parrot_wrapper.data import EpisodeDataset, load_dataset
 from parrot_wrapper.errors import InvalidArgumentError
 from parrot_wrapper.training.data_facts import data_facts
 from parrot_wrapper.training.prior_config import PriorTrainingConfig
+from parrot_wrapper.types import PARTS, ObservationSpec
 
 if TYPE_CHECKING:  # torch takes seconds, which --help should not
     from parrot_wrapper.priors.config import FlowPriorConfig
@@ -26,7 +27,7 @@ REPORT_FILE = "report.json"
 _FEW_HELD_OUT, _MANY_PASSES = 5, 100
 """Priors of 500 episodes and more were fine after 13 to 77 passes; those of 10 and 20 episodes got
 worse on held-out ones from 128 to 256 passes on, or before."""
-_ARCHITECTURE = ("encoder", "encoder_options", "proprio", "coupling_layers", "hidden")
+_ARCHITECTURE = ("encoder", "encoder_options", "proprio", "state", "coupling_layers", "hidden")
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,8 @@ class TrainPriorCommand:
         encoder: Name of the observation encoder; auto is structured for images, state without.
         encoder_options: Options of the encoder as key=value.
         proprio: Look at proprioception too, where the data have it.
+        state: Look at the state vector too; leave it out beside images where only a simulator
+            knows what it holds.
         coupling_layers: Affine coupling layers of the flow.
         hidden: Width of their nets.
         episodes: Use only the first so many episodes; 0 for all.
@@ -54,6 +57,7 @@ class TrainPriorCommand:
     encoder: str = "auto"
     encoder_options: tuple[str, ...] = ()
     proprio: bool = True
+    state: bool = True
     coupling_layers: int = 4
     hidden: int = 256
     episodes: int = 0
@@ -69,6 +73,7 @@ class TrainPriorCommand:
         dataset = load_dataset(self.data, n_episodes=self.episodes or None)
         prior = self._initial_prior(dataset)
         before = prior.metadata
+        print(f"The prior looks at {_described(prior.observation_spec)}; an env has to supply it.")
         print("".join(f"{line}\n" for line in _little_data(dataset, self.training)), end="")
         finished = (self.out / REPORT_FILE).exists()
         report = fit_prior(
@@ -114,6 +119,7 @@ class TrainPriorCommand:
             encoder=self.encoder,
             encoder_options=parse_env_kwargs(self.encoder_options),
             proprio=self.proprio,
+            state=self.state,
             coupling_layers=self.coupling_layers,
             hidden=self.hidden,
         )
@@ -141,6 +147,11 @@ class TrainPriorCommand:
                 values = value if isinstance(value, tuple) else (value,)
                 words += [f"--{flag}", *map(str, values)]
         return shlex.join(words)
+
+
+def _described(spec: ObservationSpec) -> str:
+    parts = {part: getattr(spec, part) for part in PARTS}
+    return ", ".join(f"{part} {shape}" for part, shape in parts.items() if shape)
 
 
 def _default(name: str) -> Any:

@@ -52,6 +52,8 @@ class EncoderPrior(nn.Module):
 
     type_tag: ClassVar[str]
     config_class: ClassVar[type[PriorConfig]]
+    looks: ClassVar[bool] = True
+    """Whether actions depend on the observation; where not, an env need not supply it."""
     config: PriorConfig
     encoder: Encoder
 

@@ -12,7 +12,7 @@ from parrot_wrapper.data.dataset import EpisodeDataset
 from parrot_wrapper.priors.flow import FlowPrior
 from parrot_wrapper.priors.surroundings import own_surroundings
 from parrot_wrapper.torch_threads import torch_threads
-from parrot_wrapper.training.data_facts import data_facts
+from parrot_wrapper.training.data_facts import data_facts, warn_of_unread
 from parrot_wrapper.training.fitting_run import Progress, run_folder_held
 from parrot_wrapper.training.flow_config import flow_config
 from parrot_wrapper.training.prior_config import PriorTrainingConfig
@@ -107,6 +107,9 @@ def fit_prior(
         InvalidArgumentError: An argument is of another type.
         KeyboardInterrupt: Ctrl-C; a checkpoint was written first.
 
+    Warns:
+        UnreadDataWarning: The data have observations at which the prior does not look.
+
     Example:
         >>> import numpy as np
         >>> data = EpisodeDataset.from_arrays(np.eye(8), np.full((6, 2), 0.1) * np.eye(6)[:, :2],
@@ -129,6 +132,7 @@ def fit_prior(
     # the statistics are computed under the threads too
     with run_folder_held(folder), torch_threads(settings.threads):
         run = prior_run(prior, dataset, settings, folder, fine_tune=fine_tune)
+        warn_of_unread(dataset, prior.observation_spec)
         run.run(label="prior", progress=progress)
     report = _report(run.progress, prior)
     facts = {**data_facts(dataset), "metrics": report.metrics, "training": settings.to_dict()}
