@@ -18,6 +18,8 @@ except ImportError as error:
         "run: pip install 'parrot-wrapper[sb3]'"
     ) from error
 
+from parrot_wrapper.training.replay_arrays import require_transitions
+
 
 class _RewardedSampling(ReplayBuffer):
     """Draws a share of each batch from episodes that had a reward."""
@@ -34,11 +36,21 @@ class _RewardedSampling(ReplayBuffer):
         """Store a transition of each env."""
         written = self.pos
         super().add(*args, **kwargs)
-        if self.dones[written].any():
+        if self.dones[written].any() or not self.pos:
             self._rewarded = None  # to be found anew
 
+    def reset(self) -> None:
+        """Forget all transitions."""
+        super().reset()
+        self._rewarded = None
+
     def sample(self, batch_size: int, env: Any = None) -> Any:
-        """Draw a batch, `share` of it from rewarded episodes where there are any."""
+        """Draw a batch, `share` of it from rewarded episodes where there are any.
+
+        Raises:
+            DataError: The buffer is empty.
+        """
+        require_transitions(self)
         slots = np.random.randint(0, self.size(), size=batch_size)
         if self._rewarded is None:
             self._rewarded = self._find_rewarded()
