@@ -7,7 +7,6 @@ from typing import Any, TypeGuard
 import torch
 from torch import Tensor
 
-from parrot_wrapper.argument_checks import require_share
 from parrot_wrapper.errors import MissingExtraError
 
 try:
@@ -18,14 +17,14 @@ except ImportError as error:
         "run: pip install 'parrot-wrapper[sb3]'"
     ) from error
 
-from parrot_wrapper.training.replay_arrays import require_transitions
+from parrot_wrapper.training.replay_checks import check_sharing, require_transitions
 
 
 class _SamplingDemonstrations(ReplayBuffer):
     """Draws a share of each batch from a second buffer, of demonstrations."""
 
     def __init__(self, *args: Any, share: float = 0.5, **kwargs: Any) -> None:
-        require_share("share", share)
+        check_sharing(share, kwargs)
         super().__init__(*args, **kwargs)
         self._share = share
         self.demonstrations: ReplayBuffer | None = None
@@ -80,7 +79,7 @@ class DemonstrationReplayBuffer(_SamplingDemonstrations):
         **kwargs: Those of SB3's `ReplayBuffer`.
 
     Raises:
-        InvalidArgumentError: The share is outside its range.
+        InvalidArgumentError: The share is outside its range, or `n_steps` is given.
 
     Example:
         >>> from stable_baselines3 import SAC

@@ -10,23 +10,9 @@ import numpy as np
 from gymnasium import spaces
 from stable_baselines3.common.buffers import ReplayBuffer
 
-from parrot_wrapper.errors import DataError
 from parrot_wrapper.types import AnyArray
 
 _FIELDS = ("observations", "next_observations", "actions", "rewards", "dones", "timeouts")
-
-
-def require_transitions(buffer: ReplayBuffer) -> None:
-    """Refuse to draw from an empty buffer, before NumPy fails at it.
-
-    Raises:
-        DataError: There is no transition yet.
-    """
-    if not buffer.size():
-        raise DataError(
-            f"Expected a {type(buffer).__name__} with transitions to draw a batch from, got an "
-            "empty one. Let the agent act first, or fill it with fill_replay_buffer."
-        )
 
 
 def replay_arrays(buffer: ReplayBuffer) -> dict[str, AnyArray]:

@@ -3,6 +3,7 @@
 from functools import partial
 from typing import Any
 
+import gymnasium as gym
 import numpy as np
 import pytest
 from stable_baselines3 import SAC
@@ -12,7 +13,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv
 
 from parrot_wrapper import BehavioralPriorVecWrapper
 from parrot_wrapper.data import EpisodeDataset
-from parrot_wrapper.errors import DataError
+from parrot_wrapper.errors import DataError, InvalidArgumentError
 from parrot_wrapper.training.demonstration_replay import (
     DemonstrationDictReplayBuffer,
     DemonstrationReplayBuffer,
@@ -152,6 +153,13 @@ def test_rewards_of_before_are_forgotten() -> None:
     buffer.reset()
     with pytest.raises(DataError):
         buffer.sample(1)
+
+
+@BUFFERS
+def test_what_the_warning_of_sb3_advises_is_refused(kind: type[ReplayBuffer], seen: str) -> None:
+    space, unit = model_with(kind, seen).observation_space, gym.spaces.Box(-1, 1, (2,))
+    with pytest.raises(InvalidArgumentError, match="no n_steps.*got 3"):
+        kind(10, space, unit, n_steps=3, gamma=0.9)
 
 
 def finite(model: SAC) -> bool:
