@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import reprlib
 import sys
 import types
@@ -138,13 +139,13 @@ def require_share(name: str, value: Any) -> None:
 
 
 def as_path(name: str, value: object) -> Path:
-    """A path from text or a path.
+    """A path from text or a path, with `~` as the home folder.
 
     Raises:
         InvalidArgumentError: It is something else.
     """
     require_instance(name, value, (str, Path), "a folder (text or Path)")
-    return Path(value)  # type: ignore[arg-type]
+    return Path(os.path.expanduser(value))  # type: ignore[call-overload]
 
 
 def check_fields(config: Any) -> None:

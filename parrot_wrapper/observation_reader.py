@@ -32,6 +32,11 @@ class ObservationReader:
     keys: Mapping[str, tuple[str, ...] | None]
     layout: ImageLayout = field(default_factory=ImageLayout)
 
+    @property
+    def env_keys(self) -> set[str]:
+        """The keys of a Dict observation that are read."""
+        return {key for keys in self.keys.values() for key in keys or ()}
+
     def __call__(self, observations: Observations) -> Observations:
         """What the prior reads of a batch of the env's observations: no copy if avoidable."""
         parts = self.parts(observations)

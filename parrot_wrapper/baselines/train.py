@@ -32,8 +32,9 @@ from parrot_wrapper.priors import (
 )
 from parrot_wrapper.priors.loading import RUN_SUBFOLDER
 from parrot_wrapper.priors.surroundings import own_surroundings
+from parrot_wrapper.torch_threads import torch_threads
 from parrot_wrapper.training.data_facts import data_facts, warn_of_unread
-from parrot_wrapper.training.fitting_run import torch_threads, training_device
+from parrot_wrapper.training.fitting_run import training_device
 
 REPORT_FILE, SETTINGS_FILE = "report.json", "train-baseline-config.json"
 

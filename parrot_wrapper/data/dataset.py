@@ -15,7 +15,13 @@ from parrot_wrapper.data.episodes import Episode
 from parrot_wrapper.data.statistics import ActionStatistics, action_statistics
 from parrot_wrapper.errors import InvalidArgumentError
 from parrot_wrapper.float_errors import quiet_floats
-from parrot_wrapper.types import AnyArray, FloatArray, Observations, ObservationSpec
+from parrot_wrapper.types import (
+    REWARDS_FACT,
+    AnyArray,
+    FloatArray,
+    Observations,
+    ObservationSpec,
+)
 
 IntArray = npt.NDArray[np.int64]
 
@@ -103,7 +109,7 @@ class EpisodeDataset:
                 may be first, and stacks of frames (rows, N, H, W, C) become channels.
             actions: (N, A).
             lengths: (n,) steps of each episode, each >= 1, summing to N.
-            rewards: (N,), zeros where left out.
+            rewards: (N,), zeros where left out, which the metadata then say.
             success: (n,) bool, True where left out: a prior learns from successes.
             seeds: (n,) integers, -1 where left out.
             labels: Name to array with N + n rows of simulator state.
@@ -121,7 +127,8 @@ class EpisodeDataset:
             observations, actions, lengths, rewards, success, seeds, labels or {}
         )
         box = checked_box(arrays["actions"], action_low, action_high)
-        return cls(**arrays, metadata={**box, **(metadata or {})})
+        silent = {} if rewards is not None else {REWARDS_FACT: False}
+        return cls(**arrays, metadata={**box, **silent, **(metadata or {})})
 
     @classmethod
     @quiet_floats()

@@ -95,6 +95,32 @@ class EncoderPrior(nn.Module):
     def _forget_forms(self) -> None:
         self._acting_encoder.forget()
 
+    def __repr__(self) -> str:
+        """What it is, in a few lines; `print(prior.encoder)` shows layers."""
+        edges = [sorted({f"{edge:g}" for edge in bound}) for bound in self.action_bounds]
+        box = f"[{edges[0][0]}, {edges[1][0]}]" if max(map(len, edges)) == 1 else "a box"
+        chunk = (self.horizon,) if self.horizon > 1 else ()
+        size = sum(weights.numel() for weights in self.parameters())
+        encoder = f"a {self.config.encoder!r} encoder with {self.feature_dim} features"
+        return "\n  ".join(
+            [
+                f"{type(self).__name__}: action {(*chunk, self.action_dim)} in {box}",
+                f"sees: {self.observation_spec}; {encoder}",
+                f"size: {size:,} parameters",
+                *self._learned(),
+            ]
+        )
+
+    def _learned(self) -> Iterator[str]:
+        """What the metadata say of the data and of the fit."""
+        facts = {key: self._metadata.get(key) for key in ("data", "metrics")}
+        data, metrics = (value if isinstance(value, dict) else {} for value in facts.values())
+        if "episodes" in data:
+            source = f" of {self._metadata['env_id']}" if "env_id" in self._metadata else ""
+            yield f"learned from: {data['episodes']:,} episodes{source}"
+        if "validation_nll" in metrics:
+            yield f"NLL of held-out episodes: {metrics['validation_nll']:.2f} nats a step"
+
     def _add_layers(self) -> None:
         """Make everything beside the encoder; drawn from the same seed."""
 

@@ -16,6 +16,7 @@ from stable_baselines3.common.torch_layers import BaseFeaturesExtractor, Flatten
 from stable_baselines3.sac.policies import Actor
 from torch import Tensor, nn
 
+from parrot_wrapper.argument_checks import as_path
 from parrot_wrapper.errors import CheckpointError
 from parrot_wrapper.names import unknown_name
 from parrot_wrapper.priors.arrays import as_float_array, vectors
@@ -158,7 +159,7 @@ def load_cloned_actor(folder: str | Path) -> ClonedActor:
     Raises:
         CheckpointError: Truncated, altered, foreign or of a newer format; nothing is loaded.
     """
-    target = Path(folder)
+    target = as_path("folder", folder)
     if not (target / HEADER_FILE).exists() and (target / RUN_SUBFOLDER / HEADER_FILE).exists():
         target = target / RUN_SUBFOLDER
     stored = read_prior(target)
