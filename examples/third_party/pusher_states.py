@@ -12,8 +12,7 @@ from parrot_wrapper import BehavioralPriorWrapper, FlowPrior, LayerNormReLU, tar
 from parrot_wrapper.evaluation.policies import PriorSamples, UniformActions
 from parrot_wrapper.evaluation.rollouts import evaluate
 from parrot_wrapper.policy_episodes import record_policy
-from parrot_wrapper.training.flow_config import flow_config
-from parrot_wrapper.training.prior import fit_prior
+from parrot_wrapper.training.prior import fit_prior, flow_config
 from parrot_wrapper.training.prior_config import PriorTrainingConfig
 from parrot_wrapper.training.rl_evaluation import AgentPolicy
 

@@ -8,7 +8,7 @@ import gymnasium as gym
 
 from parrot_wrapper.evaluation.policies import UniformActions
 from parrot_wrapper.evaluation.rollouts import EvaluationResult, evaluate
-from parrot_wrapper.experiments.methods import EXPLORATION
+from parrot_wrapper.experiments.methods import explored_parts
 from parrot_wrapper.experiments.runs import Run
 from parrot_wrapper.wrapper import BehavioralPriorWrapper
 
@@ -26,7 +26,7 @@ def explore(run: Run, artifacts: Mapping[str, str]) -> EvaluationResult:
         SpaceMismatchError: The learned part does not fit the env.
     """
     env = gym.make(run.task, **run.env_kwargs)
-    for part in EXPLORATION[run.method]:
+    for part in explored_parts(run.method):
         env = BehavioralPriorWrapper(env, artifacts[part])
     try:
         policy = UniformActions(env)

@@ -1,19 +1,40 @@
-"""Fit a prior to data by maximum likelihood: validated, stoppable, resumable bit for bit."""
+"""Train any kind of prior: validated, stoppable, resumable bit for bit."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from parrot_wrapper.argument_checks import require_instance
+from parrot_wrapper.atomic_files import clear_strays, room_below
 from parrot_wrapper.data.dataset import EpisodeDataset
-from parrot_wrapper.priors.flow import FlowPrior
-from parrot_wrapper.training.data_facts import keys_fact
-from parrot_wrapper.training.fitting_run import Progress, run_folder_held, torch_threads
-from parrot_wrapper.training.prior_config import PriorTrainingConfig
-from parrot_wrapper.training.prior_run import prior_run
+from parrot_wrapper.errors import InvalidArgumentError, NotOfferedError
+from parrot_wrapper.locking import folder_lock
+from parrot_wrapper.priors.flow import FlowPrior, FlowPriorConfig
+from parrot_wrapper.priors.trainable import FEATURES_KEY, Trainable
+from parrot_wrapper.training.prior_batches import batch_maker, long_enough, step_generator
+from parrot_wrapper.training.prior_config import PriorTrainingConfig, training_config
+from parrot_wrapper.training.prior_run import (
+    SPLIT,
+    STATISTICS,
+    VALIDATION,
+    PriorRun,
+    Progress,
+    has_checkpoint,
+    weights_digest,
+)
+from parrot_wrapper.training.prior_trainer import PriorTrainer
+from parrot_wrapper.types import KEYS_FACT
+
+_STATISTICS_SIZE = 4096
+_PATIENCE_SECONDS = 10.0
+"""For the process of a killed run to be gone."""
+_SETTINGS = ("env_id", "env_kwargs", "camera", "noise", "stray_steps", "base_seed")
 
 
 @dataclass(frozen=True)
@@ -23,31 +44,61 @@ class PriorReport:
     Attributes:
         steps: Gradient steps made, over all resumed parts.
         best_step: The step whose weights were kept.
-        validation_nll: Negative log-likelihood of held-out episodes at that step, nats.
-        validation_nll_per_dim: The same per action dimension.
-        training_nll: Mean over the training batches before the last validation, nats.
+        validation: Losses on held-out episodes at that step, by name.
+        training: Mean losses over the training batches before the last validation, by name.
         seconds: Time in training, over all resumed parts.
         stopped: Why it ended: "steps", "patience" or "time".
         history: One row for each validation: "step", "seconds", "learning_rate", "training" and
             "validation" (losses by name).
+        action_dim: A, what a likelihood is divided by.
     """
 
     steps: int
     best_step: int
-    validation_nll: float
-    validation_nll_per_dim: float
-    training_nll: float
+    validation: Mapping[str, float]
+    training: Mapping[str, float]
     seconds: float
     stopped: str
     history: tuple[Mapping[str, Any], ...]
+    action_dim: int
+
+    @property
+    def validation_nll(self) -> float:
+        """Negative log-likelihood of held-out episodes at that step, nats.
+
+        Raises:
+            NotOfferedError: The kind of prior is not trained by likelihood.
+        """
+        return self._nll(self.validation)
+
+    @property
+    def validation_nll_per_dim(self) -> float:
+        """The same per action dimension."""
+        return self.validation_nll / self.action_dim
+
+    @property
+    def training_nll(self) -> float:
+        """Its mean over the training batches before the last validation, nats."""
+        return self._nll(self.training)
+
+    def _nll(self, losses: Mapping[str, float]) -> float:
+        if "nll" not in losses:
+            raise NotOfferedError(
+                f"Expected a likelihood, got the losses {', '.join(losses)}; see `validation`."
+            )
+        return losses["nll"]
 
     def to_dict(self) -> dict[str, Any]:
-        """All fields, JSON-able."""
-        return {**asdict(self), "history": list(self.history)}
+        """All fields, and the likelihood where there is one, JSON-able."""
+        nll = {}
+        if "nll" in self.validation:
+            names = ("validation_nll", "validation_nll_per_dim", "training_nll")
+            nll = {name: getattr(self, name) for name in names}
+        return {**asdict(self), **nll, "history": list(self.history)}
 
 
 def fit_prior(
-    prior: FlowPrior,
+    prior: Trainable,
     dataset: EpisodeDataset,
     config: PriorTrainingConfig | None = None,
     *,
@@ -55,20 +106,19 @@ def fit_prior(
     fine_tune: bool = False,
     progress: bool = True,
 ) -> PriorReport:
-    """Maximise the likelihood of the data's actions given its observations, in place.
+    """Minimise a prior's own losses on the data, in place.
 
-    The loss is the mean negative log-likelihood plus the encoder's auxiliary losses. Kept are the
-    averaged weights with the best likelihood on held-out episodes, less the penalty of
-    `config.jacobian` where there is one. With a `run_folder` the run is checkpointed there and
-    continues from its last checkpoint, with the same result, bit for bit (in float32 on one CPU
-    thread), as an unbroken run.
+    Kept are the averaged weights that are best on held-out episodes by the prior's `criterion`.
+    With a `run_folder` the run is checkpointed there and continues from its last checkpoint, with
+    the same result, bit for bit (in float32 on one CPU thread), as an unbroken run.
 
     Args:
-        prior: The prior; its action scale and its encoder's statistics are set from the data,
-            unless `fine_tune`. Afterwards it is frozen and in eval mode.
-        dataset: Successful episodes, two or more. Where they say which keys of the env they were
-            read from, the prior's metadata say so afterwards too.
-        config: Settings; None for the defaults.
+        prior: Any kind of prior; its statistics are set from the data, unless `fine_tune`.
+            Afterwards it is frozen and in eval mode, and its metadata tell how the data were made,
+            the settings and what came out.
+        dataset: Successful episodes, two or more; from a `FeatureCache` for a prior that learns on
+            the frozen features of another.
+        config: Settings; None for those of the prior's kind.
         run_folder: For checkpoints and tensorboard; None for neither.
         fine_tune: Go on from what `prior` has learned before. A resumed call needs that prior.
         progress: Show a progress bar.
@@ -80,32 +130,157 @@ def fit_prior(
         WriteError: The disk is full, or the folder cannot be written to; with room, the same call
             goes on from the last checkpoint.
         InvalidArgumentError: An argument is of another type.
+        NotOfferedError: The kind of prior has no losses.
         KeyboardInterrupt: Ctrl-C; a checkpoint was written first.
+
+    Example:
+        >>> import numpy as np
+        >>> from parrot_wrapper.priors import TrajectoryVAEPrior
+        >>> data = EpisodeDataset.from_arrays(np.zeros((50, 1)), np.random.rand(40, 2), [4] * 10)
+        >>> prior = TrajectoryVAEPrior.for_data(data)
+        >>> report = fit_prior(prior, data, PriorTrainingConfig(steps=3), progress=False)
+        >>> list(report.validation)
+        ['reconstruction', 'kl']
     """
-    settings = PriorTrainingConfig() if config is None else config
-    require_instance("prior", prior, FlowPrior, "a FlowPrior")
+    require_instance("prior", prior, Trainable, "a prior such as a FlowPrior")
     require_instance("dataset", dataset, EpisodeDataset, "an EpisodeDataset")
+    frozen = FEATURES_KEY in dataset.observations
+    settings = training_config(type(prior), frozen=frozen) if config is None else config
     require_instance("config", settings, PriorTrainingConfig, "a PriorTrainingConfig")
     folder = None if run_folder is None else Path(run_folder)
+    before = dict(prior.metadata)
     # the statistics are computed under the threads too
     with run_folder_held(folder), torch_threads(settings.threads):
-        run = prior_run(prior, dataset, settings, folder, fine_tune=fine_tune)
-        run.run(label="prior", progress=progress)
-    prior.set_metadata({**prior.metadata, **keys_fact(dataset)})
-    return _report(run.progress, prior.action_dim)
+        run = _prior_run(prior, dataset, settings, folder, fine_tune=fine_tune)
+        run.run(progress=progress)
+    report = _report(run.progress, prior.action_dim)
+    metrics = {key: value for key, value in report.to_dict().items() if key != "history"}
+    facts = {**data_facts(dataset), "metrics": metrics, "training": settings.to_dict()}
+    prior.set_metadata({**facts, "initial": before} if fine_tune else {**before, **facts})
+    return report
+
+
+def flow_config(dataset: EpisodeDataset, **options: Any) -> FlowPriorConfig:
+    """The config of `FlowPrior.for_data(dataset, **options)`, which see."""
+    return FlowPrior.for_data(dataset, **options).config
+
+
+def _prior_run(
+    prior: Trainable,
+    dataset: EpisodeDataset,
+    config: PriorTrainingConfig,
+    folder: Path | None,
+    *,
+    fine_tune: bool,
+) -> PriorRun:
+    device = training_device(config.device)
+    prior.to(device)
+    learned = fine_tune or FEATURES_KEY in dataset.observations  # not from seed and data alone
+    settings = {
+        "kind": prior.type_tag,
+        "prior": prior.config.to_dict(),
+        "training": config.to_dict(),
+        "data": {"sha256": dataset.content_hash},
+        "initial": weights_digest(prior) if learned else None,
+    }
+    training, held_out = long_enough(dataset, prior).split(
+        config.validation_fraction, step_generator(config.seed, SPLIT)
+    )
+    size, spread = config.batch_size, config.edge_spread
+    make = batch_maker(training, prior, batch_size=size, edge_spread=spread)
+    make_held_out = batch_maker(held_out, prior, batch_size=size, edge_spread=spread)
+    validation = [
+        make_held_out(step_generator(config.seed, VALIDATION, index))
+        for index in range(config.validation_batches)
+    ]
+    if not has_checkpoint(folder) and not fine_tune:
+        draw = batch_maker(training, prior, batch_size=_STATISTICS_SIZE, edge_spread=spread)
+        sample = draw(step_generator(config.seed, STATISTICS))
+        prior.prepare({key: value.to(device) for key, value in sample.items()})
+    return PriorRun(
+        PriorTrainer(prior, config, device),
+        config,
+        make_batch=make,
+        held_out=validation,
+        folder=folder,
+        settings=settings,
+    )
 
 
 def _report(progress: Progress, action_dim: int) -> PriorReport:
     assert progress.stopped is not None
     best = next(row for row in progress.history if row["step"] == progress.best_step)
-    nll = best["validation"]["nll"]
     return PriorReport(
         steps=progress.step,
         best_step=progress.best_step,
-        validation_nll=nll,
-        validation_nll_per_dim=nll / action_dim,
-        training_nll=progress.history[-1]["training"]["nll"],
+        validation=best["validation"],
+        training=progress.history[-1]["training"],
         seconds=progress.history[-1]["seconds"],
         stopped=progress.stopped,
         history=tuple(progress.history),
+        action_dim=action_dim,
     )
+
+
+@contextmanager
+def run_folder_held(folder: Path | None) -> Iterator[None]:
+    """Hold a run's folder, if it has one, and clear it of what killed writers left.
+
+    Raises:
+        DataFileError: Another process is at work in it.
+        WriteError: The disk is full, or the folder cannot be written to.
+    """
+    if folder is None:
+        yield
+        return
+    with room_below(folder), folder_lock(folder, patience=_PATIENCE_SECONDS):
+        clear_strays(folder)
+        yield
+
+
+def training_device(name: str) -> torch.device:
+    """The device of this name, or for "auto" a GPU where there is one.
+
+    Raises:
+        InvalidArgumentError: No such device.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise InvalidArgumentError(
+            f"Expected a torch device such as 'cpu', got {name!r}."
+        ) from error
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise InvalidArgumentError(
+            f"Device {name!r} was asked for, but torch sees no GPU; use device='cpu' or 'auto'."
+        )
+    return device
+
+
+@contextmanager
+def torch_threads(threads: int) -> Iterator[None]:
+    """Torch's CPU threads in the block; 0 leaves them."""
+    before = torch.get_num_threads()
+    if threads:
+        torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def data_facts(dataset: EpisodeDataset) -> dict[str, Any]:
+    """How the data were made, as far as they tell, and their hash and size; JSON-able."""
+    made: Mapping[str, Any] = dataset.metadata.get("settings", {})
+    keys = dataset.metadata.get(KEYS_FACT)
+    return {
+        **{key: made[key] for key in _SETTINGS if made.get(key) is not None},
+        **({KEYS_FACT: keys} if keys else {}),
+        "data": {
+            "sha256": dataset.content_hash,
+            "episodes": dataset.n_episodes,
+            "steps": dataset.n_steps,
+        },
+    }

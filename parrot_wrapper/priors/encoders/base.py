@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from itertools import chain
-from typing import ClassVar, Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
 from parrot_wrapper.errors import NotOfferedError
+from parrot_wrapper.priors.registry import ENCODERS
 from parrot_wrapper.types import ObservationSpec
 
 ObservationTensors = Mapping[str, Tensor]
@@ -29,8 +30,9 @@ class ActingEncoder(Protocol):
 class Encoder(nn.Module):
     """Observations to features that flow and agent share.
 
-    A subclass sets `name`, takes the `ObservationSpec` first and keyword-only JSON-able options
-    after it, calls `super().__init__` and writes `forward`. The rest has defaults.
+    A subclass sets `name`, by which it is known at once, takes the `ObservationSpec` first and
+    keyword-only JSON-able options after it, calls `super().__init__` and writes `forward`. The rest
+    has defaults. What is just a torch module needs no subclass: see `BackboneEncoder`.
 
     Args:
         observation: What there is to look at.
@@ -38,7 +40,12 @@ class Encoder(nn.Module):
         context_dim: Length of what the flow is conditioned on; None for `feature_dim`.
     """
 
-    name: ClassVar[str]
+    name: str
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "name" in cls.__dict__:
+            ENCODERS.add(cls.name, cls)
 
     def __init__(
         self, observation: ObservationSpec, *, feature_dim: int, context_dim: int | None = None
