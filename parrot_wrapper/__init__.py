@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from parrot_wrapper.action_chunking import ActionChunking
     from parrot_wrapper.broad_mixture import BroadMixture
     from parrot_wrapper.errors import ParrotError
     from parrot_wrapper.latent import kl_to_prior, parse_chart, target_entropy
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 __all__ = [
+    "ActionChunking",
     "ActionPrior",
     "BehavioralPriorVecWrapper",
     "BehavioralPriorVectorWrapper",
@@ -50,6 +52,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "ActionChunking": "action_chunking",
     "ActionPrior": "types",
     "BehavioralPriorVecWrapper": "vec_wrapper",
     "BehavioralPriorVectorWrapper": "vector_wrapper",

@@ -19,7 +19,7 @@ from gymnasium import spaces
 from tqdm import tqdm
 
 from parrot_wrapper import __version__
-from parrot_wrapper.argument_checks import require_count, require_instance
+from parrot_wrapper.argument_checks import as_path, require_count, require_instance
 from parrot_wrapper.atomic_files import clear_strays, room_below
 from parrot_wrapper.data.episodes import observation_mapping
 from parrot_wrapper.data.shards import ShardInfo, has_shard, read_info, verify_shard
@@ -98,7 +98,7 @@ def collect(
     require_instance("source", source, ExpertSource, "an ExpertSource")
     require_count("n_episodes", n_episodes)
     require_count("workers", workers)
-    root = Path(folder)
+    root = as_path("folder", folder)
     settings, facts = _describe(source)
     with room_below(root), folder_lock(root):
         facts = _agree_with_existing(root, settings, facts)

@@ -18,6 +18,9 @@ Observations: TypeAlias = AnyArray | Mapping[str, AnyArray]
 KEYS_FACT = "observation_keys"
 """Where metadata of data and priors say which of the env's keys became which part."""
 
+REWARDS_FACT = "rewards_known"
+"""False in metadata of data without rewards, which are stored as zeros."""
+
 
 @dataclass(frozen=True)
 class ObservationSpec:

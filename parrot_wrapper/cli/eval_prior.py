@@ -12,11 +12,9 @@ import gymnasium as gym
 from parrot_wrapper.atomic_files import atomic_path, write_json
 from parrot_wrapper.cli.environments import DEFAULT_PACKAGES, make_env, parse_env_kwargs
 from parrot_wrapper.cli.run_options import fitting_kwargs, render_kwargs, use_threads
-from parrot_wrapper.evaluation.judge import JudgeSettings, judge_prior
 from parrot_wrapper.evaluation.pictures import film, save_gif, save_trajectories, trace
 from parrot_wrapper.evaluation.policies import EpisodePolicy, PriorSamples, UniformActions
 from parrot_wrapper.evaluation.report import judgement_text
-from parrot_wrapper.priors.loading import load_prior
 from parrot_wrapper.types import ActionPrior
 
 
@@ -58,6 +56,9 @@ class EvalPriorCommand:
 
     def run(self) -> None:
         """Measure, write the results, print the table."""
+        from parrot_wrapper.evaluation.judge import JudgeSettings, judge_prior  # bring torch
+        from parrot_wrapper.priors.loading import load_prior
+
         use_threads(self.threads)
         prior = load_prior(self.prior)
         given = parse_env_kwargs(self.env_kwargs)

@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 from tqdm import tqdm
@@ -15,11 +15,12 @@ from parrot_wrapper.errors import InvalidArgumentError, ParrotError
 from parrot_wrapper.evaluation.report import markdown_table
 from parrot_wrapper.experiments.grid import Grid
 from parrot_wrapper.experiments.places import Places, read_grid
-from parrot_wrapper.experiments.plan import Plan, make_plan, select_runs
-from parrot_wrapper.experiments.run_files import steps_so_far
-from parrot_wrapper.experiments.runner import Outcome, run_grid
 from parrot_wrapper.experiments.runs import Run
 from parrot_wrapper.experiments.studies import STUDIES, study_grid
+
+if TYPE_CHECKING:  # they bring torch and SB3, which --help should not
+    from parrot_wrapper.experiments.plan import Plan
+    from parrot_wrapper.experiments.runner import Outcome
 
 
 class ExperimentError(ParrotError, RuntimeError):
@@ -66,6 +67,9 @@ class ExperimentCommand:
         Raises:
             ExperimentError: Some runs failed; the message names them and their logs.
         """
+        from parrot_wrapper.experiments.plan import make_plan, select_runs
+        from parrot_wrapper.experiments.runner import run_grid
+
         grid = self._grid()
         seeds = self.seeds or grid.rl_seeds
         chosen = select_runs([run for run in grid.runs() if run.rl_seed in seeds], self.only)
@@ -122,6 +126,8 @@ def _listing(plan: Plan, places: Places, workers: int) -> str:
 
 
 def _state(run: Run, places: Places) -> str:
+    from parrot_wrapper.experiments.run_files import steps_so_far
+
     steps = steps_so_far(places.run_folder(run))
     return f"{steps} of {run.env_steps} steps" if steps else "to do"
 

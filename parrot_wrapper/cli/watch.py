@@ -28,7 +28,6 @@ from parrot_wrapper.evaluation.policies import (
 )
 from parrot_wrapper.evaluation.rollouts import EpisodeOutcome, evaluate
 from parrot_wrapper.names import unknown_name
-from parrot_wrapper.priors.loading import load_prior
 
 POLICIES = ("uniform", "scripted", "prior:NAME", "agent:PATH")
 
@@ -84,6 +83,8 @@ class WatchCommand:
         """The policy, and the env as the policy needs it."""
         if kind == "agent":
             return self._agent(Path(name), kwargs)
+        from parrot_wrapper.priors.loading import load_prior  # brings torch
+
         prior = load_prior(name) if kind == "prior" else None
         if prior is not None:
             kwargs = fitting_kwargs(self.env_id, prior, kwargs, self.gym_packages)

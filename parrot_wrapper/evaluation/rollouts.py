@@ -41,6 +41,7 @@ class EpisodeOutcome:
         lifted: Any object lifted on any step; None where the env does not tell.
         placed: Any object placed on any step; None where the env does not tell.
         touched: Any object touched on any step; None where the env does not tell.
+        success_told: Whether the env told of success on any step; where not, both are False.
     """
 
     seed: int
@@ -51,6 +52,7 @@ class EpisodeOutcome:
     lifted: bool | None = None
     placed: bool | None = None
     touched: bool | None = None
+    success_told: bool = True
 
 
 @dataclass(frozen=True)
@@ -81,6 +83,11 @@ class EvaluationResult:
     def success_once(self) -> Rate:
         """Share of episodes that succeeded on any step."""
         return Rate(sum(episode.success_once for episode in self.episodes), len(self.episodes))
+
+    @property
+    def tells_success(self) -> bool:
+        """Whether the env tells of success at all."""
+        return any(episode.success_told for episode in self.episodes)
 
     @property
     def mean_return(self) -> float:
@@ -148,7 +155,7 @@ def _episode(
     seed: int,
     watch: StepWatcher | None,
 ) -> EpisodeOutcome:
-    steps, total, once = 0, 0.0, False
+    steps, total, once, told = 0, 0.0, False, False
     seen: dict[str, bool | None] = {"lifted": None, "placed": None, "touched": None}
     if watch is not None:
         watch(env, observation, info)
@@ -159,12 +166,14 @@ def _episode(
         for step_reward, step_info in executed_steps(float(reward), info):
             steps += 1
             total += step_reward
-            once |= bool(told_success(step_info))
+            done = told_success(step_info)
+            once, told = once or bool(done), told or done is not None
             for what in seen:
                 if what in step_info:
                     seen[what] = bool(seen[what]) or bool(step_info[what])
         if terminated or truncated:
-            return EpisodeOutcome(seed, steps, total, bool(told_success(info)), once, **seen)
+            success = bool(told_success(info))
+            return EpisodeOutcome(seed, steps, total, success, once, **seen, success_told=told)
     raise InvalidArgumentError(
         f"Episode with seed {seed} did not end within {MAX_STEPS} steps; "
         "wrap the env in gymnasium.wrappers.TimeLimit."

@@ -47,7 +47,7 @@ class Grid:
         prior_encoder: Prior whose frozen encoder those share; empty for encoders of their own.
         prior_options: Options of `parrot train-prior` by name; with `kind` flow if they share.
         shared_encoder: Baselines see the frozen features of the flow prior, not their own.
-        baseline_options: For each kind of baseline, options of `parrot train-baseline` by name.
+        baseline_options: For each kind of baseline, options of `parrot train-prior` by name.
         env_kwargs: Keywords of `gymnasium.make`.
         preset: Preset of `RLConfig`.
         rl: `RLConfig` settings beside the preset's.

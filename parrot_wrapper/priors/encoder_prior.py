@@ -26,6 +26,7 @@ from parrot_wrapper.priors.config import PriorConfig
 from parrot_wrapper.priors.encoders import Encoder, build_encoder, for_acting
 from parrot_wrapper.priors.encoders.base import ActingEncoder
 from parrot_wrapper.priors.folded import Folded
+from parrot_wrapper.priors.surroundings import own_surroundings
 from parrot_wrapper.priors.trainable import (
     FEATURES_KEY,
     Batch,
@@ -74,7 +75,8 @@ class EncoderPrior(Trainable):
         super().__init__()
         self.config = config
         self._metadata = dict(metadata or {})
-        with torch.random.fork_rng(devices=[]):  # torch's layers draw from the global generator
+        # torch's layers draw from the global generator
+        with own_surroundings(), torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(seed)
             self.encoder = build_encoder(config.encoder, config.observation, config.encoder_options)
             self._add_layers()
@@ -91,6 +93,12 @@ class EncoderPrior(Trainable):
         """Let the weights train, or freeze them, which makes acting quicker."""
         self._forget_forms()
         return super().requires_grad_(requires_grad)
+
+    def _apply(self: _Prior, *args: Any, **options: Any) -> _Prior:
+        """All that moves or casts weights; in inference mode they could never train again."""
+        with own_surroundings():
+            super()._apply(*args, **options)  # type: ignore[no-untyped-call]
+        return self
 
     def _forget_forms(self) -> None:
         self._acting_encoder.forget()
@@ -261,12 +269,12 @@ class EncoderPrior(Trainable):
 
     @contextmanager
     def _frozen(self) -> Iterator[None]:
-        """Eval mode and no gradients; gives the mode back."""
+        """Eval mode, no gradients, nothing of the caller's surroundings; gives the mode back."""
         was_training = self.training
         if was_training:
             self.eval()
         try:
-            with torch.inference_mode():
+            with own_surroundings(), torch.inference_mode():
                 yield
         finally:
             if was_training:

@@ -12,10 +12,11 @@ from torch.overrides import TorchFunctionMode
 
 from parrot_wrapper.argument_checks import as_path
 from parrot_wrapper.errors import CheckpointError, InvalidArgumentError, UnknownNameError
-from parrot_wrapper.names import unknown_name
+from parrot_wrapper.names import absence, unknown_name
 from parrot_wrapper.priors.checkpoint import HEADER_FILE, WEIGHTS_FILE, StoredPrior, read_prior
 from parrot_wrapper.priors.encoder_prior import EncoderPrior
 from parrot_wrapper.priors.registry import PRIORS
+from parrot_wrapper.priors.surroundings import own_surroundings
 from parrot_wrapper.priors.trainable import prior_kind
 
 PACKAGED_PRIORS = Path(__file__).parents[1] / "assets" / "priors"
@@ -33,6 +34,7 @@ def packaged_names() -> list[str]:
     return sorted(path.parent.name for path in PACKAGED_PRIORS.glob(f"*/{HEADER_FILE}"))
 
 
+@own_surroundings()
 def load_prior(name_or_folder: str | Path, *, device: str | torch.device = "cpu") -> EncoderPrior:
     """Load a prior by packaged name ("parrot-v0") or from a folder that `prior.save` wrote.
 
@@ -68,14 +70,17 @@ def load_prior(name_or_folder: str | Path, *, device: str | torch.device = "cpu"
 def _folder_of(name_or_folder: str | Path) -> Path:
     if isinstance(name_or_folder, str) and name_or_folder in packaged_names():
         return PACKAGED_PRIORS / name_or_folder
-    folder = Path(name_or_folder)
+    folder = as_path("a prior's name or folder", name_or_folder)
     if folder.is_dir():
         of_run = folder / RUN_SUBFOLDER
         inside = not (folder / HEADER_FILE).exists() and (of_run / HEADER_FILE).exists()
         return of_run if inside else folder
     if isinstance(name_or_folder, str) and folder.name == name_or_folder:
-        raise unknown_name("prior", name_or_folder, packaged_names())
-    raise CheckpointError(f"{folder}: expected a prior's folder, found no such folder.")
+        error = unknown_name("prior", name_or_folder, packaged_names())
+        raise UnknownNameError(f"{error}{absence(folder)}")
+    raise CheckpointError(
+        f"{folder}: expected a prior's folder, found no such folder.{absence(folder)}"
+    )
 
 
 def _build(folder: Path, stored: StoredPrior) -> EncoderPrior:

@@ -18,7 +18,7 @@ from stable_baselines3.sac.policies import Actor
 from torch import Tensor, nn
 from torch.nn import functional
 
-from parrot_wrapper.argument_checks import is_number
+from parrot_wrapper.argument_checks import as_path, is_number
 from parrot_wrapper.errors import CheckpointError, InvalidArgumentError
 from parrot_wrapper.names import unknown_name
 from parrot_wrapper.priors.arrays import as_float_array, vectors
@@ -26,6 +26,7 @@ from parrot_wrapper.priors.checkpoint import HEADER_FILE, WEIGHTS_FILE, read_pri
 from parrot_wrapper.priors.encoder_prior import EncoderPrior
 from parrot_wrapper.priors.encoders import Encoder
 from parrot_wrapper.priors.registry import PRIORS
+from parrot_wrapper.priors.surroundings import own_surroundings
 from parrot_wrapper.priors.trainable import (
     FEATURES_KEY,
     PAPER,
@@ -145,7 +146,8 @@ class ClonedActor(Trainable):
         self._middle: FloatArray = (low + high) / np.float32(2)
         self._half_width: FloatArray = (high - low) / np.float32(2)
         self._seen_by: tuple[Encoder, ...] = ()  # in a tuple, so that it is no part of the actor
-        with torch.random.fork_rng(devices=[]):  # torch's layers draw from the global generator
+        # torch's layers draw from the global generator
+        with own_surroundings(), torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(seed)
             self.actor = _make_actor(config, spaces.Box(low, high))
         self.eval()
@@ -243,10 +245,10 @@ class ClonedActor(Trainable):
             InvalidArgumentError: The features have the wrong shape or are not finite.
         """
         like = next(self.parameters())
-        seen = vectors("features", features, (self.config.features_dim,), like=like)
-        with torch.inference_mode():
+        with own_surroundings(), torch.inference_mode():
+            seen = vectors("features", features, (self.config.features_dim,), like=like)
             mean, _ = self.gaussian(seen)
-        return as_float_array(mean.tanh()) * self._half_width + self._middle
+            return as_float_array(mean.tanh()) * self._half_width + self._middle
 
 
 def tanh_gaussian_log_prob(before: Tensor, mean: Tensor, log_std: Tensor) -> Tensor:
@@ -263,13 +265,14 @@ def tanh_gaussian_log_prob(before: Tensor, mean: Tensor, log_std: Tensor) -> Ten
     return (gaussian - log_std - slope).sum(dim=1)
 
 
+@own_surroundings()
 def load_cloned_actor(folder: str | Path) -> ClonedActor:
     """Load an actor from a folder that `ClonedActor.save` wrote, or from its run's folder.
 
     Raises:
         CheckpointError: Truncated, altered, foreign or of a newer format; nothing is loaded.
     """
-    target = Path(folder)
+    target = as_path("folder", folder)
     within = (target / name for name in _RUN_SUBFOLDERS)
     if not (target / HEADER_FILE).exists():
         target = next((folder for folder in within if (folder / HEADER_FILE).exists()), target)

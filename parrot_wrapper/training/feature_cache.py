@@ -15,6 +15,7 @@ from parrot_wrapper.data.dataset import EpisodeDataset
 from parrot_wrapper.errors import DataFileError
 from parrot_wrapper.locking import folder_lock
 from parrot_wrapper.priors.encoder_prior import EncoderPrior
+from parrot_wrapper.priors.surroundings import own_surroundings
 from parrot_wrapper.priors.trainable import FEATURES_KEY
 from parrot_wrapper.strict_json import parse_json
 from parrot_wrapper.training.prior_batches import check_source
@@ -71,6 +72,7 @@ class FeatureCache:
             )
         return _with_features(dataset, features)
 
+    @own_surroundings()
     def make(self, dataset: EpisodeDataset, *, progress: bool = True) -> EpisodeDataset:
         """Compute the features of all observations, keep them, and put them in their place.
 

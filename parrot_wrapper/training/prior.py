@@ -10,12 +10,13 @@ from typing import Any
 
 import torch
 
-from parrot_wrapper.argument_checks import require_instance
+from parrot_wrapper.argument_checks import as_path, require_instance
 from parrot_wrapper.atomic_files import clear_strays, room_below
 from parrot_wrapper.data.dataset import EpisodeDataset
 from parrot_wrapper.errors import InvalidArgumentError, NotOfferedError
 from parrot_wrapper.locking import folder_lock
 from parrot_wrapper.priors.flow import FlowPrior, FlowPriorConfig
+from parrot_wrapper.priors.surroundings import own_surroundings
 from parrot_wrapper.priors.trainable import FEATURES_KEY, Trainable
 from parrot_wrapper.training.prior_batches import batch_maker, long_enough, step_generator
 from parrot_wrapper.training.prior_config import PriorTrainingConfig, training_config
@@ -97,6 +98,7 @@ class PriorReport:
         return {**asdict(self), **nll, "history": list(self.history)}
 
 
+@own_surroundings()
 def fit_prior(
     prior: Trainable,
     dataset: EpisodeDataset,
@@ -147,7 +149,7 @@ def fit_prior(
     frozen = FEATURES_KEY in dataset.observations
     settings = training_config(type(prior), frozen=frozen) if config is None else config
     require_instance("config", settings, PriorTrainingConfig, "a PriorTrainingConfig")
-    folder = None if run_folder is None else Path(run_folder)
+    folder = None if run_folder is None else as_path("run_folder", run_folder)
     before = dict(prior.metadata)
     # the statistics are computed under the threads too
     with run_folder_held(folder), torch_threads(settings.threads):

@@ -10,6 +10,7 @@ import gymnasium as gym
 import numpy as np
 from stable_baselines3 import SAC
 
+from parrot_wrapper.argument_checks import as_path
 from parrot_wrapper.atomic_files import write_json
 from parrot_wrapper.errors import CheckpointError
 from parrot_wrapper.evaluation.rollouts import HELD_OUT_SEED, EvaluationResult, evaluate
@@ -52,7 +53,7 @@ def load_agent(
     Raises:
         CheckpointError: No run or no checkpoint there, or a damaged one.
     """
-    folder = Path(run_folder)
+    folder = as_path("run_folder", run_folder)
     config = read_config(folder)
     checkpoints = list_checkpoints(folder / "checkpoints")
     if not checkpoints:
@@ -87,7 +88,7 @@ def evaluate_run(
     Raises:
         CheckpointError: No run or no checkpoint there, or a damaged one.
     """
-    folder = Path(run_folder)
+    folder = as_path("run_folder", run_folder)
     model, env = load_agent(folder, make_env=make_env, prior=prior)
     try:
         result = evaluate(
