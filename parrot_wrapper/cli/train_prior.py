@@ -212,7 +212,13 @@ def _options(kind: type[Trainable], preset: str, *, frozen: bool) -> type[Any]:
     for maker in _makers(kind):
         hints |= get_type_hints(maker, localns={"EncoderPrior": EncoderPrior})
     entries = []
+    taken = {entry.name for entry in (*fields(TrainPriorCommand), *fields(PriorTrainingConfig))}
     for name, default in _option_defaults(kind).items():
+        if name in taken:
+            raise InvalidArgumentError(
+                f"Expected another name for the option {name!r} of the kind of prior "
+                f"{kind.type_tag!r}: the command and its training have one of that name."
+            )
         value, hint = recipe.get(name, default), hints[name]
         if isinstance(default, Mapping):
             value = tuple(f"{key}={each}" for key, each in value.items())
