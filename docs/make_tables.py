@@ -1,7 +1,8 @@
 """Write the generated parts of the README and of docs/*.md: `python docs/make_tables.py`.
 
 Those of environments come from the table of ids, the class's docstring and signature, the live
-spaces and the lists of things; those of results from the rows in results/. Each stands between `<!-- made by docs/make_tables.py: NAME -->` and `<!-- end -->`.
+spaces and the lists of things; those of results from the rows in results/. Each stands between
+`<!-- made by docs/make_tables.py: NAME -->` and `<!-- end -->`.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from parrot_wrapper.experiments.figure_style import drawing, save_png
 from parrot_wrapper.experiments.gallery import plates
 from parrot_wrapper.experiments.statistics import estimate_iqm
 from parrot_wrapper.experiments.studies import GRASP_TASKS, PLACE_TASKS, study_grid
-from parrot_wrapper.experiments.study import ReportRow, load_rows, load_studies
+from parrot_wrapper.experiments.study import ReportRow, Study, Variant, load_studies
 
 ROOT = Path(__file__).parents[1]
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
@@ -139,15 +140,20 @@ Runs = Sequence[ReportRow]
 
 
 @cache
-def _runs(study: str) -> Runs:
-    """The rows of a study in order of seed."""
-    return sorted(load_rows(ROOT / "results" / f"{study}-laptop"), key=lambda row: row.rl_seed)
+def _study(name: str) -> Study:
+    (study,) = load_studies([ROOT / "results" / f"{name}-laptop"])
+    return study
+
+
+def _iqm(study: str, variant: Variant) -> str:
+    return str(estimate_iqm(_study(study).scores(variant)))
 
 
 def _chosen(study: str, task: str = "", method: str = "", data: str = "", size: int = 0) -> Runs:
+    """Rows in order of seed."""
     return [
         row
-        for row in _runs(study)
+        for row in sorted(_study(study).rows, key=lambda row: row.rl_seed)
         if task in ("", row.task)
         and method in ("", row.method)
         and data in ("", row.labels.get("prior_data", ""))
@@ -161,13 +167,6 @@ def _seeds(runs: Runs) -> str:
 
 def _mean(runs: Runs) -> str:
     return f"{np.mean([row.success.value for row in runs]):.2f}"
-
-
-def _iqm(runs: Runs) -> str:
-    scores: dict[str, list[float]] = {}
-    for row in runs:
-        scores.setdefault(row.task, []).append(row.success.value)
-    return str(estimate_iqm(scores))
 
 
 def _in_training(runs: Runs, after: int = 0) -> str:
@@ -210,15 +209,6 @@ def main_seeds() -> str:
     return _by_task(_STUDY_TASKS, {"samples of the prior, at some time": _ever, **columns})
 
 
-def main_means() -> str:
-    """The main study with one number for each method and task: means over seeds."""
-    columns = {
-        name: lambda task, m=method: _mean(_chosen("main", task, m))
-        for method, name in _METHODS.items()
-    }
-    return _by_task(_STUDY_TASKS, {"samples of the prior, at some time": _ever, **columns})
-
-
 def main_summary() -> str:
     """One row for each method of the main study, over all tasks."""
     rows = []
@@ -227,13 +217,15 @@ def main_summary() -> str:
         means = [
             np.mean([r.success.value for r in runs if r.task == task]) for task in _STUDY_TASKS
         ]
-        rows.append([name, _iqm(runs), f"{np.mean(means):.2f}", f"{min(means):.2f}"])
+        rows.append(
+            [name, _iqm("main", Variant(method)), f"{np.mean(means):.2f}", f"{min(means):.2f}"]
+        )
     return table(["method", "success, interquartile mean", "mean", "lowest task"], rows)
 
 
 def data_size() -> str:
     """Success of each run against the number of trajectories."""
-    sizes = sorted({row.data_episodes for row in _runs("data-size")})
+    sizes = sorted({row.data_episodes for row in _study("data-size").rows})
     columns = {
         f"{n:,}": lambda task, n=n: _seeds(_chosen("data-size", task, size=n)) for n in sizes
     }
@@ -242,14 +234,18 @@ def data_size() -> str:
 
 def data_size_summary() -> str:
     """The same over tasks, and at the end of training."""
-    sizes = sorted({row.data_episodes for row in _runs("data-size")})
+    sizes = sorted({row.data_episodes for row in _study("data-size").rows})
     runs = [_chosen("data-size", size=size) for size in sizes]
     main = [row for row in _chosen("main", method="parrot") if row.task in GRASP_TASKS]
     at_that_time = [replace(row, curve=row.curve[:10]) for row in main]
     return table(
         ["", *(f"{size:,}" for size in sizes), "`parrot-v0` (main study)"],
         [
-            ["success, interquartile mean", *map(_iqm, runs), ""],
+            [
+                "success, interquartile mean",
+                *(_iqm("data-size", Variant("parrot", size)) for size in sizes),
+                "",
+            ],
             [
                 "success in training, 7,000 to 10,000 env steps",
                 *(_in_training(part, 7_000) for part in (*runs, at_that_time)),
@@ -293,7 +289,7 @@ MAKERS = {
     maker.__name__: maker
     for maker in (
         *(ids, interface, spaces, options, things),
-        *(samples, main_seeds, main_means, main_summary, data_size, data_size_summary),
+        *(samples, main_seeds, main_summary, data_size, data_size_summary),
         *(mismatch, ways_out, agent),
     )
 }
@@ -306,7 +302,7 @@ def rewritten(text: str) -> str:
 
 def write_picture() -> None:
     """Learning curves of the main study."""
-    (study,) = load_studies([ROOT / "results" / "main-laptop"])
+    study = _study("main")
     with drawing():
         (curves,) = (plate for plate in plates(study) if plate.name == "task-curves")
         save_png(curves.draw(study), ROOT / "docs" / "images" / "main-task-curves.png")

@@ -12,12 +12,10 @@ from gymnasium import spaces
 from parrot_wrapper.argument_checks import float_array, number_array
 from parrot_wrapper.errors import InvalidArgumentError, SpaceMismatchError
 from parrot_wrapper.image_layout import ImageLayout, fitting_layout, usual_layout
-from parrot_wrapper.types import KEYS_FACT, AnyArray, Observations, ObservationSpec
+from parrot_wrapper.types import KEYS_FACT, PARTS, AnyArray, Observations, ObservationSpec
 
 Keys: TypeAlias = str | Sequence[str] | None
 """One key of a Dict observation, several whose values are joined, or None for the usual."""
-
-PARTS = ("image", "proprio", "state")
 
 
 @dataclass(frozen=True)
@@ -52,7 +50,14 @@ class ObservationReader:
         self, part: str, observations: Observations, keys: tuple[str, ...] | None
     ) -> AnyArray:
         if isinstance(observations, Mapping):
-            arrays = [_array(key, observations[key]) for key in keys or (part,)]
+            names = keys or (part,)
+            missing = [name for name in names if name not in observations]
+            if missing:
+                raise SpaceMismatchError(
+                    f"Expected {', '.join(missing)} in the observation, got "
+                    f"{', '.join(map(str, observations))}."
+                )
+            arrays = [_array(name, observations[name]) for name in names]
         else:
             arrays = [_array(part, observations)]
         if part == "image":

@@ -25,6 +25,7 @@ from parrot_wrapper.spaces import (
     check_spaces,
     latent_space,
 )
+from parrot_wrapper.torch_threads import threads_for, torch_threads
 from parrot_wrapper.types import ActionPrior, AnyArray, FloatArray, Observations
 
 TERMINATION_WARNING = (
@@ -129,6 +130,8 @@ class LatentTranslator:
         self.chart = parse_chart(latent)
         self.observation = check_agent_observation(observation)
         self.prior, self.recorded = _resolve_prior(prior)
+        # older priors, and those of others, do not say; then they look
+        self._looks = self.observation != "image" or getattr(self.prior, "looks", True)
         self._reader = check_spaces(
             observation_space,
             action_space,
@@ -138,6 +141,7 @@ class LatentTranslator:
             state_key=state_key,
             cameras=cameras,
             whole_chunks=whole_chunks,
+            looks=self._looks,
         )
         assert isinstance(action_space, spaces.Box)  # check_spaces saw to it
         self._box = action_space
@@ -196,8 +200,11 @@ class LatentTranslator:
     @quiet_floats()
     def observe(self, observations: Observations) -> None:
         """Take a new batch of observations to act on; it is copied."""
-        self._seen = _copied(self._reader(observations))
-        self._features = None
+        if self._looks:
+            self._seen, self._features = _copied(self._reader(observations)), None
+        else:  # the prior takes any features
+            self._seen = {}
+            self._features = np.zeros((_rows(observations), self.prior.feature_dim), np.float32)
 
     def view(self, observations: Any, *, index: int | None = None) -> Any:
         """What the agent sees of the observations just taken.
@@ -216,7 +223,8 @@ class LatentTranslator:
         """What the agent sees of last observations of episodes, each without a batch axis."""
         if self.observation == "image" or not observations:
             return list(observations)
-        features = self.prior.features(self._reader(_stacked(observations)))
+        with torch_threads(threads_for(len(observations))):
+            features = self.prior.features(self._reader(_stacked(observations)))
         return [
             agent_view(own, row, self._reader, self.observation)
             for own, row in zip(observations, features, strict=True)
@@ -239,7 +247,8 @@ class LatentTranslator:
                 "encode()."
             )
         if self._features is None:
-            self._features = self.prior.features(self._seen)
+            with torch_threads(threads_for(_rows(self._seen))):
+                self._features = self.prior.features(self._seen)
         return self._features
 
     @quiet_floats()
@@ -253,7 +262,8 @@ class LatentTranslator:
         """
         features = self.features()
         latent = self.chart.to_latent(_checked(u, (len(features), self.prior.latent_dim)))
-        raw = self.prior.decode_features(latent, features)
+        with torch_threads(threads_for(len(features))):
+            raw = self.prior.decode_features(latent, features)
         if raw.shape != (len(features), *self._action_shape):
             raise LatentError(
                 f"Expected actions of shape {(len(features), *self._action_shape)} from the prior "
@@ -283,7 +293,8 @@ class LatentTranslator:
             raise InvalidArgumentError(
                 f"Expected finite actions of shape {shape}, got shape {array.shape}: {array!r}."
             )
-        return self.chart.to_unit(self.prior.encode_features(array, features))
+        with torch_threads(threads_for(len(features))):
+            return self.chart.to_unit(self.prior.encode_features(array, features))
 
 
 def _resolve_prior(prior: str | Path | ActionPrior) -> tuple[ActionPrior, str]:
@@ -323,6 +334,11 @@ def _stacked(observations: Sequence[Any]) -> Any:
     if isinstance(first, Mapping):
         return {key: [own[key] for own in observations] for key in first}
     return list(observations)
+
+
+def _rows(observations: Any) -> int:
+    parts = observations.values() if isinstance(observations, Mapping) else [observations]
+    return len(next(iter(parts)))
 
 
 def _checked(u: ArrayLike, shape: tuple[int, ...]) -> AnyArray:

@@ -28,7 +28,7 @@ class ShowData:
         frames: Columns of the picture.
     """
 
-    folder: Annotated[Path, tyro.conf.Positional]
+    folder: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="FOLDER")]
     sheet: Path | None = None
     episodes: int = 8
     frames: int = 8
@@ -60,8 +60,8 @@ class ImportData:
     """
 
     form: Annotated[Literal["minari", "robomimic", "lerobot", "arrays"], tyro.conf.Positional]
-    source: Annotated[str, tyro.conf.Positional]
-    out: Annotated[Path, tyro.conf.Positional]
+    source: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="SOURCE")]
+    out: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="OUT")]
     options: Annotated[ImportOptions, tyro.conf.arg(name="")] = field(default_factory=ImportOptions)
     progress: bool = True
 
@@ -129,8 +129,8 @@ class ExportData:
     """
 
     form: Annotated[Literal["minari"], tyro.conf.Positional]
-    folder: Annotated[Path, tyro.conf.Positional]
-    dataset_id: Annotated[str, tyro.conf.Positional]
+    folder: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="FOLDER")]
+    dataset_id: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="DATASET_ID")]
     author: str = ""
     author_email: str = ""
     algorithm_name: str = ""

@@ -48,7 +48,7 @@ class ExperimentCommand:
         progress: Show a progress bar.
     """
 
-    study: Annotated[str, tyro.conf.Positional] = ""
+    study: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="[STUDY]")] = ""
     setting: str = "laptop"
     grid: Path | None = None
     out: Path | None = None
@@ -80,6 +80,9 @@ class ExperimentCommand:
         if self.dry_run:
             print(_listing(make_plan(grid, chosen, places), places, workers))
             return
+        plan = make_plan(grid, chosen, places)
+        if plan.left:
+            print(_amount(plan, places, workers), flush=True)
         outcome = run_grid(
             grid,
             places,
@@ -116,13 +119,16 @@ def _listing(plan: Plan, places: Places, workers: int) -> str:
     parts = [markdown_table(["run", "state"], rows)]
     if needed:
         parts.append(markdown_table(["needed", "state"], needed))
+    return "\n\n".join([*parts, _amount(plan, places, workers)])
+
+
+def _amount(plan: Plan, places: Places, workers: int) -> str:
     minutes = plan.seconds_left(places, workers) / 60
     about = f"{minutes / 60:.1f} hours" if minutes >= 90 else f"{minutes:.0f} minutes"
-    parts.append(
-        f"{len(plan.runs) - len(left)} of {len(plan.runs)} runs done; the others take about "
+    return (
+        f"{len(plan.runs) - len(plan.left)} of {len(plan.runs)} runs done; the others take about "
         f"{about} on {workers} cores, beside what is to be made."
     )
-    return "\n\n".join(parts)
 
 
 def _state(run: Run, places: Places) -> str:

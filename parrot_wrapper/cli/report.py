@@ -13,11 +13,12 @@ import tyro
 
 from parrot_wrapper.atomic_files import atomic_path
 from parrot_wrapper.cli.environments import DEFAULT_PACKAGES, make_env, require_env_id
-from parrot_wrapper.cli.run_options import render_kwargs, use_threads
+from parrot_wrapper.cli.run_options import render_kwargs
 from parrot_wrapper.errors import InvalidArgumentError
 from parrot_wrapper.experiments.places import GRID_FILE
 from parrot_wrapper.experiments.studies import STUDIES
 from parrot_wrapper.names import absence
+from parrot_wrapper.torch_threads import use_threads
 
 if TYPE_CHECKING:  # it brings SciPy, which --help should not
     from parrot_wrapper.experiments.study import Study
@@ -45,7 +46,9 @@ class ReportCommand:
         gym_packages: Modules whose import registers env ids, for filming.
     """
 
-    folders: Annotated[tuple[Path, ...], tyro.conf.Positional] = ()
+    folders: Annotated[
+        tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="FOLDER [FOLDER ...]")
+    ] = ()
     out: Path = Path("report.html")
     figures: Path | None = None
     markdown: Path | None = None
@@ -153,10 +156,11 @@ def _film_run(run_folder: Path, *, gym_packages: Sequence[str]) -> Path:
         InvalidArgumentError: The env shows nothing.
     """
     from parrot_wrapper.evaluation.pictures import film, save_gif
+    from parrot_wrapper.evaluation.rollouts import AgentPolicy
     from parrot_wrapper.training.rl import read_config  # needs SB3, which reading does not
-    from parrot_wrapper.training.rl_evaluation import AgentPolicy, load_agent
+    from parrot_wrapper.training.rl_evaluation import load_agent
 
-    use_threads(1)
+    use_threads()
     env_id = read_config(run_folder).env_id
     require_env_id(env_id, gym_packages)
     factory = partial(make_env, gym_packages=gym_packages, **render_kwargs(env_id))

@@ -9,9 +9,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from parrot_wrapper.cli.durations import announce, training_seconds_left
 from parrot_wrapper.cli.environments import DEFAULT_PACKAGES, make_env, parse_env_kwargs
-from parrot_wrapper.cli.run_options import fitting_kwargs, use_threads
+from parrot_wrapper.cli.run_options import fitting_kwargs
 from parrot_wrapper.evaluation.report import rollout_table
+from parrot_wrapper.torch_threads import DEFAULT_THREADS, use_threads
 from parrot_wrapper.training.rl_config import PRESETS, RLConfig, preset_config
 
 _SETTINGS = (
@@ -79,7 +81,7 @@ class TrainCommand:
         gym_packages: Modules whose import registers env ids.
         episodes: Held-out episodes to evaluate at the end; 0 for none.
         device: Torch device.
-        threads: Torch's CPU threads, 0 to leave them.
+        threads: Torch's CPU threads, 0 for torch's own number; more pay on idle cores only.
         progress: Show progress bars.
     """
 
@@ -114,7 +116,7 @@ class TrainCommand:
     gym_packages: tuple[str, ...] = DEFAULT_PACKAGES
     episodes: int = 100
     device: str = RLConfig.device
-    threads: int = 1
+    threads: int = DEFAULT_THREADS
     progress: bool = True
 
     @classmethod
@@ -122,22 +124,32 @@ class TrainCommand:
         """The command with the defaults of the preset that `args` name."""
         joined = " ".join(args)
         named = re.search(r"--preset[ =](\S+)", joined)
-        preset = PRESETS.get(named[1] if named else cls.preset, {})
-        values = {name: preset[name] for name in _SETTINGS if name in preset}
+        name = named[1] if named else cls.preset
+        preset = PRESETS.get(name, {})
+        values = {key: preset[key] for key in _SETTINGS if key in preset}
         if "kl" in values:
             values["kl"] = values["kl"] or 0.0
-        return cls(**values)
+        return cls(preset=name, **values)
 
     def run(self) -> None:
         """Train, evaluate the last checkpoint, and say how it went."""
         from parrot_wrapper.training.rl import train  # brings torch and SB3
-        from parrot_wrapper.training.rl_evaluation import evaluate_run
+        from parrot_wrapper.training.rl_evaluation import evaluate_run, steps_of_run
 
         use_threads(self.threads)
         config = self.config()
         factory = partial(make_env, gym_packages=self.gym_packages)
+        done = steps_of_run(self.out)
+        finished = done >= config.total_steps
+        if not finished:
+            left = training_seconds_left(config, factory, done=done)
+            announce(f"{config.total_steps - done} env steps of training", left)
         train(config, self.out, make_env=factory, progress=self.progress, label=self.env_id)
-        print(f"{self.out}: {config.total_steps} steps.")
+        print(
+            f"{self.out}: {config.total_steps} steps were done before; more with --total-steps."
+            if finished
+            else f"{self.out}: {config.total_steps} steps."
+        )
         if self.episodes:
             label = "evaluation" if self.progress else None
             result = evaluate_run(

@@ -101,10 +101,10 @@ def reach_verdict(judgement: Judgement) -> Verdict:
             samples.success_once.value,
             SAMPLES_READY,
             f"Samples of the prior do the task at some time in {samples.success_once} of the "
-            f"episodes, uniform actions in {uniform.success_once}; {SAMPLES_READY} and more than "
-            "uniform actions was enough for SAC.",
-            "RL would hardly ever see the reward. Train the prior longer, add demonstrations that "
-            "do what this task needs, and look at the film of its samples.",
+            f"episodes, which is no more than uniform actions do ({uniform.success_once}); it "
+            f"should be more, and {SAMPLES_READY} at least.",
+            "Watch the samples (samples.gif, parrot watch), then train the prior longer or add "
+            "demonstrations that do what this task needs.",
         )
     expert = (judgement.expert or {}).get("value", 0.0)
     if judgement.cloning is None or expert < EXPERT_WANTED:

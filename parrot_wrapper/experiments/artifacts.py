@@ -72,7 +72,7 @@ def command(
         artifact: What to make.
         made: The grid's artifacts by name.
         root: Folder of the grid's artifacts.
-        cores: Processes or threads to use.
+        cores: Processes that collect data.
         device: Torch device.
     """
     words = option_words(artifact.options)
@@ -89,8 +89,8 @@ def command(
         "progress": False,
     }
     if artifact.kind == "prior":
-        return ["train-prior", *words, *option_words({**own, "threads": cores})]
-    own |= {"kind": PRIORS.current(artifact.kind), "threads": 1}
+        return ["train-prior", *words, *option_words(own)]
+    own["kind"] = PRIORS.current(artifact.kind)
     if artifact.encoder != OWN_ENCODER:
         own["encoder_of"] = place_of(artifact.encoder, made, root)
     return ["train-prior", *words, *option_words(own)]

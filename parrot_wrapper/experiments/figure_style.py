@@ -146,9 +146,13 @@ def new_figure(height: float, *, width: float | None = None) -> Figure:
 
 
 def save_png(figure: Figure, path: Path) -> None:
-    """Write a figure as a PNG on white, atomically."""
+    """Write a figure as a PNG on white, with a palette, which is small; atomically."""
+    from PIL import Image  # matplotlib brings it
+
+    stream = io.BytesIO()
+    figure.savefig(stream, format="png", dpi=200, facecolor="white")
     with atomic_path(path) as partial:
-        figure.savefig(partial, format="png", dpi=200, facecolor="white")
+        Image.open(stream).convert("RGB").quantize(256).save(partial, format="png", optimize=True)
 
 
 def svg_text(figure: Figure, name: str, title: str) -> str:

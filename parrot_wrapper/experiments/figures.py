@@ -151,8 +151,15 @@ def _finish_profiles(axes: Axes, lines: _Lines, named: bool) -> None:
     success_axis(axes, along="x")
     if named:
         handles = list(reversed(axes.get_lines()))
-        beside = {"loc": "center left", "bbox_to_anchor": (1.02, 0.5), "handlelength": 1.2}
-        axes.legend(handles, [name for name, _, _ in lines], frameon=False, **beside)
+        names = [name for name, _, _ in lines]
+        axes.legend(
+            handles,
+            names,
+            loc="center left",
+            bbox_to_anchor=(1.02, 0.5),
+            handlelength=1.2,
+            frameon=False,
+        )
 
 
 def panels_figure(panels: Sequence[Panel], xlabel: str, ylabel: str) -> Figure:

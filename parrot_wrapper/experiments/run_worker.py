@@ -26,6 +26,7 @@ from parrot_wrapper.experiments.rows import ExplorationRow, ResultRow, Share
 from parrot_wrapper.experiments.run_files import ROW_FILE, success_curve
 from parrot_wrapper.experiments.runs import Run
 from parrot_wrapper.priors.checkpoint import library_versions
+from parrot_wrapper.torch_threads import use_threads
 from parrot_wrapper.training.episode_log import training_seconds
 from parrot_wrapper.training.rl import MODEL_FILE, train
 from parrot_wrapper.training.rl_evaluation import evaluate_run
@@ -40,7 +41,7 @@ def train_and_score(job: RunJob) -> None:
     Raises:
         KeyboardInterrupt: Ctrl-C; the same job goes on where this one stopped.
     """
-    torch.set_num_threads(1)  # the networks are small, and the other cores have runs of their own
+    use_threads()
     _import_packages(job.run)
     row = _exploration_row(job) if job.run.kind == "exploration" else _result_row(job)
     write_json(Path(job.folder) / ROW_FILE, row.to_dict())

@@ -54,7 +54,7 @@ class Table:
 
 def method_table(study: Study) -> Table:
     """One row a variant, best first: success over all tasks, steps to levels, wall-clock."""
-    header = ["method", "runs", "IQM success", "mean", "lowest task"]
+    header = ["method", "IQM success", "mean", "lowest task"]
     header += [f"steps to {100 * level:.0f} %" for level in LEVELS] if study.has_curves else []
     found = sorted(study.variants, key=lambda v: -estimate_iqm(study.scores(v)).value)
     rows = []
@@ -63,15 +63,14 @@ def method_table(study: Study) -> Table:
         means = [float(values.mean()) for values in scores.values()]
         cells = [
             study.label(variant),
-            str(len(runs)),
             str(estimate_iqm(scores)),
             f"{np.mean(means):.2f}",
             f"{min(means):.2f}",
         ]
         if study.has_curves:
             cells += [reached(runs, level) for level in LEVELS]
-        rows.append((*cells, minutes([row.wall_seconds for row in runs])))
-    return Table((*header, "minutes a run"), tuple(rows), tuple(found))
+        rows.append((*cells, minutes([row.wall_seconds for row in runs]), str(len(runs))))
+    return Table((*header, "minutes a run", "runs"), tuple(rows), tuple(found))
 
 
 def task_table(study: Study) -> Table:
@@ -133,9 +132,9 @@ def mismatch_table(study: Study) -> Table:
     """Success on each kind of task with each data, and whether these match."""
     rows = mismatch_rows(study)
     return Table(
-        ("tasks", "data of the prior", "match", "runs", "IQM success"),
+        ("tasks", "data of the prior", "match", "IQM success", "runs"),
         tuple(
-            (KINDS[row.kind], row.name, row.group, str(row.runs), str(row.estimate)) for row in rows
+            (KINDS[row.kind], row.name, row.group, str(row.estimate), str(row.runs)) for row in rows
         ),
         texts=3,
     )

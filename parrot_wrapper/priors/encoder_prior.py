@@ -23,7 +23,7 @@ from parrot_wrapper.priors.arrays import (
     vectors,
 )
 from parrot_wrapper.priors.config import PriorConfig
-from parrot_wrapper.priors.encoders import Encoder, build_encoder, for_acting
+from parrot_wrapper.priors.encoders import Encoder, build_encoder, for_acting, parts_read
 from parrot_wrapper.priors.encoders.base import ActingEncoder
 from parrot_wrapper.priors.folded import Folded
 from parrot_wrapper.priors.surroundings import own_surroundings
@@ -103,6 +103,32 @@ class EncoderPrior(Trainable):
     def _forget_forms(self) -> None:
         self._acting_encoder.forget()
 
+    def __repr__(self) -> str:
+        """What it is, in a few lines; `print(prior.encoder)` shows layers."""
+        edges = [sorted({f"{edge:g}" for edge in bound}) for bound in self.action_bounds]
+        box = f"[{edges[0][0]}, {edges[1][0]}]" if max(map(len, edges)) == 1 else "a box"
+        chunk = (self.horizon,) if self.horizon > 1 else ()
+        size = sum(weights.numel() for weights in self.parameters())
+        encoder = f"a {self.config.encoder!r} encoder with {self.feature_dim} features"
+        return "\n  ".join(
+            [
+                f"{type(self).__name__}: action {(*chunk, self.action_dim)} in {box}",
+                f"sees: {self.observation_spec}; {encoder}",
+                f"size: {size:,} parameters",
+                *self._learned(),
+            ]
+        )
+
+    def _learned(self) -> Iterator[str]:
+        """What the metadata say of the data and of the fit."""
+        facts = {key: self._metadata.get(key) for key in ("data", "metrics")}
+        data, metrics = (value if isinstance(value, dict) else {} for value in facts.values())
+        if "episodes" in data:
+            source = f" of {self._metadata['env_id']}" if "env_id" in self._metadata else ""
+            yield f"learned from: {data['episodes']:,} episodes{source}"
+        if "validation_nll" in metrics:
+            yield f"NLL of held-out episodes: {metrics['validation_nll']:.2f} nats a step"
+
     def _add_layers(self) -> None:
         """Make everything beside the encoder; drawn from the same seed."""
 
@@ -158,6 +184,7 @@ class EncoderPrior(Trainable):
         seed: int = 0,
         encoder: str = "auto",
         proprio: bool = True,
+        state: bool = True,
         **options: Any,
     ) -> _Prior:
         """One that fits a data set's observations, actions and action box, untrained.
@@ -167,8 +194,10 @@ class EncoderPrior(Trainable):
             shared: A prior whose encoder it carries; its features are not trained.
             seed: Seed of the initial weights.
             encoder: Name of the observation encoder; "auto" is "state" for data without images,
-                else the default of the kind.
+                else the default of the kind. Parts that it does not read are left aside.
             proprio: Look at proprioception too, where the data have it.
+            state: The same for the state vector. Beside an image it may hold what only a simulator
+                knows; the env has to supply all that the prior looks at.
             **options: Further fields of its config.
 
         Raises:
@@ -183,7 +212,16 @@ class EncoderPrior(Trainable):
             32
         """
         low, high = (tuple(edge.tolist()) for edge in dataset.action_bounds)
-        seen = cls._sight(dataset, shared, encoder, proprio, options)
+        left_out = [part for part, wanted in (("proprio", proprio), ("state", state)) if not wanted]
+        if shared is None:
+            seen = cls._sight(dataset.observation_spec, encoder, left_out)
+        else:
+            seen = cls._shared_sight(shared.config)
+            if encoder != "auto" or left_out or options.get("encoder_options"):
+                raise InvalidArgumentError(
+                    "Expected no encoder, encoder_options, proprio or state beside a shared "
+                    "encoder, which has its own. Leave out one or the other."
+                )
         box = {"action_dim": dataset.action_dim, "action_low": low, "action_high": high}
         known = [entry.name for entry in fields(cls.config_class)]
         config = cls.config_class(**checked_options(cls, {**options, **seen, **box}, known))
@@ -194,33 +232,25 @@ class EncoderPrior(Trainable):
 
     @classmethod
     def _sight(
-        cls,
-        dataset: DataShapes,
-        shared: EncoderPrior | None,
-        encoder: str,
-        proprio: bool,
-        options: Mapping[str, Any],
+        cls, spec: ObservationSpec, encoder: str, left_out: Collection[str]
     ) -> dict[str, Any]:
-        if shared is None:
-            spec = dataset.observation_spec
-            spec = spec if proprio else replace(spec, proprio=0)
-            own = {} if spec.image is not None else {"encoder": "state"}
-            return {"observation": spec, **(own if encoder == "auto" else {"encoder": encoder})}
+        """An encoder of its own, and of the data's parts all that it reads."""
+        if encoder == "auto":
+            kind = {entry.name: entry.default for entry in fields(cls.config_class)}["encoder"]
+            encoder = "state" if spec.image is None else str(kind)
+        reads = set(parts_read(encoder)) - set(left_out)
+        nothing: dict[str, Any] = {"image": None, "proprio": 0, "state": 0}
+        unread = {part: value for part, value in nothing.items() if part not in reads}
+        return {"observation": replace(spec, **unread), "encoder": encoder}
+
+    @classmethod
+    def _shared_sight(cls, config: PriorConfig) -> dict[str, Any]:
         if not cls.shares_encoder:
             raise InvalidArgumentError(
                 f"A prior of type {cls.type_tag!r} is an encoder: expected none to share, got one."
             )
-        if encoder != "auto" or not proprio or options.get("encoder_options"):
-            raise InvalidArgumentError(
-                "Expected no encoder, encoder_options or proprio beside a shared encoder, which "
-                "has its own. Leave out one or the other."
-            )
-        config = shared.config
-        return {
-            "observation": config.observation,
-            "encoder": config.encoder,
-            "encoder_options": config.encoder_options,
-        }
+        names = ("observation", "encoder", "encoder_options")
+        return {name: getattr(config, name) for name in names}
 
     def prepare(self, sample: Batch) -> None:
         """Set the encoder's statistics from the data, unless its features are given."""
@@ -230,7 +260,7 @@ class EncoderPrior(Trainable):
     def expects(self, given: Collection[str]) -> dict[str, tuple[int, ...]]:
         """Shapes of one step of the data; with "features" given these stand for observations."""
         action: dict[str, tuple[int, ...]] = {"action": (self.action_dim,)}
-        if not self.reads_observations:
+        if not self.looks:
             return action
         if FEATURES_KEY in given and self.shares_encoder:
             return {**action, FEATURES_KEY: (self.feature_dim,)}

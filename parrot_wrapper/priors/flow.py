@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -22,7 +22,7 @@ from parrot_wrapper.priors.coupling import CouplingStack
 from parrot_wrapper.priors.encoder_prior import EncoderPrior
 from parrot_wrapper.priors.folded import Folded
 from parrot_wrapper.priors.folded_coupling import FoldedCouplings
-from parrot_wrapper.priors.trainable import PAPER, Batch
+from parrot_wrapper.priors.trainable import PAPER, Batch, DataShapes
 
 _STEP = 0.02
 """Of the central difference in `squared_jacobian`."""
@@ -205,6 +205,27 @@ class FlowPrior(EncoderPrior):
 
     def _log_prob(self, action: Tensor, features: Tensor) -> Tensor:
         return self.log_prob_tensor(action, self.encoder.context(features))
+
+
+def flow_config(dataset: DataShapes, **options: Any) -> FlowPriorConfig:
+    """The config of a `FlowPrior` that fits `dataset`: its observations, actions and action box.
+
+    Args:
+        dataset: What the prior will learn from.
+        **options: Those of `FlowPrior.for_data`, such as `encoder`, `proprio` or `hidden`.
+
+    Raises:
+        UnknownNameError: No such encoder or option; the nearest is named.
+        InvalidArgumentError: A value is outside its range.
+
+    Example:
+        >>> from parrot_wrapper.data import EpisodeDataset
+        >>> data = EpisodeDataset.from_arrays([[0.0], [0.1]], [[0.2, 0.3]], [1])
+        >>> config = flow_config(data, hidden=32)
+        >>> config.encoder, config.action_dim, config.hidden
+        ('state', 2, 32)
+    """
+    return FlowPrior.for_data(dataset, **options).config
 
 
 def squared_jacobian(prior: FlowPrior, context: Tensor, noise: Tensor) -> Tensor:

@@ -68,7 +68,8 @@ class Trainable(nn.Module):
             "action" (B, A). "windows": `horizon` steps from anywhere in an episode; "episodes":
             the first `horizon` steps of one. For these "action" is (B, H, A), and observations and
             labels are those of the first step; shorter episodes are left out.
-        reads_observations: False for a kind that learns from actions alone.
+        looks: False for a kind whose actions do not depend on the observation: it learns from
+            actions alone, and an env need not supply what it would look at.
         shares_encoder: Whether the frozen encoder of another prior may stand in for its own.
         recipes: For the presets "laptop" (the default) and "paper", settings of the training and
             of the config where they are not the defaults; under "laptop-frozen" and
@@ -78,7 +79,7 @@ class Trainable(nn.Module):
     type_tag: ClassVar[str]
     config_class: ClassVar[type[Any]]
     batches: ClassVar[Literal["pairs", "windows", "episodes"]] = "pairs"
-    reads_observations: ClassVar[bool] = True
+    looks: ClassVar[bool] = True
     shares_encoder: ClassVar[bool] = True
     recipes: ClassVar[Mapping[str, Mapping[str, Any]]] = MappingProxyType({})
     config: Any
@@ -155,6 +156,11 @@ class Trainable(nn.Module):
         Args:
             given: Names of the data's observations.
         """
+        raise NotImplementedError
+
+    @property
+    def observation_spec(self) -> ObservationSpec:
+        """What it looks at."""
         raise NotImplementedError
 
     @property

@@ -37,7 +37,7 @@ from parrot_wrapper.priors.trainable import (
 )
 from parrot_wrapper.training.normed_activation import LayerNormReLU
 from parrot_wrapper.training.paper_convolutions import PaperConvolutions
-from parrot_wrapper.types import FloatArray
+from parrot_wrapper.types import FloatArray, ObservationSpec
 
 EDGE = 0.99
 """Actions are cloned within this share of their box: tanh reaches its edges at infinity only."""
@@ -187,6 +187,11 @@ class ClonedActor(Trainable):
         actor = cls(config, seed=seed)
         actor._seen_by = () if shared is None else (shared.encoder,)
         return actor
+
+    @property
+    def observation_spec(self) -> ObservationSpec:
+        """What it looks at: images, or nothing but features."""
+        return ObservationSpec(image=self.config.image)
 
     @property
     def action_dim(self) -> int:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field, fields
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 import torch
@@ -15,9 +16,11 @@ from parrot_wrapper.atomic_files import clear_strays, room_below
 from parrot_wrapper.data.dataset import EpisodeDataset
 from parrot_wrapper.errors import InvalidArgumentError, NotOfferedError
 from parrot_wrapper.locking import folder_lock
-from parrot_wrapper.priors.flow import FlowPrior, FlowPriorConfig
+from parrot_wrapper.priors.flow import FlowPrior
 from parrot_wrapper.priors.surroundings import own_surroundings
 from parrot_wrapper.priors.trainable import FEATURES_KEY, Trainable
+from parrot_wrapper.torch_threads import torch_threads
+from parrot_wrapper.training.data_facts import data_facts, warn_of_unread
 from parrot_wrapper.training.prior_batches import batch_maker, long_enough, step_generator
 from parrot_wrapper.training.prior_config import PriorTrainingConfig, training_config
 from parrot_wrapper.training.prior_run import (
@@ -30,12 +33,10 @@ from parrot_wrapper.training.prior_run import (
     weights_digest,
 )
 from parrot_wrapper.training.prior_trainer import PriorTrainer
-from parrot_wrapper.types import KEYS_FACT
 
 _STATISTICS_SIZE = 4096
 _PATIENCE_SECONDS = 10.0
 """For the process of a killed run to be gone."""
-_SETTINGS = ("env_id", "env_kwargs", "camera", "noise", "stray_steps", "base_seed")
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,7 @@ class PriorReport:
     """What came out of `fit_prior`.
 
     Attributes:
+        prior: The prior that was fitted.
         steps: Gradient steps made, over all resumed parts.
         best_step: The step whose weights were kept.
         validation: Losses on held-out episodes at that step, by name.
@@ -51,21 +53,32 @@ class PriorReport:
         stopped: Why it ended: "steps", "patience" or "time".
         history: One row for each validation: "step", "seconds", "learning_rate", "training" and
             "validation" (losses by name).
-        action_dim: A, what a likelihood is divided by.
     """
 
+    prior: Trainable = field(repr=False, compare=False)
     steps: int
     best_step: int
     validation: Mapping[str, float]
     training: Mapping[str, float]
     seconds: float
     stopped: str
-    history: tuple[Mapping[str, Any], ...]
-    action_dim: int
+    history: tuple[Mapping[str, Any], ...] = field(repr=False)
+
+    def __str__(self) -> str:
+        """The losses on held-out episodes, and how long it took."""
+        told = ", ".join(f"{name} {value:.4g}" for name, value in self.validation.items())
+        if "nll" in self.validation:
+            told = (
+                f"{self.validation_nll:.3f} nats ({self.validation_nll_per_dim:.3f} per dimension)"
+            )
+        return (
+            f"validation {told} at step {self.best_step}; {self.steps} steps in "
+            f"{self.seconds:.0f} s, stopped by {self.stopped}"
+        )
 
     @property
     def validation_nll(self) -> float:
-        """Negative log-likelihood of held-out episodes at that step, nats.
+        """Negative log-likelihood of held-out episodes at the best step, nats.
 
         Raises:
             NotOfferedError: The kind of prior is not trained by likelihood.
@@ -75,7 +88,7 @@ class PriorReport:
     @property
     def validation_nll_per_dim(self) -> float:
         """The same per action dimension."""
-        return self.validation_nll / self.action_dim
+        return self.validation_nll / self.prior.action_dim
 
     @property
     def training_nll(self) -> float:
@@ -90,34 +103,43 @@ class PriorReport:
         return losses["nll"]
 
     def to_dict(self) -> dict[str, Any]:
-        """All fields, and the likelihood where there is one, JSON-able."""
-        nll = {}
+        """All fields but the prior, and the likelihood where there is one, JSON-able."""
+        names = [entry.name for entry in fields(self) if entry.name != "prior"]
         if "nll" in self.validation:
-            names = ("validation_nll", "validation_nll_per_dim", "training_nll")
-            nll = {name: getattr(self, name) for name in names}
-        return {**asdict(self), **nll, "history": list(self.history)}
+            names += ["validation_nll", "validation_nll_per_dim", "training_nll"]
+        return {**{name: getattr(self, name) for name in names}, "history": list(self.history)}
+
+    @property
+    def metrics(self) -> dict[str, Any]:
+        """All but the prior and the history, JSON-able: what the prior's metadata keep."""
+        return {name: value for name, value in self.to_dict().items() if name != "history"}
 
 
 @own_surroundings()
 def fit_prior(
-    prior: Trainable,
-    dataset: EpisodeDataset,
+    prior: Trainable | EpisodeDataset | None = None,
+    dataset: EpisodeDataset | None = None,
     config: PriorTrainingConfig | None = None,
     *,
     run_folder: str | Path | None = None,
     fine_tune: bool = False,
     progress: bool = True,
 ) -> PriorReport:
-    """Minimise a prior's own losses on the data, in place.
+    """Minimise a prior's own losses on the data.
+
+    `fit_prior(data).prior` is all that is needed to get a flow prior from a data set. A prior that
+    is handed over is fitted in place.
+
 
     Kept are the averaged weights that are best on held-out episodes by the prior's `criterion`.
     With a `run_folder` the run is checkpointed there and continues from its last checkpoint, with
     the same result, bit for bit (in float32 on one CPU thread), as an unbroken run.
 
     Args:
-        prior: Any kind of prior; its statistics are set from the data, unless `fine_tune`.
-            Afterwards it is frozen and in eval mode, and its metadata tell how the data were made,
-            the settings and what came out.
+        prior: Any kind of prior, or nothing, or the data set alone, for a new flow of
+            `flow_config(dataset)` with the seed of `config`. Its statistics are set from the data,
+            unless `fine_tune`. Afterwards it is frozen and in eval mode, and its metadata tell how
+            the data were made, the settings and what came out.
         dataset: Successful episodes, two or more; from a `FeatureCache` for a prior that learns on
             the frozen features of another.
         config: Settings; None for those of the prior's kind.
@@ -135,36 +157,45 @@ def fit_prior(
         NotOfferedError: The kind of prior has no losses.
         KeyboardInterrupt: Ctrl-C; a checkpoint was written first.
 
+    Warns:
+        UnreadDataWarning: The data have observations at which the prior does not look.
+
     Example:
         >>> import numpy as np
         >>> from parrot_wrapper.priors import TrajectoryVAEPrior
-        >>> data = EpisodeDataset.from_arrays(np.zeros((50, 1)), np.random.rand(40, 2), [4] * 10)
+        >>> data = EpisodeDataset.from_arrays(np.eye(8), np.full((6, 2), 0.1) * np.eye(6)[:, :2],
+        ...                                   lengths=[3, 3])
+        >>> config = PriorTrainingConfig(steps=2, batch_size=2, warmup_steps=1)
+        >>> fit_prior(data, config=config, progress=False).steps
+        2
         >>> prior = TrajectoryVAEPrior.for_data(data)
-        >>> report = fit_prior(prior, data, PriorTrainingConfig(steps=3), progress=False)
-        >>> list(report.validation)
+        >>> list(fit_prior(prior, data, config, progress=False).validation)
         ['reconstruction', 'kl']
     """
-    require_instance("prior", prior, Trainable, "a prior such as a FlowPrior")
+    require_instance("config", config, (PriorTrainingConfig, NoneType), "a PriorTrainingConfig")
+    if dataset is None and isinstance(prior, EpisodeDataset):
+        prior, dataset = None, prior
     require_instance("dataset", dataset, EpisodeDataset, "an EpisodeDataset")
+    assert dataset is not None
     frozen = FEATURES_KEY in dataset.observations
+    if prior is None and not fine_tune:
+        settings = training_config(FlowPrior) if config is None else config
+        prior = FlowPrior.for_data(dataset, seed=settings.seed)
+    require_instance("prior", prior, Trainable, "a prior such as a FlowPrior")
+    assert isinstance(prior, Trainable)
     settings = training_config(type(prior), frozen=frozen) if config is None else config
-    require_instance("config", settings, PriorTrainingConfig, "a PriorTrainingConfig")
     folder = None if run_folder is None else as_path("run_folder", run_folder)
     before = dict(prior.metadata)
     # the statistics are computed under the threads too
     with run_folder_held(folder), torch_threads(settings.threads):
         run = _prior_run(prior, dataset, settings, folder, fine_tune=fine_tune)
+        if prior.looks and not frozen:
+            warn_of_unread(dataset, prior.observation_spec)
         run.run(progress=progress)
-    report = _report(run.progress, prior.action_dim)
-    metrics = {key: value for key, value in report.to_dict().items() if key != "history"}
-    facts = {**data_facts(dataset), "metrics": metrics, "training": settings.to_dict()}
+    report = _report(run.progress, prior)
+    facts = {**data_facts(dataset), "metrics": report.metrics, "training": settings.to_dict()}
     prior.set_metadata({**facts, "initial": before} if fine_tune else {**before, **facts})
     return report
-
-
-def flow_config(dataset: EpisodeDataset, **options: Any) -> FlowPriorConfig:
-    """The config of `FlowPrior.for_data(dataset, **options)`, which see."""
-    return FlowPrior.for_data(dataset, **options).config
 
 
 def _prior_run(
@@ -209,10 +240,11 @@ def _prior_run(
     )
 
 
-def _report(progress: Progress, action_dim: int) -> PriorReport:
+def _report(progress: Progress, prior: Trainable) -> PriorReport:
     assert progress.stopped is not None
     best = next(row for row in progress.history if row["step"] == progress.best_step)
     return PriorReport(
+        prior=prior,
         steps=progress.step,
         best_step=progress.best_step,
         validation=best["validation"],
@@ -220,7 +252,6 @@ def _report(progress: Progress, action_dim: int) -> PriorReport:
         seconds=progress.history[-1]["seconds"],
         stopped=progress.stopped,
         history=tuple(progress.history),
-        action_dim=action_dim,
     )
 
 
@@ -259,30 +290,3 @@ def training_device(name: str) -> torch.device:
             f"Device {name!r} was asked for, but torch sees no GPU; use device='cpu' or 'auto'."
         )
     return device
-
-
-@contextmanager
-def torch_threads(threads: int) -> Iterator[None]:
-    """Torch's CPU threads in the block; 0 leaves them."""
-    before = torch.get_num_threads()
-    if threads:
-        torch.set_num_threads(threads)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
-def data_facts(dataset: EpisodeDataset) -> dict[str, Any]:
-    """How the data were made, as far as they tell, and their hash and size; JSON-able."""
-    made: Mapping[str, Any] = dataset.metadata.get("settings", {})
-    keys = dataset.metadata.get(KEYS_FACT)
-    return {
-        **{key: made[key] for key in _SETTINGS if made.get(key) is not None},
-        **({KEYS_FACT: keys} if keys else {}),
-        "data": {
-            "sha256": dataset.content_hash,
-            "episodes": dataset.n_episodes,
-            "steps": dataset.n_steps,
-        },
-    }

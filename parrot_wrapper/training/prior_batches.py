@@ -99,7 +99,7 @@ def _rows(
     first = np.zeros(rows, np.int64)
     if prior.batches == "windows":
         first = rng.integers(dataset.lengths[episodes] - prior.horizon + 1)
-    batch = dataset.gather(episodes, first) if prior.reads_observations else {}
+    batch = dataset.gather(episodes, first) if prior.looks else {}
     steps = dataset.step_offsets[episodes] + first
     batch["action"] = dataset.actions[steps[:, None] + np.arange(prior.horizon)]
     return batch

@@ -15,10 +15,9 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
-import numpy.typing as npt
 
 from parrot_wrapper.argument_checks import as_path
 from parrot_wrapper.data.dataset import EpisodeDataset
@@ -51,7 +50,7 @@ _HDF5 = (".hdf5", ".h5")
 
 
 def dataset_from_arrays(
-    episodes: Sequence[Mapping[str, npt.ArrayLike]] | Mapping[str, npt.ArrayLike],
+    episodes: Sequence[Mapping[str, Any]] | Mapping[str, Any],
     options: ImportOptions | None = None,
 ) -> EpisodeDataset:
     """Make a data set of episodes that are mappings of names to arrays.
@@ -61,6 +60,7 @@ def dataset_from_arrays(
             parts of its observations under other names, T or T+1 rows each: images (H, W, C) or
             (C, H, W) uint8, vectors. Or mappings, or one mapping, of arrays that hold many
             episodes, with `lengths` (n,) or flags of ends such as `terminals` and `timeouts` (N,).
+            What is in mappings within is called outer/inner.
         options: What to take of them; see `ImportOptions`.
 
     Raises:
@@ -117,8 +117,12 @@ _Opening = Callable[[], AbstractContextManager[_Arrays]]
 
 
 class _InMemory:
-    def __init__(self, arrays: Mapping[str, npt.ArrayLike]) -> None:
-        self._arrays = {str(name): _array(values) for name, values in arrays.items()}
+    def __init__(self, arrays: object) -> None:
+        if not isinstance(arrays, Mapping):
+            raise DataError(
+                f"Expected each episode as a mapping of names to arrays, got {arrays!r:.60}."
+            )
+        self._arrays = dict(_named(arrays))
         self.headers = {name: Part(a.shape, a.dtype) for name, a in self._arrays.items()}
 
     def __getitem__(self, name: str) -> AnyArray:
@@ -129,11 +133,17 @@ def _held(arrays: _Arrays) -> _Opening:
     return lambda: nullcontext(arrays)
 
 
-def _array(values: npt.ArrayLike) -> AnyArray:
-    try:
-        return np.asarray(values)
-    except (TypeError, ValueError, RuntimeError):
-        return np.empty((0, 0), object)  # ragged lists and the like: refused where they are wanted
+def _named(arrays: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, AnyArray]]:
+    """The arrays of a mapping, and those of mappings within, called outer/inner."""
+    for name, values in arrays.items():
+        if isinstance(values, Mapping):
+            yield from _named(values, f"{prefix}{name}/")
+            continue
+        try:
+            yield f"{prefix}{name}", np.asarray(values)
+        except (TypeError, ValueError, RuntimeError):
+            # ragged lists and the like are refused where they are wanted
+            yield f"{prefix}{name}", np.empty((0, 0), object)
 
 
 def _files(root: Path) -> list[Path]:
@@ -212,8 +222,9 @@ def _episodes(bundle: Bundle, choice: Choice, options: ImportOptions) -> Iterato
 
 def _one(name: str, arrays: Mapping[str, AnyArray], choice: Choice) -> RawEpisode:
     actions = arrays[choice.action]
+    steps = math.prod(actions.shape[:1])
     success = arrays.get(choice.success or "")
-    if success is not None and np.size(success) != 1 and len(success) != len(actions):
+    if success is not None and np.size(success) != 1 and len(success) != steps:
         raise DataError(f"{name}: expected one success, got shape {np.shape(success)}.")
     seed = arrays.get("seed", np.array(-1))
     if np.size(seed) != 1 or np.asarray(seed).dtype.kind not in "fiu":
@@ -223,7 +234,7 @@ def _one(name: str, arrays: Mapping[str, AnyArray], choice: Choice) -> RawEpisod
         )
     return RawEpisode(
         name,
-        {key: _rows(arrays, key, len(actions)) for key in choice.keys if key in arrays},
+        {key: _rows(arrays, key, steps) for key in choice.keys if key in arrays},
         actions,
         arrays.get(choice.reward or ""),
         last_success(success),
@@ -234,6 +245,6 @@ def _one(name: str, arrays: Mapping[str, AnyArray], choice: Choice) -> RawEpisod
 def _rows(arrays: Mapping[str, AnyArray], key: str, steps: int) -> AnyArray:
     """The observations, with the one after the last action where it was recorded beside them."""
     rows, following = arrays[key], arrays.get(next_name(key))
-    if following is None or len(rows) != steps or following.shape != rows.shape:
+    if following is None or rows.shape[:1] != (steps,) or following.shape != rows.shape:
         return rows
     return np.concatenate([rows, following[-1:]])

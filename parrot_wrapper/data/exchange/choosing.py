@@ -14,10 +14,11 @@ REWARD_NAMES = ("rewards", "reward", "next.reward")
 SUCCESS_NAMES = ("is_success", "success", "next.success")
 END_NAMES = (
     *("terminals", "timeouts", "terminations", "truncations", "terminated", "truncated"),
-    *("terminal", "timeout", "dones", "done", "next.done"),
+    *("terminal", "timeout", "dones", "done"),
 )
 _ROLES = {*ACTION_NAMES, *REWARD_NAMES, *SUCCESS_NAMES, *END_NAMES}
 _MOST_LISTED = 40
+_CONVERT = "Float images have to be converted first: (255 * x).round().astype(np.uint8) for 0 ... 1"
 
 
 def choose(source: Source, options: ImportOptions) -> Choice:
@@ -95,14 +96,18 @@ def _image(
         if not part.is_image:
             raise DataError(
                 f"Expected uint8 images of height, width and channels in {options.image_key!r}, "
-                f"got shape {part.shape}, dtype {part.dtype}. Float images have to be converted "
-                "first: (255 * x).round().astype(np.uint8) for 0 ... 1."
+                f"got shape {part.shape}, dtype {part.dtype}. {_CONVERT}."
             )
         return options.image_key
     images = [name for name, part in free.items() if part.is_image]
     if "image" in images:
         return "image"
     if not images:
+        if floats := [name for name, part in free.items() if part.is_float_image]:
+            asked.append(
+                f"whether to do without images: {', '.join(floats)} has floats. {_CONVERT}; "
+                "image=False (--no-image) leaves them out"
+            )
         return None
     if (only := _only(images)) is None:
         asked.append(
@@ -137,8 +142,7 @@ def _vectors(
     if not vectors:
         asked.append(
             f"what to observe: expected a uint8 image or a vector, got {listed(free)}. Name arrays "
-            "of two axes with vector_keys (--vector-keys). Float images have to be converted "
-            "first: (255 * x).round().astype(np.uint8) for 0 ... 1"
+            f"of two axes with vector_keys (--vector-keys). {_CONVERT}"
         )
         return ()
     if (only := _only(vectors)) is None:

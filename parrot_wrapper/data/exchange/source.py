@@ -29,6 +29,11 @@ class Part(NamedTuple):
         return self.dtype == np.uint8 and len(self.shape) == 3
 
     @property
+    def is_float_image(self) -> bool:
+        """Whether this looks like a colour image that was not stored as uint8."""
+        return self.dtype.kind == "f" and len(self.shape) == 3 and 3 in self.shape[::2]
+
+    @property
     def is_vector(self) -> bool:
         """Whether this is surely (part of) a vector: numbers, along at most one axis."""
         return self.can_be_vector and (len(self.shape) < 2 or 1 in self.shape)

@@ -39,6 +39,17 @@ def build_encoder(name: str, observation: ObservationSpec, options: Mapping[str,
     return encoder
 
 
+def parts_read(name: str) -> tuple[str, ...]:
+    """The parts of an `ObservationSpec` that the encoder called `name` looks at.
+
+    Raises:
+        UnknownNameError: No such encoder; the nearest is named.
+    """
+    make = ENCODERS.get(name)
+    ours = isinstance(make, type) and issubclass(make, Encoder)
+    return make.reads if ours else BackboneEncoder.reads
+
+
 def for_acting(encoder: Encoder) -> ActingEncoder:
     """The quickest form of an encoder on one or a few observations, on the CPU, in float32."""
     return FoldedStructured(encoder) if type(encoder) is StructuredEncoder else encoder
@@ -54,4 +65,5 @@ __all__ = [
     "StateEncoder",
     "StructuredEncoder",
     "build_encoder",
+    "parts_read",
 ]
