@@ -70,8 +70,8 @@ def run_grid(
         grid: The grid.
         places: Its folders.
         runs: Some of its runs; None for all.
-        workers: Cores to use: so many runs side by side; data are collected with more than one where
-            there is nothing else to do. On a GPU they share it.
+        workers: Cores to use: so many runs side by side; data are collected with more than one
+            where there is nothing else to do. On a GPU they share it.
         device: Torch device of all.
         max_minutes: Stop after so much time; 0 for no limit.
         say: Called with a line at every event.
