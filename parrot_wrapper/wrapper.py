@@ -45,8 +45,8 @@ class BehavioralPriorWrapper(gym.Wrapper[Any, AnyArray, Any, AnyArray], RecordCo
     1999): the reward is sum_k gamma^k r_k, and the agent's own discount has to be gamma^H. The
     info is the last env step's. `"parrot/env_steps"` is n <= H, how many were executed;
     `"parrot/action"` (H, A) and `"parrot/rewards"` (H,) tell of each, with zeros after n, and
-    `"parrot/infos"` is a dict of what their infos told, each key with a first axis of H steps:
-    zeros where a step did not tell it, None for what is no number.
+    `"parrot/infos"` is a dict of what their infos told, each key in an array with a first axis of H
+    steps, or in a tuple of length H if its values are no numbers.
 
     Args:
         env: Env with a bounded Box action space (A,) and observations as the prior knows them:
