@@ -93,7 +93,12 @@ def test_a_policy_with_a_begin_is_told_of_it() -> None:
     [
         (7, EchoEnv("state"), InvalidArgumentError, "model with predict.*or a function.*got 7"),
         (lambda seen: seen, "Pendulum-v1", InvalidArgumentError, "single gymnasium.Env"),
-        (Counting(EchoEnv("state", action_dim=3)), EchoEnv("state"), SpaceMismatchError, "wrapped as in training"),
+        (
+            Counting(EchoEnv("state", action_dim=3)),
+            EchoEnv("state"),
+            SpaceMismatchError,
+            "wrapped as in training",
+        ),
     ],
 )
 def test_what_cannot_be_evaluated(policy: Any, env: Any, error: type, message: str) -> None:
