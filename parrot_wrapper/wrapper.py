@@ -88,11 +88,6 @@ class BehavioralPriorWrapper(gym.Wrapper[Any, AnyArray, Any, AnyArray], RecordCo
         array([1.], dtype=float32)
     """
 
-    def __str__(self) -> str:
-        """With the prior and the chart, beside the env that is wrapped."""
-        prior, chart = type(self._translator.prior).__name__, self._translator.chart.spec
-        return f"<{type(self).__name__}({prior}, latent={chart!r}){self.env}>"
-
     def __init__(
         self,
         env: gym.Env[Any, AnyArray],
@@ -141,6 +136,10 @@ class BehavioralPriorWrapper(gym.Wrapper[Any, AnyArray, Any, AnyArray], RecordCo
         self.action_space = translator.action_space
         self.observation_space = translator.observation_space
         self._translator = translator
+
+    def __str__(self) -> str:
+        """With the prior and the chart, and the env inside."""
+        return f"<{type(self).__name__}({self._translator}){self.env}>"
 
     @property
     def prior(self) -> ActionPrior:
