@@ -65,8 +65,9 @@ def execute_chunk(
         As of `Env.step`: last observation, reward, terminated, truncated, and the last step's info
         with "parrot/env_steps" (n, how many were executed), "parrot/action" (H, A) and
         "parrot/rewards" (H,), zeros after n, and "parrot/infos", a dict of what the infos of the
-        n steps told: each key with a first axis of H steps. Where a step did not tell it, and after
-        n, there are zeros, or None where the values are no numbers and no arrays of one shape.
+        n steps told: each key in an array with a first axis of H steps, with zeros where a step did
+        not tell it and after n. What is neither numbers nor arrays of one shape is in a tuple of
+        length H, with "" there for text and None for anything else.
     """
     rewards: list[float] = []
     infos: list[dict[str, Any]] = []
@@ -142,14 +143,15 @@ def _stacked(infos: Sequence[Mapping[str, Any]], horizon: int, steps: int) -> di
     return told
 
 
-def _column(values: Mapping[int, Any], horizon: int, steps: int) -> AnyArray:
-    """Numbers and arrays of one shape in an array of theirs, anything else in one of objects."""
+def _column(values: Mapping[int, Any], horizon: int, steps: int) -> AnyArray | tuple[Any, ...]:
+    """Numbers and arrays of one shape in an array of theirs, anything else in a tuple."""
     arrays = [np.asarray(v) for v in values.values() if not isinstance(v, str | list | tuple)]
     numbers = [array for array in arrays if array.dtype.kind in "biufc"]
-    if len(numbers) == len(values) and len({array.shape for array in numbers}) == 1:
-        column = np.zeros((horizon, *numbers[0].shape), np.result_type(*numbers))
-    else:
-        column = np.full(horizon, None, object)
+    if len(numbers) < len(values) or len({array.shape for array in numbers}) > 1:
+        nothing = "" if all(isinstance(value, str) for value in values.values()) else None
+        told = {step: value for step, value in values.items() if step < steps}
+        return tuple(told.get(step, nothing) for step in range(horizon))
+    column = np.zeros((horizon, *numbers[0].shape), np.result_type(*numbers))
     for step, value in values.items():
         if step < steps:
             column[step] = value

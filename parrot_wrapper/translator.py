@@ -154,6 +154,10 @@ class LatentTranslator:
         self._seen: Observations | None = None
         self._features: FloatArray | None = None
 
+    def __str__(self) -> str:
+        """The kind of prior and the chart."""
+        return f"{type(self.prior).__name__}, latent={self.chart.spec!r}"
+
     @property
     def reads(self) -> set[str]:
         """The keys of a Dict observation that the prior reads."""

@@ -115,6 +115,11 @@ class BehavioralPriorVecWrapper(VecEnvWrapper):
         self._translator = translator
         self._decoded: Decoded | None = None
 
+    def __repr__(self) -> str:
+        """With the prior and the chart, and the number of envs inside."""
+        envs = f"{self.num_envs} envs of {type(self.venv).__name__}"
+        return f"<{type(self).__name__}({self._translator}), {envs}>"
+
     @property
     def prior(self) -> ActionPrior:
         """The frozen prior."""

@@ -121,6 +121,10 @@ class BehavioralPriorVectorWrapper(_Base):
         self._translator = translator
         self._ended: AnyArray | None = None  # (N,) bool, whose episode is over; None before a reset
 
+    def __repr__(self) -> str:
+        """With the prior and the chart, and the envs inside."""
+        return f"<{type(self).__name__}({self._translator}), {self.env}>"
+
     @property
     def prior(self) -> ActionPrior:
         """The frozen prior."""

@@ -45,8 +45,8 @@ class BehavioralPriorWrapper(gym.Wrapper[Any, AnyArray, Any, AnyArray], RecordCo
     1999): the reward is sum_k gamma^k r_k, and the agent's own discount has to be gamma^H. The
     info is the last env step's. `"parrot/env_steps"` is n <= H, how many were executed;
     `"parrot/action"` (H, A) and `"parrot/rewards"` (H,) tell of each, with zeros after n, and
-    `"parrot/infos"` is a dict of what their infos told, each key with a first axis of H steps:
-    zeros where a step did not tell it, None for what is no number.
+    `"parrot/infos"` is a dict of what their infos told, each key in an array with a first axis of H
+    steps, or in a tuple of length H if its values are no numbers.
 
     Args:
         env: Env with a bounded Box action space (A,) and observations as the prior knows them:
@@ -87,11 +87,6 @@ class BehavioralPriorWrapper(gym.Wrapper[Any, AnyArray, Any, AnyArray], RecordCo
         >>> info["parrot/latent"]  # one standard deviation
         array([1.], dtype=float32)
     """
-
-    def __str__(self) -> str:
-        """With the prior and the chart, beside the env that is wrapped."""
-        prior, chart = type(self._translator.prior).__name__, self._translator.chart.spec
-        return f"<{type(self).__name__}({prior}, latent={chart!r}){self.env}>"
 
     def __init__(
         self,
@@ -141,6 +136,10 @@ class BehavioralPriorWrapper(gym.Wrapper[Any, AnyArray, Any, AnyArray], RecordCo
         self.action_space = translator.action_space
         self.observation_space = translator.observation_space
         self._translator = translator
+
+    def __str__(self) -> str:
+        """With the prior and the chart, and the env inside."""
+        return f"<{type(self).__name__}({self._translator}){self.env}>"
 
     @property
     def prior(self) -> ActionPrior:

@@ -72,7 +72,7 @@ def test_executes_the_chunk_open_loop_until_the_episode_ends(mode, gamma):
         assert told["is_success"].tolist() == [False, not ended, False]
         np.testing.assert_array_equal(told["echo"], info["parrot/action"])
         lifted = [["thing"] if k == 1 and not ended else [] for k in range(length)]
-        assert told["lifted"].tolist() == [*lifted, *[None] * (3 - length)]
+        assert told["lifted"] == (*lifted, *[None] * (3 - length))
         steps = list(executed_steps(reward, info))
         assert [(r, i["is_success"], i["lifted"]) for r, i in steps] == [
             (r, k == 1 and not ended, lifted[k]) for k, r in enumerate(rewards)
