@@ -28,6 +28,7 @@ FOUNDATION = {
     "image_layout",
     "success",
     "torch_threads",
+    "registry",
 }
 
 # For each lower part of parrot_wrapper: what of other distributions it may import, and which parts

@@ -16,7 +16,6 @@ from parrot_wrapper.experiments.methods import (
     sees_pixels,
 )
 from parrot_wrapper.experiments.needs import (
-    BASELINES,
     Artifact,
     PriorData,
     all_artifacts,
@@ -24,7 +23,7 @@ from parrot_wrapper.experiments.needs import (
 )
 from parrot_wrapper.experiments.runs import Run
 from parrot_wrapper.names import unknown_name
-from parrot_wrapper.priors.trainable import prior_kind
+from parrot_wrapper.registry import PRIORS
 
 KINDS = ("rl", "exploration")
 
@@ -191,8 +190,7 @@ class Grid:
         for name in ("baseline_options", "method_rl"):
             checks.require_nested_options(name, getattr(self, name))
         for kind in self.baseline_options:
-            if kind not in BASELINES:
-                prior_kind(kind)
+            PRIORS.require(kind)
         for settings in (self.rl, *self.method_rl.values()):
             checks.require_open(settings)
 

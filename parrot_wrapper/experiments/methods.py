@@ -9,7 +9,7 @@ from typing import Any
 
 from parrot_wrapper.experiments.runs import Run
 from parrot_wrapper.names import unknown_name
-from parrot_wrapper.priors.registry import PRIORS
+from parrot_wrapper.registry import PRIORS
 from parrot_wrapper.training.rl_config import PRESETS, RLConfig, preset_config
 
 
