@@ -44,6 +44,9 @@ class BehavioralPriorWrapper(gym.Wrapper[Any, AnyArray, Any, AnyArray], RecordCo
     info is the last env step's; `"parrot/action"` is (n, A), and `"parrot/env_steps"` n,
     `"parrot/rewards"` and `"parrot/infos"` tell of each of the n <= H steps.
 
+    The prior's passes over up to 16 observations run on one torch thread. All else, such as SAC's
+    updates, has torch's own setting; `torch.set_num_threads(1)` is best for networks of this size.
+
     Args:
         env: Env with a bounded Box action space (A,) and observations as the prior knows them:
             uint8 images (H, W, C) or (C, H, W), a float state vector, or a Dict of such.
