@@ -29,7 +29,7 @@ def artifact_folder(artifact: Artifact, root: Path) -> Path:
         artifact: The artifact.
         root: Folder of the grid's artifacts.
     """
-    return Path(artifact.folder) if artifact.folder else root / artifact.name
+    return Path(artifact.folder).expanduser() if artifact.folder else root / artifact.name
 
 
 def place_of(name: str, made: Mapping[str, Artifact], root: Path) -> str:

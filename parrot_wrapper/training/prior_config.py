@@ -38,8 +38,8 @@ class PriorTrainingConfig:
         validation_fraction: Share of episodes held out.
         validate_every: Steps between validations.
         validation_batches: Batches in a validation, the same ones every time.
-        patience: Stop after so many validations without a better likelihood, less the penalty; 0
-            for never.
+        patience: Stop after so many validations in a row without a better likelihood, less the
+            penalty; the best weights are kept. 0 for never.
         checkpoint_every: Steps between checkpoints.
         log_every: Steps between tensorboard rows.
         max_seconds: Stop after so much time in training, 0 for no limit. The learning rate then
@@ -70,9 +70,9 @@ class PriorTrainingConfig:
     edge_spread: float = 0.1
     jacobian: float = 0.0
     validation_fraction: float = 0.05
-    validate_every: int = 1_000
+    validate_every: int = 250
     validation_batches: int = 16
-    patience: int = 10
+    patience: int = 20
     checkpoint_every: int = 1_000
     log_every: int = 50
     max_seconds: float = 0.0
