@@ -14,11 +14,12 @@ from torch import Tensor, nn
 from parrot_wrapper.argument_checks import as_path
 from parrot_wrapper.baselines.config import FittingConfig
 from parrot_wrapper.data.dataset import EpisodeDataset
+from parrot_wrapper.priors.surroundings import own_surroundings
+from parrot_wrapper.torch_threads import torch_threads
 from parrot_wrapper.training.fitting_run import (
     VALIDATION,
     FittingRun,
     run_folder_held,
-    torch_threads,
     training_device,
     weights_digest,
 )
@@ -75,6 +76,7 @@ def run_settings(
     }
 
 
+@own_surroundings()
 def fit_module(
     module: ModuleT,
     make_batch: BatchMaker,

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib import import_module
 from typing import Any, Protocol
 
 from parrot_wrapper.atomic_files import is_refusal
-from parrot_wrapper.errors import MissingExtraError, ParrotError
+from parrot_wrapper.errors import MissingExtraError, ParrotError, UnreadDataWarning
 from parrot_wrapper.names import unknown_name
 
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -52,7 +54,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     args = list(sys.argv[1:] if argv is None else argv)
     try:
-        code = _dispatch(args)
+        with _unread_data_told():
+            code = _dispatch(args)
         sys.stdout.flush()
         return code
     except KeyboardInterrupt:
@@ -68,6 +71,23 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         print(f"parrot: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
+
+
+@contextmanager
+def _unread_data_told() -> Iterator[None]:
+    """One line on stderr about data that are not looked at, whatever Python's -W says."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", UnreadDataWarning)
+        show = warnings.showwarning
+
+        def tell(message: Warning | str, category: type[Warning], *where: Any, **to: Any) -> None:
+            if issubclass(category, UnreadDataWarning):
+                print(f"parrot: {message}", file=sys.stderr)
+            else:
+                show(message, category, *where, **to)
+
+        warnings.showwarning = tell
+        yield
 
 
 def _dispatch(args: list[str]) -> int:

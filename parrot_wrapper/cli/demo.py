@@ -15,13 +15,14 @@ from parrot_wrapper.atomic_files import write_json
 from parrot_wrapper.cli.demo_clock import WorkClock
 from parrot_wrapper.cli.durations import announce, training_seconds_left
 from parrot_wrapper.cli.environments import DEFAULT_PACKAGES, make_env
-from parrot_wrapper.cli.run_options import fitting_kwargs, render_kwargs, use_threads
+from parrot_wrapper.cli.run_options import fitting_kwargs, render_kwargs
 from parrot_wrapper.errors import ParrotError
 from parrot_wrapper.evaluation.pictures import film, save_gif, save_learning_curves
 from parrot_wrapper.evaluation.policies import EpisodePolicy, PriorSamples, UniformActions
 from parrot_wrapper.evaluation.report import markdown_table
-from parrot_wrapper.evaluation.rollouts import EvaluationResult, evaluate
+from parrot_wrapper.evaluation.rollouts import AgentPolicy, EvaluationResult, evaluate
 from parrot_wrapper.strict_json import parse_json
+from parrot_wrapper.torch_threads import use_threads
 from parrot_wrapper.training.rl_config import RLConfig
 
 SUMMARY_FILE = "summary.json"
@@ -76,7 +77,7 @@ class DemoCommand:
         from parrot_wrapper.training.rl_evaluation import steps_of_run
 
         config = self.config()  # a typo is found here, before processes and folders are made
-        use_threads(1)
+        use_threads()
         done = steps_of_run(self.out / _AGENTS["trained"])
         if done >= self.steps:
             print(f"{self.out}: both agents were trained before.", flush=True)
@@ -193,7 +194,7 @@ class DemoCommand:
         }
 
     def _show(self, config: RLConfig) -> None:
-        from parrot_wrapper.training.rl_evaluation import AgentPolicy, load_agent
+        from parrot_wrapper.training.rl_evaluation import load_agent
 
         curves = {_NAMES[name]: _curve(self.out / folder) for name, folder in _AGENTS.items()}
         save_learning_curves(self.out / "learning-curve.png", curves, title=self.env_id)
@@ -224,7 +225,7 @@ def _plain_side(command: DemoCommand, config: RLConfig) -> None:
     """The second process: plain SAC on the same features, and uniform actions."""
     from parrot_wrapper.training.rl import train
 
-    use_threads(1)
+    use_threads()
     try:
         train(
             replace(config, raw_actions=True),

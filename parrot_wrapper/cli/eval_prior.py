@@ -12,7 +12,7 @@ import gymnasium as gym
 from parrot_wrapper.atomic_files import atomic_path, write_json
 from parrot_wrapper.cli.durations import announce, timed
 from parrot_wrapper.cli.environments import DEFAULT_PACKAGES, make_env, parse_env_kwargs
-from parrot_wrapper.cli.run_options import fitting_kwargs, render_kwargs, use_threads
+from parrot_wrapper.cli.run_options import fitting_kwargs, render_kwargs
 from parrot_wrapper.evaluation.pictures import (
     film,
     frame_of,
@@ -24,6 +24,7 @@ from parrot_wrapper.evaluation.pictures import (
 from parrot_wrapper.evaluation.policies import EpisodePolicy, PriorSamples, UniformActions
 from parrot_wrapper.evaluation.report import judgement_text
 from parrot_wrapper.evaluation.rollouts import evaluate
+from parrot_wrapper.torch_threads import DEFAULT_THREADS, use_threads
 from parrot_wrapper.types import ActionPrior, OffersExpert, OffersLabels
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ class EvalPriorCommand:
         trajectories: Trajectories in each panel of the picture; 0 for none.
         env_kwargs: Options of the env as key=value.
         gym_packages: Modules whose import registers env ids.
-        threads: Torch's CPU threads, 0 to leave them.
+        threads: Torch's CPU threads, 0 for torch's own number; more pay on idle cores only.
         progress: Show progress bars.
     """
 
@@ -67,7 +68,7 @@ class EvalPriorCommand:
     trajectories: int = 30
     env_kwargs: tuple[str, ...] = ()
     gym_packages: tuple[str, ...] = DEFAULT_PACKAGES
-    threads: int = 1
+    threads: int = DEFAULT_THREADS
     progress: bool = True
 
     def run(self) -> None:

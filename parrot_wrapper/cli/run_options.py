@@ -1,4 +1,4 @@
-"""What the commands around RL and priors share: env options that fit a prior, torch threads."""
+"""What the commands around RL and priors share: env options that fit a prior."""
 
 from __future__ import annotations
 
@@ -42,11 +42,3 @@ def render_kwargs(env_id: str, *, window: bool = False) -> dict[str, Any]:
     modes = (getattr(creator, "metadata", None) or {}).get("render_modes") or ()
     wanted = ("human", "rgb_array") if window else ("rgb_array",)
     return next(({"render_mode": mode} for mode in wanted if mode in modes), {})
-
-
-def use_threads(threads: int) -> None:
-    """Set torch's CPU threads; small networks are fastest on one."""
-    import torch  # takes a second, which --help should not
-
-    if threads > 0:
-        torch.set_num_threads(threads)

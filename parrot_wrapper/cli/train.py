@@ -11,8 +11,9 @@ from typing import Any
 
 from parrot_wrapper.cli.durations import announce, training_seconds_left
 from parrot_wrapper.cli.environments import DEFAULT_PACKAGES, make_env, parse_env_kwargs
-from parrot_wrapper.cli.run_options import fitting_kwargs, use_threads
+from parrot_wrapper.cli.run_options import fitting_kwargs
 from parrot_wrapper.evaluation.report import rollout_table
+from parrot_wrapper.torch_threads import DEFAULT_THREADS, use_threads
 from parrot_wrapper.training.rl_config import PRESETS, RLConfig, preset_config
 
 _SETTINGS = (
@@ -80,7 +81,7 @@ class TrainCommand:
         gym_packages: Modules whose import registers env ids.
         episodes: Held-out episodes to evaluate at the end; 0 for none.
         device: Torch device.
-        threads: Torch's CPU threads, 0 to leave them.
+        threads: Torch's CPU threads, 0 for torch's own number; more pay on idle cores only.
         progress: Show progress bars.
     """
 
@@ -115,7 +116,7 @@ class TrainCommand:
     gym_packages: tuple[str, ...] = DEFAULT_PACKAGES
     episodes: int = 100
     device: str = RLConfig.device
-    threads: int = 1
+    threads: int = DEFAULT_THREADS
     progress: bool = True
 
     @classmethod

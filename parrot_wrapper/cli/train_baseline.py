@@ -10,6 +10,7 @@ import tyro
 
 from parrot_wrapper.baselines.config import SIZES, recipe
 from parrot_wrapper.errors import InvalidArgumentError
+from parrot_wrapper.torch_threads import DEFAULT_THREADS
 
 _SETTINGS = ("steps", "batch_size", "learning_rate", "entropy", "jacobian", "max_seconds")
 
@@ -38,7 +39,7 @@ class TrainBaselineCommand:
         cache: Folder in which features are kept, for all methods and seeds.
         seed: Of first weights, batches and the held-out split.
         device: Torch device, or "auto".
-        threads: Torch's CPU threads, 0 to leave them.
+        threads: Torch's CPU threads, 0 for torch's own number; more pay on idle cores only.
         progress: Show progress bars.
     """
 
@@ -58,7 +59,7 @@ class TrainBaselineCommand:
     cache: Path = Path("runs/features")
     seed: int = 0
     device: str = "auto"
-    threads: int = 1
+    threads: int = DEFAULT_THREADS
     progress: bool = True
 
     def run(self) -> None:

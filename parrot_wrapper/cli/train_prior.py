@@ -16,6 +16,7 @@ from parrot_wrapper.data import EpisodeDataset, load_dataset
 from parrot_wrapper.errors import InvalidArgumentError
 from parrot_wrapper.training.data_facts import data_facts
 from parrot_wrapper.training.prior_config import PriorTrainingConfig
+from parrot_wrapper.types import PARTS, ObservationSpec
 
 if TYPE_CHECKING:  # torch takes seconds, which --help should not
     from parrot_wrapper.priors.config import FlowPriorConfig
@@ -26,7 +27,7 @@ REPORT_FILE = "report.json"
 _FEW_HELD_OUT, _MANY_PASSES = 5, 100
 """Priors of 500 episodes and more were fine after 13 to 77 passes; those of 10 and 20 episodes got
 worse on held-out ones from 128 to 256 passes on, or before."""
-_ARCHITECTURE = ("encoder", "encoder_options", "proprio", "coupling_layers", "hidden")
+_ARCHITECTURE = ("encoder", "encoder_options", "proprio", "state", "coupling_layers", "hidden")
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,8 @@ class TrainPriorCommand:
         encoder: Name of the observation encoder; auto is structured for images, state without.
         encoder_options: Options of the encoder as key=value.
         proprio: Look at proprioception too, where the data have it.
+        state: Look at the state vector too; leave it out beside images where only a simulator
+            knows what it holds.
         coupling_layers: Affine coupling layers of the flow.
         hidden: Width of their nets.
         episodes: Use only the first so many episodes; 0 for all.
@@ -54,6 +57,7 @@ class TrainPriorCommand:
     encoder: str = "auto"
     encoder_options: tuple[str, ...] = ()
     proprio: bool = True
+    state: bool = True
     coupling_layers: int = 4
     hidden: int = 256
     episodes: int = 0
@@ -69,6 +73,7 @@ class TrainPriorCommand:
         dataset = load_dataset(self.data, n_episodes=self.episodes or None)
         prior = self._initial_prior(dataset)
         before = prior.metadata
+        print(f"The prior looks at {_described(prior.observation_spec)}; an env has to supply it.")
         print("".join(f"{line}\n" for line in _little_data(dataset, self.training)), end="")
         finished = (self.out / REPORT_FILE).exists()
         report = fit_prior(
@@ -84,11 +89,7 @@ class TrainPriorCommand:
         prior.save(self.out / "prior")
         if finished:
             print(f"{self.out}: was trained before; another --out, or a new folder, trains anew.")
-        print(
-            f"{self.out / 'prior'}: validation {report.validation_nll:.3f} nats "
-            f"({report.validation_nll_per_dim:.3f} per dimension) at step {report.best_step}; "
-            f"{report.steps} steps in {report.seconds:.0f} s, stopped by {report.stopped}."
-        )
+        print(f"{self.out / 'prior'}: {report}.")
 
     def _initial_prior(self, dataset: EpisodeDataset) -> FlowPrior:
         from parrot_wrapper.priors.flow import FlowPrior
@@ -118,6 +119,7 @@ class TrainPriorCommand:
             encoder=self.encoder,
             encoder_options=parse_env_kwargs(self.encoder_options),
             proprio=self.proprio,
+            state=self.state,
             coupling_layers=self.coupling_layers,
             hidden=self.hidden,
         )
@@ -125,15 +127,7 @@ class TrainPriorCommand:
     def _metadata(self, dataset: EpisodeDataset, report: PriorReport) -> dict[str, Any]:
         return {
             **data_facts(dataset),
-            "metrics": {
-                "validation_nll": report.validation_nll,
-                "validation_nll_per_dim": report.validation_nll_per_dim,
-                "training_nll": report.training_nll,
-                "best_step": report.best_step,
-                "steps": report.steps,
-                "seconds": report.seconds,
-                "stopped": report.stopped,
-            },
+            "metrics": report.metrics,
             "training": self.training.to_dict(),
             "command": self._command(),
         }
@@ -153,6 +147,11 @@ class TrainPriorCommand:
                 values = value if isinstance(value, tuple) else (value,)
                 words += [f"--{flag}", *map(str, values)]
         return shlex.join(words)
+
+
+def _described(spec: ObservationSpec) -> str:
+    parts = {part: getattr(spec, part) for part in PARTS}
+    return ", ".join(f"{part} {shape}" for part, shape in parts.items() if shape)
 
 
 def _default(name: str) -> Any:

@@ -17,7 +17,7 @@ from parrot_wrapper.cli.environments import (
     parse_env_kwargs,
     require_env_id,
 )
-from parrot_wrapper.cli.run_options import fitting_kwargs, render_kwargs, use_threads
+from parrot_wrapper.cli.run_options import fitting_kwargs, render_kwargs
 from parrot_wrapper.errors import InvalidArgumentError
 from parrot_wrapper.evaluation.pictures import Film, frame_of, save_gif
 from parrot_wrapper.evaluation.policies import (
@@ -26,8 +26,9 @@ from parrot_wrapper.evaluation.policies import (
     ScriptedExpert,
     UniformActions,
 )
-from parrot_wrapper.evaluation.rollouts import EpisodeOutcome, evaluate
+from parrot_wrapper.evaluation.rollouts import AgentPolicy, EpisodeOutcome, evaluate
 from parrot_wrapper.names import unknown_name
+from parrot_wrapper.torch_threads import DEFAULT_THREADS, use_threads
 
 POLICIES = ("uniform", "scripted", "prior:NAME", "agent:PATH")
 
@@ -48,7 +49,7 @@ class WatchCommand:
         seed: Episode k is reset with seed + k.
         env_kwargs: Options of the env as key=value.
         gym_packages: Modules whose import registers env ids.
-        threads: Torch's CPU threads, 0 to leave them.
+        threads: Torch's CPU threads, 0 for torch's own number; more pay on idle cores only.
     """
 
     env_id: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="ENV_ID")]
@@ -58,7 +59,7 @@ class WatchCommand:
     seed: int = 0
     env_kwargs: tuple[str, ...] = ()
     gym_packages: tuple[str, ...] = DEFAULT_PACKAGES
-    threads: int = 1
+    threads: int = DEFAULT_THREADS
 
     def run(self) -> None:
         """Play the episodes."""
@@ -105,7 +106,7 @@ class WatchCommand:
     def _agent(
         self, run_folder: Path, kwargs: dict[str, Any]
     ) -> tuple[EpisodePolicy, gym.Env[Any, Any]]:
-        from parrot_wrapper.training.rl_evaluation import AgentPolicy, load_agent  # needs SB3
+        from parrot_wrapper.training.rl_evaluation import load_agent  # needs SB3
 
         def make(_: str, **trained_with: Any) -> gym.Env[Any, Any]:
             return make_env(

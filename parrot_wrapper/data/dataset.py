@@ -14,6 +14,7 @@ from parrot_wrapper.data.checks import checked_arrays, checked_box, checked_indi
 from parrot_wrapper.data.episodes import Episode
 from parrot_wrapper.data.statistics import ActionStatistics, action_statistics
 from parrot_wrapper.errors import InvalidArgumentError
+from parrot_wrapper.float_errors import quiet_floats
 from parrot_wrapper.types import (
     REWARDS_FACT,
     AnyArray,
@@ -85,6 +86,7 @@ class EpisodeDataset:
         self.digests = digests
 
     @classmethod
+    @quiet_floats()
     def from_arrays(
         cls,
         observations: Observations,
@@ -129,6 +131,7 @@ class EpisodeDataset:
         return cls(**arrays, metadata={**box, **silent, **(metadata or {})})
 
     @classmethod
+    @quiet_floats()
     def from_episodes(
         cls,
         episodes: Sequence[Episode],
@@ -195,6 +198,7 @@ class EpisodeDataset:
             self.digests = np.frombuffer(b"".join(rows), np.uint8).reshape(-1, 32)
         return hashlib.sha256(self.digests.tobytes()).hexdigest()
 
+    @quiet_floats()
     def action_statistics(self) -> ActionStatistics:
         """Mean, standard deviation and share on the box's edge of every action dimension."""
         return action_statistics(self.actions, *self.action_bounds)

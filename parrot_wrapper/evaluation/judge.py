@@ -24,6 +24,7 @@ from parrot_wrapper.evaluation.policies import (
 from parrot_wrapper.evaluation.probe import Probe, probe_features
 from parrot_wrapper.evaluation.reachability import LIMITS, Reachability, measure_reachability
 from parrot_wrapper.evaluation.recordings import Recording, record, recording_of
+from parrot_wrapper.evaluation.report import judgement_text
 from parrot_wrapper.evaluation.rollouts import HELD_OUT_SEED, EvaluationResult, evaluate
 from parrot_wrapper.evaluation.verdict import Verdict, reach_verdict
 from parrot_wrapper.types import ActionPrior, OffersExpert, OffersLabels
@@ -94,6 +95,12 @@ class Judgement:
     probe: Probe | None = None
     skipped: dict[str, str] = field(default_factory=dict)
     seconds: float = 0.0
+
+    def __str__(self) -> str:
+        """Every measure as a table, and the verdict."""
+        return judgement_text(self)
+
+    __repr__ = __str__
 
     @property
     def verdict(self) -> Verdict:

@@ -33,11 +33,11 @@ def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join([line(header), rule, *map(line, rows)])
 
 
-def judgement_text(judgement: Judgement, *, prior_name: str) -> str:
+def judgement_text(judgement: Judgement, *, prior_name: str = "") -> str:
     """All measures as Markdown; intervals are 95 % Wilson, what was skipped says why."""
     count = len(judgement.uniform.episodes)
     parts = [
-        f"# Prior {prior_name} in {judgement.env_id}",
+        " ".join(filter(None, ["# Prior", prior_name, "in", judgement.env_id])),
         f"{count} held-out episodes for each policy; {judgement.seconds:.0f} s in all.",
         "## Rollouts",
         rollout_table(_rollouts(judgement)),

@@ -24,6 +24,7 @@ from parrot_wrapper.argument_checks import as_path
 from parrot_wrapper.atomic_files import atomic_folder, write_json
 from parrot_wrapper.errors import CheckpointError, InvalidArgumentError
 from parrot_wrapper.names import absence
+from parrot_wrapper.priors.surroundings import own_surroundings
 from parrot_wrapper.strict_json import parse_json, seal_of
 
 FORMAT_VERSION = 1
@@ -71,6 +72,7 @@ class StoredPrior:
     metadata: dict[str, Any]
 
 
+@own_surroundings()
 def save_prior(
     prior: SavablePrior, folder: str | Path, metadata: Mapping[str, Any] | None = None
 ) -> None:
@@ -114,6 +116,7 @@ def save_prior(
         write_json(partial / HEADER_FILE, header)
 
 
+@own_surroundings()
 def read_prior(folder: str | Path) -> StoredPrior:
     """Read and check a prior's folder.
 

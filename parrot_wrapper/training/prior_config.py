@@ -9,6 +9,7 @@ from typing import Any, Literal
 from parrot_wrapper.argument_checks import check_fields
 from parrot_wrapper.errors import InvalidArgumentError
 from parrot_wrapper.names import unknown_name
+from parrot_wrapper.torch_threads import DEFAULT_THREADS
 
 PRECISIONS = ("auto", "float32", "bfloat16")
 
@@ -45,7 +46,7 @@ class PriorTrainingConfig:
             follows steps or time, whichever is further.
         precision: Of the encoder: "bfloat16", "float32", or "auto" for bfloat16 where the
             processor has it. The flow is always in float32.
-        threads: Torch's CPU threads, 0 to leave them.
+        threads: Torch's CPU threads, 0 for torch's own number; more pay on idle cores only.
         loaders: Threads that sample batches ahead.
         device: Torch device, or "auto" for a GPU where there is one.
         seed: Seed of batches, split and noise; the prior's own seed decides the first weights.
@@ -76,7 +77,7 @@ class PriorTrainingConfig:
     log_every: int = 50
     max_seconds: float = 0.0
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    threads: int = 0
+    threads: int = DEFAULT_THREADS
     loaders: int = 1
     device: str = "auto"
     seed: int = 0

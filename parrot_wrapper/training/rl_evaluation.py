@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
-import numpy as np
 from stable_baselines3 import SAC
 
 from parrot_wrapper.argument_checks import as_path
@@ -17,29 +16,9 @@ from parrot_wrapper.evaluation.rollouts import HELD_OUT_SEED, EvaluationResult, 
 from parrot_wrapper.training.rl import EnvFactory, read_config
 from parrot_wrapper.training.rl_checkpoint import list_checkpoints, load_weights, read_header
 from parrot_wrapper.training.rl_model import build_model, wrap_env
-from parrot_wrapper.types import ActionPrior, FloatArray
+from parrot_wrapper.types import ActionPrior
 
 EVALUATION_FILE = "evaluation.json"
-
-
-class AgentPolicy:
-    """An SB3 model as a policy for `evaluate`, `film` and `trace`.
-
-    Args:
-        model: The trained model.
-        deterministic: Take the middle of its distribution instead of a sample.
-    """
-
-    def __init__(self, model: SAC, *, deterministic: bool = True) -> None:
-        self._model, self._deterministic = model, deterministic
-
-    def begin(self, seed: int) -> None:
-        """Start an episode; the policy has no state."""
-
-    def __call__(self, observation: Any) -> FloatArray:
-        """The action for one observation of the wrapped env."""
-        action, _ = self._model.predict(observation, deterministic=self._deterministic)
-        return np.asarray(action, dtype=np.float32)
 
 
 def load_agent(
@@ -102,10 +81,11 @@ def evaluate_run(
     model, env = load_agent(folder, make_env=make_env, prior=prior)
     try:
         result = evaluate(
-            AgentPolicy(model, deterministic=deterministic),
+            model,
             env,
             episodes=episodes,
             seed=seed,
+            deterministic=deterministic,
             progress=progress,
         )
     finally:

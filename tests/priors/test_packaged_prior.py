@@ -29,13 +29,13 @@ def test_is_small_and_has_its_card() -> None:
     assert sum(sizes.values()) < 8 * 2**20
     card = (FOLDER / "README.md").read_text(encoding="utf-8")
     assert "parrot collect" in card
-    assert "clone: z from features" in card
+    assert "parrot eval-prior" in card
 
 
 def test_card_and_header_agree(prior: FlowPrior) -> None:
     card = (FOLDER / "README.md").read_text(encoding="utf-8")
     assert prior.metadata["data"]["sha256"] in card
-    assert f"{prior.metadata['data']['episodes']:,} kept trajectories" in card
+    assert f"{prior.metadata['data']['episodes']:,}" in card
     assert f"{prior.metadata['metrics']['validation_nll']:.2f} nats" in card
 
 
