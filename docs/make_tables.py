@@ -1,18 +1,22 @@
-"""Write the generated parts of docs/environments.md: `python docs/make_tables.py`.
+"""Write the generated parts of the README and of docs/*.md: `python docs/make_tables.py`.
 
-They come from the table of ids, the class's docstring and signature, the live spaces and the lists
-of things. Each stands between `<!-- made by docs/make_tables.py: NAME -->` and `<!-- end -->`.
+Those of environments come from the table of ids, the class's docstring and signature, the live
+spaces and the lists of things; those of results from the rows in results/. Each stands between
+`<!-- made by docs/make_tables.py: NAME -->` and `<!-- end -->`.
 """
 
 from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from functools import cache, partial
 from pathlib import Path
 from typing import get_args
 
 import gymnasium as gym
+import numpy as np
 
 import parrot_envs
 from parrot_envs.containers import novel_containers, training_containers
@@ -21,8 +25,14 @@ from parrot_envs.novel_objects import novel_objects
 from parrot_envs.registration import PAPER_TASKS, TABLE
 from parrot_envs.scene_sets import SCENE_SETS, SceneSet
 from parrot_envs.training_objects import TRAINING_FAMILIES, VARIANTS_PER_FAMILY
+from parrot_wrapper.experiments.figure_style import drawing, save_png
+from parrot_wrapper.experiments.gallery import plates
+from parrot_wrapper.experiments.statistics import estimate_iqm
+from parrot_wrapper.experiments.studies import GRASP_TASKS, PLACE_TASKS, study_grid
+from parrot_wrapper.experiments.study import ReportRow, Study, Variant, load_studies
 
-PAGE = Path(__file__).with_name("environments.md")
+ROOT = Path(__file__).parents[1]
+PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
 SECTION = re.compile(
     r"(?P<head><!-- made by docs/make_tables.py: (?P<name>\w+) -->\n).*?(?P<tail><!-- end -->)",
     re.S,
@@ -105,11 +115,202 @@ def _one_of(names: list[str]) -> str:
     return names[0] if len(names) == 1 else f"one of {len(names)}"
 
 
+_STUDY_TASKS = (*GRASP_TASKS, *PLACE_TASKS)
+_METHODS = {
+    "parrot": "PARROT",
+    "hirl": "HIRL",
+    "prior-explore": "Prior-explore",
+    "trajrl": "TrajRL",
+    "bc-sac": "BC-SAC",
+    "vae-features": "VAE-features",
+    "sac": "SAC, same features",
+}
+_MISMATCH = {
+    "prior of grasping only": {"data": "grasp-only"},
+    "of pick-and-place only": {"data": "place-only"},
+    "of both": {"data": "both"},
+}
+_WAYS_OUT = {
+    "grasp-only prior": "parrot",
+    "with `--broad`": "parrot+broad",
+    "with `--redirected`": "parrot+redirected",
+    "with both": "parrot+redirected-broad",
+}
+Runs = Sequence[ReportRow]
+
+
+@cache
+def _study(name: str) -> Study:
+    (study,) = load_studies([ROOT / "results" / f"{name}-laptop"])
+    return study
+
+
+def _iqm(study: str, variant: Variant) -> str:
+    return str(estimate_iqm(_study(study).scores(variant)))
+
+
+def _chosen(study: str, task: str = "", method: str = "", data: str = "", size: int = 0) -> Runs:
+    """Rows in order of seed."""
+    return [
+        row
+        for row in sorted(_study(study).rows, key=lambda row: row.rl_seed)
+        if task in ("", row.task)
+        and method in ("", row.method)
+        and data in ("", row.labels.get("prior_data", ""))
+        and size in (0, row.data_episodes)
+    ]
+
+
+def _seeds(runs: Runs) -> str:
+    return ", ".join(f"{row.success.value:.2f}" for row in runs)
+
+
+def _mean(runs: Runs) -> str:
+    return f"{np.mean([row.success.value for row in runs]):.2f}"
+
+
+def _in_training(runs: Runs, after: int = 0) -> str:
+    """Mean success of training episodes in the bins that end after some env step."""
+    return f"{np.mean([rate for row in runs for step, rate in row.curve if step > after]):.2f}"
+
+
+def _ever(task: str) -> str:
+    return f"{_chosen('exploration', task, 'parrot')[0].success_once.value:.2f}"
+
+
+def _by_task(
+    tasks: Iterable[str], columns: Mapping[str, Callable[[str], str]], first: str = "task"
+) -> str:
+    rows = [[f"`{task}`", *(cell(task) for cell in columns.values())] for task in tasks]
+    return table([first, *columns], rows)
+
+
+def samples() -> str:
+    """What samples of the packaged prior do in each task."""
+
+    def share(name: str, task: str) -> str:
+        found = getattr(_chosen("exploration", task, "parrot")[0], name)
+        return f"{found.value:.2f} [{found.low:.2f}, {found.high:.2f}]"
+
+    names = {
+        "any lifted": "lifted",
+        "any placed": "placed",
+        "the task, at some time": "success_once",
+    }
+    return _by_task(_STUDY_TASKS, {told: partial(share, name) for told, name in names.items()})
+
+
+def main_seeds() -> str:
+    """Success of each run of the main study."""
+    columns = {
+        name: lambda task, m=method: _seeds(_chosen("main", task, m))
+        for method, name in _METHODS.items()
+    }
+    return _by_task(_STUDY_TASKS, {"samples of the prior, at some time": _ever, **columns})
+
+
+def main_summary() -> str:
+    """One row for each method of the main study, over all tasks."""
+    rows = []
+    for method, name in _METHODS.items():
+        runs = _chosen("main", method=method)
+        means = [
+            np.mean([r.success.value for r in runs if r.task == task]) for task in _STUDY_TASKS
+        ]
+        rows.append(
+            [name, _iqm("main", Variant(method)), f"{np.mean(means):.2f}", f"{min(means):.2f}"]
+        )
+    return table(["method", "success, interquartile mean", "mean", "lowest task"], rows)
+
+
+def data_size() -> str:
+    """Success of each run against the number of trajectories."""
+    sizes = sorted({row.data_episodes for row in _study("data-size").rows})
+    columns = {
+        f"{n:,}": lambda task, n=n: _seeds(_chosen("data-size", task, size=n)) for n in sizes
+    }
+    return _by_task(GRASP_TASKS, columns, "task, by number of trajectories")
+
+
+def data_size_summary() -> str:
+    """The same over tasks, and at the end of training."""
+    sizes = sorted({row.data_episodes for row in _study("data-size").rows})
+    runs = [_chosen("data-size", size=size) for size in sizes]
+    main = [row for row in _chosen("main", method="parrot") if row.task in GRASP_TASKS]
+    at_that_time = [replace(row, curve=row.curve[:10]) for row in main]
+    return table(
+        ["", *(f"{size:,}" for size in sizes), "`parrot-v0` (main study)"],
+        [
+            [
+                "success, interquartile mean",
+                *(_iqm("data-size", Variant("parrot", size)) for size in sizes),
+                "",
+            ],
+            [
+                "success in training, 7,000 to 10,000 env steps",
+                *(_in_training(part, 7_000) for part in (*runs, at_that_time)),
+            ],
+        ],
+    )
+
+
+def mismatch() -> str:
+    """Success of each run of the mismatch study, the ways out aside."""
+    columns = {
+        name: lambda task, chosen=chosen: _seeds(_chosen("mismatch", task, "parrot", **chosen))
+        for name, chosen in _MISMATCH.items()
+    }
+    return _by_task((GRASP_TASKS[2], *PLACE_TASKS), columns)
+
+
+def ways_out() -> str:
+    """Success of each run of the mismatch study with the prior of grasping only."""
+    columns = {
+        name: lambda task, m=method: _seeds(_chosen("mismatch", task, m, "grasp-only"))
+        for name, method in _WAYS_OUT.items()
+    }
+    return _by_task((GRASP_TASKS[2], *PLACE_TASKS), columns)
+
+
+def agent() -> str:
+    """Success of each run of the study of the agent's settings, and in all of training."""
+    tasks = {"grasp cap": GRASP_TASKS[3], "chair on checkerboard": PLACE_TASKS[2]}
+    rows = []
+    for method in study_grid("agent", "laptop").methods:
+        cells = [method.partition("+")[2] or "none (the default)"]
+        for task in tasks.values():
+            runs = _chosen("agent", task, method)
+            cells += [f"{_seeds(runs)} ({_mean(runs)})", _in_training(runs)]
+        rows.append(cells)
+    return table(["change", *(cell for task in tasks for cell in (task, "in training"))], rows)
+
+
+MAKERS = {
+    maker.__name__: maker
+    for maker in (
+        *(ids, interface, spaces, options, things),
+        *(samples, main_seeds, main_summary, data_size, data_size_summary),
+        *(mismatch, ways_out, agent),
+    )
+}
+
+
 def rewritten(text: str) -> str:
-    """The page with all generated parts made anew."""
-    makers = {maker.__name__: maker for maker in (ids, interface, spaces, options, things)}
-    return SECTION.sub(lambda m: m["head"] + makers[m["name"]]() + "\n" + m["tail"], text)
+    """A page with all generated parts made anew."""
+    return SECTION.sub(lambda m: m["head"] + MAKERS[m["name"]]() + "\n" + m["tail"], text)
+
+
+def write_picture() -> None:
+    """Learning curves of the main study."""
+    study = _study("main")
+    with drawing():
+        (curves,) = (plate for plate in plates(study) if plate.name == "task-curves")
+        save_png(curves.draw(study), ROOT / "docs" / "images" / "main-task-curves.png")
 
 
 if __name__ == "__main__":
-    PAGE.write_text(rewritten(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+    for page in PAGES:
+        before = page.read_text(encoding="utf-8")
+        if SECTION.search(before):
+            page.write_text(rewritten(before), encoding="utf-8")
+    write_picture()

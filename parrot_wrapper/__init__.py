@@ -1,14 +1,45 @@
 """Behavioural priors for reinforcement learning: act in the latent space of a learned prior.
 
-Names are imported when they are first used, so `import parrot_wrapper` is quick and needs no extra.
+Learn a prior from demonstrations
+    EpisodeDataset.from_arrays      episodes in memory
+    load_dataset, save_dataset      episodes on disk
+    fit_prior(data).prior           learn a flow prior; PriorTrainingConfig has the settings
+    prior.save, load_prior          a prior on disk; "parrot-v0" comes with the package
+    judge_prior(prior, env)         is it ready for RL?
+    FlowPrior, FlowPriorConfig, flow_config     a prior with sizes of your own choice
+
+Act in its latent space
+    BehavioralPriorWrapper          one Gymnasium env
+    BehavioralPriorVecWrapper       a VecEnv of Stable-Baselines3
+    BehavioralPriorVectorWrapper    a vector env of Gymnasium
+    ActionChunking                  several actions a step, for priors over chunks
+    target_entropy, kl_to_prior     how far an agent may leave the prior, and how far it did
+    parse_chart                     the map from the agent's actions to latents
+    BroadMixture, RedirectedMixture     a prior in a mixture, for what its data do not show
+    LayerNormReLU                   an activation that makes SAC learn faster
+    DemonstrationReplayBuffer, RewardedReplayBuffer     replay with demonstrations or with rewards;
+                                    DemonstrationDictReplayBuffer, RewardedDictReplayBuffer
+
+Measure an agent
+    evaluate(model, env)            success on held-out episodes, with a 95 % interval
+
+Write your own: ActionPrior and ObservationSpec say what a prior is. Errors are ParrotErrors.
+Documentation of a name: help(parrot_wrapper.fit_prior). Names are imported when they are first
+used, so `import parrot_wrapper` is quick and needs no extra.
 """
 
+import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from parrot_wrapper import torch_threads as _torch_threads  # noqa: F401  # minds forked processes
+
 if TYPE_CHECKING:
+    from parrot_wrapper.action_chunking import ActionChunking
     from parrot_wrapper.broad_mixture import BroadMixture
+    from parrot_wrapper.data import EpisodeDataset, load_dataset, save_dataset
     from parrot_wrapper.errors import ParrotError
+    from parrot_wrapper.evaluation import evaluate, judge_prior
     from parrot_wrapper.latent import kl_to_prior, parse_chart, target_entropy
     from parrot_wrapper.priors import FlowPrior, FlowPriorConfig, load_prior
     from parrot_wrapper.redirected_mixture import RedirectedMixture
@@ -16,7 +47,10 @@ if TYPE_CHECKING:
         DemonstrationDictReplayBuffer,
         DemonstrationReplayBuffer,
     )
+    from parrot_wrapper.training.flow_config import flow_config
     from parrot_wrapper.training.normed_activation import LayerNormReLU
+    from parrot_wrapper.training.prior import fit_prior
+    from parrot_wrapper.training.prior_config import PriorTrainingConfig
     from parrot_wrapper.training.rewarded_replay import (
         RewardedDictReplayBuffer,
         RewardedReplayBuffer,
@@ -28,6 +62,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 __all__ = [
+    "ActionChunking",
     "ActionPrior",
     "BehavioralPriorVecWrapper",
     "BehavioralPriorVectorWrapper",
@@ -35,21 +70,30 @@ __all__ = [
     "BroadMixture",
     "DemonstrationDictReplayBuffer",
     "DemonstrationReplayBuffer",
+    "EpisodeDataset",
     "FlowPrior",
     "FlowPriorConfig",
     "LayerNormReLU",
     "ObservationSpec",
     "ParrotError",
+    "PriorTrainingConfig",
     "RedirectedMixture",
     "RewardedDictReplayBuffer",
     "RewardedReplayBuffer",
+    "evaluate",
+    "fit_prior",
+    "flow_config",
+    "judge_prior",
     "kl_to_prior",
+    "load_dataset",
     "load_prior",
     "parse_chart",
+    "save_dataset",
     "target_entropy",
 ]
 
 _HOMES = {
+    "ActionChunking": "action_chunking",
     "ActionPrior": "types",
     "BehavioralPriorVecWrapper": "vec_wrapper",
     "BehavioralPriorVectorWrapper": "vector_wrapper",
@@ -57,17 +101,25 @@ _HOMES = {
     "BroadMixture": "broad_mixture",
     "DemonstrationDictReplayBuffer": "training.demonstration_replay",
     "DemonstrationReplayBuffer": "training.demonstration_replay",
+    "EpisodeDataset": "data",
     "FlowPrior": "priors",
     "FlowPriorConfig": "priors",
     "LayerNormReLU": "training.normed_activation",
     "ObservationSpec": "types",
     "ParrotError": "errors",
+    "PriorTrainingConfig": "training.prior_config",
     "RedirectedMixture": "redirected_mixture",
     "RewardedDictReplayBuffer": "training.rewarded_replay",
     "RewardedReplayBuffer": "training.rewarded_replay",
+    "evaluate": "evaluation",
+    "fit_prior": "training.prior",
+    "flow_config": "training.flow_config",
+    "judge_prior": "evaluation",
     "kl_to_prior": "latent",
+    "load_dataset": "data",
     "load_prior": "priors",
     "parse_chart": "latent",
+    "save_dataset": "data",
     "target_entropy": "latent",
 }
 
@@ -75,10 +127,23 @@ _HOMES = {
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    try:
+        value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    except ModuleNotFoundError as error:
+        from parrot_wrapper.errors import MissingExtraError
+
+        raise MissingExtraError(
+            f"{__name__}.{name} needs {error.name}, which is not installed: pip install "
+            "'parrot-wrapper[all]'."
+        ) from error
     globals()[name] = value
     return value
 
 
 def __dir__() -> list[str]:
+    frame = sys._getframe(1)
+    while frame.f_globals.get("__name__") == "inspect" and frame.f_back is not None:
+        frame = frame.f_back
+    if frame.f_globals.get("__name__") == "pydoc":
+        return []  # help() would print every class in full, thousands of lines; see above
     return sorted({*globals(), *__all__})

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import reprlib
+import sys
 import types
 from collections.abc import Mapping
 from dataclasses import fields
@@ -13,22 +15,55 @@ import numpy as np
 import numpy.typing as npt
 
 from parrot_wrapper.errors import InvalidArgumentError, ParrotError
+from parrot_wrapper.float_errors import quiet_floats
 from parrot_wrapper.types import AnyArray, FloatArray
+
+_DOUBLE = np.dtype(np.float64)
 
 
 def number_array(name: str, values: object, error: type[ParrotError]) -> AnyArray:
     """The values as an array of real numbers or booleans, copied only where they are no array yet.
 
+    Arrays, torch tensors on any device and with gradients, numbers, nested lists of these, and all
+    that offers `__array__` are taken. The result has the machine's byte order, and at most 8 bytes
+    a number.
+
     Raises:
-        ParrotError: They are text, ragged, complex or something else; of the class `error`.
+        ParrotError: They are text, ragged, complex, masked or something else; of the class `error`.
     """
+    why = ""
     try:
-        array = np.asarray(values)
-    except (TypeError, ValueError):
-        array = np.empty(0, object)  # ragged lists
+        array = _plain_numbers(np.asarray(_without_tensors(values)))
+    except Exception as problem:  # ragged lists, and whatever a foreign __array__ raises
+        array, why = np.empty(0, object), f" ({' '.join(str(problem).split())})"
     if array.dtype.kind not in "bfiu":
-        found = f"dtype {array.dtype}: {reprlib.repr(values)}"
+        found = f"dtype {array.dtype}: {reprlib.repr(values)}{why}"
         raise error(f"{name}: expected an array of numbers, got {found}.")
+    return array
+
+
+def _without_tensors(values: Any) -> Any:
+    """Torch tensors, also in lists, as arrays; a tensor would keep its gradients or its device."""
+    if isinstance(values, np.ma.MaskedArray):
+        if np.ma.is_masked(values):
+            raise ValueError("some values are masked; fill or drop them")
+        return values.data
+    if isinstance(values, list | tuple):
+        return [_without_tensors(value) for value in values]
+    torch = sys.modules.get("torch")  # where it was never imported, there are no tensors
+    if torch is None or not isinstance(values, torch.Tensor):
+        return values
+    plain = values.detach()
+    return (plain.float() if plain.dtype == torch.bfloat16 else plain).numpy(force=True)
+
+
+def _plain_numbers(array: AnyArray) -> AnyArray:
+    """Numbers as torch and this package compute with them."""
+    if not array.dtype.isnative:
+        array = array.astype(array.dtype.newbyteorder("="))
+    if array.dtype.kind == "f" and array.dtype.itemsize > _DOUBLE.itemsize:
+        with quiet_floats():
+            array = array.astype(_DOUBLE)
     return array
 
 
@@ -38,8 +73,9 @@ def float_array(name: str, values: object, error: type[ParrotError]) -> FloatArr
     Raises:
         ParrotError: As for `number_array`.
     """
-    with np.errstate(over="ignore"):
-        return np.asarray(number_array(name, values, error), dtype=np.float32)
+    given = number_array(name, values, error)
+    with quiet_floats():
+        return np.asarray(given, dtype=np.float32)
 
 
 def index_array(name: str, values: object) -> npt.NDArray[np.int64]:
@@ -54,7 +90,13 @@ def index_array(name: str, values: object) -> npt.NDArray[np.int64]:
     return given.astype(np.int64)
 
 
-def require_instance(name: str, value: object, kind: type | tuple[type, ...], what: str) -> None:
+def require_instance(
+    name: str,
+    value: object,
+    kind: type | tuple[type, ...],
+    what: str,
+    error: type[ParrotError] = InvalidArgumentError,
+) -> None:
     """Refuse a value of another type.
 
     Args:
@@ -62,12 +104,13 @@ def require_instance(name: str, value: object, kind: type | tuple[type, ...], wh
         value: The argument.
         kind: What it has to be.
         what: The same in words, maybe with how to get one.
+        error: What to raise.
 
     Raises:
-        InvalidArgumentError: It is something else.
+        ParrotError: It is something else; of the class `error`.
     """
     if not isinstance(value, kind):
-        raise InvalidArgumentError(f"Expected {name} as {what}, got {reprlib.repr(value)}.")
+        raise error(f"Expected {name} as {what}, got {reprlib.repr(value)}.")
 
 
 def require_count(name: str, value: object, least: int = 1) -> None:
@@ -96,13 +139,13 @@ def require_share(name: str, value: Any) -> None:
 
 
 def as_path(name: str, value: object) -> Path:
-    """A path from text or a path.
+    """A path from text or a path, with `~` as the home folder.
 
     Raises:
         InvalidArgumentError: It is something else.
     """
     require_instance(name, value, (str, Path), "a folder (text or Path)")
-    return Path(value)  # type: ignore[arg-type]
+    return Path(os.path.expanduser(value))  # type: ignore[call-overload]
 
 
 def check_fields(config: Any) -> None:

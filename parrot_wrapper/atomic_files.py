@@ -87,6 +87,7 @@ def atomic_path(target: Path) -> Iterator[Path]:
     Raises:
         WriteError: The disk is full, the folder read-only, or the like; an old file stays.
     """
+    target = target.expanduser()
     with writing(target):
         target.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(
@@ -114,6 +115,7 @@ def atomic_folder(target: Path) -> Iterator[Path]:
     Raises:
         WriteError: The disk is full, the folder read-only, or the like; an old folder stays.
     """
+    target = target.expanduser()
     with writing(target):
         target.parent.mkdir(parents=True, exist_ok=True)
         partial = Path(

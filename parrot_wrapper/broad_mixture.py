@@ -9,7 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri
 
+from parrot_wrapper.argument_checks import index_array, is_number, number_array
 from parrot_wrapper.errors import InvalidArgumentError, SpaceMismatchError
+from parrot_wrapper.float_errors import quiet_floats
 from parrot_wrapper.prior_mixture import PriorMixture
 from parrot_wrapper.types import ActionPrior, FloatArray
 
@@ -65,7 +67,7 @@ class BroadMixture(PriorMixture):
         spread: float | Sequence[float] = 1.0,
     ) -> None:
         super().__init__(prior, share)
-        if idle is not None and not 0.0 < idle < np.inf:
+        if idle is not None and not (is_number(idle) and 0.0 < idle < np.inf):
             raise InvalidArgumentError(f"idle must be positive and finite, got {idle!r}.")
         self._idle = idle
         self._motion = _checked_motion(motion, prior.action_dim)
@@ -79,6 +81,7 @@ class BroadMixture(PriorMixture):
         """Z: the prior's, or A if that is more, and one that decides between the two."""
         return max(self.prior.latent_dim, self.prior.action_dim) + 1
 
+    @quiet_floats()
     def share(self, features: FloatArray) -> NDArray[np.float64]:
         """Share e(s) of uniform actions (B,) for features (B, F)."""
         if self._idle is None:
@@ -145,7 +148,7 @@ def parse_broad(text: str, prior: ActionPrior) -> BroadMixture:
 
 
 def _checked_motion(motion: Sequence[int] | None, dim: int) -> list[int]:
-    chosen = list(range(dim)) if motion is None else [int(index) for index in motion]
+    chosen = list(range(dim)) if motion is None else index_array("motion", motion).tolist()
     if not chosen or not all(0 <= index < dim for index in chosen):
         raise InvalidArgumentError(
             f"motion must be action dimensions from 0 to {dim - 1}, got {motion!r}."
@@ -154,7 +157,7 @@ def _checked_motion(motion: Sequence[int] | None, dim: int) -> list[int]:
 
 
 def _checked_spread(spread: float | Sequence[float], dim: int) -> NDArray[np.float64]:
-    wide = np.asarray(spread, np.float64)
+    wide = number_array("spread", spread, InvalidArgumentError).astype(np.float64)
     if wide.shape not in ((), (dim,)):
         raise SpaceMismatchError(f"spread: expected one number or {dim}, got {spread!r}.")
     if not ((wide > 0.0) & (wide <= 1.0)).all():

@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import erf, erfinv
 
-from parrot_wrapper.argument_checks import is_number
-from parrot_wrapper.errors import InvalidArgumentError
+from parrot_wrapper.argument_checks import is_number, number_array
+from parrot_wrapper.errors import InvalidArgumentError, LatentError
+from parrot_wrapper.float_errors import quiet_floats
 from parrot_wrapper.types import FloatArray
 
 EDGE = 1.0 - 2.0**-24
@@ -29,22 +30,32 @@ class Chart(ABC):
     """An increasing map, the same in every dimension, from u in [-1, 1] to noise z."""
 
     def to_latent(self, u: ArrayLike) -> FloatArray:
-        """Map u (any shape, clipped to |u| <= 1 - 2^-24) to base noise z, float32."""
-        inside = np.clip(np.asarray(u, np.float64), -EDGE, EDGE)
-        return self._stretch(inside).astype(np.float32)
+        """Map u (any shape, clipped to |u| <= 1 - 2^-24) to base noise z, float32.
+
+        Raises:
+            LatentError: u is no array of numbers.
+        """
+        inside = np.clip(_doubles("u", u), -EDGE, EDGE)
+        with quiet_floats():
+            return self._stretch(inside).astype(np.float32)
 
     def to_unit(self, z: ArrayLike) -> FloatArray:
         """Invert `to_latent`: z (any shape) to u, float32, |u| <= 1 - 2^-24.
 
         Noise beyond `bound`, such as an outlier among encoded actions, lands on the edge.
+
+        Raises:
+            LatentError: z is no array of numbers.
         """
-        u = self._shrink(np.asarray(z, np.float64))
-        return np.clip(u, -EDGE, EDGE).astype(np.float32)
+        noise = _doubles("z", z)
+        with quiet_floats():
+            return np.clip(self._shrink(noise), -EDGE, EDGE).astype(np.float32)
 
     @property
     def bound(self) -> float:
         """Largest |z| that the chart reaches."""
-        return float(self._stretch(np.array(EDGE)))
+        with quiet_floats():
+            return float(self._stretch(np.array(EDGE)))
 
     @property
     @abstractmethod
@@ -154,7 +165,7 @@ class TruncatedChart(_QuantileChart):
     margin: float
 
     def __post_init__(self) -> None:
-        if not 0.0 < self.margin < 0.5:
+        if not is_number(self.margin) or not 0.0 < self.margin < 0.5:
             raise InvalidArgumentError(
                 f"A truncated chart's margin must lie between 0 and 0.5, got {self.margin!r}; "
                 "the usual one is 0.05. Without a margin it is the chart 'gaussian'."
@@ -220,3 +231,7 @@ def require_positive(what: str, value: float) -> None:
     """
     if not is_number(value) or not (math.isfinite(value) and value > 0):
         raise InvalidArgumentError(f"The {what} must be > 0 and finite, got {value!r}.")
+
+
+def _doubles(name: str, values: ArrayLike) -> _Float64Array:
+    return number_array(name, values, LatentError).astype(np.float64, copy=False)

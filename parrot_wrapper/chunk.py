@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import gymnasium as gym
+import numpy as np
 
 from parrot_wrapper.argument_checks import is_number
 from parrot_wrapper.errors import InvalidArgumentError
 from parrot_wrapper.types import ActionPrior, AnyArray
 
 _STEPS, _REWARDS, _INFOS = "parrot/env_steps", "parrot/rewards", "parrot/infos"
+CHUNK_KEYS = ("parrot/action", _STEPS, _REWARDS, _INFOS)
+"""What tells of the env steps of a chunk; the same keys, shapes and dtypes whatever happened."""
 
 
 def check_discount(gamma: float) -> float:
@@ -40,8 +43,8 @@ def require_single_actions(prior: ActionPrior, who: str) -> None:
     if prior.horizon > 1:
         raise InvalidArgumentError(
             f"{who} needs a prior of single actions (horizon 1), got horizon {prior.horizon}. "
-            "Wrap each env with BehavioralPriorWrapper, before vectorising: it executes chunks, "
-            "and uniform actions in it are the prior's samples."
+            "BehavioralPriorWrapper executes chunks, and uniform actions in it are the prior's "
+            "samples."
         )
 
 
@@ -60,8 +63,11 @@ def execute_chunk(
 
     Returns:
         As of `Env.step`: last observation, reward, terminated, truncated, and the last step's info
-        with "parrot/env_steps" (how many were executed), "parrot/rewards" (one float each) and
-        "parrot/infos" (one dict each).
+        with "parrot/env_steps" (n, how many were executed), "parrot/action" (H, A) and
+        "parrot/rewards" (H,), zeros after n, and "parrot/infos", a dict of what the infos of the
+        n steps told: each key in an array with a first axis of H steps, with zeros where a step did
+        not tell it and after n. What is neither numbers nor arrays of one shape is in a tuple of
+        length H, with "" there for text and None for anything else.
     """
     rewards: list[float] = []
     infos: list[dict[str, Any]] = []
@@ -72,8 +78,17 @@ def execute_chunk(
         if terminated or truncated:
             break
     total = sum(gamma**k * reward for k, reward in enumerate(rewards))
-    told = {_STEPS: len(rewards), _REWARDS: tuple(rewards), _INFOS: tuple(infos)}
-    return observation, total, terminated, truncated, {**info, **told}
+    return observation, total, terminated, truncated, {**info, **_told(actions, rewards, infos)}
+
+
+def nothing_executed(info: Mapping[str, Any], actions: AnyArray) -> dict[str, Any]:
+    """The info of a reset, with the keys of a step's: no env step, and zeros like `actions`.
+
+    Args:
+        info: What the env's reset told; steps are taken to tell the same keys.
+        actions: Any chunk (H, A).
+    """
+    return {**info, **_told(actions, [], [info])}
 
 
 def env_steps(info: Mapping[str, Any]) -> int:
@@ -95,4 +110,58 @@ def executed_steps(
         reward: What that step returned.
         info: The same.
     """
-    return zip(info.get(_REWARDS, (reward,)), info.get(_INFOS, (info,)), strict=True)
+    if _STEPS not in info:
+        yield reward, info
+        return
+    for step in range(env_steps(info)):
+        yield float(info[_REWARDS][step]), _of_step(info[_INFOS], step)
+
+
+def _told(
+    actions: AnyArray, rewards: Sequence[float], infos: Sequence[Mapping[str, Any]]
+) -> dict[str, Any]:
+    steps, horizon = len(rewards), len(actions)
+    executed = np.zeros_like(actions)
+    executed[:steps] = actions[:steps]
+    padded = np.zeros(horizon)
+    padded[:steps] = rewards
+    return dict(
+        zip(CHUNK_KEYS, (executed, steps, padded, _stacked(infos, horizon, steps)), strict=True)
+    )
+
+
+def _stacked(infos: Sequence[Mapping[str, Any]], horizon: int, steps: int) -> dict[str, Any]:
+    """The infos of the first `steps`, each key with an axis of H steps; others only show keys."""
+    told: dict[str, Any] = {}
+    for key in dict.fromkeys(key for info in infos for key in info):
+        values = {step: info[key] for step, info in enumerate(infos) if key in info}
+        if all(isinstance(value, dict) for value in values.values()):
+            inner = [values.get(step, {}) for step in range(len(infos))]
+            told[key] = _stacked(inner, horizon, steps)
+        else:
+            told[key] = _column(values, horizon, steps)
+    return told
+
+
+def _column(values: Mapping[int, Any], horizon: int, steps: int) -> AnyArray | tuple[Any, ...]:
+    """Numbers and arrays of one shape in an array of theirs, anything else in a tuple."""
+    arrays = [np.asarray(v) for v in values.values() if not isinstance(v, str | list | tuple)]
+    numbers = [array for array in arrays if array.dtype.kind in "biufc"]
+    if len(numbers) < len(values) or len({array.shape for array in numbers}) > 1:
+        nothing = "" if all(isinstance(value, str) for value in values.values()) else None
+        told = {step: value for step, value in values.items() if step < steps}
+        return tuple(told.get(step, nothing) for step in range(horizon))
+    column = np.zeros((horizon, *numbers[0].shape), np.result_type(*numbers))
+    for step, value in values.items():
+        if step < steps:
+            column[step] = value
+    return column
+
+
+def _of_step(stacked: Mapping[str, Any], step: int) -> dict[str, Any]:
+    """The info of one step out of `_stacked`."""
+    told = {
+        key: _of_step(values, step) if isinstance(values, dict) else values[step]
+        for key, values in stacked.items()
+    }
+    return {key: value for key, value in told.items() if value is not None}

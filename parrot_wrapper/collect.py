@@ -19,7 +19,7 @@ from gymnasium import spaces
 from tqdm import tqdm
 
 from parrot_wrapper import __version__
-from parrot_wrapper.argument_checks import require_count, require_instance
+from parrot_wrapper.argument_checks import as_path, require_count, require_instance
 from parrot_wrapper.atomic_files import clear_strays, room_below
 from parrot_wrapper.data.episodes import observation_mapping
 from parrot_wrapper.data.shards import ShardInfo, has_shard, read_info, verify_shard
@@ -34,11 +34,14 @@ from parrot_wrapper.expert_episodes import (
 )
 from parrot_wrapper.locking import folder_lock
 from parrot_wrapper.shard_plan import ShardPlan
+from parrot_wrapper.training.interruption import deferred_interrupt
 from parrot_wrapper.types import OffersCamera, OffersLabels
 
 __all__ = ["CollectionReport", "ExpertSource", "collect", "record_episode"]
 
 _HOPELESS_ATTEMPTS = 1000
+_LOOK_EVERY = 0.5
+"""Seconds between two looks at whether the user wants to stop."""
 _VERSIONED = ("gymnasium", "pybullet", "numpy", "h5py")
 
 
@@ -98,7 +101,7 @@ def collect(
     require_instance("source", source, ExpertSource, "an ExpertSource")
     require_count("n_episodes", n_episodes)
     require_count("workers", workers)
-    root = Path(folder)
+    root = as_path("folder", folder)
     settings, facts = _describe(source)
     with room_below(root), folder_lock(root):
         facts = _agree_with_existing(root, settings, facts)
@@ -209,15 +212,24 @@ def _existing_shards(folder: Path) -> dict[int, ShardInfo]:
 def _run(plan: ShardPlan, source: ExpertSource, folder: Path, workers: int, progress: bool) -> None:
     if plan.complete:
         return
-    with _bar(plan, progress) as bar, _pool(source, folder, workers) as pool:
+    # an exception within the pool's own calls can leave it waiting for ever for a worker
+    with (
+        deferred_interrupt() as interruption,
+        _bar(plan, progress) as bar,
+        _pool(source, folder, workers) as pool,
+    ):
         pending: set[Future[ShardInfo]] = set()
         while not plan.complete:
             while len(pending) < workers + 1 and (index := plan.next_shard()) is not None:
                 pending.add(pool.submit(work_on_shard, index))
-            finished, pending = wait(pending, return_when=FIRST_COMPLETED)
+            finished, pending = wait(pending, _LOOK_EVERY, return_when=FIRST_COMPLETED)
+            if interruption.requested:
+                raise KeyboardInterrupt
             for future in finished:
                 plan.finish(future.result())
             attempts, kept = plan.totals()
+            if not attempts:
+                continue
             bar.set_postfix_str(f"{kept / attempts:.1%} of attempts kept", refresh=False)
             bar.update(min(kept, plan.n_episodes) - bar.n)
             if not kept and attempts >= _HOPELESS_ATTEMPTS:

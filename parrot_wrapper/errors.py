@@ -1,6 +1,6 @@
-"""Every exception that `parrot_wrapper` raises on purpose.
+"""Every exception that `parrot_wrapper` raises on purpose, and its warning of unread data.
 
-Each class derives from `ParrotError` *and* from the builtin that fits, so that
+Each error class derives from `ParrotError` *and* from the builtin that fits, so that
 generic handlers (`except ValueError`) keep working.
 """
 
@@ -41,6 +41,10 @@ class DataFileError(ParrotError, ValueError):
 
 class DataError(ParrotError, ValueError):
     """Data are well-formed on disk but unusable (empty, NaN, shapes that disagree)."""
+
+
+class UnreadDataWarning(UserWarning):
+    """Data have parts at which the prior that learns from them does not look."""
 
 
 class WriteError(ParrotError, OSError):

@@ -15,11 +15,11 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
-from parrot_wrapper.argument_checks import check_fields
-from parrot_wrapper.data.episodes import Episode, observation_mapping
+from parrot_wrapper.argument_checks import check_fields, float_array
+from parrot_wrapper.data.episodes import Episode, observation_mapping, require_finite
 from parrot_wrapper.data.shards import ShardInfo, write_shard
 from parrot_wrapper.errors import DataError, InvalidArgumentError, MissingExtraError
-from parrot_wrapper.types import OffersExpert, OffersLabels, OffersStray
+from parrot_wrapper.types import FloatArray, OffersExpert, OffersLabels, OffersStray
 
 Env = gym.Env[Any, Any]
 _STEP_LIMIT = 100_000  # an env without time limit would otherwise never come back
@@ -131,7 +131,7 @@ def record_episode(
     expert = source.make_expert(np.random.default_rng([seed, 1]), noise)
     ended = False
     while not ended:
-        action = np.asarray(expert.act(), dtype=np.float32)
+        action = _action("the expert's action", expert.act())
         observation, reward, terminated, truncated, info = env.step(action)
         recorder.add(action, float(reward), observation)
         ended = terminated or truncated
@@ -149,6 +149,12 @@ def record_episode(
     return recorder.episode(bool(info.get("is_success", keep)), seed), keep
 
 
+def _action(name: str, given: object) -> FloatArray:
+    action = float_array(name, given, DataError)
+    require_finite(name, action)
+    return action
+
+
 def _stray_source(env: Env) -> OffersStray:
     source = env.unwrapped
     if not isinstance(source, OffersStray):
@@ -163,7 +169,7 @@ def _go_astray(env: Env, observation: Any, rng: np.random.Generator, stray_steps
     """Maybe let the stray policy act, 1 to `stray_steps` times; return the last observation."""
     stray = _stray_source(env).make_stray(rng)
     for _ in range(max(0, int(rng.integers(1 - stray_steps, stray_steps + 1)))):
-        observation, *_ = env.step(np.asarray(stray.act(), dtype=np.float32))
+        observation, *_ = env.step(_action("the stray policy's action", stray.act()))
     return observation
 
 
@@ -192,7 +198,7 @@ class _Recorder:
         return Episode(
             _stacked(self._observations),
             np.stack(self.actions),
-            np.array(self._rewards, np.float32),
+            np.array(self._rewards),
             success,
             seed,
             _stacked(self._labels),

@@ -140,11 +140,11 @@ def kl_to_prior(entropy: float, space: _HasShape | SupportsIndex) -> float:
 
 
 def _dimension(space: _HasShape | SupportsIndex) -> int:
-    if isinstance(space, SupportsIndex):
-        dim = operator.index(space)
-    else:
+    try:  # arrays and tensors of one integer are indices too
+        dim = operator.index(space)  # type: ignore[arg-type]  # of what else it says so itself
+    except TypeError:
         shape = getattr(space, "shape", None)
-        dim = math.prod(shape) if shape else 0
+        dim = math.prod(shape) if shape and not hasattr(space, "__array__") else 0
     if dim < 1:
         raise InvalidArgumentError(
             f"Expected a Box action space or a dimension of 1 or more, got {space!r}."

@@ -9,14 +9,13 @@ from typing import Any, TypeAlias
 import numpy as np
 from gymnasium import spaces
 
+from parrot_wrapper.argument_checks import float_array, number_array
 from parrot_wrapper.errors import InvalidArgumentError, SpaceMismatchError
 from parrot_wrapper.image_layout import ImageLayout, fitting_layout, usual_layout
-from parrot_wrapper.types import KEYS_FACT, AnyArray, Observations, ObservationSpec
+from parrot_wrapper.types import KEYS_FACT, PARTS, AnyArray, Observations, ObservationSpec
 
 Keys: TypeAlias = str | Sequence[str] | None
 """One key of a Dict observation, several whose values are joined, or None for the usual."""
-
-PARTS = ("image", "proprio", "state")
 
 
 @dataclass(frozen=True)
@@ -33,6 +32,11 @@ class ObservationReader:
     keys: Mapping[str, tuple[str, ...] | None]
     layout: ImageLayout = field(default_factory=ImageLayout)
 
+    @property
+    def env_keys(self) -> set[str]:
+        """The keys of a Dict observation that are read."""
+        return {key for keys in self.keys.values() for key in keys or ()}
+
     def __call__(self, observations: Observations) -> Observations:
         """What the prior reads of a batch of the env's observations: no copy if avoidable."""
         parts = self.parts(observations)
@@ -46,14 +50,25 @@ class ObservationReader:
         self, part: str, observations: Observations, keys: tuple[str, ...] | None
     ) -> AnyArray:
         if isinstance(observations, Mapping):
-            arrays = [np.asarray(observations[key]) for key in keys or (part,)]
+            names = keys or (part,)
+            missing = [name for name in names if name not in observations]
+            if missing:
+                raise SpaceMismatchError(
+                    f"Expected {', '.join(missing)} in the observation, got "
+                    f"{', '.join(map(str, observations))}."
+                )
+            arrays = [_array(name, observations[name]) for name in names]
         else:
-            arrays = [np.asarray(observations)]
+            arrays = [_array(part, observations)]
         if part == "image":
             return self.layout(arrays[0])
         vectors = [array.reshape(len(array), -1) for array in arrays]
         joined = vectors[0] if len(vectors) == 1 else np.concatenate(vectors, axis=1)
-        return joined.astype(np.float32, copy=False)
+        return float_array(part, joined, SpaceMismatchError)
+
+
+def _array(name: str, values: Any) -> AnyArray:
+    return number_array(f"observation {name!r}", values, SpaceMismatchError)
 
 
 def observation_keys(

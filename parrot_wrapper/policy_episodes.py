@@ -11,9 +11,11 @@ from gymnasium import spaces
 from numpy.typing import ArrayLike
 from tqdm import tqdm
 
+from parrot_wrapper.argument_checks import float_array, number_array
 from parrot_wrapper.data.dataset import EpisodeDataset
 from parrot_wrapper.data.episodes import Episode
 from parrot_wrapper.errors import DataError, InvalidArgumentError
+from parrot_wrapper.float_errors import quiet_floats, quiet_underflow
 from parrot_wrapper.observation_reader import Keys, ObservationReader, reader_of_space
 from parrot_wrapper.success import told_success
 from parrot_wrapper.translator import with_batch_axis
@@ -111,17 +113,16 @@ def _one_episode(
     seen, actions, rewards = [_read(reader, observation)], [], []
     ended = False
     while not ended:
-        action = _noisy(np.asarray(policy(observation), np.float64), box, noise, rng)
-        actions.append(action.astype(np.float32))
-        observation, reward, terminated, truncated, info = env.step(action)
+        action = _noisy(_checked(policy(observation), box), box, noise, rng)
+        actions.append(float_array("action", action, DataError).copy())
+        with quiet_underflow():
+            observation, reward, terminated, truncated, info = env.step(action)
         rewards.append(float(reward))
         seen.append(_read(reader, observation))
         ended = terminated or truncated
     success = told_success(info)
     rows = {part: np.concatenate([row[part] for row in seen]) for part in seen[0]}
-    episode = Episode(
-        rows, np.stack(actions), np.array(rewards, np.float32), success is not False, seed
-    )
+    episode = Episode(rows, np.stack(actions), np.array(rewards), success is not False, seed)
     return episode, success
 
 
@@ -131,12 +132,25 @@ def _read(reader: ObservationReader, observation: Any) -> dict[str, AnyArray]:
     return {part: array.copy() for part, array in parts.items()}
 
 
-def _noisy(action: AnyArray, box: spaces.Box, noise: float, rng: np.random.Generator) -> AnyArray:
-    if action.shape != box.shape or not np.isfinite(action).all():
+def _checked(action: object, box: spaces.Box) -> AnyArray:
+    """What the policy returned, in float64."""
+    hint = ""
+    if isinstance(action, tuple):  # as model.predict returns it
+        hint = " Of a pair (action, state) return the action, as model.predict(observation)[0]."
+    try:
+        array = number_array("the policy's action", action, DataError)
+    except DataError as error:
+        raise DataError(f"{error}{hint}") from error
+    if array.shape != box.shape or not np.isfinite(array).all():
         raise DataError(
             f"Expected finite actions of shape {box.shape} from the policy, got shape "
-            f"{action.shape}: {action!r}."
+            f"{array.shape}: {array!r}.{hint}"
         )
+    return array.astype(np.float64)
+
+
+@quiet_floats()
+def _noisy(action: AnyArray, box: spaces.Box, noise: float, rng: np.random.Generator) -> AnyArray:
     low, high = box.low.astype(np.float64), box.high.astype(np.float64)
     drawn = action + noise * (high / 2 - low / 2) * rng.standard_normal(box.shape)
     clipped: AnyArray = np.clip(drawn, low, high).astype(box.dtype)

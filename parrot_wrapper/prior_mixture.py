@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri
 
-from parrot_wrapper.argument_checks import require_share
-from parrot_wrapper.errors import InvalidArgumentError
+from parrot_wrapper.argument_checks import number_array, require_share
+from parrot_wrapper.errors import InvalidArgumentError, LatentError, ParrotError
+from parrot_wrapper.float_errors import quiet_floats
 from parrot_wrapper.types import ActionPrior, FloatArray, Observations, ObservationSpec
 
 
@@ -87,8 +88,11 @@ class PriorMixture:
         """Map base noise (B, Z) to actions (B, A), before any clipping."""
         return self.decode_features(z, self.features(obs))
 
+    @quiet_floats()
     def decode_features(self, z: FloatArray, features: FloatArray) -> FloatArray:
         """`decode` for features (B, F) of observations that are embedded already."""
+        z = _rows("latent", z, self.latent_dim, LatentError)
+        features = self._embedded(features)
         known = self.prior.decode_features(z[:, : self.prior.latent_dim], features)
         decides = ndtr(np.asarray(z[:, -1:], np.float64)) > 1.0 - self.share(features)[:, None]
         return np.where(decides, self._decode_other(z, features), known).astype(np.float32)
@@ -97,11 +101,13 @@ class PriorMixture:
         """Base noise (B, Z) that decodes to actions (B, A); see `encode_features`."""
         return self.encode_features(action, self.features(obs))
 
+    @quiet_floats()
     def encode_features(self, action: FloatArray, features: FloatArray) -> FloatArray:
         """Base noise (B, Z) of actions (B, A) for features (B, F).
 
         The deciding dimension is put in the middle of what decides so.
         """
+        action, features = self._actions(action), self._embedded(features)
         own = self.prior.encode_features(action, features)
         is_other, share = self._is_other(action, own, features), self.share(features)
         z = np.zeros((len(action), self.latent_dim))
@@ -112,15 +118,22 @@ class PriorMixture:
         z[:, -1] = ndtri(np.where(is_other, 1.0 - share / 2.0, (1.0 - share) / 2.0))
         return z.astype(np.float32)
 
+    @quiet_floats()
     def log_prob(self, action: FloatArray, obs: Observations) -> FloatArray:
         """Log density of actions (B, A) under the mixture, in nats: (B,)."""
-        features = self.features(obs)
+        action, features = self._actions(action), self.features(obs)
         share = self.share(features)
         known = np.log1p(-share) + self.prior.log_prob(action, obs)
         with np.errstate(divide="ignore"):  # where there is none of the other
             other = np.log(share) + self._log_prob_other(action, features)
         mixed: NDArray[np.float64] = np.logaddexp(known, other)
         return mixed.astype(np.float32)
+
+    def _actions(self, action: FloatArray) -> FloatArray:
+        return _rows("action", action, self.action_dim, InvalidArgumentError)
+
+    def _embedded(self, features: FloatArray) -> FloatArray:
+        return _rows("features", features, self.feature_dim, InvalidArgumentError)
 
     def _decode_other(self, z: FloatArray, features: FloatArray) -> NDArray[np.floating[Any]]:
         """Actions (B, A) of the other for base noise (B, Z)."""
@@ -141,3 +154,10 @@ class PriorMixture:
     ) -> NDArray[np.floating[Any]]:
         """Log density of actions (B, A) under the other: (B,)."""
         raise NotImplementedError
+
+
+def _rows(name: str, values: FloatArray, length: int, error: type[ParrotError]) -> FloatArray:
+    rows = number_array(name, values, error)
+    if rows.ndim != 2 or rows.shape[1] != length:
+        raise error(f"{name}: expected shape (B, {length}), got {rows.shape}; add a batch axis.")
+    return rows

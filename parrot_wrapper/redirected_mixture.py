@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from parrot_wrapper.errors import InvalidArgumentError, NotOfferedError
+from parrot_wrapper.float_errors import quiet_floats
 from parrot_wrapper.prior_mixture import PriorMixture
 from parrot_wrapper.types import ActionPrior, FloatArray
 
@@ -74,6 +75,7 @@ class RedirectedMixture(PriorMixture):
         self._twice_middle = low + high
         self._redirected(np.zeros((1, prior.feature_dim), np.float32))  # it is offered, or says so
 
+    @quiet_floats()
     def share(self, features: FloatArray) -> NDArray[np.float64]:
         """Share e(s) of the redirected prior (B,) for features (B, F)."""
         held: NDArray[np.float64] = self._share * self._redirected(features)[1].astype(np.float64)

@@ -37,6 +37,8 @@ def check_spaces(
     proprio_key: Keys = None,
     state_key: Keys = None,
     cameras: Sequence[Mapping[str, Any]] = (),
+    whole_chunks: bool = False,
+    looks: bool = True,
 ) -> ObservationReader:
     """Compare an env with a prior.
 
@@ -51,9 +53,11 @@ def check_spaces(
         cameras: The env's camera descriptions, of each env that has one; compared with the one in
             the prior's metadata, if that has one too. An env that randomizes what the prior's data
             did not is warned about only.
+        whole_chunks: Whether the env has to take a prior's chunks (H, A), see `ActionChunking`.
+        looks: Whether observations are read at all; if not, they may be anything.
 
     Returns:
-        How to read the env's observations.
+        How to read the env's observations; where they are not read, of no parts.
 
     Raises:
         SpaceMismatchError: They disagree; the message lists every disagreement.
@@ -65,9 +69,11 @@ def check_spaces(
             f"{prior.horizon}."
         )
     keys = observation_keys(prior.metadata, image=image_key, proprio=proprio_key, state=state_key)
-    reader, problems = match_observation(observation_space, prior.observation_spec, keys)
-    problems += _action_problems(action_space, prior)
-    problems += _camera_problems(cameras, prior.metadata.get("camera"))
+    reader, problems = ObservationReader({}), list[str]()
+    if looks:
+        reader, problems = match_observation(observation_space, prior.observation_spec, keys)
+        problems += _camera_problems(cameras, prior.metadata.get("camera"))
+    problems += _action_problems(action_space, prior, whole_chunks=whole_chunks)
     if problems:
         raise SpaceMismatchError(
             "The env does not fit the prior:\n"
@@ -140,15 +146,24 @@ def _named(whole: Any, reader: ObservationReader) -> dict[str, Any]:
     return {next(iter(reader.keys)): whole}
 
 
-def _action_problems(space: spaces.Space[Any], prior: ActionPrior) -> list[str]:
-    shape = (prior.action_dim,)
+def _action_problems(
+    space: spaces.Space[Any], prior: ActionPrior, *, whole_chunks: bool
+) -> list[str]:
+    shape: tuple[int, ...] = (prior.action_dim,)
+    hint = ""
+    if whole_chunks and prior.horizon > 1:
+        shape = (prior.horizon, *shape)
+        hint = (
+            f"; the prior decodes chunks, which a sub-env has to execute by itself: wrap each with "
+            f"ActionChunking(env, {prior.horizon}) before vectorising"
+        )
     if not isinstance(space, spaces.Box):
         return [f"action: expected a Box {shape}, got {described(space)}"]
     problems = []
     if not np.issubdtype(space.dtype, np.floating):
         problems.append(f"action: expected dtype float32, got {space.dtype}")
     if space.shape != shape:
-        return [*problems, f"action: expected shape {shape}, got shape {space.shape}"]
+        return [*problems, f"action: expected shape {shape}, got shape {space.shape}{hint}"]
     edges = zip(("low", "high"), prior.action_bounds, (space.low, space.high), strict=True)
     for name, expected, got in edges:
         if not np.allclose(expected, got):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike
 from parrot_wrapper.argument_checks import float_array, number_array
 from parrot_wrapper.charts import Chart
 from parrot_wrapper.errors import InvalidArgumentError, LatentError
+from parrot_wrapper.float_errors import quiet_floats
 from parrot_wrapper.latent import parse_chart
 from parrot_wrapper.observation_reader import Keys
 from parrot_wrapper.spaces import (
@@ -24,6 +25,7 @@ from parrot_wrapper.spaces import (
     check_spaces,
     latent_space,
 )
+from parrot_wrapper.torch_threads import threads_for, torch_threads
 from parrot_wrapper.types import ActionPrior, AnyArray, FloatArray, Observations
 
 TERMINATION_WARNING = (
@@ -32,6 +34,9 @@ TERMINATION_WARNING = (
     "than the reward for success: agents learn to avoid succeeding. Prefer "
     "terminate_on_success=False with a time limit."
 )
+
+_GOAL = "desired_goal"
+"""Where a goal env's observation has the goal, in Gymnasium-Robotics and Stable-Baselines3."""
 
 _ROUNDING = 1e-6
 """How far beyond 1 |u| may be: float32 arithmetic, not a mistake."""
@@ -50,15 +55,14 @@ class Decoded(NamedTuple):
     latent: FloatArray
     clipped: AnyArray
 
-    def info(self, index: int, *, executed: int | None = None) -> dict[str, Any]:
+    def info(self, index: int) -> dict[str, Any]:
         """The keys that wrappers add to the info of env `index`; arrays are copies.
 
-        Args:
-            index: Which env of the batch.
-            executed: How many actions of a chunk were executed; None for all.
+        What became of a chunk's actions is told by who executed them.
         """
+        told = {} if self.action.ndim > 2 else {"parrot/action": self.action[index].copy()}
         return {
-            "parrot/action": self.action[index][:executed].copy(),
+            **told,
             "parrot/latent": self.latent[index].copy(),
             "parrot/clipped": bool(self.clipped[index]),
         }
@@ -67,11 +71,12 @@ class Decoded(NamedTuple):
         """The same keys for all envs in Gymnasium's vector format: values, and whose they are.
 
         Args:
-            done: (B,) bool, the envs that executed their action; zeros for the others. Without any,
-                there are no keys.
+            done: (B,) bool, the envs that executed their action; zeros for the others.
         """
         told: dict[str, Any] = {}
-        for name, values in self._asdict().items() if done.any() else ():
+        for name, values in self._asdict().items():
+            if values.ndim > 2:  # a chunk's actions, as in `info`
+                continue
             mask = done.reshape(-1, *(1,) * (values.ndim - 1))
             told[f"parrot/{name}"] = np.where(mask, values, values.dtype.type(0))
             told[f"_parrot/{name}"] = done.copy()
@@ -93,6 +98,7 @@ class LatentTranslator:
         proprio_key: Where it has the proprioception.
         state_key: Where it has the state.
         cameras: Camera descriptions of the envs that have one.
+        whole_chunks: Whether the env has to take a prior's chunks (H, A).
 
     Attributes:
         prior: The frozen prior.
@@ -119,10 +125,13 @@ class LatentTranslator:
         proprio_key: Keys = None,
         state_key: Keys = None,
         cameras: Sequence[Mapping[str, Any]],
+        whole_chunks: bool = False,
     ) -> None:
         self.chart = parse_chart(latent)
         self.observation = check_agent_observation(observation)
         self.prior, self.recorded = _resolve_prior(prior)
+        # older priors, and those of others, do not say; then they look
+        self._looks = self.observation != "image" or getattr(self.prior, "looks", True)
         self._reader = check_spaces(
             observation_space,
             action_space,
@@ -131,6 +140,8 @@ class LatentTranslator:
             proprio_key=proprio_key,
             state_key=state_key,
             cameras=cameras,
+            whole_chunks=whole_chunks,
+            looks=self._looks,
         )
         assert isinstance(action_space, spaces.Box)  # check_spaces saw to it
         self._box = action_space
@@ -143,10 +154,61 @@ class LatentTranslator:
         self._seen: Observations | None = None
         self._features: FloatArray | None = None
 
+    def __str__(self) -> str:
+        """The kind of prior and the chart."""
+        return f"{type(self.prior).__name__}, latent={self.chart.spec!r}"
+
+    @property
+    def reads(self) -> set[str]:
+        """The keys of a Dict observation that the prior reads."""
+        return self._reader.env_keys
+
+    def nothing_done(self, envs: int) -> Decoded:
+        """What a reset tells: zeros in the shapes and dtypes of what `decode` returns."""
+        return Decoded(
+            np.zeros((envs, *self._action_shape), self._box.dtype),
+            np.zeros((envs, self.prior.latent_dim), np.float32),
+            np.zeros(envs, bool),
+        )
+
+    def guarded(self, compute_reward: Callable[..., Any]) -> Callable[..., Any]:
+        """An env's `compute_reward` that refuses to reward other goals than those acted on.
+
+        Hindsight replay (Andrychowicz et al. 2017) puts another goal into a stored transition and
+        asks the env for its reward. What was derived from the old goal stays: with a prior that
+        reads it the action, since the same u decodes to another one, and the features; with chunks
+        the reward, which is of several steps.
+
+        Raises (when it is called):
+            InvalidArgumentError: The prior reads the goal, or decodes chunks.
+        """
+        reasons = []
+        if _GOAL in self.reads:
+            reasons.append(
+                f"reads {_GOAL!r}, so that stored latents and features belong to the old goal"
+            )
+        if self.prior.horizon > 1:
+            reasons.append("decodes chunks, whose rewards are sums over several steps")
+
+        def reward(*args: Any, **kwargs: Any) -> Any:
+            if not reasons:
+                return compute_reward(*args, **kwargs)
+            raise InvalidArgumentError(
+                "Expected a prior whose transitions stay right when hindsight replay relabels "
+                f"their goals, got one that {', and '.join(reasons)}. Use a replay buffer without "
+                f"relabelling, or a prior of single actions that does not read {_GOAL!r}."
+            )
+
+        return reward
+
+    @quiet_floats()
     def observe(self, observations: Observations) -> None:
         """Take a new batch of observations to act on; it is copied."""
-        self._seen = _copied(self._reader(observations))
-        self._features = None
+        if self._looks:
+            self._seen, self._features = _copied(self._reader(observations)), None
+        else:  # the prior takes any features
+            self._seen = {}
+            self._features = np.zeros((_rows(observations), self.prior.feature_dim), np.float32)
 
     def view(self, observations: Any, *, index: int | None = None) -> Any:
         """What the agent sees of the observations just taken.
@@ -160,11 +222,13 @@ class LatentTranslator:
         features = self.features() if index is None else self.features()[index]
         return agent_view(observations, features, self._reader, self.observation)
 
+    @quiet_floats()
     def views_of_last(self, observations: Sequence[Any]) -> list[Any]:
         """What the agent sees of last observations of episodes, each without a batch axis."""
         if self.observation == "image" or not observations:
             return list(observations)
-        features = self.prior.features(self._reader(_stacked(observations)))
+        with torch_threads(threads_for(len(observations))):
+            features = self.prior.features(self._reader(_stacked(observations)))
         return [
             agent_view(own, row, self._reader, self.observation)
             for own, row in zip(observations, features, strict=True)
@@ -174,6 +238,7 @@ class LatentTranslator:
         """Drop the observations: the next step needs a reset first."""
         self._seen = self._features = None
 
+    @quiet_floats()
     def features(self) -> FloatArray:
         """The prior's features (B, F) of the observations to act on.
 
@@ -186,9 +251,11 @@ class LatentTranslator:
                 "encode()."
             )
         if self._features is None:
-            self._features = self.prior.features(self._seen)
+            with torch_threads(threads_for(_rows(self._seen))):
+                self._features = self.prior.features(self._seen)
         return self._features
 
+    @quiet_floats()
     def decode(self, u: ArrayLike) -> Decoded:
         """Translate a batch u (B, Z) to actions, or chunks of them, within the env's box.
 
@@ -199,7 +266,8 @@ class LatentTranslator:
         """
         features = self.features()
         latent = self.chart.to_latent(_checked(u, (len(features), self.prior.latent_dim)))
-        raw = self.prior.decode_features(latent, features)
+        with torch_threads(threads_for(len(features))):
+            raw = self.prior.decode_features(latent, features)
         if raw.shape != (len(features), *self._action_shape):
             raise LatentError(
                 f"Expected actions of shape {(len(features), *self._action_shape)} from the prior "
@@ -214,6 +282,7 @@ class LatentTranslator:
         clipped = (action != raw).any(axis=tuple(range(1, raw.ndim)))
         return Decoded(action.astype(self._box.dtype), latent, clipped)
 
+    @quiet_floats()
     def encode(self, action: ArrayLike) -> FloatArray:
         """Translate actions (B, A), or chunks (B, H, A), to u (B, Z) for the last observations.
 
@@ -228,7 +297,8 @@ class LatentTranslator:
             raise InvalidArgumentError(
                 f"Expected finite actions of shape {shape}, got shape {array.shape}: {array!r}."
             )
-        return self.chart.to_unit(self.prior.encode_features(array, features))
+        with torch_threads(threads_for(len(features))):
+            return self.chart.to_unit(self.prior.encode_features(array, features))
 
 
 def _resolve_prior(prior: str | Path | ActionPrior) -> tuple[ActionPrior, str]:
@@ -257,19 +327,22 @@ def _resolve_prior(prior: str | Path | ActionPrior) -> tuple[ActionPrior, str]:
     return load_prior(prior), str(prior)
 
 
-def with_batch_axis(observation: Any) -> Observations:
-    """A batch of this one observation, an array or a mapping of arrays."""
-    if isinstance(observation, Mapping):
-        return {key: np.asarray(part)[None] for key, part in observation.items()}
-    return np.asarray(observation)[None]
+def with_batch_axis(observation: Any) -> Any:
+    """A batch of this one observation, or of the parts of a mapping; the reader checks it."""
+    return _stacked([observation])
 
 
-def _stacked(observations: Sequence[Any]) -> Observations:
-    """A batch of these observations, arrays or mappings of arrays."""
+def _stacked(observations: Sequence[Any]) -> Any:
+    """A batch of these observations: lists, since what the prior does not read may be anything."""
     first = observations[0]
     if isinstance(first, Mapping):
-        return {key: np.stack([own[key] for own in observations]) for key in first}
-    return np.stack(observations)
+        return {key: [own[key] for own in observations] for key in first}
+    return list(observations)
+
+
+def _rows(observations: Any) -> int:
+    parts = observations.values() if isinstance(observations, Mapping) else [observations]
+    return len(next(iter(parts)))
 
 
 def _checked(u: ArrayLike, shape: tuple[int, ...]) -> AnyArray:

@@ -18,6 +18,9 @@ Observations: TypeAlias = AnyArray | Mapping[str, AnyArray]
 KEYS_FACT = "observation_keys"
 """Where metadata of data and priors say which of the env's keys became which part."""
 
+REWARDS_FACT = "rewards_known"
+"""False in metadata of data without rewards, which are stored as zeros."""
+
 
 @dataclass(frozen=True)
 class ObservationSpec:
@@ -25,13 +28,28 @@ class ObservationSpec:
 
     Attributes:
         image: Shape (H, W, C) of the uint8 image, or None.
-        proprio: Length of the proprioception vector beside the image, 0 for none.
-        state: Length of the state vector of an env without images, 0 for none.
+        proprio: Length of the proprioception vector, 0 for none.
+        state: Length of the state vector, 0 for none.
     """
 
     image: tuple[int, int, int] | None = None
     proprio: int = 0
     state: int = 0
+
+    def __str__(self) -> str:
+        """What there is of them.
+
+        Example:
+            >>> print(ObservationSpec((48, 48, 3), proprio=10))
+            image (48, 48, 3), proprio (10,)
+        """
+        parts = {"image": self.image, "proprio": self.proprio, "state": self.state}
+        shapes = {name: (n,) if isinstance(n, int) else n for name, n in parts.items() if n}
+        return ", ".join(f"{name} {shape}" for name, shape in shapes.items())
+
+
+PARTS = ("image", "proprio", "state")
+"""Names of the parts, as data and observations of several have them."""
 
 
 @runtime_checkable

@@ -3,27 +3,28 @@
 from __future__ import annotations
 
 import warnings
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from numpy.typing import ArrayLike
 
 from parrot_wrapper.charts import Chart
-from parrot_wrapper.chunk import require_single_actions
 from parrot_wrapper.errors import InvalidArgumentError, MissingExtraError
+from parrot_wrapper.float_errors import quiet_underflow
 from parrot_wrapper.observation_reader import Keys
 from parrot_wrapper.spaces import AgentObservation
+from parrot_wrapper.stateful_observations import check_stateful_observations
 from parrot_wrapper.translator import TERMINATION_WARNING, Decoded, LatentTranslator
 from parrot_wrapper.types import ActionPrior, AnyArray, FloatArray
 
 try:
-    from stable_baselines3.common.vec_env import (
-        VecEnv,
-        VecEnvWrapper,
-        VecNormalize,
-        unwrap_vec_wrapper,
+    from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper
+    from stable_baselines3.common.vec_env.base_vec_env import (
+        VecEnvIndices,
+        VecEnvObs,
+        VecEnvStepReturn,
     )
-    from stable_baselines3.common.vec_env.base_vec_env import VecEnvObs, VecEnvStepReturn
 except ImportError as error:
     raise MissingExtraError(
         "BehavioralPriorVecWrapper needs Stable-Baselines3, which is not installed; "
@@ -38,8 +39,9 @@ class BehavioralPriorVecWrapper(VecEnvWrapper):
     is decoded for the observation that it returned last, which after an episode is the first of
     the next one; `infos[i]["terminal_observation"]` is converted to what the agent sees.
 
-    Priors of chunks are refused: a VecEnv steps all its envs together and begins new episodes by
-    itself, so that a chunk would go on into the next one.
+    With a prior of chunks each env has to execute them by itself, since a VecEnv steps all its envs
+    together and begins new episodes by itself: wrap each with `ActionChunking`, which has the
+    discount within a chunk and stops where the episode ends.
 
     Args:
         venv: Vectorised env whose envs all fit the prior.
@@ -54,11 +56,12 @@ class BehavioralPriorVecWrapper(VecEnvWrapper):
         SpaceMismatchError: Envs and prior disagree; every disagreement is listed.
         UnknownNameError: No such prior, chart or observation; the nearest is named.
         CheckpointError: The prior's folder cannot be trusted.
-        InvalidArgumentError: No VecEnv, a prior with a horizon above 1, another argument outside
-            its range, or `venv` normalises observations, which the prior was not trained on.
+        InvalidArgumentError: No VecEnv, another argument outside its range, or `venv` or its envs
+            normalise observations by running statistics, which the prior was not trained on.
 
     Warns:
-        UserWarning: An env terminates on success, which SAC learns to avoid.
+        UserWarning: An env terminates on success, which SAC learns to avoid; or a wrapper below
+            changes observations in a way that the prior's data may not have.
 
     Example:
         >>> from stable_baselines3.common.env_util import make_vec_env
@@ -89,7 +92,6 @@ class BehavioralPriorVecWrapper(VecEnvWrapper):
                 f"Expected a VecEnv of Stable-Baselines3, got {venv!r}; one env takes "
                 "BehavioralPriorWrapper, a gymnasium.vector.VectorEnv BehavioralPriorVectorWrapper."
             )
-        _refuse_normalised(venv)
         translator = LatentTranslator(
             prior,
             observation_space=venv.observation_space,
@@ -100,8 +102,9 @@ class BehavioralPriorVecWrapper(VecEnvWrapper):
             proprio_key=proprio_key,
             state_key=state_key,
             cameras=venv.env_method("camera_spec") if venv.has_attr("camera_spec") else [],
+            whole_chunks=True,
         )
-        require_single_actions(translator.prior, "BehavioralPriorVecWrapper")
+        check_stateful_observations(venv, reads=translator.reads)
         if venv.has_attr("terminate_on_success") and any(venv.get_attr("terminate_on_success")):
             warnings.warn(TERMINATION_WARNING, UserWarning, stacklevel=2)
         super().__init__(
@@ -111,6 +114,11 @@ class BehavioralPriorVecWrapper(VecEnvWrapper):
         )
         self._translator = translator
         self._decoded: Decoded | None = None
+
+    def __repr__(self) -> str:
+        """With the prior and the chart, and the number of envs inside."""
+        envs = f"{self.num_envs} envs of {type(self.venv).__name__}"
+        return f"<{type(self).__name__}({self._translator}), {envs}>"
 
     @property
     def prior(self) -> ActionPrior:
@@ -125,7 +133,9 @@ class BehavioralPriorVecWrapper(VecEnvWrapper):
     def reset(self) -> VecEnvObs:
         """Reset all envs; the prior is conditioned on their first observations."""
         self._translator.forget()
-        return self._see(self.venv.reset())
+        observations = self.venv.reset()
+        self._tell_resets()
+        return self._see(observations)
 
     def step_async(self, actions: AnyArray) -> None:
         """Start executing what the prior makes of the latent actions u (B, Z).
@@ -140,13 +150,16 @@ class BehavioralPriorVecWrapper(VecEnvWrapper):
 
     def step_wait(self) -> VecEnvStepReturn:
         """Wait for the envs; see `VecEnv.step_wait`."""
-        observations, rewards, dones, infos = self.venv.step_wait()
+        with quiet_underflow():
+            observations, rewards, dones, infos = self.venv.step_wait()
         assert self._decoded is not None  # step_async comes first
         told = [{**info, **self._decoded.info(index)} for index, info in enumerate(infos)]
         ended = [info for info in told if "terminal_observation" in info]
         views = self._translator.views_of_last([info["terminal_observation"] for info in ended])
         for info, view in zip(ended, views, strict=True):
             info["terminal_observation"] = view
+        if ended:
+            self._tell_resets()
         return self._see(observations), rewards, dones, told
 
     def encode(self, actions: ArrayLike) -> FloatArray:
@@ -158,16 +171,21 @@ class BehavioralPriorVecWrapper(VecEnvWrapper):
         """
         return self._translator.encode(actions)
 
+    def env_method(
+        self, method_name: str, *args: Any, indices: VecEnvIndices = None, **kwargs: Any
+    ) -> list[Any]:
+        """Call a method of the envs; see `BehavioralPriorWrapper.get_wrapper_attr`."""
+        call = partial(self.venv.env_method, method_name, indices=indices)
+        guarded = self._translator.guarded(call) if method_name == "compute_reward" else call
+        results: list[Any] = guarded(*args, **kwargs)
+        return results
+
+    def _tell_resets(self) -> None:
+        """Take over what the envs told of their last resets, with the keys of a step's info."""
+        nothing = self._translator.nothing_done(1).info(0)
+        self.reset_infos = [{**info, **nothing} for info in self.venv.reset_infos]
+
     def _see(self, observations: Any) -> VecEnvObs:
         self._translator.observe(observations)
         seen: VecEnvObs = self._translator.view(observations)
         return seen
-
-
-def _refuse_normalised(venv: VecEnv) -> None:
-    normalised = unwrap_vec_wrapper(venv, VecNormalize)
-    if isinstance(normalised, VecNormalize) and normalised.norm_obs:
-        raise InvalidArgumentError(
-            "Expected observations as the env returns them, got a VecNormalize below the prior. "
-            "Put it above: VecNormalize(BehavioralPriorVecWrapper(venv, prior))."
-        )

@@ -14,10 +14,12 @@ from gymnasium.vector.utils import batch_space
 from numpy.typing import ArrayLike
 
 from parrot_wrapper.charts import Chart
-from parrot_wrapper.chunk import require_single_actions
+from parrot_wrapper.chunk import CHUNK_KEYS
 from parrot_wrapper.errors import InvalidArgumentError
+from parrot_wrapper.float_errors import quiet_underflow
 from parrot_wrapper.observation_reader import Keys
 from parrot_wrapper.spaces import AgentObservation
+from parrot_wrapper.stateful_observations import check_stateful_observations
 from parrot_wrapper.translator import TERMINATION_WARNING, Decoded, LatentTranslator
 from parrot_wrapper.types import ActionPrior, AnyArray, FloatArray
 
@@ -36,7 +38,7 @@ class BehavioralPriorVectorWrapper(_Base):
     action is decoded for the observation that it returned last. Observations, rewards and infos are
     those of a vector env whose sub-envs are wrapped one by one: `infos["parrot/action"]` (N, A),
     `"parrot/latent"` (N, Z) and `"parrot/clipped"` (N,), each with Gymnasium's mask of the sub-envs
-    that it is true of (`infos["_parrot/action"]` (N,) bool).
+    that executed something (`infos["_parrot/action"]` (N,) bool); a reset tells zeros, of nobody.
 
     - NEXT_STEP: the step after an episode's end resets that sub-env and ignores its u; the mask is
       False there, and the values are zeros.
@@ -45,8 +47,9 @@ class BehavioralPriorVectorWrapper(_Base):
     - DISABLED: reset ended sub-envs with `options={"reset_mask": mask}`, (N,) bool; the others keep
       the observation that they act on.
 
-    Priors of chunks are refused: the sub-envs step together, and a chunk would go on into the next
-    episode.
+    With a prior of chunks each sub-env has to execute them by itself, since the sub-envs step
+    together and begin new episodes by themselves: wrap each with `ActionChunking`, which has the
+    discount within a chunk and stops where the episode ends.
 
     Args:
         env: Vector env whose sub-envs all fit the prior.
@@ -61,11 +64,12 @@ class BehavioralPriorVectorWrapper(_Base):
         SpaceMismatchError: Envs and prior disagree; every disagreement is listed.
         UnknownNameError: No such prior, chart or observation; the nearest is named.
         CheckpointError: The prior's folder cannot be trusted.
-        InvalidArgumentError: No vector env of Gymnasium's, a prior with a horizon above 1, or
-            another argument outside its range.
+        InvalidArgumentError: No vector env of Gymnasium's, a wrapper below normalises observations
+            by running statistics, or another argument is outside its range.
 
     Warns:
-        UserWarning: A sub-env terminates on success, which SAC learns to avoid; or the vector env
+        UserWarning: A sub-env terminates on success, which SAC learns to avoid; a wrapper below
+            changes observations in a way that the prior's data may not have; or the vector env
             does not tell its autoreset mode, and NEXT_STEP is assumed, as Gymnasium does.
 
     Example:
@@ -103,8 +107,9 @@ class BehavioralPriorVectorWrapper(_Base):
             proprio_key=proprio_key,
             state_key=state_key,
             cameras=_asked(env, "camera_spec"),
+            whole_chunks=True,
         )
-        require_single_actions(translator.prior, "BehavioralPriorVectorWrapper")
+        check_stateful_observations(env, reads=translator.reads)
         if _terminates_on_success(env):
             warnings.warn(TERMINATION_WARNING, UserWarning, stacklevel=2)
         super().__init__(env)
@@ -115,6 +120,10 @@ class BehavioralPriorVectorWrapper(_Base):
             self.observation_space = batch_space(translator.observation_space, env.num_envs)
         self._translator = translator
         self._ended: AnyArray | None = None  # (N,) bool, whose episode is over; None before a reset
+
+    def __repr__(self) -> str:
+        """With the prior and the chart, and the envs inside."""
+        return f"<{type(self).__name__}({self._translator}), {self.env}>"
 
     @property
     def prior(self) -> ActionPrior:
@@ -153,7 +162,8 @@ class BehavioralPriorVectorWrapper(_Base):
             seed=seed, options=None if options is None else dict(options)
         )
         self._ended = ended
-        return self._see(observations), infos
+        nothing = self._translator.nothing_done(self.num_envs)
+        return self._see(observations), infos | _done_by(infos, nothing, np.zeros_like(mask))
 
     def step(self, actions: AnyArray) -> tuple[Any, AnyArray, AnyArray, AnyArray, dict[str, Any]]:
         """Execute what the prior makes of the latent actions u (N, Z).
@@ -172,9 +182,10 @@ class BehavioralPriorVectorWrapper(_Base):
                 "after its end, and this vector env resets none by itself; call "
                 "reset(options={'reset_mask': terminations | truncations})."
             )
-        observations, rewards, terminations, truncations, infos = self.env.step(
-            decoded.action.copy()
-        )
+        with quiet_underflow():
+            observations, rewards, terminations, truncations, infos = self.env.step(
+                decoded.action.copy()
+            )
         ended = terminations | truncations
         resets = self._ended & (self._mode is AutoresetMode.NEXT_STEP)
         told = self._told(infos, decoded, acted=~resets, ended=ended)
@@ -201,11 +212,12 @@ class BehavioralPriorVectorWrapper(_Base):
         told = dict(infos)
         if self._mode is AutoresetMode.SAME_STEP and ended.any():
             final = dict(infos.get("final_info", {}))
-            told["final_info"], told["_final_info"] = final | decoded.infos(ended), ended.copy()
+            told["final_info"] = final | _done_by(final, decoded, ended)
+            told["_final_info"] = ended.copy()
             if "final_obs" in infos:
                 told["final_obs"] = self._final_views(infos["final_obs"], np.flatnonzero(ended))
             acted = acted & ~ended
-        return told | decoded.infos(acted)
+        return told | _done_by(told, decoded, acted)
 
     def _final_views(self, observations: AnyArray, rows: AnyArray) -> AnyArray:
         """Last observations, an object array (N,), as the agent sees them."""
@@ -241,6 +253,12 @@ def _autoreset_mode(env: object) -> AutoresetMode:
             f"got {mode!r}."
         )
     return mode
+
+
+def _done_by(infos: Mapping[str, Any], decoded: Decoded, acted: AnyArray) -> dict[str, Any]:
+    """The wrapper's keys, and those of chunks that sub-envs told, with masks of who executed."""
+    masks = {f"_{key}": acted.copy() for key in CHUNK_KEYS if key in infos}
+    return decoded.infos(acted) | masks
 
 
 def _asked(env: VectorEnv[Any, Any, Any], name: str) -> tuple[Any, ...]:

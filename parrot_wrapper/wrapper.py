@@ -12,13 +12,14 @@ from numpy.typing import ArrayLike
 
 from parrot_wrapper.argument_checks import number_array
 from parrot_wrapper.charts import Chart
-from parrot_wrapper.chunk import check_discount, env_steps, execute_chunk
+from parrot_wrapper.chunk import check_discount, execute_chunk, nothing_executed
 from parrot_wrapper.errors import InvalidArgumentError, LatentError
+from parrot_wrapper.float_errors import quiet_underflow
 from parrot_wrapper.observation_reader import Keys
 from parrot_wrapper.spaces import AgentObservation
+from parrot_wrapper.stateful_observations import check_stateful_observations
 from parrot_wrapper.translator import (
     TERMINATION_WARNING,
-    Decoded,
     LatentTranslator,
     with_batch_axis,
 )
@@ -36,13 +37,16 @@ class BehavioralPriorWrapper(gym.Wrapper[Any, AnyArray, Any, AnyArray], RecordCo
     The action space is `Box(-1, 1, (Z,), float32)`. An action u is mapped by the chart to base
     noise z, by the prior to an action for the last observation, clipped to the env's box and
     executed. A uniformly random agent thus acts like the prior. What was done stands in `info`:
-    `"parrot/action"` (A,) as executed, `"parrot/latent"` z (Z,), `"parrot/clipped"` bool.
+    `"parrot/action"` (A,) as executed, `"parrot/latent"` z (Z,), `"parrot/clipped"` bool. A reset
+    tells the same keys, with zeros.
 
     If the prior's horizon H is above 1, a step executes a chunk of H actions open loop and stops
     early where the episode ends. It is one step of a semi-Markov decision process (Sutton et al.
     1999): the reward is sum_k gamma^k r_k, and the agent's own discount has to be gamma^H. The
-    info is the last env step's; `"parrot/action"` is (n, A), and `"parrot/env_steps"` n,
-    `"parrot/rewards"` and `"parrot/infos"` tell of each of the n <= H steps.
+    info is the last env step's. `"parrot/env_steps"` is n <= H, how many were executed;
+    `"parrot/action"` (H, A) and `"parrot/rewards"` (H,) tell of each, with zeros after n, and
+    `"parrot/infos"` is a dict of what their infos told, each key in an array with a first axis of H
+    steps, or in a tuple of length H if its values are no numbers.
 
     Args:
         env: Env with a bounded Box action space (A,) and observations as the prior knows them:
@@ -64,10 +68,12 @@ class BehavioralPriorWrapper(gym.Wrapper[Any, AnyArray, Any, AnyArray], RecordCo
         SpaceMismatchError: Env and prior disagree; every disagreement is listed.
         UnknownNameError: No such prior, chart or observation; the nearest is named.
         CheckpointError: The prior's folder cannot be trusted.
-        InvalidArgumentError: No single env, or another argument outside its range.
+        InvalidArgumentError: No single env, a wrapper below normalises observations by running
+            statistics, or another argument is outside its range.
 
     Warns:
-        UserWarning: The env terminates on success, which SAC learns to avoid.
+        UserWarning: The env terminates on success, which SAC learns to avoid; or a wrapper below
+            changes observations in a way that the prior's data may not have.
 
     Example:
         >>> import gymnasium as gym
@@ -113,6 +119,7 @@ class BehavioralPriorWrapper(gym.Wrapper[Any, AnyArray, Any, AnyArray], RecordCo
             state_key=state_key,
             cameras=[inner.camera_spec()] if isinstance(inner, OffersCamera) else [],
         )
+        check_stateful_observations(env, reads=translator.reads)
         if _terminates_on_success(env):
             warnings.warn(TERMINATION_WARNING, UserWarning, stacklevel=2)
         RecordConstructorArgs.__init__(
@@ -130,6 +137,10 @@ class BehavioralPriorWrapper(gym.Wrapper[Any, AnyArray, Any, AnyArray], RecordCo
         self.observation_space = translator.observation_space
         self._translator = translator
 
+    def __str__(self) -> str:
+        """With the prior and the chart, and the env inside."""
+        return f"<{type(self).__name__}({self._translator}){self.env}>"
+
     @property
     def prior(self) -> ActionPrior:
         """The frozen prior."""
@@ -146,7 +157,10 @@ class BehavioralPriorWrapper(gym.Wrapper[Any, AnyArray, Any, AnyArray], RecordCo
         """Reset the env; the prior is conditioned on its first observation."""
         self._translator.forget()
         observation, info = self.env.reset(seed=seed, options=options)
-        return self._see(observation), dict(info)
+        nothing = self._translator.nothing_done(1)
+        if self.prior.horizon > 1:
+            info = nothing_executed(info, nothing.action[0])
+        return self._see(observation), {**info, **nothing.info(0)}
 
     def step(self, action: AnyArray) -> tuple[Any, SupportsFloat, bool, bool, dict[str, Any]]:
         """Execute what the prior makes of the latent action u (Z,): one action, or a chunk.
@@ -159,11 +173,14 @@ class BehavioralPriorWrapper(gym.Wrapper[Any, AnyArray, Any, AnyArray], RecordCo
         decoded = self._translator.decode(
             number_array("latents (dtype float32)", action, LatentError)[None]
         )
-        if self.prior.horizon > 1:
-            return self._execute(decoded)
-        observation, reward, terminated, truncated, info = self.env.step(decoded.action[0].copy())
-        seen = self._see(observation)
-        return seen, reward, terminated, truncated, {**info, **decoded.info(0)}
+        with quiet_underflow():
+            observation, reward, terminated, truncated, info = (
+                self.env.step(decoded.action[0].copy())
+                if self.prior.horizon == 1
+                else execute_chunk(self.env, decoded.action[0], gamma=self._gamma)
+            )
+        told = {**info, **decoded.info(0)}
+        return self._see(observation), reward, terminated, truncated, told
 
     def encode(self, action: ArrayLike) -> FloatArray:
         """The latent action u (Z,) that makes the prior do `action` at the last observation.
@@ -182,12 +199,14 @@ class BehavioralPriorWrapper(gym.Wrapper[Any, AnyArray, Any, AnyArray], RecordCo
         )[0]
         return u
 
-    def _execute(self, chunk: Decoded) -> tuple[Any, float, bool, bool, dict[str, Any]]:
-        observation, reward, terminated, truncated, info = execute_chunk(
-            self.env, chunk.action[0], gamma=self._gamma
-        )
-        told = chunk.info(0, executed=env_steps(info))
-        return self._see(observation), reward, terminated, truncated, {**info, **told}
+    def get_wrapper_attr(self, name: str) -> Any:
+        """An attribute of this wrapper or of the envs below it.
+
+        `compute_reward`, by which hindsight replay rewards other goals, raises InvalidArgumentError
+        where a transition would not fit them: the prior reads the goal, or decodes chunks.
+        """
+        found = super().get_wrapper_attr(name)
+        return self._translator.guarded(found) if name == "compute_reward" else found
 
     def _see(self, observation: Any) -> Any:
         self._translator.observe(with_batch_axis(observation))

@@ -7,6 +7,7 @@ begins with `# NAME.py` is also saved under that name, for commands and imports.
 
 import json
 import re
+import runpy
 import shlex
 import sys
 from collections.abc import Iterator
@@ -70,6 +71,20 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
     yield tmp_path
     for env_id in set(gym.registry) - ids:
         del gym.registry[env_id]
+
+
+def test_generated_tables_are_those_of_the_code_and_the_rows() -> None:
+    script = runpy.run_path(str(ROOT / "docs" / "make_tables.py"))
+    used: set[str] = set()
+    for page in script["PAGES"]:
+        text = page.read_text(encoding="utf-8")
+        assert script["rewritten"](text) == text, "run python docs/make_tables.py"
+        names = [found["name"] for found in script["SECTION"].finditer(text)]
+        assert text.count("<!-- made by") == text.count("<!-- end -->") == len(names), page.name
+        used.update(names)
+        if page.stem == "results":  # what is not of the rows does not stay
+            assert script["rewritten"](text.replace("0.9", "0.1")) != text.replace("0.9", "0.1")
+    assert used == set(script["MAKERS"])
 
 
 @pytest.mark.parametrize("page", with_blocks("python"), ids=lambda page: page.stem)

@@ -15,7 +15,6 @@ from parrot_wrapper.policy_episodes import record_policy
 from parrot_wrapper.training.flow_config import flow_config
 from parrot_wrapper.training.prior import fit_prior
 from parrot_wrapper.training.prior_config import PriorTrainingConfig
-from parrot_wrapper.training.rl_evaluation import AgentPolicy
 
 parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument("--out", type=Path, default=Path("runs/metaworld-reach"))
@@ -53,9 +52,9 @@ model.save(args.out / "model.zip")
 policies = {
     "uniform actions": (UniformActions(env), env),
     "samples of the prior": (PriorSamples(env, prior), env),
-    "SAC in its latents": (AgentPolicy(model), wrapped),
+    "SAC in its latents": (model, wrapped),
 }
 for name, (policy, where) in policies.items():
-    result = evaluate(policy, where, episodes=args.rollouts, on_reset=policy.begin)
+    result = evaluate(policy, where, episodes=args.rollouts)
     print(f"{name}: return {result.mean_return:.1f}, success {result.success.value:.0%}")
 env.close()

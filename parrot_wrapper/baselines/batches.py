@@ -13,6 +13,7 @@ from parrot_wrapper.data.dataset import EpisodeDataset
 from parrot_wrapper.errors import DataError
 from parrot_wrapper.priors.config import PriorConfig
 from parrot_wrapper.priors.encoders import Encoder
+from parrot_wrapper.training.data_facts import warn_of_unread
 from parrot_wrapper.training.fitting_run import SPLIT, STATISTICS
 from parrot_wrapper.training.prior_batches import check_source, pair_maker, step_generator
 
@@ -73,5 +74,6 @@ def prepare_encoder(
         DataError: They disagree; every disagreement is named.
     """
     check_source(dataset, prior)
+    warn_of_unread(dataset, prior.observation)
     make = pair_maker(dataset, batch_size=_STATISTICS_SIZE, edge_spread=0.0)
     encoder.initialise(make(step_generator(config.seed, STATISTICS)))

@@ -16,12 +16,16 @@ from parrot_wrapper.baselines.fitting import BatchMaker, FittingReport, fit_modu
 from parrot_wrapper.data.dataset import EpisodeDataset
 from parrot_wrapper.errors import DataError
 from parrot_wrapper.priors.encoders import Encoder
+from parrot_wrapper.priors.surroundings import own_surroundings
 from parrot_wrapper.training.cloned_actor import ClonedActor
+from parrot_wrapper.training.data_facts import warn_of_unread
+from parrot_wrapper.types import ObservationSpec
 
 EDGE = 0.99
 """Actions are clipped to this share of their box: tanh reaches its edges at infinity only."""
 
 
+@own_surroundings()
 def fit_cloned_actor(
     cloned: ClonedActor,
     dataset: EpisodeDataset,
@@ -51,6 +55,8 @@ def fit_cloned_actor(
     """
     key = "image" if cloned.config.image is not None else FEATURES_KEY
     _check(cloned, dataset, key)
+    if cloned.config.image is not None:
+        warn_of_unread(dataset, ObservationSpec(image=cloned.config.image))
     training, held_out = split_episodes(dataset, config)
 
     def pairs(episodes: EpisodeDataset, noise: Encoder | None) -> BatchMaker:

@@ -15,9 +15,11 @@ from parrot_wrapper.data.dataset import EpisodeDataset
 from parrot_wrapper.errors import DataFileError
 from parrot_wrapper.locking import folder_lock
 from parrot_wrapper.priors.encoder_prior import EncoderPrior
+from parrot_wrapper.priors.surroundings import own_surroundings
 from parrot_wrapper.strict_json import parse_json
+from parrot_wrapper.training.data_facts import warn_of_unread
 from parrot_wrapper.training.prior_batches import check_source
-from parrot_wrapper.types import AnyArray
+from parrot_wrapper.types import PARTS, AnyArray
 
 FEATURES_KEY = "features"
 FEATURE_TYPE = np.float16
@@ -71,6 +73,7 @@ class FeatureCache:
             )
         return _with_features(dataset, features)
 
+    @own_surroundings()
     def make(self, dataset: EpisodeDataset, *, progress: bool = True) -> EpisodeDataset:
         """Compute the features of all observations, keep them, and put them in their place.
 
@@ -80,6 +83,7 @@ class FeatureCache:
             DataError: The data lack what the prior looks at, or were made in another action box.
         """
         check_source(dataset, self._prior.config)
+        warn_of_unread(dataset, self._prior.observation_spec)
         path = self._path(dataset)
         shape = (dataset.n_steps + dataset.n_episodes, self._prior.feature_dim)
         if path is None:
@@ -109,7 +113,7 @@ class FeatureCache:
 
     def _batches(self, dataset: EpisodeDataset, *, progress: bool) -> Iterator[AnyArray]:
         spec, rows = self._prior.observation_spec, _observation_rows(dataset)
-        wanted = [key for key in ("image", "proprio", "state") if getattr(spec, key)]
+        wanted = [key for key in PARTS if getattr(spec, key)]
         with tqdm(total=len(rows), unit="step", desc="features", disable=not progress) as bar:
             for start in range(0, len(rows), _AT_ONCE):
                 chosen = rows[start : start + _AT_ONCE]

@@ -11,13 +11,15 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from parrot_wrapper.argument_checks import as_path
 from parrot_wrapper.baselines.config import FittingConfig
 from parrot_wrapper.data.dataset import EpisodeDataset
+from parrot_wrapper.priors.surroundings import own_surroundings
+from parrot_wrapper.torch_threads import torch_threads
 from parrot_wrapper.training.fitting_run import (
     VALIDATION,
     FittingRun,
     run_folder_held,
-    torch_threads,
     training_device,
     weights_digest,
 )
@@ -74,6 +76,7 @@ def run_settings(
     }
 
 
+@own_surroundings()
 def fit_module(
     module: ModuleT,
     make_batch: BatchMaker,
@@ -130,7 +133,7 @@ def fit_module(
         draw(step_generator(config.seed, VALIDATION, index))
         for index in range(config.validation_batches)
     ]
-    folder = None if run_folder is None else Path(run_folder)
+    folder = None if run_folder is None else as_path("run_folder", run_folder)
     with run_folder_held(folder), torch_threads(config.threads):
         trainer = _LossTrainer(module.to(device), loss, config, device)
         run = FittingRun(

@@ -14,9 +14,11 @@ from parrot_wrapper.baselines.fitting import BatchMaker, FittingReport, fit_modu
 from parrot_wrapper.data.dataset import EpisodeDataset
 from parrot_wrapper.errors import DataError
 from parrot_wrapper.priors.flow import FlowPrior
+from parrot_wrapper.priors.surroundings import own_surroundings
 from parrot_wrapper.training.jacobian_penalty import squared_jacobian
 
 
+@own_surroundings()
 def fit_flow_head(
     prior: FlowPrior,
     dataset: EpisodeDataset,

@@ -12,8 +12,10 @@ from parrot_wrapper.baselines.feature_cache import FEATURES_KEY
 from parrot_wrapper.baselines.fitting import BatchMaker, FittingReport, fit_module, run_settings
 from parrot_wrapper.data.dataset import EpisodeDataset
 from parrot_wrapper.priors.cvae import CVAEPrior
+from parrot_wrapper.priors.surroundings import own_surroundings
 
 
+@own_surroundings()
 def fit_hirl(
     prior: CVAEPrior,
     dataset: EpisodeDataset,

@@ -31,8 +31,10 @@ from parrot_wrapper.priors import (
     load_prior,
 )
 from parrot_wrapper.priors.loading import RUN_SUBFOLDER
-from parrot_wrapper.training.data_facts import data_facts
-from parrot_wrapper.training.fitting_run import torch_threads, training_device
+from parrot_wrapper.priors.surroundings import own_surroundings
+from parrot_wrapper.torch_threads import torch_threads
+from parrot_wrapper.training.data_facts import data_facts, warn_of_unread
+from parrot_wrapper.training.fitting_run import training_device
 
 REPORT_FILE, SETTINGS_FILE = "report.json", "train-baseline-config.json"
 
@@ -75,6 +77,10 @@ class BaselineJob:
         episodes = self.episodes or None
         return load_dataset(self.data, n_episodes=episodes, actions_only=actions_only)
 
+    def warn_of_unread(self, shared: EncoderPrior) -> None:
+        """Say what the shared encoder does not look at, where observations were not loaded."""
+        warn_of_unread(load_dataset(self.data, n_episodes=1), shared.observation_spec)
+
     def shared(self) -> EncoderPrior | None:
         """The prior whose encoder is shared."""
         if self.encoder is None:
@@ -82,6 +88,7 @@ class BaselineJob:
         return load_prior(self.encoder, device=training_device(self.config.device))
 
 
+@own_surroundings()
 def train_baseline(job: BaselineJob, *, progress: bool = True) -> FittingReport:
     """Fit a baseline's network and save it; the same call goes on after a kill.
 
@@ -122,6 +129,8 @@ def _flow(job: BaselineJob, progress: bool) -> FittingReport:
 def _trajrl(job: BaselineJob, progress: bool) -> FittingReport:
     shared = job.shared()
     dataset = job.load(actions_only=shared is not None)
+    if shared is not None:
+        job.warn_of_unread(shared)
     sizes = {"horizon": int(dataset.lengths.max()), **job.sizes}
     config = TrajectoryVAEPriorConfig(**{**_sight(dataset, shared), **sizes})
     prior = _carrying(TrajectoryVAEPrior(config, seed=job.config.seed), shared)
@@ -190,7 +199,10 @@ def _seen(job: BaselineJob, shared: EncoderPrior | None, progress: bool) -> Epis
     cache = FeatureCache(job.cache, shared)
     # images are most of the bytes, and are not needed where the features are stored
     found = None if job.cache is None else cache.find(job.load(actions_only=True))
-    return cache.make(job.load(), progress=progress) if found is None else found
+    if found is None:
+        return cache.make(job.load(), progress=progress)
+    job.warn_of_unread(shared)
+    return found
 
 
 def _sight(dataset: EpisodeDataset, shared: EncoderPrior | None) -> dict[str, Any]:

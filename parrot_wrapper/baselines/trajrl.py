@@ -13,6 +13,7 @@ from parrot_wrapper.baselines.config import FittingConfig
 from parrot_wrapper.baselines.fitting import BatchMaker, FittingReport, fit_module, run_settings
 from parrot_wrapper.data.dataset import EpisodeDataset
 from parrot_wrapper.errors import DataError
+from parrot_wrapper.priors.surroundings import own_surroundings
 from parrot_wrapper.priors.trajectory import TrajectoryVAEPrior
 from parrot_wrapper.types import FloatArray
 
@@ -41,6 +42,7 @@ def action_sequences(dataset: EpisodeDataset, horizon: int) -> FloatArray:
     return actions
 
 
+@own_surroundings()
 def fit_trajrl(
     prior: TrajectoryVAEPrior,
     dataset: EpisodeDataset,

@@ -10,9 +10,11 @@ from parrot_wrapper.baselines.batches import noisy_pairs, prepare_encoder, split
 from parrot_wrapper.baselines.config import FittingConfig
 from parrot_wrapper.baselines.fitting import FittingReport, fit_module, run_settings
 from parrot_wrapper.data.dataset import EpisodeDataset
+from parrot_wrapper.priors.surroundings import own_surroundings
 from parrot_wrapper.priors.vae_features import VAEFeatures
 
 
+@own_surroundings()
 def fit_vae_features(
     prior: VAEFeatures,
     dataset: EpisodeDataset,
@@ -21,7 +23,10 @@ def fit_vae_features(
     run_folder: str | Path | None = None,
     progress: bool = True,
 ) -> FittingReport:
-    """Fit a beta-VAE to the data's images; nothing else in the data is looked at.
+    """Fit a beta-VAE to the data's images.
+
+    Vectors beside the images are no part of what it reconstructs; their standardised values join
+    the features.
 
     Losses are half the squared error of an image and the annealed weight times the KL, in nats.
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib import import_module
 from typing import Any, Protocol
 
 from parrot_wrapper.atomic_files import is_refusal
-from parrot_wrapper.errors import MissingExtraError, ParrotError
+from parrot_wrapper.errors import MissingExtraError, ParrotError, UnreadDataWarning
 from parrot_wrapper.names import unknown_name
 
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -51,16 +54,40 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     args = list(sys.argv[1:] if argv is None else argv)
     try:
-        return _dispatch(args)
+        with _unread_data_told():
+            code = _dispatch(args)
+        sys.stdout.flush()
+        return code
     except KeyboardInterrupt:
+        _end_bars()
         print("parrot: stopped. The same command goes on where it can.", file=sys.stderr)
         return 130
     except Exception as error:
+        _end_bars()
+        if isinstance(error, BrokenPipeError) and _reader_is_gone():
+            return 0
         known = isinstance(error, (ParrotError, *_foreign_user_errors()))
         if not known and not is_refusal(error):
             raise
         print(f"parrot: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
+
+
+@contextmanager
+def _unread_data_told() -> Iterator[None]:
+    """One line on stderr about data that are not looked at, whatever Python's -W says."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", UnreadDataWarning)
+        show = warnings.showwarning
+
+        def tell(message: Warning | str, category: type[Warning], *where: Any, **to: Any) -> None:
+            if issubclass(category, UnreadDataWarning):
+                print(f"parrot: {message}", file=sys.stderr)
+            else:
+                show(message, category, *where, **to)
+
+        warnings.showwarning = tell
+        yield
 
 
 def _dispatch(args: list[str]) -> int:
@@ -89,12 +116,41 @@ def _parse(name: str, args: list[str]) -> Command:
         raise MissingExtraError(
             "The parrot command needs tyro: pip install 'parrot-wrapper[cli]'."
         ) from error
+    from parrot_wrapper.cli.arguments import expand_home, require_known_options
+
     module, _, attribute = COMMANDS[name][0].partition(":")
     command: type[Any] = getattr(import_module(f"{__name__}.{module}"), attribute)
+    words = [expand_home(word) for word in args]
+    require_known_options(name, command, words)
+    # presets change what options are by default, and --help has to show it
+    default = command.with_preset(words) if hasattr(command, "with_preset") else None
+    more = {} if default is None else {"default": default}
     parsed: Command = tyro.cli(
-        command, args=args, prog=f"parrot {name}", config=(tyro.conf.OmitSubcommandPrefixes,)
+        command,
+        args=words,
+        prog=f"parrot {name}",
+        config=(tyro.conf.OmitSubcommandPrefixes,),
+        **more,
     )
     return parsed
+
+
+def _end_bars() -> None:
+    """Leave the line of a progress bar that an exception has cut short."""
+    tqdm = sys.modules.get("tqdm")
+    if tqdm is not None:
+        for bar in list(getattr(tqdm.tqdm, "_instances", ())):
+            bar.close()
+
+
+def _reader_is_gone() -> bool:
+    """Whether it is our output that nobody reads (`parrot info | head`); it is then dropped."""
+    try:
+        print(flush=True)  # a write that failed has left nothing to flush
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return True
+    return False
 
 
 def _overview() -> str:

@@ -7,12 +7,18 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from parrot_wrapper.atomic_files import write_json
+from parrot_wrapper.cli.durations import announce, timed
 from parrot_wrapper.cli.environments import (
     DEFAULT_PACKAGES,
     make_env,
     parse_env_kwargs,
 )
 from parrot_wrapper.collect import ExpertSource, collect
+from parrot_wrapper.data.storage import read_manifest, whole_shards
+from parrot_wrapper.expert_episodes import record_episode
+
+_FEW = 20
+"""Episodes that are recorded about as soon as one is timed."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +66,10 @@ class CollectCommand:
             base_seed=self.seed,
             shard_attempts=self.shard_attempts,
         )
+        left = self.episodes - _kept_before(self.out)
+        if left > _FEW:
+            seconds = left * _episode_seconds(source) / max(1, self.workers)
+            announce(f"{left} episodes in {self.workers} processes", seconds)
         report = collect(
             source,
             n_episodes=self.episodes,
@@ -68,7 +78,25 @@ class CollectCommand:
             progress=self.progress,
         )
         write_json(self.out / "collect-config.json", {**asdict(self), "out": str(self.out)})
+        told = "" if left > 0 else ", all of which were there before"
         print(
-            f"{self.out}: {report.n_episodes} episodes; {report.kept} of {report.attempts} "
+            f"{self.out}: {report.n_episodes} episodes{told}; {report.kept} of {report.attempts} "
             f"attempts kept ({report.keep_rate:.1%})."
         )
+
+
+def _kept_before(folder: Path) -> int:
+    """Episodes that are there already; 0 where the folder holds no data set."""
+    if not (folder / "dataset.json").exists():
+        return 0
+    read_manifest(folder)
+    return sum(shard.n_episodes for shard in whole_shards(folder))
+
+
+def _episode_seconds(source: ExpertSource) -> float:
+    env = source.make_env()
+    try:
+        seconds = timed(lambda: record_episode(env, source.base_seed, noise=source.noise), times=2)
+    finally:
+        env.close()
+    return seconds

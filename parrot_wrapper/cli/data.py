@@ -28,7 +28,7 @@ class ShowData:
         frames: Columns of the picture.
     """
 
-    folder: Annotated[Path, tyro.conf.Positional]
+    folder: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="FOLDER")]
     sheet: Path | None = None
     episodes: int = 8
     frames: int = 8
@@ -60,15 +60,15 @@ class ImportData:
     """
 
     form: Annotated[Literal["minari", "robomimic", "lerobot", "arrays"], tyro.conf.Positional]
-    source: Annotated[str, tyro.conf.Positional]
-    out: Annotated[Path, tyro.conf.Positional]
+    source: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="SOURCE")]
+    out: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="OUT")]
     options: Annotated[ImportOptions, tyro.conf.arg(name="")] = field(default_factory=ImportOptions)
     progress: bool = True
 
     def run(self) -> None:
         """Import, and say what was taken and what was not."""
 
-        def watch(episodes: Iterable[RawEpisode], total: int) -> Iterable[RawEpisode]:
+        def watch(episodes: Iterable[RawEpisode], total: int | None) -> Iterable[RawEpisode]:
             bar: Iterable[RawEpisode] = tqdm(
                 episodes, total=total, unit=" episodes", desc="import", disable=not self.progress
             )
@@ -94,10 +94,15 @@ def _report_lines(report: ImportReport) -> Iterable[str]:
             "the last is repeated."
         )
     choice = report.choice
-    taken = [f"image from {choice.image}"] if choice.image else []
-    if choice.vectors:
-        taken.append(f"{choice.vector_name} from {', '.join(choice.vectors)}")
-    yield f"  taken: {'; '.join(taken)}."
+    named = {"image": choice.image, choice.vector_name: ", ".join(choice.vectors)}
+    named |= {"actions": choice.action, "rewards": choice.reward, "success": choice.success}
+    yield f"  taken: {'; '.join(f'{ours} from {name}' for ours, name in named.items() if name)}."
+    if report.ends:
+        ends = (f"{told} ({count})" for told, count in report.ends.items())
+        yield f"  ends of episodes from: {', '.join(ends)}."
+    if choice.flattened:
+        shapes = (f"{name} {tuple(shape)}" for name, shape in choice.flattened.items())
+        yield f"  flattened: {', '.join(shapes)}."
     if choice.left_out:
         yield f"  left out: {', '.join(choice.left_out)}."
     yield f"  action box: {report.action_box}."
@@ -124,8 +129,8 @@ class ExportData:
     """
 
     form: Annotated[Literal["minari"], tyro.conf.Positional]
-    folder: Annotated[Path, tyro.conf.Positional]
-    dataset_id: Annotated[str, tyro.conf.Positional]
+    folder: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="FOLDER")]
+    dataset_id: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="DATASET_ID")]
     author: str = ""
     author_email: str = ""
     algorithm_name: str = ""

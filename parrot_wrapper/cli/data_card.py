@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from parrot_wrapper.data import EpisodeDataset
+from parrot_wrapper.types import REWARDS_FACT
 
 _MANY_ON_EDGE = 0.5
 
@@ -25,13 +26,21 @@ def dataset_lines(dataset: EpisodeDataset, folder: Path) -> Iterable[str]:
     )
     yield f"  {_size(stored)} on disk, {_size(memory)} in memory"
     yield f"  successes: {dataset.success.mean():.1%}"
-    returns = np.add.reduceat(dataset.rewards, dataset.step_offsets)
-    yield f"  rewards: {returns.mean():.3g} in an episode on average, {returns.max():.3g} at most"
+    yield f"  rewards: {_rewards(dataset)}"
     for name, part in dataset.observations.items():
         yield f"  {name}: {part.shape[1:]} {part.dtype}"
     if dataset.labels:
         yield f"  labels: {', '.join(dataset.labels)}"
     yield from _action_lines(dataset)
+
+
+def _rewards(dataset: EpisodeDataset) -> str:
+    if not dataset.metadata.get(REWARDS_FACT, True):
+        return "unknown; the data have none"
+    if not dataset.rewards.any():  # folders of earlier versions do not say which of the two it is
+        return "0 on every step, or unknown"
+    returns = np.add.reduceat(dataset.rewards, dataset.step_offsets)
+    return f"{returns.mean():.3g} in an episode on average, {returns.max():.3g} at most"
 
 
 def _action_lines(dataset: EpisodeDataset) -> Iterator[str]:

@@ -13,19 +13,17 @@ import gymnasium as gym
 
 from parrot_wrapper.atomic_files import write_json
 from parrot_wrapper.cli.demo_clock import WorkClock
+from parrot_wrapper.cli.durations import announce, training_seconds_left
 from parrot_wrapper.cli.environments import DEFAULT_PACKAGES, make_env
-from parrot_wrapper.cli.run_options import fitting_kwargs, render_kwargs, use_threads
+from parrot_wrapper.cli.run_options import fitting_kwargs, render_kwargs
 from parrot_wrapper.errors import ParrotError
 from parrot_wrapper.evaluation.pictures import film, save_gif, save_learning_curves
 from parrot_wrapper.evaluation.policies import EpisodePolicy, PriorSamples, UniformActions
 from parrot_wrapper.evaluation.report import markdown_table
-from parrot_wrapper.evaluation.rollouts import EvaluationResult, evaluate
-from parrot_wrapper.priors.loading import load_prior
+from parrot_wrapper.evaluation.rollouts import AgentPolicy, EvaluationResult, evaluate
 from parrot_wrapper.strict_json import parse_json
-from parrot_wrapper.training.rl import LOG_FILE, train
+from parrot_wrapper.torch_threads import use_threads
 from parrot_wrapper.training.rl_config import RLConfig
-from parrot_wrapper.training.rl_evaluation import AgentPolicy, evaluate_run, load_agent
-from parrot_wrapper.training.run_log import STEP_KEY, read_log
 
 SUMMARY_FILE = "summary.json"
 _NAMES = {
@@ -76,8 +74,15 @@ class DemoCommand:
 
     def run(self) -> None:
         """Train, evaluate, draw, print the table."""
+        from parrot_wrapper.training.rl_evaluation import steps_of_run
+
         config = self.config()  # a typo is found here, before processes and folders are made
-        use_threads(1)
+        use_threads()
+        done = steps_of_run(self.out / _AGENTS["trained"])
+        if done >= self.steps:
+            print(f"{self.out}: both agents were trained before.", flush=True)
+        left = training_seconds_left(config, make_env, done=done)
+        announce(f"{self.steps - done} env steps of both agents side by side", left)
         with WorkClock(self.out / "clock.json") as clock:
             other = multiprocessing.get_context("spawn").Process(
                 target=_plain_side, args=(self, config), daemon=True
@@ -111,6 +116,8 @@ class DemoCommand:
         Raises:
             UnknownNameError: No such prior or env.
         """
+        from parrot_wrapper.priors.loading import load_prior
+
         kwargs = fitting_kwargs(self.env_id, load_prior(self.prior), {}, DEFAULT_PACKAGES)
         return RLConfig(
             env_id=self.env_id,
@@ -142,6 +149,8 @@ class DemoCommand:
 
     def score_agent(self, name: str) -> dict[str, Any]:
         """The result of a trained agent."""
+        from parrot_wrapper.training.rl_evaluation import evaluate_run
+
         folder = self.out / _AGENTS[name]
         label = "evaluation" if self.progress and name == "trained" else None
         return self.score(
@@ -168,6 +177,9 @@ class DemoCommand:
         return self.score(name, measure)
 
     def _latent_side(self, config: RLConfig) -> dict[str, dict[str, Any]]:
+        from parrot_wrapper.priors.loading import load_prior
+        from parrot_wrapper.training.rl import train
+
         train(
             config,
             self.out / _AGENTS["trained"],
@@ -182,6 +194,8 @@ class DemoCommand:
         }
 
     def _show(self, config: RLConfig) -> None:
+        from parrot_wrapper.training.rl_evaluation import load_agent
+
         curves = {_NAMES[name]: _curve(self.out / folder) for name, folder in _AGENTS.items()}
         save_learning_curves(self.out / "learning-curve.png", curves, title=self.env_id)
         if not self.gif_episodes:
@@ -209,7 +223,9 @@ class DemoCommand:
 
 def _plain_side(command: DemoCommand, config: RLConfig) -> None:
     """The second process: plain SAC on the same features, and uniform actions."""
-    use_threads(1)
+    from parrot_wrapper.training.rl import train
+
+    use_threads()
     try:
         train(
             replace(config, raw_actions=True),
@@ -228,6 +244,9 @@ def _read_scores(folder: Path, names: tuple[str, ...]) -> dict[str, dict[str, An
 
 
 def _curve(run_folder: Path) -> tuple[list[float], list[float]]:
+    from parrot_wrapper.training.rl import LOG_FILE
+    from parrot_wrapper.training.run_log import STEP_KEY, read_log
+
     rows = [
         (row[STEP_KEY], row["rollout/success_rate"])
         for row in read_log(run_folder / LOG_FILE)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import difflib
 import importlib
 import json
+import os
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -20,9 +22,14 @@ DEFAULT_PACKAGES = ("parrot_envs",)
 def register_packages(packages: Sequence[str] = DEFAULT_PACKAGES) -> list[str]:
     """Import `packages`; return the env ids that are registered beside gymnasium's own.
 
+    Modules of the current folder are found too, after all that is installed.
+
     Raises:
         MissingExtraError: One of them cannot be imported (`parrot_envs` may be absent).
     """
+    here = os.getcwd()
+    if here not in sys.path and "" not in sys.path:
+        sys.path.append(here)  # the parrot script has its own folder in front, not this one
     for package in packages:
         try:
             importlib.import_module(package)
@@ -30,15 +37,17 @@ def register_packages(packages: Sequence[str] = DEFAULT_PACKAGES) -> list[str]:
             if package in DEFAULT_PACKAGES and getattr(error, "name", None) == package:
                 continue
             raise MissingExtraError(
-                f"Expected a module {package!r} that registers env ids, got: {error}."
+                f"Expected a module {package!r} that registers env ids, installed or in "
+                f"{here}, got: {error}."
             ) from error
-    return sorted(env_id for env_id, spec in gym.registry.items() if _is_foreign(spec.entry_point))
+    return sorted(env_id for env_id, spec in gym.registry.items() if _is_foreign(spec))
 
 
-def _is_foreign(entry_point: object) -> bool:
+def _is_foreign(spec: gym.envs.registration.EnvSpec) -> bool:
     """Whether an env comes from elsewhere than gymnasium (whose placeholders are functions)."""
-    module = entry_point if isinstance(entry_point, str) else entry_point.__module__
-    return not module.startswith(("gymnasium.", "shimmy."))
+    found = spec.entry_point or spec.vector_entry_point
+    module = found if isinstance(found, str) else getattr(found, "__module__", "")
+    return not str(module).startswith(("gymnasium.", "shimmy."))
 
 
 def require_env_id(env_id: str, packages: Sequence[str] = DEFAULT_PACKAGES) -> None:

@@ -10,13 +10,11 @@ from typing import Annotated
 import tyro
 
 from parrot_wrapper.cli.environments import DEFAULT_PACKAGES, make_env
-from parrot_wrapper.cli.run_options import render_kwargs, use_threads
-from parrot_wrapper.cli.train import evaluation_table
+from parrot_wrapper.cli.run_options import render_kwargs
 from parrot_wrapper.evaluation.pictures import film, save_gif
-from parrot_wrapper.evaluation.report import rollout_cells
-from parrot_wrapper.evaluation.rollouts import HELD_OUT_SEED
-from parrot_wrapper.training.rl import read_config
-from parrot_wrapper.training.rl_evaluation import AgentPolicy, evaluate_run, load_agent
+from parrot_wrapper.evaluation.report import rollout_table
+from parrot_wrapper.evaluation.rollouts import HELD_OUT_SEED, AgentPolicy
+from parrot_wrapper.torch_threads import DEFAULT_THREADS, use_threads
 
 
 @dataclass(frozen=True)
@@ -30,7 +28,7 @@ class EvaluateCommand:
         stochastic: Sample the policy instead of taking its middle.
         gif: Also film so many episodes into rollouts.gif; 0 for none.
         gym_packages: Modules whose import registers env ids.
-        threads: Torch's CPU threads, 0 to leave them.
+        threads: Torch's CPU threads, 0 for torch's own number; more pay on idle cores only.
         progress: Show a progress bar.
     """
 
@@ -40,11 +38,14 @@ class EvaluateCommand:
     stochastic: bool = False
     gif: int = 0
     gym_packages: tuple[str, ...] = DEFAULT_PACKAGES
-    threads: int = 1
+    threads: int = DEFAULT_THREADS
     progress: bool = True
 
     def run(self) -> None:
         """Evaluate the last checkpoint and print its success."""
+        from parrot_wrapper.training.rl import read_config  # brings torch and SB3
+        from parrot_wrapper.training.rl_evaluation import evaluate_run, load_agent
+
         use_threads(self.threads)
         factory = partial(make_env, gym_packages=self.gym_packages)
         result = evaluate_run(
@@ -55,7 +56,7 @@ class EvaluateCommand:
             deterministic=not self.stochastic,
             progress="evaluation" if self.progress else None,
         )
-        print(evaluation_table({str(self.run_folder): rollout_cells(result)}))
+        print(rollout_table({str(self.run_folder): result}))
         if self.gif:
             rendered = render_kwargs(read_config(self.run_folder).env_id)
             model, env = load_agent(self.run_folder, make_env=partial(factory, **rendered))
@@ -64,5 +65,12 @@ class EvaluateCommand:
                 frames = film(env, policy, episodes=self.gif, seed=self.seed)
             finally:
                 env.close()
+            path = self.run_folder / "rollouts.gif"
             if frames:
-                save_gif(self.run_folder / "rollouts.gif", frames)
+                save_gif(path, frames)
+                print(path)
+            else:
+                print(
+                    f"{path}: not made; the env has neither render mode rgb_array nor images as "
+                    "observations."
+                )

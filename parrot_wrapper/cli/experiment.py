@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 from tqdm import tqdm
@@ -15,11 +15,12 @@ from parrot_wrapper.errors import InvalidArgumentError, ParrotError
 from parrot_wrapper.evaluation.report import markdown_table
 from parrot_wrapper.experiments.grid import Grid
 from parrot_wrapper.experiments.places import Places, read_grid
-from parrot_wrapper.experiments.plan import Plan, make_plan, select_runs
-from parrot_wrapper.experiments.run_files import steps_so_far
-from parrot_wrapper.experiments.runner import Outcome, run_grid
 from parrot_wrapper.experiments.runs import Run
 from parrot_wrapper.experiments.studies import STUDIES, study_grid
+
+if TYPE_CHECKING:  # they bring torch and SB3, which --help should not
+    from parrot_wrapper.experiments.plan import Plan
+    from parrot_wrapper.experiments.runner import Outcome
 
 
 class ExperimentError(ParrotError, RuntimeError):
@@ -47,7 +48,7 @@ class ExperimentCommand:
         progress: Show a progress bar.
     """
 
-    study: Annotated[str, tyro.conf.Positional] = ""
+    study: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="[STUDY]")] = ""
     setting: str = "laptop"
     grid: Path | None = None
     out: Path | None = None
@@ -66,6 +67,9 @@ class ExperimentCommand:
         Raises:
             ExperimentError: Some runs failed; the message names them and their logs.
         """
+        from parrot_wrapper.experiments.plan import make_plan, select_runs
+        from parrot_wrapper.experiments.runner import run_grid
+
         grid = self._grid()
         seeds = self.seeds or grid.rl_seeds
         chosen = select_runs([run for run in grid.runs() if run.rl_seed in seeds], self.only)
@@ -76,6 +80,9 @@ class ExperimentCommand:
         if self.dry_run:
             print(_listing(make_plan(grid, chosen, places), places, workers))
             return
+        plan = make_plan(grid, chosen, places)
+        if plan.left:
+            print(_amount(plan, places, workers), flush=True)
         outcome = run_grid(
             grid,
             places,
@@ -112,16 +119,21 @@ def _listing(plan: Plan, places: Places, workers: int) -> str:
     parts = [markdown_table(["run", "state"], rows)]
     if needed:
         parts.append(markdown_table(["needed", "state"], needed))
+    return "\n\n".join([*parts, _amount(plan, places, workers)])
+
+
+def _amount(plan: Plan, places: Places, workers: int) -> str:
     minutes = plan.seconds_left(places, workers) / 60
     about = f"{minutes / 60:.1f} hours" if minutes >= 90 else f"{minutes:.0f} minutes"
-    parts.append(
-        f"{len(plan.runs) - len(left)} of {len(plan.runs)} runs done; the others take about "
+    return (
+        f"{len(plan.runs) - len(plan.left)} of {len(plan.runs)} runs done; the others take about "
         f"{about} on {workers} cores, beside what is to be made."
     )
-    return "\n\n".join(parts)
 
 
 def _state(run: Run, places: Places) -> str:
+    from parrot_wrapper.experiments.run_files import steps_so_far
+
     steps = steps_so_far(places.run_folder(run))
     return f"{steps} of {run.env_steps} steps" if steps else "to do"
 

@@ -21,13 +21,13 @@ _LIBRARIES = ("gymnasium", "numpy", "torch", "stable-baselines3", "pybullet", "h
 
 @dataclass(frozen=True)
 class InfoCommand:
-    """Show versions, env ids and packaged priors, or the card of a folder.
+    """Show versions, env ids and packaged priors, or what is in a folder.
 
     Attributes:
-        folder: A data set or a prior (folder or packaged name); nothing for the overview.
+        folder: Of a data set, a prior (or its packaged name) or an agent; nothing for the overview.
     """
 
-    folder: Annotated[str | None, tyro.conf.Positional] = None
+    folder: Annotated[str | None, tyro.conf.Positional, tyro.conf.arg(metavar="[FOLDER]")] = None
 
     def run(self) -> None:
         """Print it."""
@@ -57,11 +57,25 @@ def _card(name: str) -> Iterable[str]:
     folder = Path(name)
     if (folder / "dataset.json").exists():
         return _dataset_card(folder)
-    if folder.is_dir() and not (folder / "prior.json").exists():
+    if (folder / "config.json").exists():
+        return _agent_card(folder)
+    places = (folder, folder / "prior")  # a prior, or the run that made it
+    if folder.is_dir() and not any((place / "prior.json").exists() for place in places):
         raise DataFileError(
-            f"{folder}: expected a folder with dataset.json or prior.json, found neither."
+            f"{folder}: expected a folder with dataset.json or prior.json, or an agent's with "
+            "config.json, found none of them."
         )
     return _prior_card(name)
+
+
+def _agent_card(folder: Path) -> Iterable[str]:
+    from parrot_wrapper.training.rl import read_config
+    from parrot_wrapper.training.rl_evaluation import steps_of_run
+
+    config = read_config(folder)
+    yield f"agent {folder}"
+    yield f"  {steps_of_run(folder)} of {config.total_steps} env steps to its last checkpoint"
+    yield from _lines(config.to_dict())
 
 
 def _dataset_card(folder: Path) -> Iterable[str]:

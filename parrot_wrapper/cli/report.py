@@ -5,21 +5,27 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
 from parrot_wrapper.atomic_files import atomic_path
-from parrot_wrapper.cli.environments import DEFAULT_PACKAGES
+from parrot_wrapper.cli.environments import DEFAULT_PACKAGES, make_env, require_env_id
+from parrot_wrapper.cli.run_options import render_kwargs
 from parrot_wrapper.errors import InvalidArgumentError
-from parrot_wrapper.experiments.films import runs_to_film
-from parrot_wrapper.experiments.gallery import save_figures
-from parrot_wrapper.experiments.markdown import report_markdown
-from parrot_wrapper.experiments.page import report_page
 from parrot_wrapper.experiments.places import GRID_FILE
 from parrot_wrapper.experiments.studies import STUDIES
-from parrot_wrapper.experiments.study import Study, load_studies
+from parrot_wrapper.names import absence
+from parrot_wrapper.torch_threads import use_threads
+
+if TYPE_CHECKING:  # it brings SciPy, which --help should not
+    from parrot_wrapper.experiments.study import Study
+
+FILM_FILE = "held-out.gif"
+_SIDE = 128
+"""Frames are made smaller by whole factors to at least so many pixels: a page has many films."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +46,9 @@ class ReportCommand:
         gym_packages: Modules whose import registers env ids, for filming.
     """
 
-    folders: Annotated[tuple[Path, ...], tyro.conf.Positional] = ()
+    folders: Annotated[
+        tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="FOLDER [FOLDER ...]")
+    ] = ()
     out: Path = Path("report.html")
     figures: Path | None = None
     markdown: Path | None = None
@@ -55,13 +63,20 @@ class ReportCommand:
         Raises:
             InvalidArgumentError: No folders, or folders of runs that are not there.
         """
+        from parrot_wrapper.experiments.gallery import save_figures
+        from parrot_wrapper.experiments.page import report_page
+        from parrot_wrapper.experiments.study import load_studies
+        from parrot_wrapper.experiments.summary import report_markdown
+
         if not self.folders:
             raise InvalidArgumentError(
                 "Expected one results folder at least, such as results/main-laptop, got none."
             )
         for folder in self.runs:
             if not folder.is_dir():
-                raise InvalidArgumentError(f"Expected a folder of runs, got {folder}.")
+                raise InvalidArgumentError(
+                    f"Expected a folder of runs, got {folder}.{absence(folder)}"
+                )
         studies = load_studies(self.folders)
         if self.film:
             self._film(studies)
@@ -83,7 +98,7 @@ class ReportCommand:
         print(self.out)
 
     def _film(self, studies: Sequence[Study]) -> None:
-        from parrot_wrapper.cli.report_films import film_run  # needs SB3, which reading does not
+        from parrot_wrapper.experiments.films import runs_to_film
 
         if not self.runs:
             raise InvalidArgumentError(
@@ -91,7 +106,7 @@ class ReportCommand:
             )
         runs = [run for study in studies for run in runs_to_film(study, self.runs)]
         for run in runs:
-            print(film_run(run, gym_packages=self.gym_packages))
+            print(_film_run(run, gym_packages=self.gym_packages))
 
     def _command(self) -> str:
         parts = ["parrot", "report", *map(str, self.folders)]
@@ -128,3 +143,38 @@ def _experiments(folders: Sequence[Path], studies: Sequence[Study]) -> list[str]
 def _write(path: Path, text: str) -> None:
     with atomic_path(path) as partial:
         partial.write_text(text, encoding="utf-8")
+
+
+def _film_run(run_folder: Path, *, gym_packages: Sequence[str]) -> Path:
+    """Film the first held-out episode of a run's last checkpoint.
+
+    Returns:
+        The GIF, in the run's folder.
+
+    Raises:
+        CheckpointError: No checkpoint there, or a damaged one.
+        InvalidArgumentError: The env shows nothing.
+    """
+    from parrot_wrapper.evaluation.pictures import film, save_gif
+    from parrot_wrapper.evaluation.rollouts import AgentPolicy
+    from parrot_wrapper.training.rl import read_config  # needs SB3, which reading does not
+    from parrot_wrapper.training.rl_evaluation import load_agent
+
+    use_threads()
+    env_id = read_config(run_folder).env_id
+    require_env_id(env_id, gym_packages)
+    factory = partial(make_env, gym_packages=gym_packages, **render_kwargs(env_id))
+    model, env = load_agent(run_folder, make_env=factory)
+    try:
+        frames = film(env, AgentPolicy(model), episodes=1)
+    finally:
+        env.close()
+    if not frames:
+        raise InvalidArgumentError(
+            f"Expected an env with render mode rgb_array or with image observations, {env_id} has "
+            f"neither: {run_folder} cannot be filmed."
+        )
+    factor = max(1, min(frames[0].shape[:2]) // _SIDE)
+    path = run_folder / FILM_FILE
+    save_gif(path, [frame[::factor, ::factor] for frame in frames])
+    return path

@@ -1,4 +1,4 @@
-"""What the commands around RL and priors share: env options that fit a prior, torch threads."""
+"""What the commands around RL and priors share: env options that fit a prior."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import gymnasium as gym
-import torch
 
 from parrot_wrapper.cli.environments import require_env_id
 from parrot_wrapper.types import ActionPrior
@@ -38,13 +37,8 @@ def render_kwargs(env_id: str, *, window: bool = False) -> dict[str, Any]:
         window: Take `"human"` where the env offers it, instead of `"rgb_array"`.
     """
     spec = gym.registry.get(env_id.rpartition(":")[2])
-    creator = gym.envs.registration.load_env_creator(str(spec.entry_point)) if spec else None
-    modes = getattr(creator, "metadata", {}).get("render_modes", ())
+    found = spec.entry_point if spec else None  # text, or the class itself, or a function
+    creator = gym.envs.registration.load_env_creator(found) if isinstance(found, str) else found
+    modes = (getattr(creator, "metadata", None) or {}).get("render_modes") or ()
     wanted = ("human", "rgb_array") if window else ("rgb_array",)
     return next(({"render_mode": mode} for mode in wanted if mode in modes), {})
-
-
-def use_threads(threads: int) -> None:
-    """Set torch's CPU threads; small networks are fastest on one."""
-    if threads > 0:
-        torch.set_num_threads(threads)

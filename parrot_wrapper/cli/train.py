@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from parrot_wrapper.cli.durations import announce, training_seconds_left
 from parrot_wrapper.cli.environments import DEFAULT_PACKAGES, make_env, parse_env_kwargs
-from parrot_wrapper.cli.run_options import fitting_kwargs, use_threads
-from parrot_wrapper.evaluation.report import markdown_table, rollout_cells
-from parrot_wrapper.priors.loading import load_prior
-from parrot_wrapper.training.rl import train
-from parrot_wrapper.training.rl_config import RLConfig, preset_config
-from parrot_wrapper.training.rl_evaluation import evaluate_run
+from parrot_wrapper.cli.run_options import fitting_kwargs
+from parrot_wrapper.evaluation.report import rollout_table
+from parrot_wrapper.torch_threads import DEFAULT_THREADS, use_threads
+from parrot_wrapper.training.rl_config import PRESETS, RLConfig, preset_config
 
 _SETTINGS = (
     "prior_explore",
@@ -44,7 +45,7 @@ _SETTINGS = (
 class TrainCommand:
     """Train stock SAC in the latent space of a prior; the same command goes on after a kill.
 
-    Options left out take the preset's values.
+    `--preset paper --help` shows that preset's values. A finished run is only evaluated.
 
     Attributes:
         env_id: A registered env.
@@ -80,7 +81,7 @@ class TrainCommand:
         gym_packages: Modules whose import registers env ids.
         episodes: Held-out episodes to evaluate at the end; 0 for none.
         device: Torch device.
-        threads: Torch's CPU threads, 0 to leave them.
+        threads: Torch's CPU threads, 0 for torch's own number; more pay on idle cores only.
         progress: Show progress bars.
     """
 
@@ -89,48 +90,72 @@ class TrainCommand:
     out: Path = Path("runs/sac")
     preset: str = "features"
     raw_actions: bool = False
-    prior_explore: float | None = None
+    prior_explore: float = RLConfig.prior_explore
     broad: str | None = None
-    redirected: float | None = None
+    redirected: float = RLConfig.redirected
     initial_actor: str | None = None
-    observation: str | None = None
-    latent: str | None = None
-    kl: float | None = None
-    gamma: float | None = None
-    ent_coef: str | None = None
-    learning_rate: float | None = None
-    layer_norm: bool | None = None
-    first_rewards: int | None = None
-    gradient_steps: int | None = None
-    n_steps: int | None = None
-    rewarded_share: float | None = None
-    demonstration_share: float | None = None
+    observation: str = RLConfig.observation
+    latent: str = RLConfig.latent
+    kl: float = RLConfig.kl or 0.0
+    gamma: float = RLConfig.gamma
+    ent_coef: str = str(RLConfig.ent_coef)
+    learning_rate: float = RLConfig.learning_rate
+    layer_norm: bool = RLConfig.layer_norm
+    first_rewards: int = RLConfig.first_rewards
+    gradient_steps: int = RLConfig.gradient_steps
+    n_steps: int = RLConfig.n_steps
+    rewarded_share: float = RLConfig.rewarded_share
+    demonstration_share: float = RLConfig.demonstration_share
     demonstrations: str | None = None
-    demonstration_episodes: int | None = None
-    buffer_size: int | None = None
-    total_steps: int | None = None
-    checkpoint_every: int | None = None
-    seed: int = 0
+    demonstration_episodes: int = RLConfig.demonstration_episodes
+    buffer_size: int = RLConfig.buffer_size
+    total_steps: int = RLConfig.total_steps
+    checkpoint_every: int = RLConfig.checkpoint_every
+    seed: int = RLConfig.seed
     env_kwargs: tuple[str, ...] = ()
     gym_packages: tuple[str, ...] = DEFAULT_PACKAGES
     episodes: int = 100
-    device: str = "auto"
-    threads: int = 1
+    device: str = RLConfig.device
+    threads: int = DEFAULT_THREADS
     progress: bool = True
+
+    @classmethod
+    def with_preset(cls, args: Sequence[str]) -> TrainCommand:
+        """The command with the defaults of the preset that `args` name."""
+        joined = " ".join(args)
+        named = re.search(r"--preset[ =](\S+)", joined)
+        name = named[1] if named else cls.preset
+        preset = PRESETS.get(name, {})
+        values = {key: preset[key] for key in _SETTINGS if key in preset}
+        if "kl" in values:
+            values["kl"] = values["kl"] or 0.0
+        return cls(preset=name, **values)
 
     def run(self) -> None:
         """Train, evaluate the last checkpoint, and say how it went."""
+        from parrot_wrapper.training.rl import train  # brings torch and SB3
+        from parrot_wrapper.training.rl_evaluation import evaluate_run, steps_of_run
+
         use_threads(self.threads)
         config = self.config()
         factory = partial(make_env, gym_packages=self.gym_packages)
+        done = steps_of_run(self.out)
+        finished = done >= config.total_steps
+        if not finished:
+            left = training_seconds_left(config, factory, done=done)
+            announce(f"{config.total_steps - done} env steps of training", left)
         train(config, self.out, make_env=factory, progress=self.progress, label=self.env_id)
-        print(f"{self.out}: {config.total_steps} steps.")
+        print(
+            f"{self.out}: {config.total_steps} steps were done before; more with --total-steps."
+            if finished
+            else f"{self.out}: {config.total_steps} steps."
+        )
         if self.episodes:
             label = "evaluation" if self.progress else None
             result = evaluate_run(
                 self.out, make_env=factory, episodes=self.episodes, progress=label
             )
-            print(evaluation_table({str(self.out): rollout_cells(result)}))
+            print(rollout_table({str(self.out): result}))
 
     def config(self) -> RLConfig:
         """The run's settings.
@@ -138,14 +163,14 @@ class TrainCommand:
         Raises:
             UnknownNameError: No such preset, prior, env or option.
         """
+        from parrot_wrapper.priors.loading import load_prior
+
         named = None if self.prior.lower() == "none" else self.prior
         kwargs = parse_env_kwargs(self.env_kwargs)
         if named is not None:
             kwargs = fitting_kwargs(self.env_id, load_prior(named), kwargs, self.gym_packages)
-        given = {name: getattr(self, name) for name in _SETTINGS}
-        settings: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
-        if self.kl == 0:
-            settings["kl"] = None
+        settings: dict[str, Any] = {name: getattr(self, name) for name in _SETTINGS}
+        settings["kl"] = self.kl or None
         return preset_config(
             self.preset,
             env_id=self.env_id,
@@ -156,9 +181,3 @@ class TrainCommand:
             device=self.device,
             **settings,
         )
-
-
-def evaluation_table(rows: dict[str, list[str]]) -> str:
-    """Rollout cells by name as a table."""
-    header = ["policy", "success at end", "success ever", "any lifted", "any placed", "return"]
-    return markdown_table(header, [[name, *cells] for name, cells in rows.items()])

@@ -9,8 +9,8 @@ from typing import Annotated, Any
 import tyro
 
 from parrot_wrapper.baselines.config import SIZES, recipe
-from parrot_wrapper.baselines.train import BaselineJob, train_baseline
 from parrot_wrapper.errors import InvalidArgumentError
+from parrot_wrapper.torch_threads import DEFAULT_THREADS
 
 _SETTINGS = ("steps", "batch_size", "learning_rate", "entropy", "jacobian", "max_seconds")
 
@@ -39,11 +39,11 @@ class TrainBaselineCommand:
         cache: Folder in which features are kept, for all methods and seeds.
         seed: Of first weights, batches and the held-out split.
         device: Torch device, or "auto".
-        threads: Torch's CPU threads, 0 to leave them.
+        threads: Torch's CPU threads, 0 for torch's own number; more pay on idle cores only.
         progress: Show progress bars.
     """
 
-    method: Annotated[str, tyro.conf.Positional]
+    method: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="METHOD")]
     data: Path
     out: Path
     encoder: str = "parrot-v0"
@@ -59,11 +59,13 @@ class TrainBaselineCommand:
     cache: Path = Path("runs/features")
     seed: int = 0
     device: str = "auto"
-    threads: int = 1
+    threads: int = DEFAULT_THREADS
     progress: bool = True
 
     def run(self) -> None:
         """Fit, save, and say how it went."""
+        from parrot_wrapper.baselines.train import REPORT_FILE, BaselineJob, train_baseline  # torch
+
         given = {name: getattr(self, name) for name in _SETTINGS}
         settings: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
         config = recipe(
@@ -94,7 +96,10 @@ class TrainBaselineCommand:
             episodes=self.episodes,
             cache=self.cache,
         )
+        finished = (self.out / REPORT_FILE).exists()
         report = train_baseline(job, progress=self.progress)
+        if finished:
+            print(f"{self.out}: was trained before; another --out, or a new folder, trains anew.")
         losses = ", ".join(f"{name} {value:.4g}" for name, value in report.validation.items())
         print(
             f"{self.out}: {self.method} after {report.steps} steps in {report.seconds:.0f} s; "

@@ -17,18 +17,18 @@ from parrot_wrapper.cli.environments import (
     parse_env_kwargs,
     require_env_id,
 )
-from parrot_wrapper.cli.run_options import fitting_kwargs, render_kwargs, use_threads
+from parrot_wrapper.cli.run_options import fitting_kwargs, render_kwargs
 from parrot_wrapper.errors import InvalidArgumentError
-from parrot_wrapper.evaluation.pictures import Film, save_gif
+from parrot_wrapper.evaluation.pictures import Film, frame_of, save_gif
 from parrot_wrapper.evaluation.policies import (
     EpisodePolicy,
     PriorSamples,
     ScriptedExpert,
     UniformActions,
 )
-from parrot_wrapper.evaluation.rollouts import EpisodeOutcome, evaluate
+from parrot_wrapper.evaluation.rollouts import AgentPolicy, EpisodeOutcome, evaluate
 from parrot_wrapper.names import unknown_name
-from parrot_wrapper.priors.loading import load_prior
+from parrot_wrapper.torch_threads import DEFAULT_THREADS, use_threads
 
 POLICIES = ("uniform", "scripted", "prior:NAME", "agent:PATH")
 
@@ -49,17 +49,17 @@ class WatchCommand:
         seed: Episode k is reset with seed + k.
         env_kwargs: Options of the env as key=value.
         gym_packages: Modules whose import registers env ids.
-        threads: Torch's CPU threads, 0 to leave them.
+        threads: Torch's CPU threads, 0 for torch's own number; more pay on idle cores only.
     """
 
-    env_id: Annotated[str, tyro.conf.Positional]
+    env_id: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="ENV_ID")]
     policy: str = "uniform"
     out: Path | None = None
     episodes: int = 3
     seed: int = 0
     env_kwargs: tuple[str, ...] = ()
     gym_packages: tuple[str, ...] = DEFAULT_PACKAGES
-    threads: int = 1
+    threads: int = DEFAULT_THREADS
 
     def run(self) -> None:
         """Play the episodes."""
@@ -72,6 +72,11 @@ class WatchCommand:
         policy, env = self._cast(kind, name, {**parse_env_kwargs(self.env_kwargs), **render})
         film = None if env.render_mode == "human" else Film()
         try:
+            if film is not None and frame_of(env, env.reset(seed=self.seed)[0]) is None:
+                raise InvalidArgumentError(
+                    f"Expected an env with render mode rgb_array or with image observations, "
+                    f"{self.env_id} has neither: nothing can be shown."
+                )
             self._play(policy, env, film)
         finally:
             env.close()
@@ -84,6 +89,8 @@ class WatchCommand:
         """The policy, and the env as the policy needs it."""
         if kind == "agent":
             return self._agent(Path(name), kwargs)
+        from parrot_wrapper.priors.loading import load_prior  # brings torch
+
         prior = load_prior(name) if kind == "prior" else None
         if prior is not None:
             kwargs = fitting_kwargs(self.env_id, prior, kwargs, self.gym_packages)
@@ -99,7 +106,7 @@ class WatchCommand:
     def _agent(
         self, run_folder: Path, kwargs: dict[str, Any]
     ) -> tuple[EpisodePolicy, gym.Env[Any, Any]]:
-        from parrot_wrapper.training.rl_evaluation import AgentPolicy, load_agent  # needs SB3
+        from parrot_wrapper.training.rl_evaluation import load_agent  # needs SB3
 
         def make(_: str, **trained_with: Any) -> gym.Env[Any, Any]:
             return make_env(
@@ -132,11 +139,6 @@ class WatchCommand:
             print(f"{wins} of {self.episodes} episodes ended in success.")
 
     def _save(self, film: Film, frames_per_second: float) -> None:
-        if not film.frames:
-            raise InvalidArgumentError(
-                f"Expected an env with render mode rgb_array or with image observations, "
-                f"{self.env_id} has neither: nothing can be shown."
-            )
         name = self.env_id.rpartition(":")[2].replace("/", "-")
         path = self.out or Path("runs/watch") / f"{name}.gif"
         save_gif(path, film.frames, frames_per_second=frames_per_second)

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from parrot_wrapper.argument_checks import float_array, index_array, number_array
-from parrot_wrapper.data.episodes import Episode, observation_rows, require_finite
+from parrot_wrapper.argument_checks import float_array, index_array, number_array, require_instance
+from parrot_wrapper.data.episodes import Episode, observation_rows, require_finite, truths
 from parrot_wrapper.errors import DataError, InvalidArgumentError
 from parrot_wrapper.types import AnyArray, FloatArray, Observations
 
 # where a warning should point: the caller of EpisodeDataset.from_arrays
-_CALLER_LEVEL = 4
+_CALLER_LEVEL = 5
 
 
 def checked_arrays(
@@ -43,8 +43,7 @@ def checked_arrays(
     parts = observation_rows(observations)
     if not parts:
         raise DataError("Expected at least one observation array, got none.")
-    if not isinstance(labels, Mapping):
-        raise DataError(f"Expected labels as a mapping of arrays by name, got {labels!r}.")
+    require_instance("labels", labels, Mapping, "a mapping of arrays by name", DataError)
     named_labels = {
         name: float_array(f"labels[{name!r}]", part, DataError) for name, part in labels.items()
     }
@@ -55,8 +54,8 @@ def checked_arrays(
         "labels": named_labels,
         "actions": acts,
         "rewards": _or(rewards, np.zeros(n_steps), "rewards").astype(np.float32),
-        "success": _or(success, np.ones(n_episodes), "success").astype(np.bool_),
-        "seeds": _or(seeds, np.full(n_episodes, -1), "seeds").astype(np.int64),
+        "success": truths("success", _or(success, np.ones(n_episodes), "success")),
+        "seeds": _integers("seeds", _or(seeds, np.full(n_episodes, -1), "seeds")),
         "lengths": steps,
     }
     for name, expected in (("rewards", n_steps), ("success", n_episodes), ("seeds", n_episodes)):
@@ -69,6 +68,12 @@ def checked_arrays(
 
 def _or(given: npt.ArrayLike | None, default: AnyArray, name: str) -> AnyArray:
     return default if given is None else number_array(name, given, DataError)
+
+
+def _integers(name: str, array: AnyArray) -> npt.NDArray[np.int64]:
+    if array.dtype.kind not in "iu":
+        raise DataError(f"Expected {name} as integers, got dtype {array.dtype}.")
+    return array.astype(np.int64)
 
 
 def checked_indices(indices: npt.ArrayLike, n_episodes: int) -> npt.NDArray[np.int64]:

@@ -14,7 +14,14 @@ from parrot_wrapper.data.checks import checked_arrays, checked_box, checked_indi
 from parrot_wrapper.data.episodes import Episode
 from parrot_wrapper.data.statistics import ActionStatistics, action_statistics
 from parrot_wrapper.errors import InvalidArgumentError
-from parrot_wrapper.types import AnyArray, FloatArray, Observations, ObservationSpec
+from parrot_wrapper.float_errors import quiet_floats
+from parrot_wrapper.types import (
+    REWARDS_FACT,
+    AnyArray,
+    FloatArray,
+    Observations,
+    ObservationSpec,
+)
 
 IntArray = npt.NDArray[np.int64]
 
@@ -79,6 +86,7 @@ class EpisodeDataset:
         self.digests = digests
 
     @classmethod
+    @quiet_floats()
     def from_arrays(
         cls,
         observations: Observations,
@@ -101,7 +109,7 @@ class EpisodeDataset:
                 may be first, and stacks of frames (rows, N, H, W, C) become channels.
             actions: (N, A).
             lengths: (n,) steps of each episode, each >= 1, summing to N.
-            rewards: (N,), zeros where left out.
+            rewards: (N,), zeros where left out, which the metadata then say.
             success: (n,) bool, True where left out: a prior learns from successes.
             seeds: (n,) integers, -1 where left out.
             labels: Name to array with N + n rows of simulator state.
@@ -119,9 +127,11 @@ class EpisodeDataset:
             observations, actions, lengths, rewards, success, seeds, labels or {}
         )
         box = checked_box(arrays["actions"], action_low, action_high)
-        return cls(**arrays, metadata={**box, **(metadata or {})})
+        silent = {} if rewards is not None else {REWARDS_FACT: False}
+        return cls(**arrays, metadata={**box, **silent, **(metadata or {})})
 
     @classmethod
+    @quiet_floats()
     def from_episodes(
         cls,
         episodes: Sequence[Episode],
@@ -188,6 +198,7 @@ class EpisodeDataset:
             self.digests = np.frombuffer(b"".join(rows), np.uint8).reshape(-1, 32)
         return hashlib.sha256(self.digests.tobytes()).hexdigest()
 
+    @quiet_floats()
     def action_statistics(self) -> ActionStatistics:
         """Mean, standard deviation and share on the box's edge of every action dimension."""
         return action_statistics(self.actions, *self.action_bounds)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import reprlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
+import numpy.typing as npt
 
-from parrot_wrapper.argument_checks import float_array, number_array
+from parrot_wrapper.argument_checks import float_array, number_array, require_instance
 from parrot_wrapper.errors import DataError
 from parrot_wrapper.image_layout import channels_last
 from parrot_wrapper.types import AnyArray, FloatArray, Observations
@@ -70,6 +72,18 @@ def require_finite(name: str, array: AnyArray) -> None:
         )
 
 
+def truths(name: str, values: object) -> npt.NDArray[np.bool_]:
+    """Values that are true or false, or 1 and 0, as bool.
+
+    Raises:
+        DataError: They are something else.
+    """
+    array = number_array(name, values, DataError)
+    if not np.isin(array, (0, 1)).all():
+        raise DataError(f"Expected {name} as true or false, got {reprlib.repr(values)}.")
+    return array.astype(np.bool_)
+
+
 @dataclass(frozen=True)
 class Episode:
     """One episode of T >= 1 steps, with the observation after the last step.
@@ -105,9 +119,10 @@ class Episode:
         set_field(self, "observations", observation_rows(self.observations))
         for name in ("actions", "rewards"):
             set_field(self, name, float_array(name, getattr(self, name), DataError))
+        require_instance("labels", self.labels, Mapping, "a mapping of arrays by name", DataError)
         labels = {k: float_array(f"labels[{k!r}]", v, DataError) for k, v in self.labels.items()}
         set_field(self, "labels", labels)
-        set_field(self, "success", bool(self.success))
+        set_field(self, "success", bool(truths("success", self.success).all()))
         if not isinstance(self.seed, int | np.integer):
             raise DataError(f"Expected a seed as an integer, -1 for none, got {self.seed!r}.")
         set_field(self, "seed", int(self.seed))

@@ -33,6 +33,7 @@ from parrot_wrapper.data.shards import (
     write_shard,
 )
 from parrot_wrapper.errors import DataError, DataFileError, InvalidArgumentError
+from parrot_wrapper.names import absence
 from parrot_wrapper.strict_json import sealed
 from parrot_wrapper.types import AnyArray
 
@@ -74,9 +75,12 @@ def read_manifest(folder: str | Path) -> Manifest:
     Raises:
         DataFileError: There is none, or it is truncated, altered, foreign or of a newer format.
     """
-    path = Path(folder) / "dataset.json"
+    path = as_path("folder", folder) / "dataset.json"
     if not path.exists():
-        raise DataFileError(f"{folder}: expected a data set folder with dataset.json, found none.")
+        raise DataFileError(
+            f"{folder}: expected a data set folder with dataset.json, found none."
+            f"{absence(path.parent)}"
+        )
     content = require_format(path, read_json(path), DATASET_FORMAT)
     count, settings, facts = (content.get(k) for k in ("n_episodes", "settings", "facts"))
     if (

@@ -24,7 +24,9 @@ from parrot_wrapper.evaluation.policies import (
 from parrot_wrapper.evaluation.probe import Probe, probe_features
 from parrot_wrapper.evaluation.reachability import LIMITS, Reachability, measure_reachability
 from parrot_wrapper.evaluation.recordings import Recording, record, recording_of
+from parrot_wrapper.evaluation.report import judgement_text
 from parrot_wrapper.evaluation.rollouts import HELD_OUT_SEED, EvaluationResult, evaluate
+from parrot_wrapper.evaluation.verdict import Verdict, reach_verdict
 from parrot_wrapper.types import ActionPrior, OffersExpert, OffersLabels
 
 if TYPE_CHECKING:
@@ -94,6 +96,17 @@ class Judgement:
     skipped: dict[str, str] = field(default_factory=dict)
     seconds: float = 0.0
 
+    def __str__(self) -> str:
+        """Every measure as a table, and the verdict."""
+        return judgement_text(self)
+
+    __repr__ = __str__
+
+    @property
+    def verdict(self) -> Verdict:
+        """Whether the prior is ready for RL in this env, why, and what to do next."""
+        return reach_verdict(self)
+
     def to_dict(self) -> dict[str, Any]:
         """A JSON-able copy."""
         parts = {
@@ -110,6 +123,7 @@ class Judgement:
         }
         return {
             "env_id": self.env_id,
+            "verdict": self.verdict.to_dict(),
             **{name: None if part is None else part.to_dict() for name, part in parts.items()},
             "expert": self.expert,
             "skipped": dict(self.skipped),

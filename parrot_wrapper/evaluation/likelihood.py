@@ -11,6 +11,7 @@ from scipy.special import ndtr
 
 from parrot_wrapper.errors import InvalidArgumentError
 from parrot_wrapper.evaluation.recordings import Recording
+from parrot_wrapper.float_errors import quiet_floats
 from parrot_wrapper.types import ActionPrior, FloatArray
 
 
@@ -49,6 +50,7 @@ class Likelihood:
         }
 
 
+@quiet_floats()
 def measure_likelihood(
     prior: ActionPrior, recording: Recording, *, rng: np.random.Generator
 ) -> Likelihood:

@@ -14,7 +14,7 @@ from parrot_wrapper.atomic_files import atomic_path
 from parrot_wrapper.errors import InvalidArgumentError, MissingExtraError
 from parrot_wrapper.evaluation.policies import EpisodePolicy
 from parrot_wrapper.evaluation.rollouts import HELD_OUT_SEED, evaluate
-from parrot_wrapper.evaluation.simulator_state import GRIPPER, LANDMARKS
+from parrot_wrapper.evaluation.simulator_state import GRIPPER, LANDMARKS, POSITION
 from parrot_wrapper.types import FloatArray, ImageArray, OffersLabels
 
 HELD_FRAMES = 4
@@ -121,13 +121,20 @@ class Paths:
     """Trajectories of one policy in one scene.
 
     Attributes:
-        points: One (T, 2) array an episode: gripper x and y in cm, or the first two action
-            dimensions where the env tells no positions.
+        points: One (T, 2) array an episode: x and y of the gripper in cm, or of what the env calls
+            its position in the env's own unit.
         landmarks: (L, 2) things on the table in cm, or None.
+        unit: Of all of them; empty where it is the env's own.
     """
 
     points: tuple[FloatArray, ...]
     landmarks: FloatArray | None = field(default=None)
+    unit: str = "cm"
+
+
+def tells_positions(env: gym.Env[Any, Any]) -> bool:
+    """Whether a reset env tells positions to draw: labels "gripper" or "position"."""
+    return bool({GRIPPER, POSITION} & set(_labels(env)))
 
 
 def trace(
@@ -137,26 +144,46 @@ def trace(
     trajectories: int = 30,
     seed: int = HELD_OUT_SEED,
 ) -> Paths:
-    """Run a policy many times from one and the same reset, with different draws of its own."""
-    bare = env.unwrapped
+    """Run a policy many times from one and the same reset, with different draws of its own.
+
+    Raises:
+        InvalidArgumentError: The env tells no positions.
+    """
     paths: list[FloatArray] = []
     landmarks: FloatArray | None = None
+    unit = "cm"
     for index in range(trajectories):
         observation, _ = env.reset(seed=seed)
         policy.begin(seed + index)
         points: list[FloatArray] = []
         over = False
         while not over:
-            labels = bare.privileged_labels() if isinstance(bare, OffersLabels) else {}
-            if landmarks is None and LANDMARKS in labels:
+            labels = _labels(env)
+            unit = "cm" if GRIPPER in labels else ""
+            if landmarks is None and GRIPPER in labels and LANDMARKS in labels:
                 landmarks = labels[LANDMARKS][:, :2] * np.float32(100.0)
-            action = policy(observation)
-            where = labels[GRIPPER][:2] * 100.0 if GRIPPER in labels else np.resize(action, 2)
-            points.append(np.asarray(where, dtype=np.float32))
-            observation, _, terminated, truncated, _ = env.step(action)
+            points.append(_place(env, labels))
+            observation, _, terminated, truncated, _ = env.step(policy(observation))
             over = terminated or truncated
-        paths.append(np.stack(points))
-    return Paths(tuple(paths), landmarks)
+        paths.append(np.stack([*points, _place(env, _labels(env))]))
+    return Paths(tuple(paths), landmarks, unit)
+
+
+def _labels(env: gym.Env[Any, Any]) -> dict[str, FloatArray]:
+    bare = env.unwrapped
+    return bare.privileged_labels() if isinstance(bare, OffersLabels) else {}
+
+
+def _place(env: gym.Env[Any, Any], labels: Mapping[str, FloatArray]) -> FloatArray:
+    if GRIPPER in labels:
+        place: FloatArray = np.asarray(labels[GRIPPER][:2], np.float32) * np.float32(100.0)
+        return place
+    if POSITION not in labels:
+        raise InvalidArgumentError(
+            f"Expected privileged_labels() with {GRIPPER!r} or {POSITION!r} to draw, got "
+            f"{sorted(labels) or 'none'} from {type(env.unwrapped).__name__}."
+        )
+    return np.asarray(labels[POSITION], np.float32).reshape(-1)[:2]
 
 
 def save_trajectories(path: Path, panels: Mapping[str, Paths]) -> None:
@@ -166,24 +193,24 @@ def save_trajectories(path: Path, panels: Mapping[str, Paths]) -> None:
         MissingExtraError: matplotlib is not installed.
     """
     figure_class, canvas_class = matplotlib_classes()
-    figure = figure_class(figsize=(4.2 * len(panels), 4.0), layout="constrained")
+    figure = figure_class(figsize=(4.2 * len(panels), 4.4), layout="constrained")
     canvas_class(figure)
     axes = figure.subplots(1, len(panels), squeeze=False, sharex=True, sharey=True)[0]
     for axis, (name, paths) in zip(axes, panels.items(), strict=True):
-        for points in paths.points:
-            if paths.landmarks is None:
-                axis.plot(points[:, 0], points[:, 1], ".", markersize=3, alpha=0.4)
-            else:
-                axis.plot(points[:, 0], points[:, 1], linewidth=0.8, alpha=0.6)
+        for index, points in enumerate(paths.points):
+            label = "one episode" if index == 0 else None
+            axis.plot(*points.T, linewidth=0.8, alpha=0.5, color="tab:blue", label=label)
+        starts = np.stack([points[0] for points in paths.points])
+        axis.scatter(*starts.T, c="tab:orange", s=24, zorder=3, label="start")
         if paths.landmarks is not None:
-            axis.scatter(paths.landmarks[:, 0], paths.landmarks[:, 1], c="k", marker="x", zorder=3)
-        told = paths.landmarks is not None
-        axis.set(
-            title=name,
-            xlabel="x (cm)" if told else "action 0",
-            ylabel="y (cm)" if told else "action 1",
-        )
+            axis.scatter(
+                *paths.landmarks.T, c="k", marker="x", zorder=3, label="thing on the table"
+            )
+        unit = f" ({paths.unit})" if paths.unit else " (unit of the env)"
+        axis.set(title=name, xlabel=f"x{unit}", ylabel=f"y{unit}")
         axis.set_aspect("equal", adjustable="box")
+    handles, labels = axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False)
     with atomic_path(path) as partial:
         figure.savefig(partial, format="png", dpi=120)
 

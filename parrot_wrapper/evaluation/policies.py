@@ -9,8 +9,9 @@ import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
 
+from parrot_wrapper.argument_checks import float_array
 from parrot_wrapper.chunk import require_single_actions
-from parrot_wrapper.errors import InvalidArgumentError
+from parrot_wrapper.errors import DataError, InvalidArgumentError
 from parrot_wrapper.evaluation.prior_features import PriorSight
 from parrot_wrapper.types import ActionPrior, Expert, FloatArray, OffersExpert
 
@@ -123,7 +124,7 @@ class ScriptedExpert:
         if self._expert is None:
             self.begin(0)
         assert self._expert is not None
-        return np.asarray(self._expert.act(), dtype=np.float32)
+        return float_array("the expert's action", self._expert.act(), DataError)
 
 
 class ClippedExpert(_ThroughPrior):

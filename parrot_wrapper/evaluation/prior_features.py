@@ -10,6 +10,7 @@ from gymnasium import spaces
 from gymnasium.utils import RecordConstructorArgs
 
 from parrot_wrapper.spaces import check_spaces
+from parrot_wrapper.stateful_observations import check_stateful_observations
 from parrot_wrapper.translator import with_batch_axis
 from parrot_wrapper.types import ActionPrior, FloatArray, Observations, OffersCamera
 
@@ -23,12 +24,14 @@ class PriorSight:
 
     Raises:
         SpaceMismatchError: They disagree; the message lists every disagreement.
+        InvalidArgumentError: A wrapper normalises observations by running statistics.
     """
 
     def __init__(self, env: gym.Env[Any, Any], prior: ActionPrior) -> None:
         bare = env.unwrapped
         cameras = [bare.camera_spec()] if isinstance(bare, OffersCamera) else []
         self._read = check_spaces(env.observation_space, env.action_space, prior, cameras=cameras)
+        check_stateful_observations(env, reads=self._read.env_keys)
         self._prior = prior
 
     def batch(self, observation: Any) -> Observations:

@@ -16,6 +16,7 @@ from parrot_wrapper.evaluation.policies import EpisodePolicy
 from parrot_wrapper.evaluation.prior_features import PriorSight
 from parrot_wrapper.evaluation.rates import Rate
 from parrot_wrapper.types import (
+    PARTS,
     ActionPrior,
     AnyArray,
     FloatArray,
@@ -142,7 +143,7 @@ def recording_of(
         DataError: The data set lacks something that the prior looks at.
     """
     spec = prior.observation_spec
-    wanted = [key for key in ("image", "proprio", "state") if getattr(spec, key)]
+    wanted = [key for key in PARTS if getattr(spec, key)]
     missing = [key for key in wanted if key not in dataset.observations]
     if missing:
         raise DataError(

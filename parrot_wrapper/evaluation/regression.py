@@ -11,6 +11,7 @@ from torch import nn
 
 from parrot_wrapper.errors import DataError
 from parrot_wrapper.evaluation.policies import Predictor
+from parrot_wrapper.priors.surroundings import own_surroundings
 from parrot_wrapper.types import FloatArray
 
 
@@ -73,6 +74,7 @@ def held_out_rows(
     return np.isin(episodes, chosen)
 
 
+@own_surroundings()
 def fit_ridge(
     inputs: FloatArray,
     outputs: FloatArray,
@@ -86,12 +88,14 @@ def fit_ridge(
     y = np.float64(scale_out.apply(outputs[~held_out]))
     weights = np.linalg.solve(x.T @ x + penalty * len(x) * np.eye(x.shape[1]), x.T @ y)
 
+    @own_surroundings()
     def predict(batch: FloatArray) -> FloatArray:
         return scale_out.undo(np.asarray(scale_in.apply(batch) @ weights, dtype=np.float32))
 
     return _judged(predict, inputs, outputs, held_out)
 
 
+@own_surroundings()
 def fit_mlp(
     inputs: FloatArray,
     outputs: FloatArray,
@@ -115,6 +119,7 @@ def fit_mlp(
     split = torch.from_numpy(~held_out)
     net = _fit(x[split], y[split], x[~split], y[~split], chosen)
 
+    @own_surroundings()
     def predict(batch: FloatArray) -> FloatArray:
         with torch.inference_mode():
             standard = net(torch.from_numpy(scale_in.apply(batch)))

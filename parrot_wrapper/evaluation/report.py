@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
-from parrot_wrapper.evaluation.judge import Judgement
-from parrot_wrapper.evaluation.likelihood import Likelihood
-from parrot_wrapper.evaluation.probe import Probe
 from parrot_wrapper.evaluation.rates import Rate
 from parrot_wrapper.evaluation.rollouts import EvaluationResult
+
+if TYPE_CHECKING:  # these bring SciPy and torch, which a command's --help should not
+    from parrot_wrapper.evaluation.judge import Judgement
+    from parrot_wrapper.evaluation.likelihood import Likelihood
+    from parrot_wrapper.evaluation.probe import Probe
 
 
 def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -30,17 +33,14 @@ def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join([line(header), rule, *map(line, rows)])
 
 
-def judgement_text(judgement: Judgement, *, prior_name: str) -> str:
+def judgement_text(judgement: Judgement, *, prior_name: str = "") -> str:
     """All measures as Markdown; intervals are 95 % Wilson, what was skipped says why."""
     count = len(judgement.uniform.episodes)
     parts = [
-        f"# Prior {prior_name} in {judgement.env_id}",
+        " ".join(filter(None, ["# Prior", prior_name, "in", judgement.env_id])),
         f"{count} held-out episodes for each policy; {judgement.seconds:.0f} s in all.",
         "## Rollouts",
-        markdown_table(
-            ["policy", "success at end", "success ever", "any lifted", "any placed", "return"],
-            _rollout_rows(judgement),
-        ),
+        rollout_table(_rollouts(judgement)),
     ]
     fits = [("data", judgement.on_data), ("expert in this env", judgement.on_expert)]
     measured = [(name, fit) for name, fit in fits if fit is not None]
@@ -53,41 +53,46 @@ def judgement_text(judgement: Judgement, *, prior_name: str) -> str:
     if judgement.skipped:
         reasons = [f"- {name}: {reason}" for name, reason in sorted(judgement.skipped.items())]
         parts += ["## Skipped", "\n".join(reasons)]
+    parts += ["## Verdict", str(judgement.verdict)]
     return "\n\n".join(parts) + "\n"
 
 
-def rollout_cells(result: EvaluationResult) -> list[str]:
-    """Success at end and ever, any lifted, any placed, mean return: as text."""
+def rollout_table(results: Mapping[str, EvaluationResult]) -> str:
+    """Success at end and ever, any lifted, any placed, mean return of policies by name.
 
+    Columns that the env can fill for none of them are left out.
+    """
+    cells = {name: _rollout_cells(result) for name, result in results.items()}
+    header = [key for key in next(iter(cells.values())) if any(row[key] for row in cells.values())]
+    rows = [[name, *(row[key] or "-" for key in header)] for name, row in cells.items()]
+    return markdown_table(["policy", *header], rows)
+
+
+def _rollout_cells(result: EvaluationResult) -> dict[str, str]:
     def cell(rate: Rate | None) -> str:
-        return "-" if rate is None else str(rate)
+        return "" if rate is None else str(rate)
 
-    return [
-        cell(result.success),
-        cell(result.success_once),
-        cell(result.share("lifted")),
-        cell(result.share("placed")),
-        f"{result.mean_return:.2f}",
-    ]
+    return {
+        "success at end": cell(result.success) if result.tells_success else "",
+        "success ever": cell(result.success_once) if result.tells_success else "",
+        "any lifted": cell(result.share("lifted")),
+        "any placed": cell(result.share("placed")),
+        "return": f"{result.mean_return:.2f}",
+    }
 
 
-def _rollout_rows(judgement: Judgement) -> list[list[str]]:
-    rows = [
-        ["uniform actions", *rollout_cells(judgement.uniform)],
-        ["samples of the prior", *rollout_cells(judgement.samples)],
-    ]
+def _rollouts(judgement: Judgement) -> dict[str, EvaluationResult]:
+    found = {"uniform actions": judgement.uniform, "samples of the prior": judgement.samples}
     if judgement.cloning is not None:
         cloning = judgement.cloning
-        rows.append(["clone: z from features", *rollout_cells(cloning.latent.rollouts)])
-        rows.append(["clone: actions from features", *rollout_cells(cloning.action.rollouts)])
+        found["clone: z from features"] = cloning.latent.rollouts
+        found["clone: actions from features"] = cloning.action.rollouts
         if cloning.privileged is not None:
-            rows.append(
-                ["clone: z from state (control)", *rollout_cells(cloning.privileged.rollouts)]
-            )
+            found["clone: z from state (control)"] = cloning.privileged.rollouts
     if judgement.reachability is not None:
         pairs = zip(judgement.reachability.limits, judgement.reachability.rollouts, strict=True)
-        rows += [[f"expert, |z| <= {limit:g}", *rollout_cells(result)] for limit, result in pairs]
-    return rows
+        found |= {f"expert, |z| <= {limit:g}": result for limit, result in pairs}
+    return found
 
 
 def _likelihood_table(fits: Sequence[tuple[str, Likelihood]]) -> str:

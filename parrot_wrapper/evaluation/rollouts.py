@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import gymnasium as gym
 import numpy as np
-from tqdm import tqdm
 
-from parrot_wrapper.argument_checks import require_count
+from parrot_wrapper.argument_checks import require_count, require_instance
 from parrot_wrapper.chunk import executed_steps
-from parrot_wrapper.errors import InvalidArgumentError
+from parrot_wrapper.errors import InvalidArgumentError, SpaceMismatchError
 from parrot_wrapper.evaluation.rates import Rate
 from parrot_wrapper.success import told_success
 from parrot_wrapper.types import AnyArray
@@ -28,6 +27,41 @@ MAX_STEPS = 10_000
 """An env that neither ends nor truncates an episode by then is refused."""
 
 
+@runtime_checkable
+class Model(Protocol):
+    """What `evaluate` asks of a trained model; every one of Stable-Baselines3 is such."""
+
+    def predict(
+        self, observation: Any, state: Any = None, *, deterministic: bool = False
+    ) -> tuple[Any, Any]:
+        """The action for one observation, and the model's state, None for one without."""
+
+
+class AgentPolicy:
+    """A Stable-Baselines3 model as a policy: `evaluate` makes one, `film` and `trace` take it.
+
+    Args:
+        model: The trained model; one with a state, such as RecurrentPPO, keeps it in an episode.
+        deterministic: Take the middle of its distribution instead of a sample.
+    """
+
+    def __init__(self, model: Model, *, deterministic: bool = True) -> None:
+        self._model, self._deterministic = model, deterministic
+        self._state: Any = None
+
+    def begin(self, seed: int) -> None:
+        """Start an episode."""
+        self._state = None
+
+    def __call__(self, observation: Any) -> AnyArray:
+        """The action for one observation of the env that the model was trained in."""
+        told = {} if self._state is None else {"state": self._state}
+        action, self._state = self._model.predict(
+            observation, deterministic=self._deterministic, **told
+        )
+        return np.asarray(action)
+
+
 @dataclass(frozen=True)
 class EpisodeOutcome:
     """How one episode went.
@@ -41,6 +75,7 @@ class EpisodeOutcome:
         lifted: Any object lifted on any step; None where the env does not tell.
         placed: Any object placed on any step; None where the env does not tell.
         touched: Any object touched on any step; None where the env does not tell.
+        success_told: Whether the env told of success on any step; where not, both are False.
     """
 
     seed: int
@@ -51,6 +86,7 @@ class EpisodeOutcome:
     lifted: bool | None = None
     placed: bool | None = None
     touched: bool | None = None
+    success_told: bool = True
 
 
 @dataclass(frozen=True)
@@ -62,8 +98,11 @@ class EvaluationResult:
 
     Example:
         >>> outcome = EpisodeOutcome(1_000_000, 25, 3.0, success=True, success_once=True)
-        >>> EvaluationResult((outcome,)).success.value
+        >>> result = EvaluationResult((outcome,))
+        >>> result.success.value
         1.0
+        >>> print(result)
+        success 1.00 [0.21, 1.00], at some time 1.00 [0.21, 1.00], mean return 3.00 (1 episode)
     """
 
     episodes: tuple[EpisodeOutcome, ...]
@@ -71,6 +110,15 @@ class EvaluationResult:
     def __post_init__(self) -> None:
         if not self.episodes:
             raise InvalidArgumentError("An evaluation needs at least one episode, got none.")
+
+    def __str__(self) -> str:
+        """The rates of success, where the env tells of it, and the mean return."""
+        rates = f"success {self.success}, at some time {self.success_once}"
+        told = rates if self.tells_success else "no word of success from the env"
+        count = len(self.episodes)
+        return f"{told}, mean return {self.mean_return:.2f} ({count} episode{'s' * (count > 1)})"
+
+    __repr__ = __str__
 
     @property
     def success(self) -> Rate:
@@ -81,6 +129,11 @@ class EvaluationResult:
     def success_once(self) -> Rate:
         """Share of episodes that succeeded on any step."""
         return Rate(sum(episode.success_once for episode in self.episodes), len(self.episodes))
+
+    @property
+    def tells_success(self) -> bool:
+        """Whether the env tells of success at all."""
+        return any(episode.success_told for episode in self.episodes)
 
     @property
     def mean_return(self) -> float:
@@ -106,38 +159,82 @@ class EvaluationResult:
 
 
 def evaluate(
-    act: ActFunction,
+    policy: Model | ActFunction,
     env: gym.Env[Any, Any],
     *,
     episodes: int = 100,
     seed: int = HELD_OUT_SEED,
+    deterministic: bool = True,
     on_reset: Callable[[int], None] | None = None,
     watch: StepWatcher | None = None,
     progress: str | None = None,
 ) -> EvaluationResult:
-    """Score a policy: each episode is reset with its own held-out seed and counted once.
+    """Score a policy on held-out episodes: each is reset with its own seed and counted once.
 
     Args:
-        act: The policy.
-        env: An env that tells of success in `info`, wrapped as the policy needs it. Not closed.
+        policy: A model of Stable-Baselines3, or a function from an observation to an action.
+        env: An env that tells of success in `info`, wrapped as in training. Not closed.
         episodes: How many, >= 1.
         seed: Episode k is reset with `seed + k`.
-        on_reset: Called with an episode's seed after its reset; for policies with state.
+        deterministic: Of a model, take the middle of its distribution instead of a sample.
+        on_reset: Called with an episode's seed after its reset; by default the `begin` of a policy
+            that has one.
         watch: Sees everything, e.g. to record a GIF.
         progress: Label of a progress bar, None for no bar.
 
+    Returns:
+        The outcomes; `print` shows success with its 95 % interval.
+
     Raises:
-        InvalidArgumentError: No episodes, or an episode that does not end.
+        InvalidArgumentError: No episodes, no single env, or an episode that does not end.
+        SpaceMismatchError: The model acts in another space than the env.
+
+    Example:
+        >>> import gymnasium as gym
+        >>> env = gym.make("Pendulum-v1", max_episode_steps=3)
+        >>> print(evaluate(lambda observation: env.action_space.high, env, episodes=2))
+        no word of success from the env, mean return -2.13 (2 episodes)
     """
     require_count("episodes", episodes)
-    seeds = range(seed, seed + episodes)
+    require_instance("env", env, gym.Env, "a single gymnasium.Env, wrapped as in training")
+    act = _act_function(policy, env, deterministic)
+    begin = on_reset or getattr(act, "begin", None)
     outcomes = []
-    for episode_seed in tqdm(seeds, desc=progress, unit="episode", disable=progress is None):
+    for episode_seed in _counted(range(seed, seed + episodes), progress):
         observation, info = env.reset(seed=episode_seed)
-        if on_reset is not None:
-            on_reset(episode_seed)
+        if begin is not None:
+            begin(episode_seed)
         outcomes.append(_episode(act, env, observation, info, episode_seed, watch))
     return EvaluationResult(tuple(outcomes))
+
+
+def _act_function(
+    policy: Model | ActFunction, env: gym.Env[Any, Any], deterministic: bool
+) -> ActFunction:
+    if not isinstance(policy, Model):
+        if not callable(policy):
+            raise InvalidArgumentError(
+                "Expected a model with predict(observation, deterministic=...) or a function from "
+                f"an observation to an action, got {policy!r}."
+            )
+        return policy
+    space = getattr(policy, "action_space", env.action_space)
+    if space != env.action_space:
+        raise SpaceMismatchError(
+            f"The model acts in {space}, the env in {env.action_space}: pass the env wrapped as in "
+            "training."
+        )
+    return AgentPolicy(policy, deterministic=deterministic)
+
+
+def _counted(seeds: Iterable[int], label: str | None) -> Iterable[int]:
+    """The seeds, beside a progress bar where there is a label."""
+    if label is None:
+        return seeds
+    from tqdm import tqdm  # not needed without a bar
+
+    bar: Iterable[int] = tqdm(seeds, desc=label, unit="episode")
+    return bar
 
 
 def _episode(
@@ -148,7 +245,7 @@ def _episode(
     seed: int,
     watch: StepWatcher | None,
 ) -> EpisodeOutcome:
-    steps, total, once = 0, 0.0, False
+    steps, total, once, told = 0, 0.0, False, False
     seen: dict[str, bool | None] = {"lifted": None, "placed": None, "touched": None}
     if watch is not None:
         watch(env, observation, info)
@@ -159,12 +256,14 @@ def _episode(
         for step_reward, step_info in executed_steps(float(reward), info):
             steps += 1
             total += step_reward
-            once |= bool(told_success(step_info))
+            done = told_success(step_info)
+            once, told = once or bool(done), told or done is not None
             for what in seen:
                 if what in step_info:
                     seen[what] = bool(seen[what]) or bool(step_info[what])
         if terminated or truncated:
-            return EpisodeOutcome(seed, steps, total, bool(told_success(info)), once, **seen)
+            success = bool(told_success(info))
+            return EpisodeOutcome(seed, steps, total, success, once, **seen, success_told=told)
     raise InvalidArgumentError(
         f"Episode with seed {seed} did not end within {MAX_STEPS} steps; "
         "wrap the env in gymnasium.wrappers.TimeLimit."

@@ -9,6 +9,8 @@ import numpy as np
 from parrot_wrapper.types import FloatArray
 
 LANDMARKS, GRIPPER = "landmarks", "gripper"
+POSITION = "position"
+"""Where the agent is, (2,) or more in the env's own unit; drawn where there is no gripper."""
 _LEFT_OUT = ("landmark_pixels",)
 
 

@@ -29,7 +29,7 @@ def artifact_folder(artifact: Artifact, root: Path) -> Path:
         artifact: The artifact.
         root: Folder of the grid's artifacts.
     """
-    return Path(artifact.folder) if artifact.folder else root / artifact.name
+    return Path(artifact.folder).expanduser() if artifact.folder else root / artifact.name
 
 
 def place_of(name: str, made: Mapping[str, Artifact], root: Path) -> str:
@@ -71,7 +71,7 @@ def command(
         artifact: What to make.
         made: The grid's artifacts by name.
         root: Folder of the grid's artifacts.
-        cores: Processes or threads to use.
+        cores: Processes that collect data.
         device: Torch device.
     """
     words = option_words(artifact.options)
@@ -88,7 +88,7 @@ def command(
         "progress": False,
     }
     if artifact.kind == "prior":
-        return ["train-prior", *words, *option_words({**own, "threads": cores})]
+        return ["train-prior", *words, *option_words(own)]
     encoder = place_of(artifact.encoder, made, root)
     return ["train-baseline", artifact.kind, *words, *option_words({**own, "encoder": encoder})]
 

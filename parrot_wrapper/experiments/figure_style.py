@@ -7,12 +7,14 @@ and on dark ground alike; saved as a file it is dark on white.
 from __future__ import annotations
 
 import io
+import itertools
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from html import escape
 from pathlib import Path
+from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 from parrot_wrapper.atomic_files import atomic_path
@@ -38,6 +40,14 @@ _COLORS = {
 }
 """Okabe and Ito's colours, which people with any colour vision tell apart."""
 _OTHERS = ("#8c6d31", "#6b4fa0", "#4d7a26", "#a3324b")
+_FEW = 7
+"""So many lines of different colours can be told apart in one drawing."""
+_LINE = 0.17
+"""Height of a line of text, in inches."""
+_LEADER = 0.25
+"""Inches between the end of a line and its name."""
+_LABEL_WIDTH = 18
+"""Characters after which a name goes on below."""
 WIDE, NARROW = 7.2, 4.1
 """Inches: as wide as the text of a README or of the page, and as a phone."""
 _PARAMETERS: Any = {  # matplotlib types its keys, and not alike in all versions
@@ -68,22 +78,31 @@ _PARAMETERS: Any = {  # matplotlib types its keys, and not alike in all versions
 }
 
 
+def is_crowded(variants: Sequence[Variant]) -> bool:
+    """Whether these are too many for one drawing and for a colour each."""
+    return len(variants) > _FEW
+
+
 def variant_colors(variants: Sequence[Variant]) -> dict[Variant, str]:
-    """A colour for each: that of its method, paler for all but the last of the same method.
+    """A colour for each: the last of a method has that of the method, others one that is free.
+
+    Where there are too many, all of a method have the same; the first is grey.
 
     Example:
         >>> sizes = [Variant("parrot", 5_000), Variant("parrot", 50_000), Variant("sac")]
         >>> list(variant_colors(sizes).values())
-        ['#60a7cf', '#0072b2', '#7a7f87']
+        ['#e69f00', '#0072b2', '#7a7f87']
     """
-    strange = sorted({variant.base for variant in variants} - set(_COLORS))
-    bases = {**_COLORS, **{name: _OTHERS[i % len(_OTHERS)] for i, name in enumerate(strange)}}
-    colors: dict[Variant, str] = {}
-    for base in dict.fromkeys(variant.base for variant in variants):
-        same = [variant for variant in variants if variant.base == base]
-        for place, variant in enumerate(same, start=1):
-            colors[variant] = _paler(bases[base], 0.75 * (1 - place / len(same)))
-    return {variant: colors[variant] for variant in variants}
+    last = {variant.base: variant for variant in variants}
+    strange = iter(_OTHERS * len(last))
+    methods = {base: _COLORS.get(base) or next(strange) for base in sorted(last)}
+    if is_crowded(variants):
+        return {**{v: methods[v.base] for v in variants}, variants[0]: FAINT}
+    colors = {variant: methods[base] for base, variant in last.items()}
+    free = iter(
+        [c for c in dict.fromkeys((*_COLORS.values(), *_OTHERS)) if c not in colors.values()]
+    )
+    return {v: colors[v] if v in colors else next(free) for v in variants}
 
 
 _width = ContextVar("width", default=WIDE)
@@ -112,6 +131,11 @@ def drawing(width: float = WIDE) -> Iterator[None]:
             _width.reset(token)
 
 
+def fits_columns() -> bool:
+    """Whether figures are wide enough for several drawings side by side."""
+    return _width.get() > NARROW
+
+
 def new_figure(height: float, *, width: float | None = None) -> Figure:
     """An empty figure of a size in inches, as wide as `drawing` says where that is left out."""
     figure_class, canvas_class = matplotlib_classes()
@@ -122,9 +146,13 @@ def new_figure(height: float, *, width: float | None = None) -> Figure:
 
 
 def save_png(figure: Figure, path: Path) -> None:
-    """Write a figure as a PNG on white, atomically."""
+    """Write a figure as a PNG on white, with a palette, which is small; atomically."""
+    from PIL import Image  # matplotlib brings it
+
+    stream = io.BytesIO()
+    figure.savefig(stream, format="png", dpi=200, facecolor="white")
     with atomic_path(path) as partial:
-        figure.savefig(partial, format="png", dpi=200, facecolor="white")
+        Image.open(stream).convert("RGB").quantize(256).save(partial, format="png", optimize=True)
 
 
 def svg_text(figure: Figure, name: str, title: str) -> str:
@@ -162,24 +190,55 @@ def label_ends(axes: Axes, ends: Sequence[tuple[float, str, str, float]]) -> Non
         ends: (height of the end, name, colour, where along x it ends) of each line.
     """
     low, high = axes.get_ylim()
-    places = _apart([end[0] for end in ends], (high - low) * 0.075, low, high)
-    for (height, name, color, end), place in zip(ends, places, strict=True):
+    box = axes.get_window_extent()
+    inches = axes.figure.dpi * (high - low) / box.height  # of the axis, to an inch
+    names = [fill(name, _LABEL_WIDTH, break_long_words=False) for _, name, _, _ in ends]
+    sizes = [_LINE * (name.count("\n") + 1) * inches for name in names]
+    places = _apart([end[0] for end in ends], sizes, low, high)
+    beside = 1.0 + _LEADER * axes.figure.dpi / box.width
+    for (height, _, color, end), name, place in zip(ends, names, places, strict=True):
         axes.annotate(
             name,
             xy=(end, height),
-            xytext=(1.03, place),
+            xytext=(beside, place),
             textcoords=axes.get_yaxis_transform(),
             va="center",
+            linespacing=1.0,
             annotation_clip=False,
             color=INK,
             arrowprops={
                 "arrowstyle": "-",
                 "color": color,
-                "linewidth": 1.2,
+                "linewidth": 1.1,
+                "linestyle": (0, (1.5, 1.2)),
                 "relpos": (0, 0.5),
                 "shrinkA": 2,
                 "shrinkB": 0,
             },
+        )
+
+
+def name_rows(axes: Axes, names: Sequence[str]) -> None:
+    """Names of rows of bars or points at 0, 1, ..., from top to bottom."""
+    axes.set_yticks(range(len(names)), names)
+    axes.set_ylim(len(names) - 0.4, -0.6)
+    axes.tick_params(axis="y", labelcolor=INK)
+    axes.spines["bottom"].set_visible(False)
+    axes.spines["left"].set_visible(False)
+    axes.grid(visible=False, axis="y")
+
+
+def write_values(axes: Axes, texts: Sequence[str]) -> None:
+    """Write the value of each row to its right, outside, where nothing crosses it."""
+    for place, text in enumerate(texts):
+        axes.annotate(
+            text,
+            xy=(1.0, place),
+            xycoords=axes.get_yaxis_transform(),
+            xytext=(7, 0),
+            textcoords="offset points",
+            va="center",
+            annotation_clip=False,
         )
 
 
@@ -214,25 +273,26 @@ def short_number(number: float) -> str:
     return f"{number:g}"
 
 
-def _apart(heights: Sequence[float], gap: float, low: float, high: float) -> list[float]:
-    """The heights, each at least `gap` from the next, moved as little as a few sweeps allow."""
+def _apart(
+    heights: Sequence[float], sizes: Sequence[float], low: float, high: float
+) -> list[float]:
+    """Middles of labels of some sizes, near the heights, moved so that none overlaps another."""
     order = sorted(range(len(heights)), key=lambda i: heights[i])
-    placed: list[float] = []
-    for i in order:  # upwards, each above the one before
-        placed.append(max(heights[i], placed[-1] + gap if placed else low + gap / 2))
-    ceiling = high - gap / 2
-    for k in reversed(range(len(placed))):  # and back from the top
-        placed[k] = min(placed[k], ceiling)
-        ceiling = placed[k] - gap
-    result = [0.0] * len(heights)
-    for place, i in zip(placed, order, strict=True):
-        result[i] = place
-    return result
-
-
-def _paler(color: str, share: float) -> str:
-    parts = (int(color[i : i + 2], 16) for i in (1, 3, 5))
-    return "#" + "".join(f"{round(part + (255 - part) * share):02x}" for part in parts)
+    placed = list(heights)
+    for _ in range(100):  # neighbours that overlap part by equal shares
+        for under, over in itertools.pairwise(order):
+            overlap = (sizes[under] + sizes[over]) / 2 - (placed[over] - placed[under])
+            placed[under] -= max(overlap, 0.0) / 2
+            placed[over] += max(overlap, 0.0) / 2
+        placed = [max(place, low + size / 2) for place, size in zip(placed, sizes, strict=True)]
+    floor, ceiling = low, high
+    for i in order:  # what is left, upwards, each above the one before
+        placed[i] = max(placed[i], floor + sizes[i] / 2)
+        floor = placed[i] + sizes[i] / 2
+    for i in reversed(order):  # and back from the top
+        placed[i] = min(placed[i], ceiling - sizes[i] / 2)
+        ceiling = placed[i] - sizes[i] / 2
+    return placed
 
 
 def _page_font(found: re.Match[str]) -> str:

@@ -1,9 +1,12 @@
-"""Figures of a study: success at the end, learning curves, profiles, probability of improvement."""
+"""Figures of a study: bars and points with intervals, and small panels of few lines."""
 
 from __future__ import annotations
 
+import itertools
 import math
-from textwrap import fill
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,13 +14,18 @@ import numpy as np
 from parrot_wrapper.experiments.figure_style import (
     FAINT,
     INK,
+    fits_columns,
+    is_crowded,
     label_ends,
+    name_rows,
     new_figure,
     short_number,
     steps_axis,
     success_axis,
     variant_colors,
+    write_values,
 )
+from parrot_wrapper.experiments.mismatch import KINDS, mismatch_rows
 from parrot_wrapper.experiments.statistics import (
     Band,
     Estimate,
@@ -27,20 +35,165 @@ from parrot_wrapper.experiments.statistics import (
     probability_of_improvement,
 )
 from parrot_wrapper.experiments.study import Study, Variant, task_name
+from parrot_wrapper.experiments.tables import exploration_shares
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 _THRESHOLDS = np.linspace(0.0, 1.0, 101)
-_COLUMNS = 4
-_IN_A_ROW = 7
-"""Legends of so many methods fit above a figure in one line."""
 _BAND = 0.16
 """Opacity of a band."""
+
+_GROUP_COLORS = {
+    "matched": "#0072b2",
+    "mismatched": "#d55e00",
+    "remedy": "#009e73",
+    "no data": "#7a7f87",
+}
+
+
+@dataclass(frozen=True)
+class Panel:
+    """A small drawing with few lines.
+
+    Attributes:
+        title: What it shows; empty for a panel that is a figure of its own.
+        draw: Draws it.
+        named: Whether it names its lines, which takes width.
+        group: A heading that it shares with the panels beside it.
+    """
+
+    title: str
+    draw: Callable[[Axes], None]
+    named: bool
+    group: str = ""
+
+
+def mean_curve_panels(study: Study) -> list[Panel]:
+    """IQM over tasks and seeds of success in training against env steps, with intervals."""
+    bands = {}
+    for variant in study.variants:
+        steps, curves = study.curves(variant)
+        if len(steps):
+            bands[variant] = iqm_curve(curves, steps)
+    return _panels(study, "", bands, _finish_curves)
+
+
+def task_curve_panels(study: Study) -> list[Panel]:
+    """Mean over the runs of each task; a band from the lowest to the highest run."""
+    panels = []
+    for task in study.tasks:
+        bands = {}
+        for variant in study.variants:
+            steps, curves = study.curves(variant, [task])
+            if len(steps):
+                runs = curves[task]
+                low, high = (runs.min(axis=0), runs.max(axis=0)) if len(runs) > 1 else (None, None)
+                bands[variant] = Band(steps, runs.mean(axis=0), low, high)
+        panels += _panels(study, task_name(task), bands, _finish_curves)
+    return panels
+
+
+def profile_panels(study: Study) -> list[Panel]:
+    """Share of runs above each success: the higher, the better, all over."""
+    ordered = sorted(study.variants, key=lambda v: -estimate_iqm(study.scores(v)).value)
+    bands = {v: performance_profile(study.scores(v), _THRESHOLDS) for v in ordered}
+    return _panels(study, "", bands, _finish_profiles)
+
+
+_Lines = Sequence[tuple[str, str, Band]]
+"""Name, colour and band of each line, the topmost first."""
+_Finish = Callable[["Axes", _Lines, bool], None]
+"""Sets limits and ticks and, where that is asked for, names the lines."""
+
+
+def _panels(
+    study: Study,
+    what: str,
+    bands: dict[Variant, Band],
+    finish: Callable[[Axes, _Lines, bool], None],
+) -> list[Panel]:
+    """One panel for all variants if these are few; else each beside the first one, in grey."""
+    colors = variant_colors(study.variants)
+    lines = {v: (study.label(v), colors[v], band) for v, band in bands.items()}
+    if lines and not is_crowded(study.variants):
+        return [Panel(what, partial(_draw, list(lines.values()), finish, True), True)]
+    first = study.variants[0]
+    grey = [lines[first]] if first in lines else []
+    return [
+        Panel(line[0], partial(_draw, [line, *grey], finish, False), False, what)
+        for variant, line in lines.items()
+        if variant != first
+    ]
+
+
+def _draw(lines: _Lines, finish: _Finish, named: bool, axes: Axes) -> None:
+    for _, color, band in reversed(lines):
+        if band.low is not None and band.high is not None:
+            axes.fill_between(band.at, band.low, band.high, color=color, alpha=_BAND, linewidth=0)
+        axes.plot(band.at, band.value, color=color, marker="o" if len(band.at) == 1 else None)
+    success_axis(axes)
+    finish(axes, lines, named)
+
+
+def _finish_curves(axes: Axes, lines: _Lines, named: bool) -> None:
+    last = max(float(band.at[-1]) for _, _, band in lines)
+    if named:
+        steps_axis(axes, last)
+        label_ends(axes, [(float(b.value[-1]), n, c, float(b.at[-1])) for n, c, b in lines])
+    else:
+        axes.set_xlim(0.0, last)
+        axes.set_xticks([0.0, last], ["0", short_number(last)])
+
+
+def _finish_profiles(axes: Axes, lines: _Lines, named: bool) -> None:
+    success_axis(axes, along="x")
+    if named:
+        handles = list(reversed(axes.get_lines()))
+        names = [name for name, _, _ in lines]
+        axes.legend(
+            handles,
+            names,
+            loc="center left",
+            bbox_to_anchor=(1.02, 0.5),
+            handlelength=1.2,
+            frameon=False,
+        )
+
+
+def panels_figure(panels: Sequence[Panel], xlabel: str, ylabel: str) -> Figure:
+    """Panels as one figure: two columns if they name their lines, else four."""
+    if len(panels) == 1:
+        figure = new_figure(3.0)
+        axes = figure.subplots()
+        panels[0].draw(axes)
+        axes.set(xlabel=xlabel, ylabel=ylabel)
+        return figure
+    named = panels[0].named
+    columns = 2 if named else 4
+    groups = [list(found) for _, found in itertools.groupby(panels, key=lambda p: p.group)]
+    rows = [math.ceil(len(group) / columns) for group in groups]
+    figure = new_figure((1.75 if named else 1.4) * sum(rows) + 0.3 * len(rows) + 0.2)
+    parts = figure.subfigures(len(groups), 1, squeeze=False, height_ratios=rows)[:, 0]
+    for part, group, count in zip(parts, groups, rows, strict=True):
+        part.suptitle(group[0].group, weight="bold", size="large")
+        grid = part.subplots(count, columns, squeeze=False, sharey=True).ravel()
+        for axes, panel in zip(grid, group, strict=False):
+            panel.draw(axes)
+            axes.set_title(panel.title)
+        for axes in grid[len(group) :]:
+            axes.set_visible(False)
+        part.supylabel(ylabel, fontsize="medium", color=FAINT)
+    parts[-1].supxlabel(xlabel, fontsize="medium", color=FAINT)
+    return figure
+
+
+def panel_figure(panel: Panel) -> Figure:
+    """One of several panels as a small figure of its own, without its title."""
+    figure = new_figure(1.9 if panel.named else 1.4, width=4.4 if panel.named else 2.1)
+    panel.draw(figure.subplots())
+    return figure
 
 
 def success_bars(study: Study) -> Figure:
@@ -50,13 +203,16 @@ def success_bars(study: Study) -> Figure:
     figure = new_figure(0.62 + 0.27 * len(found))
     axes = figure.subplots()
     colors = variant_colors(study.variants)
-    estimate_bars(axes, [(study.label(v), colors[v], estimate) for v, estimate in found])
+    _estimate_bars(axes, [(study.label(v), colors[v], estimate) for v, estimate in found])
     axes.set_xlabel("interquartile mean of held-out success")
     return figure
 
 
-def estimate_bars(axes: Axes, entries: Sequence[tuple[str, str, Estimate]]) -> None:
-    """Bars with intervals and values, from top to bottom, on an axis of success."""
+_Entries = Sequence[tuple[str, str, Estimate]]
+"""Name, colour and value of each row, from top to bottom."""
+
+
+def _estimate_bars(axes: Axes, entries: _Entries) -> None:
     for place, (_, color, estimate) in enumerate(entries):
         axes.barh(place, estimate.value, height=0.62, color=color, alpha=0.85)
         if estimate.low is not None and estimate.high is not None:
@@ -64,139 +220,10 @@ def estimate_bars(axes: Axes, entries: Sequence[tuple[str, str, Estimate]]) -> N
     _finish_rows(axes, entries)
 
 
-def estimate_points(axes: Axes, entries: Sequence[tuple[str, str, Estimate]]) -> None:
-    """The same with a point in place of a bar, for numbers that are not better from 0 on."""
-    for place, (_, color, estimate) in enumerate(entries):
-        if estimate.low is not None and estimate.high is not None:
-            ends = [estimate.low, estimate.high]
-            axes.plot(ends, [place, place], color=color, linewidth=6, alpha=0.35)
-        axes.plot([estimate.value], [place], "o", color=color, clip_on=False)
-    axes.set_ylim(-0.6, len(entries) - 0.4)
-    _finish_rows(axes, entries)
-
-
-def _finish_rows(axes: Axes, entries: Sequence[tuple[str, str, Estimate]]) -> None:
-    for place, (_, _, estimate) in enumerate(entries):
-        axes.annotate(
-            str(estimate),
-            xy=(estimate.value if estimate.high is None else estimate.high, place),
-            xytext=(8, 0),
-            textcoords="offset points",
-            va="center",
-            annotation_clip=False,
-        )
+def _finish_rows(axes: Axes, entries: _Entries) -> None:
     success_axis(axes, along="x")
-    axes.set_yticks(range(len(entries)), [name for name, _, _ in entries])
-    axes.tick_params(axis="y", labelcolor=INK)
-    axes.invert_yaxis()
-    axes.spines["bottom"].set_visible(False)
-    axes.grid(visible=False, axis="y")
-
-
-def mean_curves(study: Study) -> Figure:
-    """IQM over tasks and seeds of success in training against env steps, with intervals."""
-    figure = new_figure(3.0)
-    axes = figure.subplots()
-    colors = variant_colors(study.variants)
-    ends, last = [], 1.0
-    for variant in reversed(study.variants):
-        steps, curves = study.curves(variant)
-        if not len(steps):
-            continue
-        band = iqm_curve(curves, steps)
-        draw_band(axes, band, colors[variant])
-        ends.append(
-            (float(band.value[-1]), study.label(variant), colors[variant], float(steps[-1]))
-        )
-        last = max(last, float(steps[-1]))
-    steps_axis(axes, last)
-    success_axis(axes)
-    axes.set(xlabel="env steps", ylabel="success in training (IQM)")
-    label_ends(axes, ends)
-    return figure
-
-
-def draw_band(axes: Axes, band: Band, color: str) -> None:
-    """A line, and around it its interval where there is one."""
-    if band.low is not None and band.high is not None:
-        axes.fill_between(band.at, band.low, band.high, color=color, alpha=_BAND, linewidth=0)
-    axes.plot(band.at, band.value, color=color, marker="o" if len(band.at) == 1 else None)
-
-
-def task_curves(study: Study) -> Figure:
-    """Learning curves of every task, a panel each."""
-    columns = min(_COLUMNS, len(study.tasks))
-    rows = math.ceil(len(study.tasks) / columns)
-    figure = new_figure(1.6 * rows + 0.6)
-    panels = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True).ravel()
-    for axes, task in zip(panels, study.tasks, strict=False):
-        draw_task(axes, study, task)
-        axes.set_title(fill(task_name(task), 17))
-    for axes in panels[len(study.tasks) :]:
-        axes.set_visible(False)
-    figure.supxlabel("env steps", fontsize="medium")
-    figure.supylabel("success in training", fontsize="medium")
-    _legend_above(figure, study)
-    return figure
-
-
-def task_panel(study: Study, task: str) -> Figure:
-    """Learning curves of one task in a small figure of its own, without its name."""
-    figure = new_figure(1.4, width=2.1)
-    draw_task(figure.subplots(), study, task)
-    return figure
-
-
-def draw_task(axes: Axes, study: Study, task: str) -> None:
-    """Mean over the runs of one task, each variant; a band from the lowest to the highest run."""
-    colors = variant_colors(study.variants)
-    last = 1.0
-    for variant in reversed(study.variants):
-        steps, curves = study.curves(variant, [task])
-        if len(steps):
-            runs = curves[task]
-            several = len(runs) > 1
-            low, high = (runs.min(axis=0), runs.max(axis=0)) if several else (None, None)
-            draw_band(axes, Band(steps, runs.mean(axis=0), low, high), colors[variant])
-            last = max(last, float(steps[-1]))
-    success_axis(axes)
-    axes.set_xlim(0.0, last)
-    axes.set_xticks([0.0, last], ["0", short_number(last)])
-
-
-def legend_entries(study: Study) -> tuple[list[Artist], list[str]]:
-    """Handles and names for a legend of the study's variants."""
-    from matplotlib.lines import Line2D
-
-    colors = variant_colors(study.variants)
-    lines: list[Artist] = [Line2D([], [], color=colors[v], linewidth=2.5) for v in study.variants]
-    return lines, [study.label(variant) for variant in study.variants]
-
-
-def _legend_above(figure: Figure, study: Study) -> None:
-    figure.legend(
-        *legend_entries(study),
-        loc="outside upper left",
-        ncols=len(study.variants) if len(study.variants) <= _IN_A_ROW else 3,
-        frameon=False,
-        handlelength=1.1,
-        handletextpad=0.5,
-        columnspacing=1.2,
-    )
-
-
-def profiles(study: Study) -> Figure:
-    """Share of runs above each success: the higher, the better, all over."""
-    figure = new_figure(2.7)
-    axes = figure.subplots()
-    colors = variant_colors(study.variants)
-    for variant in reversed(study.variants):
-        draw_band(axes, performance_profile(study.scores(variant), _THRESHOLDS), colors[variant])
-    success_axis(axes)
-    success_axis(axes, along="x")
-    axes.set(xlabel="held-out success above", ylabel="share of runs")
-    figure.legend(*legend_entries(study), loc="outside right upper", frameon=False)
-    return figure
+    name_rows(axes, [name for name, _, _ in entries])
+    write_values(axes, [str(estimate) for _, _, estimate in entries])
 
 
 def improvements(study: Study) -> dict[Variant, Estimate]:
@@ -211,14 +238,107 @@ def improvements(study: Study) -> dict[Variant, Estimate]:
     }
 
 
-def improvement_bars(study: Study) -> Figure:
+def improvement_points(study: Study) -> Figure:
     """Probability that a run of the first variant beats a run of each other one."""
     found = sorted(improvements(study).items(), key=lambda pair: pair[1].value)
     first = study.variants[0]
     color = variant_colors(study.variants)[first]
     figure = new_figure(0.62 + 0.27 * len(found))
     axes = figure.subplots()
-    estimate_points(axes, [(f"better than {v.name}", color, estimate) for v, estimate in found])
     axes.axvline(0.5, color=FAINT, linewidth=1.0, linestyle=":", zorder=0)
-    axes.set_xlabel(f"probability of improvement of {first.name}")
+    for place, (_, estimate) in enumerate(found):
+        if estimate.low is not None and estimate.high is not None:
+            ends = [estimate.low, estimate.high]
+            axes.plot(ends, [place, place], color=color, linewidth=6, alpha=0.35, clip_on=False)
+        axes.plot([estimate.value], [place], "o", color=color, clip_on=False)
+    _finish_rows(axes, [(study.name(v), color, estimate) for v, estimate in found])
+    axes.set_xlabel(f"probability that {study.name(first)} is better")
+    return figure
+
+
+def data_size_curves(study: Study) -> Figure:
+    """IQM of held-out success against the number of demonstrations, a line for each method.
+
+    Methods that learn from no data are dashed lines all along.
+    """
+    figure = new_figure(2.8)
+    axes = figure.subplots()
+    sizes = sorted({v.data_episodes for v in study.variants if v.data_episodes is not None})
+    colors = variant_colors([Variant(m) for m in dict.fromkeys(v.method for v in study.variants)])
+    ends = []
+    for method, color in colors.items():
+        same = [v for v in study.variants if v.method == method.method]
+        estimates = [estimate_iqm(study.scores(v)) for v in same]
+        ends.append((estimates[-1].value, method.name, color, float(max(sizes)) * 1.15))
+        if same[0].data_episodes is None:
+            axes.axhline(estimates[0].value, color=color, linestyle="--")
+            continue
+        at = [float(v.data_episodes or 0) for v in same]
+        axes.plot(at, [estimate.value for estimate in estimates], "o-", color=color)
+        for where, estimate in zip(at, estimates, strict=True):
+            above = estimate.value
+            if estimate.low is not None and estimate.high is not None:
+                axes.plot([where] * 2, [estimate.low, estimate.high], color=color, linewidth=1.2)
+                above = estimate.high
+            axes.annotate(
+                f"{estimate.value:.2f}",
+                xy=(where, above),
+                xytext=(0, 3),
+                textcoords="offset points",
+                ha="center",
+            )
+    axes.set_xscale("log")
+    axes.set_xlim(min(sizes) / 1.15, max(sizes) * 1.15)
+    axes.set_xticks(sizes, [short_number(size) for size in sizes])
+    axes.set_xticks([], minor=True)
+    success_axis(axes)
+    axes.set(xlabel="demonstrations", ylabel="held-out success (IQM)")
+    if len(ends) > 1:
+        label_ends(axes, ends)
+    return figure
+
+
+def mismatch_bars(study: Study) -> Figure:
+    """Success on grasp and on place tasks with each prior data, matched or not, and remedies."""
+    rows = mismatch_rows(study)
+    kinds = list(dict.fromkeys(row.kind for row in rows))
+    counts = [sum(row.kind == kind for row in rows) for kind in kinds]
+    figure = new_figure(0.9 + 0.38 * sum(counts) + 0.3 * len(kinds))
+    panels = figure.subplots(
+        len(kinds), 1, squeeze=False, sharex=True, height_ratios=[count + 0.6 for count in counts]
+    )[:, 0]
+    for axes, kind in zip(panels, kinds, strict=True):
+        chosen = [row for row in rows if row.kind == kind]
+        names = [f"{row.name}\n{row.group}" for row in chosen]
+        bars = zip(names, chosen, strict=True)
+        _estimate_bars(axes, [(name, _GROUP_COLORS[r.group], r.estimate) for name, r in bars])
+        axes.set_title(KINDS[kind])
+    panels[-1].set_xlabel("interquartile mean of held-out success")
+    return figure
+
+
+def exploration_bars(study: Study) -> Figure:
+    """Share of episodes in which random behaviour lifts, places, succeeds; points are tasks."""
+    parts = exploration_shares(study)
+    height = 0.75 + 0.27 * len(study.variants)
+    if fits_columns():
+        figure = new_figure(height)
+        figure.set_layout_engine("constrained", wspace=0.12)
+        panels = figure.subplots(1, len(parts), squeeze=False, sharey=True)[0]
+    else:
+        figure = new_figure(height * len(parts))
+        panels = figure.subplots(len(parts), 1, squeeze=False)[:, 0]
+    colors = variant_colors(study.variants)
+    for axes, (name, shares) in zip(panels, parts.items(), strict=True):
+        means = {variant: float(np.mean(values)) for variant, values in shares.items()}
+        for place, variant in enumerate(study.variants):
+            if variant in means:
+                values = shares[variant]
+                axes.barh(place, means[variant], height=0.62, color=colors[variant], alpha=0.85)
+                axes.plot(values, np.full(len(values), place), ".", color=INK, markersize=3.5)
+        success_axis(axes, along="x")
+        axes.set_title(name)
+        name_rows(axes, [v.name for v in study.variants])
+        write_values(axes, [f"{means[v]:.2f}" if v in means else "-" for v in study.variants])
+    figure.supxlabel("share of episodes", fontsize="medium", color=FAINT)
     return figure

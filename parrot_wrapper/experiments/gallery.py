@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from parrot_wrapper.experiments import figures, study_figures
-from parrot_wrapper.experiments.figure_style import drawing, save_png
-from parrot_wrapper.experiments.learning_curves import SMOOTHING
+from parrot_wrapper.experiments import figures
+from parrot_wrapper.experiments.figure_style import drawing, is_crowded, save_png
+from parrot_wrapper.experiments.figures import Panel, panels_figure
 from parrot_wrapper.experiments.mismatch import compares_data
+from parrot_wrapper.experiments.statistics import SMOOTHING
 from parrot_wrapper.experiments.study import Study
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-TASK_CURVES = "task-curves"
-"""Name of the figure whose panels the page shows one by one, so that they fit any width."""
 
 _INTERVALS = "95 % stratified bootstrap intervals over runs"
 _CURVES = f"share of training episodes that end in success, running mean over {SMOOTHING} bins"
@@ -25,19 +23,27 @@ _CURVES = f"share of training episodes that end in success, running mean over {S
 
 @dataclass(frozen=True)
 class Plate:
-    """A figure and its text.
+    """A figure and its text, drawn as a whole or in panels.
 
     Attributes:
         name: Of its file, and unlike the study's others.
         title: What it shows, in a few words.
         caption: How to read it.
-        draw: Makes it from the study.
+        whole: Makes it from the study; None where there are panels.
+        panels: Its panels, in order.
+        axes: What runs along x and along y of panels.
     """
 
     name: str
     title: str
     caption: str
-    draw: Callable[[Study], Figure]
+    whole: Callable[[Study], Figure] | None = None
+    panels: Sequence[Panel] = ()
+    axes: tuple[str, str] = ("env steps", "success in training")
+
+    def draw(self, study: Study) -> Figure:
+        """All of it as one figure."""
+        return self.whole(study) if self.whole else panels_figure(self.panels, *self.axes)
 
 
 _SUCCESS = Plate(
@@ -57,23 +63,24 @@ def plates(study: Study) -> list[Plate]:
                 "What random behaviour does",
                 "Share of held-out episodes, without any learning; bars are means over tasks, "
                 "points are tasks.",
-                study_figures.exploration_bars,
+                figures.exploration_bars,
             )
         ]
     if compares_data(study):
         first = Plate(
             "mismatch",
             "Data that match the task, and data that do not",
-            f"Interquartile mean of held-out success with {_INTERVALS}. Blue: the prior's data "
-            "have this kind of task; orange: they do not; green: they do not, with a remedy.",
-            study_figures.mismatch_bars,
+            f"Interquartile mean of held-out success with {_INTERVALS}. Matched: the prior's data "
+            "have this kind of task; mismatched: they do not; remedy: nor do they, but something "
+            "else makes up for it.",
+            figures.mismatch_bars,
         )
     elif study.varies_data:
         first = Plate(
             "data-size",
             "Success against the number of demonstrations",
             f"Interquartile mean of held-out success with {_INTERVALS}.",
-            study_figures.data_size_curves,
+            figures.data_size_curves,
         )
     else:
         return [_SUCCESS, *_curves(study), *_comparison(study)]
@@ -83,14 +90,16 @@ def plates(study: Study) -> list[Plate]:
 def _comparison(study: Study) -> list[Plate]:
     if len(study.variants) < 2:
         return []
-    first = study.variants[0].name
+    first = study.name(study.variants[0])
     found = [
         Plate(
             "profiles",
             "Performance profiles",
             f"Share of runs whose held-out success is above the value below, with {_INTERVALS}. A "
-            "curve that is higher everywhere is better whatever one counts as success.",
-            figures.profiles,
+            "curve that is higher everywhere is better whatever one counts as success."
+            f"{_grey(study)}",
+            panels=figures.profile_panels(study),
+            axes=("held-out success above", "share of runs"),
         ),
     ]
     if figures.improvements(study):
@@ -99,9 +108,8 @@ def _comparison(study: Study) -> list[Plate]:
                 "improvement",
                 f"How probably {first} is better",
                 f"Probability that a run with {first} has more held-out success than a run of the "
-                f"other method on the same task, mean over tasks, with {_INTERVALS}. Ties count "
-                "half.",
-                figures.improvement_bars,
+                f"other on the same task, mean over tasks, with {_INTERVALS}. Ties count half.",
+                figures.improvement_points,
             )
         )
     return found
@@ -110,21 +118,27 @@ def _comparison(study: Study) -> list[Plate]:
 def _curves(study: Study, *, over_tasks: bool = True) -> list[Plate]:
     if not study.has_curves:
         return []
-    found = [
-        Plate(
-            "mean-curves",
-            "Learning, all tasks",
-            f"Interquartile mean over tasks and seeds of the {_CURVES}, with {_INTERVALS}.",
-            figures.mean_curves,
-        ),
-        Plate(
-            TASK_CURVES,
-            "Learning, task by task",
-            f"Mean over seeds of the {_CURVES}; the band is from the lowest to the highest seed.",
-            figures.task_curves,
-        ),
-    ]
-    return found if over_tasks else found[1:]
+    mean = Plate(
+        "mean-curves",
+        "Learning, all tasks",
+        f"Against env steps, the interquartile mean over tasks and seeds of the {_CURVES}, with "
+        f"{_INTERVALS}.{_grey(study)}",
+        panels=figures.mean_curve_panels(study),
+    )
+    tasks = Plate(
+        "task-curves",
+        "Learning, task by task",
+        f"Against env steps, the mean over seeds of the {_CURVES}; the band is from the lowest to "
+        f"the highest seed.{_grey(study)}",
+        panels=figures.task_curve_panels(study),
+    )
+    return [mean, tasks] if over_tasks else [tasks]
+
+
+def _grey(study: Study) -> str:
+    """What the grey line of panels is, where there are so many that each shows one beside it."""
+    crowded = is_crowded(study.variants)
+    return f" Grey: {study.name(study.variants[0])}, the same in each panel." if crowded else ""
 
 
 def save_figures(study: Study, folder: Path) -> list[Path]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from parrot_wrapper.experiments.statistics import Estimate, estimate_iqm
-from parrot_wrapper.experiments.study import METHOD_NAMES, Study, Variant, task_kind
+from parrot_wrapper.experiments.study import Study, Variant, task_kind
 
 DATA_LABEL = "prior_data"
 """The label that says what a prior was learned from: "grasp-only", "place-only" or "both"."""
@@ -22,27 +22,16 @@ class MismatchRow:
         kind: Kind of the tasks, a key of `KINDS`.
         group: One of `GROUPS`. A remedy is any variant of a method ("parrot+...") whose data do
             not have the kind of task.
-        variant: What was run.
+        name: Of what was run: the data, and what else there is beside the plain method.
         estimate: IQM of held-out success over these tasks.
         runs: How many runs that is of.
     """
 
     kind: str
     group: str
-    variant: Variant
+    name: str
     estimate: Estimate
     runs: int
-
-    @property
-    def data(self) -> str:
-        """What the prior was learned from."""
-        return dict(self.variant.labels).get(DATA_LABEL, "")
-
-    @property
-    def name(self) -> str:
-        """The data, and what else the variant is beside the plain method."""
-        base, _, extra = self.variant.method.partition("+")
-        return " + ".join(filter(None, [self.data or METHOD_NAMES.get(base, base), extra]))
 
 
 def compares_data(study: Study) -> bool:
@@ -60,7 +49,9 @@ def mismatch_rows(study: Study) -> list[MismatchRow]:
             scores = study.scores(variant, tasks)
             if scores:
                 estimate, runs = estimate_iqm(scores), sum(map(len, scores.values()))
-                rows.append(MismatchRow(kind, _group(variant, kind), variant, estimate, runs))
+                rows.append(
+                    MismatchRow(kind, _group(variant, kind), study.name(variant), estimate, runs)
+                )
         found += sorted(rows, key=lambda row: GROUPS.index(row.group))
     return found
 

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from parrot_wrapper.errors import MissingExtraError
-from parrot_wrapper.experiments import configurations, figures, tables
+from parrot_wrapper.experiments import tables
 from parrot_wrapper.experiments.figure_style import NARROW, drawing, svg_text, variant_colors
+from parrot_wrapper.experiments.figures import panel_figure
 from parrot_wrapper.experiments.films import find_films
-from parrot_wrapper.experiments.gallery import TASK_CURVES, Plate, plates
-from parrot_wrapper.experiments.learning_curves import SMOOTHING
+from parrot_wrapper.experiments.gallery import Plate, plates
 from parrot_wrapper.experiments.mismatch import compares_data
-from parrot_wrapper.experiments.statistics import RESAMPLES
-from parrot_wrapper.experiments.study import Study, Variant, task_name
+from parrot_wrapper.experiments.statistics import RESAMPLES, SMOOTHING
+from parrot_wrapper.experiments.study import Study, Variant
 from parrot_wrapper.experiments.summary import cautions, findings, title
 from parrot_wrapper.experiments.tables import LEVELS, Table
 
@@ -74,32 +75,35 @@ def _section(study: Study, film_folders: Sequence[Path]) -> dict[str, Any]:
         "findings": findings(study),
         "cautions": cautions(study),
         "summary": _summary(study, colors),
-        "plates": [_plate(study, plate, colors) for plate in plates(study)],
-        "tables": _tables(study),
+        "plates": [_plate(study, plate) for plate in plates(study)],
+        "tables": _tables(study, colors),
         "films": films,
         "films_caption": caption,
-        "differences": _grid(configurations.differences(study)),
-        "common": _grid(configurations.common(study)),
-        "versions": _grid(configurations.versions(study)),
-        "machines": configurations.machines(study),
+        "differences": _grid(tables.differences(study), colors),
+        "common": _grid(tables.common(study)),
+        "versions": _grid(tables.versions(study)),
+        "machines": tables.machines(study),
     }
 
 
-def _plate(study: Study, plate: Plate, colors: Mapping[Variant, str]) -> dict[str, Any]:
-    """A drawing for each task in the figure of all tasks; else one for wide and one for narrow."""
+def _plate(study: Study, plate: Plate) -> dict[str, Any]:
+    """A drawing for each of several panels; else one for wide and one for narrow screens."""
     name = f"{study.slug}-{plate.name}"
     text = {"title": plate.title, "caption": plate.caption}
-    if plate.name == TASK_CURVES:
-        panels = [
-            (told, svg_text(figures.task_panel(study, task), f"{name}-{i}", told))
-            for i, (task, told) in enumerate((task, task_name(task)) for task in study.tasks)
+    if len(plate.panels) > 1:
+        drawn = [
+            (panel, svg_text(panel_figure(panel), f"{name}-{i}", f"{plate.title}: {panel.title}"))
+            for i, panel in enumerate(plate.panels)
         ]
-        legend = [(variant.name, color) for variant, color in colors.items()]
-        return {**text, "panels": panels, "legend": legend}
+        groups = [
+            (group, [(panel.title, svg) for panel, svg in found])
+            for group, found in itertools.groupby(drawn, key=lambda pair: pair[0].group)
+        ]
+        return {**text, "groups": groups, "named": plate.panels[0].named}
     wide = svg_text(plate.draw(study), name, plate.title)
     with drawing(NARROW):
         narrow = svg_text(plate.draw(study), f"{name}-narrow", plate.title)
-    return {**text, "panels": [], "wide": wide, "narrow": narrow}
+    return {**text, "groups": [], "wide": wide, "narrow": narrow}
 
 
 def _summary(study: Study, colors: Mapping[Variant, str]) -> dict[str, Any]:
@@ -124,13 +128,13 @@ def _summary(study: Study, colors: Mapping[Variant, str]) -> dict[str, Any]:
     return {"table": _grid(table, colors), "caption": caption}
 
 
-def _tables(study: Study) -> list[dict[str, Any]]:
+def _tables(study: Study, colors: Mapping[Variant, str]) -> list[dict[str, Any]]:
     if study.explores:
         return []
     found = [
         {
             "title": "Success, task by task",
-            "table": _grid(tables.task_table(study)),
+            "table": _grid(tables.task_table(study), colors),
             "caption": "Held-out success, mean over seeds with its 95 % bootstrap interval, which "
             "is rough with few seeds.",
         }
@@ -140,7 +144,7 @@ def _tables(study: Study) -> list[dict[str, Any]]:
         found.append(
             {
                 "title": f"Env steps to {levels}, task by task",
-                "table": _grid(tables.steps_table(study)),
+                "table": _grid(tables.steps_table(study), colors),
                 "caption": f"Median over seeds of {_REACH}; a dash where fewer than half of the "
                 "seeds get there.",
             }

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from parrot_wrapper.argument_checks import as_path
 from parrot_wrapper.atomic_files import write_json
 from parrot_wrapper.errors import DataFileError, InvalidArgumentError, ParrotError
 from parrot_wrapper.experiments.grid import Grid
 from parrot_wrapper.experiments.runs import Run
+from parrot_wrapper.names import absence
 from parrot_wrapper.strict_json import parse_json
 
 GRID_FILE = "grid.json"
@@ -74,9 +76,11 @@ def read_grid(path: str | Path) -> Grid:
             file and field are named.
     """
     try:
-        content = parse_json(Path(path).read_bytes())
+        content = parse_json(as_path("path", path).read_bytes())
     except (OSError, ValueError) as error:
-        raise DataFileError(f"{path}: expected a grid's JSON ({error}).") from error
+        raise DataFileError(
+            f"{path}: expected a grid's JSON ({error}).{absence(as_path('path', path))}"
+        ) from error
     try:
         return Grid.from_dict(content)
     except (ParrotError, AttributeError, LookupError, OverflowError, TypeError) as error:

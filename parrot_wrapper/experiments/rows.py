@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, BinaryIO, ClassVar, TypeVar
 
+from parrot_wrapper.argument_checks import as_path
 from parrot_wrapper.atomic_files import writing
 from parrot_wrapper.errors import DataFileError
 from parrot_wrapper.experiments.row_checks import (
@@ -188,7 +189,7 @@ def read_rows(folder_or_file: str | Path) -> list[ResultRow]:
         DataFileError: A line is damaged or of a newer format, or two tell of the same run; file
             and line are named.
     """
-    return _read(ResultRow, Path(folder_or_file))
+    return _read(ResultRow, as_path("folder_or_file", folder_or_file))
 
 
 def read_exploration_rows(folder_or_file: str | Path) -> list[ExplorationRow]:
@@ -197,7 +198,7 @@ def read_exploration_rows(folder_or_file: str | Path) -> list[ExplorationRow]:
     Raises:
         DataFileError: As for `read_rows`.
     """
-    return _read(ExplorationRow, Path(folder_or_file))
+    return _read(ExplorationRow, as_path("folder_or_file", folder_or_file))
 
 
 def append_row(folder: Path, row: ResultRow | ExplorationRow) -> None:

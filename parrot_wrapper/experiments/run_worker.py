@@ -6,26 +6,31 @@ import importlib
 import os
 import platform
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+import gymnasium as gym
 import torch
 
 from parrot_wrapper.atomic_files import write_json
 from parrot_wrapper.errors import MissingExtraError
+from parrot_wrapper.evaluation.policies import UniformActions
 from parrot_wrapper.evaluation.rates import Rate
-from parrot_wrapper.experiments.exploration import explore
+from parrot_wrapper.evaluation.rollouts import EvaluationResult, evaluate
 from parrot_wrapper.experiments.job import RunJob
-from parrot_wrapper.experiments.methods import run_config
+from parrot_wrapper.experiments.methods import EXPLORATION, run_config
 from parrot_wrapper.experiments.rows import ExplorationRow, ResultRow, Share
 from parrot_wrapper.experiments.run_files import ROW_FILE, success_curve
 from parrot_wrapper.experiments.runs import Run
 from parrot_wrapper.priors.checkpoint import library_versions
+from parrot_wrapper.torch_threads import use_threads
 from parrot_wrapper.training.episode_log import training_seconds
 from parrot_wrapper.training.rl import MODEL_FILE, train
 from parrot_wrapper.training.rl_evaluation import evaluate_run
+from parrot_wrapper.wrapper import BehavioralPriorWrapper
 
 _MORE_VERSIONS = ("stable-baselines3", "gymnasium", "pybullet")
 
@@ -36,7 +41,7 @@ def train_and_score(job: RunJob) -> None:
     Raises:
         KeyboardInterrupt: Ctrl-C; the same job goes on where this one stopped.
     """
-    torch.set_num_threads(1)  # the networks are small, and the other cores have runs of their own
+    use_threads()
     _import_packages(job.run)
     row = _exploration_row(job) if job.run.kind == "exploration" else _result_row(job)
     write_json(Path(job.folder) / ROW_FILE, row.to_dict())
@@ -61,7 +66,7 @@ def _result_row(job: RunJob) -> ResultRow:
 
 def _exploration_row(job: RunJob) -> ExplorationRow:
     started = time.perf_counter()
-    result = explore(job.run, job.artifacts)
+    result = _explore(job.run, job.artifacts)
     lifted, placed = result.share("lifted"), result.share("placed")
     return ExplorationRow(
         **_facts(job.run, "cpu"),
@@ -70,6 +75,18 @@ def _exploration_row(job: RunJob) -> ExplorationRow:
         placed=None if placed is None else _share(placed),
         success_once=_share(result.success_once),
     )
+
+
+def _explore(run: Run, artifacts: Mapping[str, str]) -> EvaluationResult:
+    """Held-out episodes of uniform actions, which behind a wrapper are samples of its prior."""
+    env = gym.make(run.task, **run.env_kwargs)
+    for part in EXPLORATION[run.method]:
+        env = BehavioralPriorWrapper(env, artifacts[part])
+    try:
+        policy = UniformActions(env)
+        return evaluate(policy, env, episodes=run.evaluation_episodes, on_reset=policy.begin)
+    finally:
+        env.close()
 
 
 def _facts(run: Run, device: str) -> dict[str, Any]:

@@ -70,7 +70,7 @@ def run_grid(
         grid: The grid.
         places: Its folders.
         runs: Some of its runs; None for all.
-        workers: Cores to use: so many runs side by side; what they need is made with more than one
+        workers: Cores to use: so many runs side by side; data are collected with more than one
             where there is nothing else to do. On a GPU they share it.
         device: Torch device of all.
         max_minutes: Stop after so much time; 0 for no limit.
@@ -161,8 +161,9 @@ class _Pool:
             self._launch(self._queue.take(), free // ready)
 
     def _launch(self, task: Task, share: int) -> None:
-        """Start a task; the small networks of a run gain nothing from a second core."""
-        cores = 1 if task.run is not None else max(1, share)
+        """Start a task; only a collection of data gains from a second core."""
+        collects = task.artifact is not None and task.artifact.kind == "data"
+        cores = max(1, share) if collects else 1
         try:
             job = self._queue.job(task, cores=cores)
         except ParrotError as error:

@@ -1,4 +1,4 @@
-"""Statistics over few runs.
+"""Statistics over few runs, and learning curves: smoothing and steps to a level of success.
 
 Definitions: Agarwal et al. 2021, "Deep RL at the Edge of the Statistical Precipice", NeurIPS.
 
@@ -26,6 +26,12 @@ RESAMPLES = 5_000
 Values = npt.NDArray[np.float64]
 Runs = Mapping[str, npt.ArrayLike]
 """Task to the scores of its runs, (runs,), or to their curves, (runs, points)."""
+
+SMOOTHING = 3
+"""Bins that a point of a smoothed curve averages: its own and those before it."""
+
+Curve = Sequence[tuple[float, float]]
+"""(env steps, success) of consecutive bins of training, the steps at their ends."""
 
 _PERCENTILES = (2.5, 97.5)
 _CURVE_RESAMPLES = 2_000
@@ -222,6 +228,53 @@ def median_steps(steps: Sequence[float]) -> float:
         return math.inf
     ordered = sorted(steps)
     return (ordered[(len(ordered) - 1) // 2] + ordered[len(ordered) // 2]) / 2.0
+
+
+def smoothed(curve: Curve, bins: int = SMOOTHING) -> Curve:
+    """Running mean over the last `bins` bins; over fewer at the beginning.
+
+    Example:
+        >>> smoothed([(1_000, 0.0), (2_000, 0.3), (3_000, 0.6), (4_000, 0.9)])
+        [(1000, 0.0), (2000, 0.15), (3000, 0.3), (4000, 0.6)]
+    """
+    rates = [rate for _, rate in curve]
+    windows = (rates[max(0, end - bins) : end] for end in range(1, len(rates) + 1))
+    return [
+        (step, sum(window) / len(window)) for (step, _), window in zip(curve, windows, strict=True)
+    ]
+
+
+def steps_to(curve: Curve, level: float, bins: int = SMOOTHING) -> float:
+    """Env steps after which the mean success of `bins` bins first is at least `level`.
+
+    A single bin has few episodes; a mean of several is not fooled by a lucky one.
+
+    Returns:
+        Env steps at the end of the last of these bins, or infinity if that never happened.
+
+    Example:
+        >>> curve = [(1_000, 0.9), (2_000, 0.0), (3_000, 0.3), (4_000, 0.6), (5_000, 0.9)]
+        >>> steps_to(curve, 0.5), steps_to(curve, 0.8)
+        (5000, inf)
+    """
+    for step, rate in smoothed(curve, bins)[bins - 1 :]:
+        if rate >= level - 1e-9:
+            return step
+    return math.inf
+
+
+def curve_steps(curves: Sequence[Curve]) -> Values:
+    """(T,) steps that all curves have."""
+    if not curves:
+        return np.zeros(0)
+    shared = set.intersection(*({step for step, _ in curve} for curve in curves))
+    return np.array(sorted(shared), dtype=np.float64)
+
+
+def curve_points(curve: Curve, steps: Values) -> Values:
+    """(T,) the curve's success at some of its own steps."""
+    rates = dict(curve)
+    return np.array([rates[step] for step in steps.tolist()], dtype=np.float64)
 
 
 def _pooled(runs: Runs) -> tuple[Values, list[int]]:

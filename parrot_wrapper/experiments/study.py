@@ -4,18 +4,27 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from parrot_wrapper.errors import DataError
-from parrot_wrapper.experiments.learning_curves import curve_points, curve_steps, smoothed
-from parrot_wrapper.experiments.report_rows import ReportRow, load_plan, load_rows
+from parrot_wrapper.argument_checks import as_path
+from parrot_wrapper.errors import DataError, DataFileError
+from parrot_wrapper.experiments.places import GRID_FILE, read_grid
+from parrot_wrapper.experiments.rows import (
+    ExplorationRow,
+    ResultRow,
+    Share,
+    read_exploration_rows,
+    read_rows,
+)
 from parrot_wrapper.experiments.runs import RunKey
-from parrot_wrapper.experiments.statistics import Values
+from parrot_wrapper.experiments.statistics import Values, curve_points, curve_steps, smoothed
+from parrot_wrapper.names import absence
 
 METHOD_NAMES = {
     "parrot": "PARROT",
@@ -69,6 +78,49 @@ class Variant:
         known = list(METHOD_NAMES)
         place = known.index(self.base) if self.base in known else len(known)
         return place, self.method, self.data_episodes or 0, self.labels
+
+
+@dataclass(frozen=True)
+class ReportRow:
+    """A finished run, with RL or without; see `rows` for what is not told here.
+
+    Attributes:
+        key: What tells it apart from the grid's other runs.
+        success: Held-out success on the last step of an episode; without RL, on any step.
+        lifted: Share of episodes in which anything is lifted; None with RL.
+        placed: Share of episodes in which anything is placed; None with RL.
+        config: Settings of the RL run; empty without RL.
+        env_steps: Env steps of training; 0 without RL.
+        curve: (env steps, success in training) of bins; empty without RL.
+    """
+
+    grid: str
+    setting: str
+    task: str
+    method: str
+    prior_seed: int
+    rl_seed: int
+    data_episodes: int | None
+    labels: Mapping[str, str]
+    versions: Mapping[str, str]
+    machine: Mapping[str, Any]
+    wall_seconds: float
+    finished: str
+    key: RunKey
+    success: Share
+    success_once: Share
+    lifted: Share | None = None
+    placed: Share | None = None
+    config: Mapping[str, Any] = field(default_factory=dict)
+    env_steps: int = 0
+    curve: tuple[tuple[int, float], ...] = ()
+
+    @classmethod
+    def of(cls, row: ResultRow | ExplorationRow) -> ReportRow:
+        """A row in the report's form."""
+        known = [entry.name for entry in fields(cls) if hasattr(row, entry.name)]
+        values = {name: getattr(row, name) for name in known}
+        return cls(**{"success": row.success_once, **values})
 
 
 @dataclass(frozen=True)
@@ -181,11 +233,24 @@ class Study:
         """Whether these are rollouts of random behaviour, without RL."""
         return all(row.lifted is not None or row.placed is not None for row in self.rows)
 
+    def name(self, variant: Variant) -> str:
+        """What tells it from the study's others: without the method where all have the same.
+
+        With only a method to tell, that stands there.
+        """
+        if len({other.base for other in self.variants}) > 1:
+            return variant.name
+        amount = variant.data_episodes
+        parts = [value for _, value in variant.labels]
+        parts += [f"{amount:,} demos"] if amount is not None else []
+        told = " + ".join(filter(None, [*parts, variant.method.partition("+")[2]]))
+        return told or variant.name
+
     def label(self, variant: Variant) -> str:
         """Its name; with how many tasks it has runs of, where these are not all."""
         count = len(self.by_task(variant))
         partly = f" ({count} of {len(self.tasks)} tasks)" if count < len(self.tasks) else ""
-        return variant.name + partly
+        return self.name(variant) + partly
 
     @cached_property
     def shared_tasks(self) -> tuple[str, ...]:
@@ -197,6 +262,35 @@ class Study:
         """Method to how many of its planned runs are not there; empty if none is known to lack."""
         lacking = self.planned - {row.key for row in self.rows}
         return dict(sorted(Counter(key[1] for key in lacking).items()))
+
+
+def load_rows(folder: str | Path) -> list[ReportRow]:
+    """All rows of a results folder; a torn last line (a killed run) is left out.
+
+    Raises:
+        DataFileError: No rows there, a damaged line, or rows of a newer format.
+    """
+    rows: list[ResultRow | ExplorationRow] = []
+    root = as_path("folder", folder)
+    if root.is_dir():
+        rows = [*read_rows(folder), *read_exploration_rows(folder)]
+    if not rows:
+        raise DataFileError(
+            f"{folder}: expected a folder with the rows of one finished run at least, as `parrot "
+            f"experiment` writes them ({ResultRow.file_name} or {ExplorationRow.file_name}), "
+            f"found none.{absence(root)}"
+        )
+    return [ReportRow.of(row) for row in rows]
+
+
+def load_plan(folder: str | Path) -> frozenset[RunKey]:
+    """The keys of all runs of the grid of a results folder; empty where it does not say.
+
+    Raises:
+        DataFileError: A damaged description of the grid.
+    """
+    path = as_path("folder", folder) / GRID_FILE
+    return frozenset(run.key for run in read_grid(path).runs()) if path.is_file() else frozenset()
 
 
 def load_studies(folders: Sequence[str | Path]) -> list[Study]:

@@ -1,9 +1,12 @@
-"""What a study found, in sentences; and what a reader has to know about it."""
+"""What a study found, in sentences; what a reader has to know about it; both as Markdown."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
+from parrot_wrapper.experiments import tables
 from parrot_wrapper.experiments.mismatch import KINDS, compares_data, mismatch_rows
 from parrot_wrapper.experiments.statistics import Estimate, estimate_iqm
 from parrot_wrapper.experiments.study import Study, Variant, task_name
@@ -57,6 +60,25 @@ def cautions(study: Study) -> list[str]:
     if len(lengths) > 1:
         notes.append(f"Runs have different lengths: {', '.join(f'{n:,}' for n in lengths)} steps.")
     return notes
+
+
+def report_markdown(studies: Sequence[Study]) -> str:
+    """The findings and main tables of some studies."""
+    return "\n\n".join(part for study in studies for part in _parts(study)) + "\n"
+
+
+def _parts(study: Study) -> list[str]:
+    parts = [f"## {title(study)}", "\n".join(findings(study))]
+    notes = cautions(study)
+    if notes:
+        parts.append("\n".join(f"- {note}" for note in notes))
+    if study.explores:
+        return [*parts, tables.exploration_table(study).markdown()]
+    if compares_data(study):
+        parts.append(tables.mismatch_table(study).markdown())
+    else:
+        parts.append(tables.method_table(study).markdown())
+    return [*parts, tables.task_table(study).markdown()]
 
 
 def _comparison(study: Study) -> list[str]:

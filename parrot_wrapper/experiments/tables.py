@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 
 from parrot_wrapper.evaluation.report import markdown_table
-from parrot_wrapper.experiments.learning_curves import steps_to
 from parrot_wrapper.experiments.mismatch import KINDS, mismatch_rows
-from parrot_wrapper.experiments.report_rows import ReportRow
-from parrot_wrapper.experiments.statistics import estimate_iqm, estimate_mean, median_steps
-from parrot_wrapper.experiments.study import Study, Variant, task_name
+from parrot_wrapper.experiments.statistics import (
+    estimate_iqm,
+    estimate_mean,
+    median_steps,
+    steps_to,
+)
+from parrot_wrapper.experiments.study import ReportRow, Study, Variant, task_name
+from parrot_wrapper.training.rl_config import RLConfig
 
 LEVELS = (0.5, 0.8)
 """Success rates whose first reach is reported, in env steps."""
+
+_OF_THE_RUN = ("env_id", "seed", "device")
+"""Settings that tell the runs of one method apart; they stand elsewhere in the report."""
+_SHOWN = 3
+_UNSET = "-"
 
 
 @dataclass(frozen=True)
@@ -43,7 +54,7 @@ class Table:
 
 def method_table(study: Study) -> Table:
     """One row a variant, best first: success over all tasks, steps to levels, wall-clock."""
-    header = ["method", "runs", "IQM success", "mean", "lowest task"]
+    header = ["method", "IQM success", "mean", "lowest task"]
     header += [f"steps to {100 * level:.0f} %" for level in LEVELS] if study.has_curves else []
     found = sorted(study.variants, key=lambda v: -estimate_iqm(study.scores(v)).value)
     rows = []
@@ -52,42 +63,45 @@ def method_table(study: Study) -> Table:
         means = [float(values.mean()) for values in scores.values()]
         cells = [
             study.label(variant),
-            str(len(runs)),
             str(estimate_iqm(scores)),
             f"{np.mean(means):.2f}",
             f"{min(means):.2f}",
         ]
         if study.has_curves:
             cells += [reached(runs, level) for level in LEVELS]
-        rows.append((*cells, minutes([row.wall_seconds for row in runs])))
-    return Table((*header, "minutes a run"), tuple(rows), tuple(found))
+        rows.append((*cells, minutes([row.wall_seconds for row in runs]), str(len(runs))))
+    return Table((*header, "minutes a run", "runs"), tuple(rows), tuple(found))
 
 
 def task_table(study: Study) -> Table:
     """Held-out success of each variant on each task, means over runs."""
-    rows = []
-    for task in study.tasks:
-        cells = [task_name(task)]
-        for variant in study.variants:
-            scores = study.scores(variant, [task]).get(task)
-            cells.append("-" if scores is None else str(estimate_mean(scores)))
-        rows.append(tuple(cells))
-    return Table(("task", *(v.name for v in study.variants)), tuple(rows))
+
+    def cell(variant: Variant, task: str) -> str:
+        scores = study.scores(variant, [task]).get(task)
+        return "-" if scores is None else str(estimate_mean(scores))
+
+    return _by_task(study, cell)
 
 
 def steps_table(study: Study) -> Table:
     """Env steps to each level of each variant on each task: the median over its runs."""
-    rows = []
-    for task in study.tasks:
-        cells = [task_name(task)]
-        for variant in study.variants:
-            runs = study.by_task(variant, [task]).get(task, [])
-            medians = (
-                median_steps([steps_to(row.curve, level) for row in runs]) for level in LEVELS
-            )
-            cells.append(" / ".join(step_count(steps) for steps in medians) if runs else "-")
-        rows.append(tuple(cells))
-    return Table(("task", *(v.name for v in study.variants)), tuple(rows))
+
+    def cell(variant: Variant, task: str) -> str:
+        runs = study.by_task(variant, [task]).get(task, [])
+        medians = [median_steps([steps_to(row.curve, level) for row in runs]) for level in LEVELS]
+        return " / ".join(step_count(steps) for steps in medians) if runs else "-"
+
+    return _by_task(study, cell)
+
+
+def _by_task(study: Study, cell: Callable[[Variant, str], str]) -> Table:
+    """A row for each task and a column for each variant; the other way where that is narrower."""
+    variants, tasks = study.variants, study.tasks
+    if len(variants) > len(tasks):
+        rows = [(study.name(v), *(cell(v, task) for task in tasks)) for v in variants]
+        return Table(("method", *map(task_name, tasks)), tuple(rows), variants)
+    rows = [(task_name(task), *(cell(v, task) for v in variants)) for task in tasks]
+    return Table(("task", *map(study.name, variants)), tuple(rows))
 
 
 def exploration_table(study: Study) -> Table:
@@ -118,9 +132,9 @@ def mismatch_table(study: Study) -> Table:
     """Success on each kind of task with each data, and whether these match."""
     rows = mismatch_rows(study)
     return Table(
-        ("tasks", "data of the prior", "match", "runs", "IQM success"),
+        ("tasks", "data of the prior", "match", "IQM success", "runs"),
         tuple(
-            (KINDS[row.kind], row.name, row.group, str(row.runs), str(row.estimate)) for row in rows
+            (KINDS[row.kind], row.name, row.group, str(row.estimate), str(row.runs)) for row in rows
         ),
         texts=3,
     )
@@ -167,3 +181,71 @@ def fastest(study: Study, level: float = LEVELS[-1]) -> tuple[ReportRow, float] 
         return None
     seconds, place = min(times)
     return study.rows[place], seconds
+
+
+def differences(study: Study) -> Table:
+    """Settings that are not the same in all runs: those of the first variant, then what differs."""
+    values = _values(study)
+    names = [name for name, found in values.items() if len({v for v in found if v}) > 1]
+    if not names:
+        return Table(("method", "settings"), ())
+    rows = []
+    for place, variant in enumerate(study.variants):
+        own = {name: values[name][place] for name in names if values[name][place]}
+        unlike = [n for n in own if place == 0 or own[n] != values[n][0]]
+        told = ", ".join(f"{name}: {_told(own[name])}" for name in unlike)
+        rows.append((study.name(variant), told or ("no settings" if not own else "the same")))
+    return Table(("method", "settings"), tuple(rows), study.variants, texts=2)
+
+
+def common(study: Study) -> Table:
+    """Settings that all runs share."""
+    values = _values(study)
+    same = {name: {v for v in found if v} for name, found in values.items()}
+    rows = tuple((name, _told(next(iter(v)))) for name, v in same.items() if len(v) == 1)
+    return Table(("setting", "value"), rows, texts=2)
+
+
+def versions(study: Study) -> Table:
+    """Versions of packages, several where runs had different ones."""
+    found: dict[str, list[str]] = {}
+    for row in study.rows:
+        for package, version in row.versions.items():
+            if version not in found.setdefault(package, []):
+                found[package].append(version)
+    rows = tuple((package, ", ".join(found[package])) for package in sorted(found))
+    return Table(("package", "version"), rows, texts=2)
+
+
+def machines(study: Study) -> list[str]:
+    """The machines that runs were made on, as text."""
+    kinds = dict.fromkeys(tuple(sorted(row.machine.items())) for row in study.rows)
+    return [", ".join(f"{key.replace('_', ' ')}: {value}" for key, value in kind) for kind in kinds]
+
+
+def _values(study: Study) -> dict[str, list[tuple[str, ...]]]:
+    """Setting to the texts of its values, for each variant; empty where a variant has no config.
+
+    A row that was made before there was a setting has its default.
+    """
+    defaults = {entry.name: entry.default for entry in fields(RLConfig)}
+    configs = [[row.config for row in study.of(v) if row.config] for v in study.variants]
+    names = dict.fromkeys(key for runs in configs for config in runs for key in config)
+    return {
+        name: [
+            tuple(sorted({_text(config.get(name, defaults.get(name, _UNSET))) for config in runs}))
+            for runs in configs
+        ]
+        for name in names
+        if name not in _OF_THE_RUN
+    }
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _told(texts: tuple[str, ...]) -> str:
+    """The values of a setting; of many the first few."""
+    more = len(texts) - _SHOWN
+    return ", ".join(texts[:_SHOWN]) + (f" and {more} more" if more > 0 else "") or _UNSET

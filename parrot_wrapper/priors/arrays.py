@@ -106,7 +106,8 @@ def vectors(name: str, values: AnyArray, shape: tuple[int, ...], *, like: Tensor
 def as_tensor(array: AnyArray, device: torch.device) -> Tensor:
     """The array on `device`; copied where torch could not read or must not write it."""
     safe = np.ascontiguousarray(array)
-    if not safe.flags.writeable:
+    # an axis of one row may run backwards and still count as contiguous
+    if not safe.flags.writeable or min(safe.strides, default=0) < 0:
         safe = safe.copy()
     return torch.from_numpy(safe).to(device)
 

@@ -20,8 +20,11 @@ import safetensors
 from safetensors import torch as safetensors_torch
 from torch import Tensor
 
+from parrot_wrapper.argument_checks import as_path
 from parrot_wrapper.atomic_files import atomic_folder, write_json
 from parrot_wrapper.errors import CheckpointError, InvalidArgumentError
+from parrot_wrapper.names import absence
+from parrot_wrapper.priors.surroundings import own_surroundings
 from parrot_wrapper.strict_json import parse_json, seal_of
 
 FORMAT_VERSION = 1
@@ -69,6 +72,7 @@ class StoredPrior:
     metadata: dict[str, Any]
 
 
+@own_surroundings()
 def save_prior(
     prior: SavablePrior, folder: str | Path, metadata: Mapping[str, Any] | None = None
 ) -> None:
@@ -82,7 +86,7 @@ def save_prior(
     Raises:
         InvalidArgumentError: The metadata are not JSON-able, or `folder` holds something else.
     """
-    target = Path(folder)
+    target = as_path("folder", folder)
     if target.exists() and not (target / HEADER_FILE).is_file() and any(target.iterdir()):
         raise InvalidArgumentError(
             f"{target} holds files but no prior; choose a new or empty folder to save into."
@@ -112,6 +116,7 @@ def save_prior(
         write_json(partial / HEADER_FILE, header)
 
 
+@own_surroundings()
 def read_prior(folder: str | Path) -> StoredPrior:
     """Read and check a prior's folder.
 
@@ -119,7 +124,7 @@ def read_prior(folder: str | Path) -> StoredPrior:
         CheckpointError: Missing, truncated, altered, foreign or of a newer format; the message
             names the file, what was expected and what was found.
     """
-    target = Path(folder)
+    target = as_path("folder", folder)
     header = _read_header(target / HEADER_FILE)
     tensors = _read_weights(target, header)
     return StoredPrior(header["type"], header["config"], tensors, header["metadata"])
@@ -146,7 +151,9 @@ def _seal(header: Mapping[str, Any]) -> str:
 
 def _read_header(path: Path) -> dict[str, Any]:
     if not path.is_file():
-        raise CheckpointError(f"{path}: expected a prior's header here, found no such file.")
+        raise CheckpointError(
+            f"{path}: expected a prior's header here, found no such file.{absence(path.parent)}"
+        )
     try:
         header = parse_json(path.read_bytes())
     except (OSError, ValueError) as error:

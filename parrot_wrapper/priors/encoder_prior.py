@@ -22,6 +22,7 @@ from parrot_wrapper.priors.config import PriorConfig
 from parrot_wrapper.priors.encoders import Encoder, build_encoder, for_acting
 from parrot_wrapper.priors.encoders.base import ActingEncoder
 from parrot_wrapper.priors.folded import Folded
+from parrot_wrapper.priors.surroundings import own_surroundings
 from parrot_wrapper.types import FloatArray, Observations, ObservationSpec
 
 _EMBED_AT_ONCE = 512
@@ -51,6 +52,8 @@ class EncoderPrior(nn.Module):
 
     type_tag: ClassVar[str]
     config_class: ClassVar[type[PriorConfig]]
+    looks: ClassVar[bool] = True
+    """Whether actions depend on the observation; where not, an env need not supply it."""
     config: PriorConfig
     encoder: Encoder
 
@@ -64,7 +67,8 @@ class EncoderPrior(nn.Module):
         super().__init__()
         self.config = config
         self._metadata = dict(metadata or {})
-        with torch.random.fork_rng(devices=[]):  # torch's layers draw from the global generator
+        # torch's layers draw from the global generator
+        with own_surroundings(), torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(seed)
             self.encoder = build_encoder(config.encoder, config.observation, config.encoder_options)
             self._add_layers()
@@ -82,8 +86,40 @@ class EncoderPrior(nn.Module):
         self._forget_forms()
         return super().requires_grad_(requires_grad)
 
+    def _apply(self: _Prior, *args: Any, **options: Any) -> _Prior:
+        """All that moves or casts weights; in inference mode they could never train again."""
+        with own_surroundings():
+            super()._apply(*args, **options)  # type: ignore[no-untyped-call]
+        return self
+
     def _forget_forms(self) -> None:
         self._acting_encoder.forget()
+
+    def __repr__(self) -> str:
+        """What it is, in a few lines; `print(prior.encoder)` shows layers."""
+        edges = [sorted({f"{edge:g}" for edge in bound}) for bound in self.action_bounds]
+        box = f"[{edges[0][0]}, {edges[1][0]}]" if max(map(len, edges)) == 1 else "a box"
+        chunk = (self.horizon,) if self.horizon > 1 else ()
+        size = sum(weights.numel() for weights in self.parameters())
+        encoder = f"a {self.config.encoder!r} encoder with {self.feature_dim} features"
+        return "\n  ".join(
+            [
+                f"{type(self).__name__}: action {(*chunk, self.action_dim)} in {box}",
+                f"sees: {self.observation_spec}; {encoder}",
+                f"size: {size:,} parameters",
+                *self._learned(),
+            ]
+        )
+
+    def _learned(self) -> Iterator[str]:
+        """What the metadata say of the data and of the fit."""
+        facts = {key: self._metadata.get(key) for key in ("data", "metrics")}
+        data, metrics = (value if isinstance(value, dict) else {} for value in facts.values())
+        if "episodes" in data:
+            source = f" of {self._metadata['env_id']}" if "env_id" in self._metadata else ""
+            yield f"learned from: {data['episodes']:,} episodes{source}"
+        if "validation_nll" in metrics:
+            yield f"NLL of held-out episodes: {metrics['validation_nll']:.2f} nats a step"
 
     def _add_layers(self) -> None:
         """Make everything beside the encoder; drawn from the same seed."""
@@ -157,12 +193,12 @@ class EncoderPrior(nn.Module):
 
     @contextmanager
     def _frozen(self) -> Iterator[None]:
-        """Eval mode and no gradients; gives the mode back."""
+        """Eval mode, no gradients, nothing of the caller's surroundings; gives the mode back."""
         was_training = self.training
         if was_training:
             self.eval()
         try:
-            with torch.inference_mode():
+            with own_surroundings(), torch.inference_mode():
                 yield
         finally:
             if was_training:

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from parrot_wrapper.argument_checks import as_path
-from parrot_wrapper.errors import CheckpointError, InvalidArgumentError
-from parrot_wrapper.names import unknown_name
+from parrot_wrapper.errors import CheckpointError, InvalidArgumentError, UnknownNameError
+from parrot_wrapper.names import absence, unknown_name
 from parrot_wrapper.priors.allocation import allocation_limit
 from parrot_wrapper.priors.checkpoint import HEADER_FILE, WEIGHTS_FILE, StoredPrior, read_prior
+from parrot_wrapper.priors.config import PriorConfig
 from parrot_wrapper.priors.cvae import CVAEPrior
 from parrot_wrapper.priors.encoder_prior import EncoderPrior
+from parrot_wrapper.priors.encoders.image_encoder import VECTORS
 from parrot_wrapper.priors.flow import FlowPrior
+from parrot_wrapper.priors.surroundings import own_surroundings
 from parrot_wrapper.priors.trajectory import TrajectoryVAEPrior
 from parrot_wrapper.priors.vae_features import VAEFeatures
 
@@ -39,6 +44,7 @@ def packaged_names() -> list[str]:
     return sorted(path.parent.name for path in PACKAGED_PRIORS.glob(f"*/{HEADER_FILE}"))
 
 
+@own_surroundings()
 def load_prior(name_or_folder: str | Path, *, device: str | torch.device = "cpu") -> EncoderPrior:
     """Load a prior by packaged name ("parrot-v0") or from a folder that `prior.save` wrote.
 
@@ -74,14 +80,17 @@ def load_prior(name_or_folder: str | Path, *, device: str | torch.device = "cpu"
 def _folder_of(name_or_folder: str | Path) -> Path:
     if isinstance(name_or_folder, str) and name_or_folder in packaged_names():
         return PACKAGED_PRIORS / name_or_folder
-    folder = Path(name_or_folder)
+    folder = as_path("a prior's name or folder", name_or_folder)
     if folder.is_dir():
         of_run = folder / RUN_SUBFOLDER
         inside = not (folder / HEADER_FILE).exists() and (of_run / HEADER_FILE).exists()
         return of_run if inside else folder
     if isinstance(name_or_folder, str) and folder.name == name_or_folder:
-        raise unknown_name("prior", name_or_folder, packaged_names())
-    raise CheckpointError(f"{folder}: expected a prior's folder, found no such folder.")
+        error = unknown_name("prior", name_or_folder, packaged_names())
+        raise UnknownNameError(f"{error}{absence(folder)}")
+    raise CheckpointError(
+        f"{folder}: expected a prior's folder, found no such folder.{absence(folder)}"
+    )
 
 
 def _build(folder: Path, stored: StoredPrior) -> EncoderPrior:
@@ -94,7 +103,8 @@ def _build(folder: Path, stored: StoredPrior) -> EncoderPrior:
     n_bytes = sum(tensor.nbytes for tensor in stored.tensors.values())
     try:
         with allocation_limit(n_bytes):
-            prior = kind(kind.config_class.from_dict(stored.config), metadata=stored.metadata)
+            config = kind.config_class.from_dict(stored.config)
+            prior = kind(_as_read(config, stored.tensors), metadata=stored.metadata)
     except (
         ArithmeticError,
         AttributeError,
@@ -107,6 +117,23 @@ def _build(folder: Path, stored: StoredPrior) -> EncoderPrior:
     _check_tensors(folder / WEIGHTS_FILE, prior.state_dict(), stored.tensors)
     prior.load_state_dict(stored.tensors, strict=True)
     return prior
+
+
+def _as_read(config: PriorConfig, tensors: Mapping[str, Tensor]) -> PriorConfig:
+    """The config without vectors beside the image that its encoder never read.
+
+    Encoders of earlier versions left some aside; they kept no scale of these.
+    """
+    spec = config.observation
+    unread = [
+        part
+        for part in VECTORS
+        if spec.image is not None and f"encoder.{part}.mean" not in tensors and getattr(spec, part)
+    ]
+    if not unread:
+        return config
+    left: dict[str, Any] = dict.fromkeys(unread, 0)
+    return replace(config, observation=replace(spec, **left))
 
 
 def _check_tensors(path: Path, expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> None:

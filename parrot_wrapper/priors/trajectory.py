@@ -39,8 +39,8 @@ class TrajectoryVAEPrior(EncoderPrior):
 
     Implements `parrot_wrapper.types.ActionPrior` for horizons above one step: `decode` gives
     (B, H, A), `encode` takes it and gives the posterior's mean. Actions do not depend on the
-    observation, which is there for the agent: it sees the `features` of the encoder that the prior
-    carries. There is no density.
+    observation, which is there for the agent: where it sees the `features` of the encoder that the
+    prior carries, an env has to supply what that looks at, and else nothing. There is no density.
 
     Args:
         config: Shapes and sizes.
@@ -62,6 +62,7 @@ class TrajectoryVAEPrior(EncoderPrior):
 
     type_tag: ClassVar[str] = "trajectory-vae"
     config_class: ClassVar[type[PriorConfig]] = TrajectoryVAEPriorConfig
+    looks: ClassVar[bool] = False
     config: TrajectoryVAEPriorConfig
 
     def _add_layers(self) -> None:

@@ -120,11 +120,11 @@ class VAEFeatures(EncoderPrior):
         Raises:
             SpaceMismatchError: The observations are not what it was trained on.
         """
-        image = observation_arrays(obs, self.config.observation)["image"]
         with self._frozen():
+            image = observation_arrays(obs, self.config.observation)["image"]
             mean, _ = self.encoder.posterior(as_tensor(image, self._like.device))
             pixels = as_float_array(self._pixels(mean).permute(0, 2, 3, 1))
-        decoded: ImageArray = (255.0 * np.clip(pixels, 0.0, 1.0)).round().astype(np.uint8)
+            decoded: ImageArray = (255.0 * np.clip(pixels, 0.0, 1.0)).round().astype(np.uint8)
         return decoded
 
     def _pixels(self, code: Tensor) -> Tensor:

@@ -16,11 +16,13 @@ from stable_baselines3.common.torch_layers import BaseFeaturesExtractor, Flatten
 from stable_baselines3.sac.policies import Actor
 from torch import Tensor, nn
 
+from parrot_wrapper.argument_checks import as_path
 from parrot_wrapper.errors import CheckpointError
 from parrot_wrapper.names import unknown_name
 from parrot_wrapper.priors.arrays import as_float_array, vectors
 from parrot_wrapper.priors.checkpoint import HEADER_FILE, WEIGHTS_FILE, read_prior, save_prior
 from parrot_wrapper.priors.encoder_prior import EncoderPrior
+from parrot_wrapper.priors.surroundings import own_surroundings
 from parrot_wrapper.training.normed_activation import LayerNormReLU
 from parrot_wrapper.training.paper_convolutions import PaperConvolutions
 from parrot_wrapper.types import FloatArray
@@ -102,7 +104,8 @@ class ClonedActor(nn.Module):
         high = np.array(config.action_high, np.float32)
         self._middle: FloatArray = (low + high) / np.float32(2)
         self._half_width: FloatArray = (high - low) / np.float32(2)
-        with torch.random.fork_rng(devices=[]):  # torch's layers draw from the global generator
+        # torch's layers draw from the global generator
+        with own_surroundings(), torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(seed)
             self.actor = _make_actor(config, spaces.Box(low, high))
         self.eval()
@@ -139,23 +142,24 @@ class ClonedActor(nn.Module):
             InvalidArgumentError: The features have the wrong shape or are not finite.
         """
         like = next(self.parameters())
-        seen = vectors("features", features, (self.config.features_dim,), like=like)
-        with torch.inference_mode():
+        with own_surroundings(), torch.inference_mode():
+            seen = vectors("features", features, (self.config.features_dim,), like=like)
             mean, _ = self.gaussian(seen)
-        return as_float_array(mean.tanh()) * self._half_width + self._middle
+            return as_float_array(mean.tanh()) * self._half_width + self._middle
 
     def save(self, folder: str | Path) -> None:
         """Write the actor to `folder` (JSON and safetensors), whole or not at all."""
         save_prior(self, folder)
 
 
+@own_surroundings()
 def load_cloned_actor(folder: str | Path) -> ClonedActor:
     """Load an actor from a folder that `ClonedActor.save` wrote, or from its run's folder.
 
     Raises:
         CheckpointError: Truncated, altered, foreign or of a newer format; nothing is loaded.
     """
-    target = Path(folder)
+    target = as_path("folder", folder)
     if not (target / HEADER_FILE).exists() and (target / RUN_SUBFOLDER / HEADER_FILE).exists():
         target = target / RUN_SUBFOLDER
     stored = read_prior(target)

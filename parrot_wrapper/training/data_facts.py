@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
 from parrot_wrapper.data.dataset import EpisodeDataset
-from parrot_wrapper.types import KEYS_FACT
+from parrot_wrapper.errors import UnreadDataWarning
+from parrot_wrapper.types import KEYS_FACT, PARTS, ObservationSpec
 
 _SETTINGS = ("env_id", "env_kwargs", "camera", "noise", "stray_steps", "base_seed")
 
@@ -29,3 +31,23 @@ def keys_fact(dataset: EpisodeDataset) -> dict[str, Any]:
     """Which keys of the env's observations the data are made of, where they tell."""
     keys = dataset.metadata.get(KEYS_FACT)
     return {KEYS_FACT: keys} if keys else {}
+
+
+def warn_of_unread(dataset: EpisodeDataset, spec: ObservationSpec) -> None:
+    """Say which observations of the data a prior or an actor that looks at `spec` leaves aside.
+
+    Warns:
+        UnreadDataWarning: There are some.
+    """
+    unread = [
+        f"{name} {part.shape[1:]}"
+        for name, part in dataset.observations.items()
+        if 0 not in part.shape[1:] and not (name in PARTS and getattr(spec, name))
+    ]
+    if unread:
+        warnings.warn(
+            f"Not looked at in the data: {', '.join(unread)}. What a prior can look at is called "
+            f"{', '.join(PARTS)}.",
+            UnreadDataWarning,
+            stacklevel=4,
+        )

@@ -7,7 +7,6 @@ from typing import Any, TypeGuard
 import torch
 from torch import Tensor
 
-from parrot_wrapper.argument_checks import require_share
 from parrot_wrapper.errors import MissingExtraError
 
 try:
@@ -18,12 +17,14 @@ except ImportError as error:
         "run: pip install 'parrot-wrapper[sb3]'"
     ) from error
 
+from parrot_wrapper.training.replay_checks import check_sharing, require_transitions
+
 
 class _SamplingDemonstrations(ReplayBuffer):
     """Draws a share of each batch from a second buffer, of demonstrations."""
 
     def __init__(self, *args: Any, share: float = 0.5, **kwargs: Any) -> None:
-        require_share("share", share)
+        check_sharing(share, kwargs)
         super().__init__(*args, **kwargs)
         self._share = share
         self.demonstrations: ReplayBuffer | None = None
@@ -41,9 +42,16 @@ class _SamplingDemonstrations(ReplayBuffer):
         return empty
 
     def sample(self, batch_size: int, env: Any = None) -> Any:
-        """Draw a batch, `share` of it from the demonstrations where there are any."""
-        if self.demonstrations is None:
+        """Draw a batch, `share` of it from demonstrations; all of it from the half that is filled.
+
+        Raises:
+            DataError: Both are empty.
+        """
+        if self.demonstrations is None or not self.demonstrations.size():
+            require_transitions(self)
             return super().sample(batch_size, env=env)
+        if not self.size():
+            return self.demonstrations.sample(batch_size, env=env)
         count = round(self._share * batch_size)
         shown = self.demonstrations.sample(count, env=env)
         own = super().sample(batch_size - count, env=env)
@@ -61,7 +69,8 @@ class DemonstrationReplayBuffer(_SamplingDemonstrations):
 
     In SB3's own buffer demonstrations are a vanishing part of the batches, and are overwritten in
     the end. Here they stand in a buffer of their own, `demonstrations`, which `fill_replay_buffer`
-    fills; before that it is SB3's own. Half and half is symmetric sampling of Ball et al. (2023),
+    fills; before that it is SB3's own. Before the agent has acted all of a batch is demonstrations;
+    `reset` leaves them where they are. Half and half is symmetric sampling of Ball et al. (2023),
     *Efficient Online Reinforcement Learning with Offline Data* (RLPD).
 
     Args:
@@ -70,7 +79,7 @@ class DemonstrationReplayBuffer(_SamplingDemonstrations):
         **kwargs: Those of SB3's `ReplayBuffer`.
 
     Raises:
-        InvalidArgumentError: The share is outside its range.
+        InvalidArgumentError: The share is outside its range, or `n_steps` is given.
 
     Example:
         >>> from stable_baselines3 import SAC

@@ -8,6 +8,7 @@ from typing import Any
 
 from stable_baselines3.common.callbacks import BaseCallback
 
+from parrot_wrapper.argument_checks import as_path
 from parrot_wrapper.chunk import executed_steps
 from parrot_wrapper.errors import CheckpointError
 from parrot_wrapper.training.rl_checkpoint import list_checkpoints, read_header
@@ -53,7 +54,7 @@ def read_episodes(run_folder: str | Path) -> list[dict[str, Any]]:
         For each: "env_steps" of the run at its end, "success" on its last step, "success_once" on
         any, and "return", the undiscounted sum of the env's rewards.
     """
-    return read_log(Path(run_folder) / EPISODES_FILE)
+    return read_log(as_path("run_folder", run_folder) / EPISODES_FILE)
 
 
 def training_seconds(run_folder: str | Path) -> float:
@@ -64,7 +65,7 @@ def training_seconds(run_folder: str | Path) -> float:
     Raises:
         CheckpointError: No checkpoint there, or a damaged one.
     """
-    checkpoints = list_checkpoints(Path(run_folder) / "checkpoints")
+    checkpoints = list_checkpoints(as_path("run_folder", run_folder) / "checkpoints")
     if not checkpoints:
         raise CheckpointError(f"{run_folder}: expected a checkpoint of the run, found none yet.")
     return float(read_header(checkpoints[-1])["seconds"])

@@ -282,15 +282,3 @@ def training_device(name: str) -> torch.device:
             f"Device {name!r} was asked for, but torch sees no GPU; use device='cpu' or 'auto'."
         )
     return device
-
-
-@contextmanager
-def torch_threads(threads: int) -> Iterator[None]:
-    """Torch's CPU threads in the block; 0 leaves them."""
-    before = torch.get_num_threads()
-    if threads:
-        torch.set_num_threads(threads)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

@@ -8,6 +8,8 @@ from typing import Any
 
 from parrot_wrapper.data.dataset import EpisodeDataset
 from parrot_wrapper.priors.config import FlowPriorConfig
+from parrot_wrapper.priors.encoders import ENCODERS
+from parrot_wrapper.types import PARTS
 
 
 def flow_config(
@@ -16,9 +18,12 @@ def flow_config(
     encoder: str = "auto",
     encoder_options: Mapping[str, Any] | None = None,
     proprio: bool = True,
+    state: bool = True,
     **sizes: Any,
 ) -> FlowPriorConfig:
     """The config of a `FlowPrior` that fits `dataset`: its observations, actions and action box.
+
+    The prior looks at all parts of the data that the encoder reads.
 
     Args:
         dataset: What the prior will learn from.
@@ -26,6 +31,8 @@ def flow_config(
             without.
         encoder_options: Options of the encoder.
         proprio: Look at proprioception too, where the data have it.
+        state: The same for the state vector. Beside an image it may hold what only a simulator
+            knows; the env has to supply all that the prior looks at.
         **sizes: Further fields of `FlowPriorConfig`, such as `hidden`.
 
     Raises:
@@ -38,14 +45,17 @@ def flow_config(
         ('state', 2, 32)
     """
     spec = dataset.observation_spec
-    if not proprio:
-        spec = replace(spec, proprio=0)
-    named = "state" if spec.image is None else "structured"
+    left_out = [part for part, wanted in (("proprio", proprio), ("state", state)) if not wanted]
+    named = ("state" if spec.image is None else "structured") if encoder == "auto" else encoder
+    if named in ENCODERS:
+        left_out += [part for part in PARTS if part not in ENCODERS[named].reads]
+    nothing: dict[str, Any] = {"image": None, "proprio": 0, "state": 0}
+    spec = replace(spec, **{part: nothing[part] for part in left_out})
     low, high = dataset.action_bounds
     return FlowPriorConfig(
         observation=spec,
         action_dim=dataset.action_dim,
-        encoder=named if encoder == "auto" else encoder,
+        encoder=named,
         encoder_options=encoder_options or {},
         action_low=tuple(low.tolist()),
         action_high=tuple(high.tolist()),

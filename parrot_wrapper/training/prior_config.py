@@ -9,6 +9,7 @@ from typing import Any, Literal
 from parrot_wrapper.argument_checks import check_fields
 from parrot_wrapper.errors import InvalidArgumentError
 from parrot_wrapper.names import unknown_name
+from parrot_wrapper.torch_threads import DEFAULT_THREADS
 
 PRECISIONS = ("auto", "float32", "bfloat16")
 
@@ -37,15 +38,15 @@ class PriorTrainingConfig:
         validation_fraction: Share of episodes held out.
         validate_every: Steps between validations.
         validation_batches: Batches in a validation, the same ones every time.
-        patience: Stop after so many validations without a better likelihood, less the penalty; 0
-            for never.
+        patience: Stop after so many validations in a row without a better likelihood, less the
+            penalty; the best weights are kept. 0 for never.
         checkpoint_every: Steps between checkpoints.
         log_every: Steps between tensorboard rows.
         max_seconds: Stop after so much time in training, 0 for no limit. The learning rate then
             follows steps or time, whichever is further.
         precision: Of the encoder: "bfloat16", "float32", or "auto" for bfloat16 where the
             processor has it. The flow is always in float32.
-        threads: Torch's CPU threads, 0 to leave them.
+        threads: Torch's CPU threads, 0 for torch's own number; more pay on idle cores only.
         loaders: Threads that sample batches ahead.
         device: Torch device, or "auto" for a GPU where there is one.
         seed: Seed of batches, split and noise; the prior's own seed decides the first weights.
@@ -69,14 +70,14 @@ class PriorTrainingConfig:
     edge_spread: float = 0.1
     jacobian: float = 0.0
     validation_fraction: float = 0.05
-    validate_every: int = 1_000
+    validate_every: int = 250
     validation_batches: int = 16
-    patience: int = 10
+    patience: int = 20
     checkpoint_every: int = 1_000
     log_every: int = 50
     max_seconds: float = 0.0
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    threads: int = 0
+    threads: int = DEFAULT_THREADS
     loaders: int = 1
     device: str = "auto"
     seed: int = 0

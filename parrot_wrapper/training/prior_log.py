@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
+import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -12,6 +14,11 @@ from tqdm import tqdm
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
+
+_MEASURED = 30
+"""Steps whose time tells how long all of them take."""
+_WORTH_SAYING = 30.0
+"""Seconds."""
 
 
 class TrainingLog:
@@ -32,6 +39,9 @@ class TrainingLog:
             total=steps, initial=start, unit="step", desc=label, disable=not progress
         )
         self._shown: dict[str, float] = {}
+        self._steps, self._first = steps, start + 1
+        self._announced = not progress
+        self._clock = 0.0
         self._writer: SummaryWriter | None = None
         if folder is not None and importlib.util.find_spec("tensorboard") is not None:
             from torch.utils.tensorboard import SummaryWriter  # takes a second to import
@@ -54,6 +64,23 @@ class TrainingLog:
     def tick(self) -> None:
         """One step is made."""
         self._bar.update()
+        if not self._announced:
+            self._announce(int(self._bar.n) - self._first)
+
+    def _announce(self, measured: int) -> None:
+        """Say once how long it takes, when some steps are measured."""
+        if measured == 0:
+            self._clock = time.perf_counter()  # the first step is slower than all others
+        elif measured == _MEASURED:
+            self._announced = True
+            seconds = (time.perf_counter() - self._clock) / measured
+            left = seconds * (self._steps - self._bar.n)
+            if left >= _WORTH_SAYING:
+                tqdm.write(
+                    f"{self._steps} steps at {seconds:.2g} s each: about {left / 60:.1f} min, or "
+                    "less where it stops early.",
+                    file=sys.stderr,
+                )
 
     def write(self, part: str, step: int, row: Mapping[str, float]) -> None:
         """Record scalars by name.

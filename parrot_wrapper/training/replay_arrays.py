@@ -35,6 +35,7 @@ def restore_replay(buffer: ReplayBuffer, stored: Mapping[str, AnyArray]) -> None
     count = len(stored["rewards"])
     if count > buffer.buffer_size:
         raise ValueError(f"{count} transitions stored, room for {buffer.buffer_size}")
+    buffer.reset()
     for name, array in _arrays(buffer):
         if stored[name].shape[1:] != array.shape[1:]:
             raise ValueError(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ from stable_baselines3.common.buffers import ReplayBuffer
 
 from parrot_wrapper.data.dataset import EpisodeDataset
 from parrot_wrapper.data.exchange.options import ImportOptions
-from parrot_wrapper.data.exchange.source import Part, RawEpisode, Source
+from parrot_wrapper.data.exchange.source import Choice, Part, RawEpisode, Source
 from parrot_wrapper.data.exchange.writing import load_source
 from parrot_wrapper.errors import DataError, InvalidArgumentError
 from parrot_wrapper.types import AnyArray, FloatArray
@@ -54,12 +54,12 @@ def dataset_from_replay_buffer(
     if not spans:
         raise DataError("Expected a replay buffer with a finished episode, got none.")
 
-    def read(keys: Sequence[str]) -> Iterator[RawEpisode]:
+    def read(choice: Choice) -> Iterator[RawEpisode]:
         following = {} if buffer.optimize_memory_usage else _parts(buffer.next_observations)
         for env, start, stop in spans:
             rows = _rows(buffer)[start:stop]
             observations: dict[str, AnyArray] = {}
-            for key in keys:
+            for key in choice.keys:
                 seen = before[key][rows, env]
                 last = [following[key][rows[-1:], env]] if following else []
                 observations[key] = np.concatenate([seen, *last])
@@ -72,7 +72,10 @@ def dataset_from_replay_buffer(
 
     finite = all(np.isfinite(edge).all() for edge in box)
     parts = {key: Part(array.shape[2:], array.dtype) for key, array in before.items()}
-    source = Source("replay buffer", parts, len(spans), read, (box[0], box[1]) if finite else None)
+    fields = {"actions": Part(box[0].shape, box[0].dtype), "rewards": Part((), np.dtype("f4"))}
+    source = Source(
+        "replay buffer", parts, fields, len(spans), read, (box[0], box[1]) if finite else None
+    )
     return load_source(source, options or ImportOptions())
 
 

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from parrot_wrapper.argument_checks import require_share
 from parrot_wrapper.errors import InvalidArgumentError, MissingExtraError
 
 try:
@@ -18,12 +17,14 @@ except ImportError as error:
         "run: pip install 'parrot-wrapper[sb3]'"
     ) from error
 
+from parrot_wrapper.training.replay_checks import check_sharing, require_transitions
+
 
 class _RewardedSampling(ReplayBuffer):
     """Draws a share of each batch from episodes that had a reward."""
 
     def __init__(self, *args: Any, share: float = 0.5, **kwargs: Any) -> None:
-        require_share("share", share)
+        check_sharing(share, kwargs)
         super().__init__(*args, **kwargs)
         if self.optimize_memory_usage:
             raise InvalidArgumentError("Expected optimize_memory_usage=False, got True.")
@@ -34,11 +35,21 @@ class _RewardedSampling(ReplayBuffer):
         """Store a transition of each env."""
         written = self.pos
         super().add(*args, **kwargs)
-        if self.dones[written].any():
+        if self.dones[written].any() or not self.pos:
             self._rewarded = None  # to be found anew
 
+    def reset(self) -> None:
+        """Forget all transitions."""
+        super().reset()
+        self._rewarded = None
+
     def sample(self, batch_size: int, env: Any = None) -> Any:
-        """Draw a batch, `share` of it from rewarded episodes where there are any."""
+        """Draw a batch, `share` of it from rewarded episodes where there are any.
+
+        Raises:
+            DataError: The buffer is empty.
+        """
+        require_transitions(self)
         slots = np.random.randint(0, self.size(), size=batch_size)
         if self._rewarded is None:
             self._rewarded = self._find_rewarded()
@@ -88,7 +99,8 @@ class RewardedReplayBuffer(_RewardedSampling):
         **kwargs: Those of SB3's `ReplayBuffer`.
 
     Raises:
-        InvalidArgumentError: The share is outside its range, or `optimize_memory_usage` is set.
+        InvalidArgumentError: The share is outside its range, `optimize_memory_usage` is set, or
+            `n_steps` is given.
 
     Example:
         >>> from stable_baselines3 import SAC

@@ -22,6 +22,7 @@ from parrot_wrapper.argument_checks import as_path, require_instance
 from parrot_wrapper.atomic_files import atomic_path, clear_strays, room_below, write_json
 from parrot_wrapper.errors import CheckpointError, InvalidArgumentError
 from parrot_wrapper.locking import folder_lock
+from parrot_wrapper.names import absence
 from parrot_wrapper.priors.encoder_prior import EncoderPrior
 from parrot_wrapper.priors.loading import load_prior
 from parrot_wrapper.strict_json import parse_json
@@ -174,11 +175,13 @@ def read_config(run_folder: str | Path) -> RLConfig:
     Raises:
         CheckpointError: The folder holds no run, or a damaged or newer one.
     """
-    path = Path(run_folder) / CONFIG_FILE
+    path = as_path("run_folder", run_folder) / CONFIG_FILE
     try:
         return RLConfig.from_dict(parse_json(path.read_bytes()))
     except (AttributeError, OSError, OverflowError, TypeError, ValueError) as error:
-        raise CheckpointError(f"{path}: expected the settings of an RL run ({error}).") from error
+        raise CheckpointError(
+            f"{path}: expected the settings of an RL run ({error}).{absence(path.parent)}"
+        ) from error
 
 
 def _callbacks(

@@ -7,38 +7,18 @@ from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
-import numpy as np
 from stable_baselines3 import SAC
 
+from parrot_wrapper.argument_checks import as_path
 from parrot_wrapper.atomic_files import write_json
 from parrot_wrapper.errors import CheckpointError
 from parrot_wrapper.evaluation.rollouts import HELD_OUT_SEED, EvaluationResult, evaluate
 from parrot_wrapper.training.rl import EnvFactory, read_config
-from parrot_wrapper.training.rl_checkpoint import list_checkpoints, load_weights
+from parrot_wrapper.training.rl_checkpoint import list_checkpoints, load_weights, read_header
 from parrot_wrapper.training.rl_model import build_model, wrap_env
-from parrot_wrapper.types import ActionPrior, FloatArray
+from parrot_wrapper.types import ActionPrior
 
 EVALUATION_FILE = "evaluation.json"
-
-
-class AgentPolicy:
-    """An SB3 model as a policy for `evaluate`, `film` and `trace`.
-
-    Args:
-        model: The trained model.
-        deterministic: Take the middle of its distribution instead of a sample.
-    """
-
-    def __init__(self, model: SAC, *, deterministic: bool = True) -> None:
-        self._model, self._deterministic = model, deterministic
-
-    def begin(self, seed: int) -> None:
-        """Start an episode; the policy has no state."""
-
-    def __call__(self, observation: Any) -> FloatArray:
-        """The action for one observation of the wrapped env."""
-        action, _ = self._model.predict(observation, deterministic=self._deterministic)
-        return np.asarray(action, dtype=np.float32)
 
 
 def load_agent(
@@ -52,7 +32,7 @@ def load_agent(
     Raises:
         CheckpointError: No run or no checkpoint there, or a damaged one.
     """
-    folder = Path(run_folder)
+    folder = as_path("run_folder", run_folder)
     config = read_config(folder)
     checkpoints = list_checkpoints(folder / "checkpoints")
     if not checkpoints:
@@ -61,6 +41,16 @@ def load_agent(
     model = build_model(replace(config, buffer_size=1), env, prior)
     model.num_timesteps = int(load_weights(model, checkpoints[-1])["step"])
     return model, env
+
+
+def steps_of_run(run_folder: str | Path) -> int:
+    """Env steps of a run's last checkpoint; 0 where there is none yet.
+
+    Raises:
+        CheckpointError: A damaged one.
+    """
+    checkpoints = list_checkpoints(as_path("run_folder", run_folder) / "checkpoints")
+    return int(read_header(checkpoints[-1])["step"]) if checkpoints else 0
 
 
 def evaluate_run(
@@ -87,14 +77,15 @@ def evaluate_run(
     Raises:
         CheckpointError: No run or no checkpoint there, or a damaged one.
     """
-    folder = Path(run_folder)
+    folder = as_path("run_folder", run_folder)
     model, env = load_agent(folder, make_env=make_env, prior=prior)
     try:
         result = evaluate(
-            AgentPolicy(model, deterministic=deterministic),
+            model,
             env,
             episodes=episodes,
             seed=seed,
+            deterministic=deterministic,
             progress=progress,
         )
     finally:

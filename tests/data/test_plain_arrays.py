@@ -148,7 +148,14 @@ NAN = np.full((5, 3), np.nan)
         ({}, {"image_key": "camra"}, "Did you mean 'camera'"),
         ({}, {"vector_keys": ("camera",)}, "vector of numbers in 'camera'"),
         ({"success": [True, False]}, {}, "one success, got shape"),
-        ({"lengths": [4]}, {}, "one episode in each mapping"),
+        ({"lengths": [3]}, {}, "row for each of 3 steps"),
+        ({"lengths": "4"}, {}, "expected lengths"),
+        ({"seed": "a"}, {}, "one seed, an integer"),
+        ({"success": "yes"}, {}, "success as True or False"),
+        ({"actions": 3.0}, {}, r"shape \(T, A\).*got shape \(\)"),
+        ({"joints": [[1.0], [2.0, 3.0]]}, {"vector_keys": "joints"}, "'joints', got .*object"),
+        ({"joints": ["a"] * 4}, {"vector_keys": "joints"}, "'joints', got .*<U1"),
+        ({"actions": [[1.0], [2.0, 3.0]]}, {}, r"shape \(T, A\).*dtype object"),
         ({"action_low": -1}, {}, "both action_low and action_high"),
         ({}, {"action_low": (-1.0,) * 3, "action_high": (1.0,) * 3}, "fit 2 action dimensions"),
     ],
@@ -161,8 +168,14 @@ def test_unusable_arrays(arrays, options, message) -> None:
 def test_unusable_sequences() -> None:
     with pytest.raises(DataError, match="at least one episode, got none"):
         dataset_from_arrays([])
-    with pytest.raises(DataError, match="expected 'actions', got state"):
+    with pytest.raises(DataError, match=r"has the actions: .*--action-key.*Found: state \(3,\)"):
         dataset_from_arrays([{"state": np.eye(3)}])
+    with pytest.raises(DataError, match="as a mapping of names to arrays, got None"):
+        dataset_from_arrays([None])
+    floats = {"state": np.eye(4), "actions": np.eye(4), "image": np.zeros((4, 3, 32, 40))}
+    with pytest.raises(DataError, match=r"image has floats.*astype\(np.uint8\).*--no-image"):
+        dataset_from_arrays([floats])
+    assert dataset_from_arrays([floats], ImportOptions(image=False)).n_steps == 4
     with pytest.raises(DataError, match="uint8 image or a vector, got none"):
         dataset_from_arrays([{"actions": np.eye(3)}])
     with pytest.raises(DataError, match=r"depth \(32, 40\) float32.*Float images"):
@@ -173,6 +186,10 @@ def test_unusable_sequences() -> None:
     odd["actions"] = np.zeros((4, 3))
     with pytest.raises(DataError, match="episode 1: expected"):
         dataset_from_arrays([episode(), odd])
+    with pytest.raises(DataError, match="episode 1: expected 'actions' as in the first"):
+        dataset_from_arrays([episode(), {"camera": odd["camera"]}])
+    with pytest.raises(DataError, match="episode 1: joints: expected an array of numbers"):
+        dataset_from_arrays([episode(), {**episode(), "joints": ["a"] * 5}], BOTH)
     del odd["camera"]
     with pytest.raises(DataError, match="episode 1: expected an observation 'camera'"):
         dataset_from_arrays([episode(), odd])
@@ -185,6 +202,8 @@ def test_unusable_sequences() -> None:
         ({"episodes": -1}, "got -1"),
         ({"image_size": (0, 32)}, r"got \(0, 32\)"),
         ({"image": False, "image_key": "camera"}, "where no image is taken"),
+        ({"one_episode": True, "end_keys": "dones"}, "end_keys or one_episode"),
+        ({"success_key": "won", "success_reward": 1.0}, "success_key or success_reward"),
         ({"action_low": (1.0,)}, "of the same length, got 1 and 0"),
         ({"action_low": (1.0,), "action_high": (1.0,)}, "action_low < action_high"),
         ({"action_low": (float("nan"),), "action_high": (1.0,)}, "finite action_low"),

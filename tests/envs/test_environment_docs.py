@@ -22,14 +22,6 @@ DOCS = Path(__file__).parents[2] / "docs"
 DOC = inspect.getdoc(ManipulationEnv)
 
 
-def test_generated_parts_of_the_page_are_up_to_date() -> None:
-    text = (DOCS / "environments.md").read_text(encoding="utf-8")
-    rewritten = runpy.run_path(str(DOCS / "make_tables.py"))["rewritten"]
-    assert rewritten(text) == text, "run python docs/make_tables.py"
-    assert rewritten(text.replace("`ParrotGraspCup-v0`", "`Old-v0`")) == text
-    assert text.count("<!-- made by docs/make_tables.py") == text.count("<!-- end -->") == 5
-
-
 def test_the_docstring_tells_the_units_that_hold() -> None:
     rows = dict(re.findall(r"^\| (.*?) \| .* \| (.*?) ?\|$", DOC, re.M))
     assert rows["0, 1, 2"] == f"{POSITION_SCALE} m"

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from parrot_wrapper.errors import InvalidArgumentError
+from parrot_wrapper.errors import InvalidArgumentError, SpaceMismatchError
 from parrot_wrapper.evaluation.policies import PriorSamples, ScriptedExpert, UniformActions
 from parrot_wrapper.evaluation.prior_features import PriorFeaturesObservation, PriorSight
 from parrot_wrapper.evaluation.rates import Rate
@@ -53,6 +53,57 @@ def test_success_is_that_of_the_last_step() -> None:
     policy = UniformActions(env)
     result = evaluate(policy, env, episodes=2)
     assert (result.success.value, result.success_once.value) == (0.0, 1.0)
+
+
+class Counting:
+    """A model with a state: it moves on the first step of an episode only."""
+
+    def __init__(self, env: Any) -> None:
+        self.action_space = env.action_space
+
+    def predict(
+        self, observation: Any, state: Any = None, deterministic: bool = False
+    ) -> tuple[Any, Any]:
+        assert deterministic
+        step = 0 if state is None else state
+        return np.full(self.action_space.shape, 1.0 if step == 0 else 0.0, np.float32), step + 1
+
+
+def test_a_model_is_a_policy_and_its_state_that_of_one_episode() -> None:
+    env = EchoEnv("state", steps=3)
+    done: list[Any] = []
+    result = evaluate(
+        Counting(env), env, episodes=2, watch=lambda env, observation, info: done.append(info)
+    )
+    moved = [bool(np.any(info["echo"])) for info in done if "echo" in info]
+    assert moved == [True, False, False] * 2
+    assert str(result).startswith("success 0.00 [0.00, 0.66], at some time 0.00")
+
+
+def test_a_policy_with_a_begin_is_told_of_it() -> None:
+    env = ToyReach()
+    uniform = UniformActions(env)
+    told = evaluate(uniform, env, episodes=3, on_reset=uniform.begin)
+    assert evaluate(uniform, env, episodes=3) == told
+    assert str(told) == repr(told) and "(3 episodes)" in str(told)
+
+
+@pytest.mark.parametrize(
+    ("policy", "env", "error", "message"),
+    [
+        (7, EchoEnv("state"), InvalidArgumentError, "model with predict.*or a function.*got 7"),
+        (lambda seen: seen, "Pendulum-v1", InvalidArgumentError, "single gymnasium.Env"),
+        (
+            Counting(EchoEnv("state", action_dim=3)),
+            EchoEnv("state"),
+            SpaceMismatchError,
+            "wrapped as in training",
+        ),
+    ],
+)
+def test_what_cannot_be_evaluated(policy: Any, env: Any, error: type, message: str) -> None:
+    with pytest.raises(error, match=message):
+        evaluate(policy, env, episodes=1)
 
 
 def test_evaluation_refuses_nothing_and_endless_episodes() -> None:

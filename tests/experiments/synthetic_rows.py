@@ -122,6 +122,15 @@ def mismatched_rows(seeds: int = 3, tasks: tuple[str, ...] = TASKS) -> Iterator[
                 yield row(task, "parrot+remedy", seed, strength=0.6, **facts)
 
 
+def agent_rows(seeds: int = 2, tasks: tuple[str, ...] = TASKS[4:6]) -> Iterator[dict[str, Any]]:
+    """Too many variants for one drawing."""
+    for seed in range(seeds):
+        for task in tasks:
+            yield row(task, "parrot", seed, grid="agent")
+            for number in range(7):
+                yield row(task, f"parrot+a-setting-{number}", seed, strength=0.9, grid="agent")
+
+
 def exploration_rows(tasks: tuple[str, ...] = TASKS) -> Iterator[dict[str, Any]]:
     shares = {
         "uniform": (0.0, 0.0, 0.0),

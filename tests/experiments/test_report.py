@@ -1,6 +1,7 @@
 """`parrot report` from made-up rows: tables, figures, the page's text, and bad input."""
 
 import base64
+import itertools
 import json
 import re
 from html.parser import HTMLParser
@@ -12,7 +13,7 @@ import pytest
 from parrot_wrapper.cli import main
 from parrot_wrapper.errors import DataError, DataFileError
 from parrot_wrapper.experiments import figure_style, tables
-from parrot_wrapper.experiments.configurations import common, differences
+from parrot_wrapper.experiments.figures import panel_figure
 from parrot_wrapper.experiments.films import find_films
 from parrot_wrapper.experiments.gallery import plates, save_figures
 from parrot_wrapper.experiments.mismatch import mismatch_rows
@@ -23,6 +24,7 @@ from parrot_wrapper.experiments.summary import cautions, findings
 from tests.experiments.synthetic_rows import (
     METHODS,
     TASKS,
+    agent_rows,
     data_size_rows,
     exploration_rows,
     main_rows,
@@ -36,6 +38,7 @@ MAKERS = {
     "main": main_rows,
     "data-size": data_size_rows,
     "mismatch": mismatched_rows,
+    "agent": agent_rows,
     "exploration": exploration_rows,
 }
 
@@ -59,6 +62,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> list[Study]:
         "main": main_rows(2, tasks),
         "data-size": (r for r in data_size_rows(2) if r["task"] in tasks),
         "mismatch": mismatched_rows(2, tasks),
+        "agent": agent_rows(2, tasks),
         "exploration": exploration_rows(tasks),
     }
     return load_studies([write_rows(place / name, list(made)) for name, made in rows.items()])
@@ -99,7 +103,7 @@ def test_task_and_steps_tables_have_a_cell_for_each(studies):
         table = make(studies["mismatch"])
         assert len(table.rows) == len(TASKS)
         by_name = dict(zip(table.header, zip(*table.rows, strict=True), strict=True))
-        told = dict(zip(by_name["task"], by_name["PARROT + remedy, grasp-only"], strict=True))
+        told = dict(zip(by_name["task"], by_name["grasp-only + remedy"], strict=True))
         assert told["Grasp cup"] == "-"
         assert told["Place can in pan"] != "-"
 
@@ -151,16 +155,30 @@ def test_fastest_is_by_wall_clock(tmp_path):
     assert tables.fastest(few(tmp_path, [never], "never")) is None
 
 
+def test_tables_are_turned_where_that_is_narrower(studies):
+    for make in (tables.task_table, tables.steps_table):
+        table = make(studies["agent"])
+        assert (len(table.header), len(table.rows)) == (3, 8)
+        assert [cells[0] for cells in table.rows][:2] == ["PARROT", "a-setting-0"]
+
+
 def test_configurations_part_what_differs_from_what_is_common(studies):
-    differ = differences(studies["main"])
-    table = {
-        cells[0]: dict(zip(differ.header[1:], cells[1:], strict=True)) for cells in differ.rows
+    table = dict(tables.differences(studies["main"]).rows)
+    assert set(re.findall(r"(\w+): ", table["PARROT"])) == {
+        *("prior", "raw_actions", "prior_explore", "initial_actor")
     }
-    assert set(table) == {"prior", "raw_actions", "prior_explore", "initial_actor"}
-    assert table["prior_explore"]["Prior-explore"] == "0.9"
-    assert table["prior"]["HIRL"] == "artifacts/hirl"
-    shared = dict(common(studies["main"]).rows)
+    assert "prior_explore: 0.9" in table["Prior-explore"]
+    assert table["HIRL"] == "prior: artifacts/hirl"
+    shared = dict(tables.common(studies["main"]).rows)
     assert shared["gamma"] == "0.95" and "seed" not in shared and "env_id" not in shared
+
+
+def test_a_row_without_a_setting_has_its_default(tmp_path):
+    old, new = row(TASKS[0], "parrot", 0), row(TASKS[0], "parrot+x", 0)
+    new["config"] = {**new["config"], "n_steps": 1, "rewarded_share": 0.5}
+    old["config"].pop("n_steps", None)
+    table = dict(tables.differences(few(tmp_path, [old, new])).rows)
+    assert table == {"PARROT": "rewarded_share: 0.0", "x": "rewarded_share: 0.5"}
 
 
 @pytest.mark.parametrize("name", MAKERS)
@@ -187,14 +205,47 @@ def test_a_method_has_one_colour_in_all_studies(studies):
     assert len(set(strange.values())) == 3
 
 
-def test_labels_at_line_ends_do_not_overlap():
-    figure = figure_style.new_figure(3.0)
-    axes = figure.subplots()
-    axes.set_ylim(0, 1)
-    ends = [(height, str(height), "k", 1.0) for height in (0.0, 0.01, 0.02, 0.99, 1.0)]
-    figure_style.label_ends(axes, ends)
-    heights = sorted(text.xyann[1] for text in axes.texts)
-    assert np.all(np.diff(heights) >= 0.07) and heights[0] >= 0 and heights[-1] <= 1
+def shown_texts(figure):
+    """Every text of a figure, with its box in pixels."""
+    from matplotlib.text import Text
+
+    figure.canvas.draw()
+    texts = [
+        text
+        for text in figure.findobj(Text)
+        if text.get_text().strip() and text.get_visible()
+        if text.axes is None or text.axes.get_visible()
+    ]
+    return [(text.get_text(), Text.get_window_extent(text)) for text in texts]
+
+
+@pytest.mark.parametrize("width", [figure_style.WIDE, figure_style.NARROW])
+@pytest.mark.parametrize("name", MAKERS)
+def test_no_text_of_a_figure_overlaps_another_or_is_cut_off(small, name, width):
+    (study,) = (study for study in small if study.grid == name)
+    with figure_style.drawing(width):
+        for plate in plates(study):
+            whole = len(plate.panels) < 2 or width == figure_style.WIDE
+            drawn = [plate.draw(study)] if whole else map(panel_figure, plate.panels[:3])
+            for figure in drawn:
+                boxes = shown_texts(figure)
+                for (one, first), (two, second) in itertools.combinations(boxes, 2):
+                    assert not first.shrunk(0.9, 0.9).overlaps(second.shrunk(0.9, 0.9)), (one, two)
+                for text, box in boxes:
+                    assert box.x0 > -2 and box.x1 < figure.bbox.x1 + 2, text
+                    assert box.y0 > -2 and box.y1 < figure.bbox.y1 + 2, text
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_a_panel_has_few_lines_and_colours_tell_them_apart(small, name):
+    (study,) = (study for study in small if study.grid == name)
+    with figure_style.drawing():
+        for plate in plates(study):
+            for panel in plate.panels:
+                axes = panel_figure(panel).axes[0]
+                colors = [line.get_color() for line in axes.lines]
+                assert 1 <= len(colors) == len(set(colors)) <= 7
+                assert panel.named or len(colors) == 2
 
 
 def test_unfinished_grid_says_what_is_missing(tmp_path):

@@ -8,7 +8,6 @@ import pytest
 from scipy.stats import mannwhitneyu
 
 from parrot_wrapper.errors import DataError, InvalidArgumentError
-from parrot_wrapper.experiments.learning_curves import smoothed, steps_to
 from parrot_wrapper.experiments.statistics import (
     Estimate,
     estimate_iqm,
@@ -18,6 +17,8 @@ from parrot_wrapper.experiments.statistics import (
     median_steps,
     performance_profile,
     probability_of_improvement,
+    smoothed,
+    steps_to,
 )
 
 ONE = {"grasp": [0.9, 0.8, 0.95], "place": [0.2, 0.6, 0.5], "push": [0.7, 0.71, 0.3]}

@@ -45,6 +45,10 @@ def features() -> VAEFeatures:
     return VAEFeatures(VAEFeaturesConfig(spec, 2, encoder_options={"channels": 4, "embedding": 6}))
 
 
+def flow() -> FlowPrior:
+    return FlowPrior(FlowPriorConfig(STATE, 2, "state", hidden=8, **BOX))
+
+
 def noise(*shape: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
 
@@ -63,6 +67,18 @@ def test_a_folder_gives_the_same_prior(make, tmp_path):
         assert not any(p.requires_grad for p in loaded.parameters())
         for name, tensor in prior.state_dict().items():
             assert torch.equal(tensor, loaded.state_dict()[name])
+
+
+@pytest.mark.parametrize("make", [cvae, trajectory, features, flow])
+def test_print_says_what_it_is_in_a_few_lines(make):
+    prior = make()
+    prior.set_metadata({"data": {"episodes": 1200}, "metrics": {"validation_nll": -1.5}})
+    lines = str(prior).splitlines()
+    assert len(lines) == 5 and max(map(len, lines)) < 80
+    assert type(prior).__name__ in lines[0] and prior.config.encoder in lines[1]
+    assert "1,200 episodes" in lines[3] and "-1.50 nats" in lines[4]
+    prior.set_metadata({"data": "of a colleague", "metrics": None})
+    assert len(str(prior).splitlines()) == 3  # foreign metadata are no reason to fail
 
 
 def test_config_of_another_kind():

@@ -18,6 +18,7 @@ from parrot_wrapper.errors import (
 )
 from parrot_wrapper.priors import FlowPrior, FlowPriorConfig
 from parrot_wrapper.priors.encoders import ENCODERS, StateEncoder
+from parrot_wrapper.training.flow_config import flow_config
 from parrot_wrapper.training.jacobian_penalty import squared_jacobian
 from parrot_wrapper.training.module_trainer import use_bfloat16
 from parrot_wrapper.training.prior import fit_prior
@@ -102,6 +103,30 @@ def interrupting(data: EpisodeDataset, at: int) -> EpisodeDataset:
     data.__class__ = Interrupting
     data.at, data.drawn = at, 0
     return data
+
+
+@pytest.mark.parametrize("make_data", [state_data, image_data])
+def test_a_data_set_is_all_that_is_needed(make_data):
+    data, settings = make_data(), replace(QUICK, steps=4, batch_size=4)
+    ways = [
+        fit_prior(data, config=settings, progress=False),
+        fit_prior(None, data, settings, progress=False),
+        fit_prior(dataset=data, config=settings, progress=False),
+        fit_prior(FlowPrior(flow_config(data)), data, settings, progress=False),
+    ]
+    assert all(same_weights(ways[0].prior, way.prior) for way in ways)
+    facts = ways[0].prior.metadata
+    assert facts["data"]["sha256"] == data.content_hash
+    assert facts["metrics"]["validation_nll"] == ways[0].validation_nll
+    assert "history" not in repr(ways[0]) and len(str(ways[0])) < 120
+
+
+def test_without_data_it_says_so():
+    for call in (lambda: fit_prior(), lambda: fit_prior(state_prior()), lambda: fit_prior(None, 3)):
+        with pytest.raises(InvalidArgumentError, match="dataset"):
+            call()
+    with pytest.raises(InvalidArgumentError, match="prior"):
+        fit_prior(state_data(), fine_tune=True)
 
 
 def test_it_learns_the_conditional_density():

@@ -58,16 +58,25 @@ def test_executes_the_chunk_open_loop_until_the_episode_ends(mode, gamma):
         for action in expected:
             seen, step_reward, *_ = bare.step(action.copy())
             rewards.append(step_reward)
-        np.testing.assert_array_equal(info["parrot/action"], expected)
+        np.testing.assert_array_equal(info["parrot/action"][:length], expected)
+        assert info["parrot/action"].shape == (3, 2) and not info["parrot/action"][length:].any()
         done = [action for _, action in env.unwrapped.executed[-length:]]
         np.testing.assert_array_equal(done, expected)
         assert (info["parrot/env_steps"], terminated, truncated) == (length, False, ended)
-        assert info["parrot/rewards"] == tuple(rewards)
+        assert info["parrot/rewards"].tolist() == [*rewards, *[0.0] * (3 - length)]
         assert type(reward) is float
         assert reward == pytest.approx(sum(gamma**k * r for k, r in enumerate(rewards)))
         np.testing.assert_array_equal(info["echo"], expected[-1])
         assert info["is_success"] is False
-        assert [told["is_success"] for told in info["parrot/infos"]][:2] == [False, not ended]
+        told = info["parrot/infos"]
+        assert told["is_success"].tolist() == [False, not ended, False]
+        np.testing.assert_array_equal(told["echo"], info["parrot/action"])
+        lifted = [["thing"] if k == 1 and not ended else [] for k in range(length)]
+        assert told["lifted"] == (*lifted, *[None] * (3 - length))
+        steps = list(executed_steps(reward, info))
+        assert [(r, i["is_success"], i["lifted"]) for r, i in steps] == [
+            (r, k == 1 and not ended, lifted[k]) for k, r in enumerate(rewards)
+        ]
         assert env.observation_space.contains(agent_sees)
     assert env.prior.feature_calls == (2 if mode == "image" else 3)
 
@@ -77,7 +86,7 @@ def test_termination_within_a_chunk_is_passed_through():
     env.reset(seed=0)
     _, _, terminated, truncated, info = env.step(np.zeros(2, np.float32))
     assert (terminated, truncated, info["parrot/env_steps"]) == (True, False, 2)
-    assert len(info["parrot/action"]) == len(info["parrot/infos"]) == 2
+    assert len(list(executed_steps(0.0, info))) == 2
 
 
 def test_vectorised_after_wrapping_no_action_leaks_into_the_next_episode():

@@ -11,6 +11,7 @@ from stable_baselines3 import SAC
 from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecTransposeImage
 
 from parrot_wrapper import (
+    ActionChunking,
     BehavioralPriorVecWrapper,
     BehavioralPriorWrapper,
     load_prior,
@@ -181,9 +182,40 @@ def test_other_kinds_of_env_are_named():
             BehavioralPriorVecWrapper(env, AffinePrior())
 
 
-def test_chunks_are_refused_with_the_way_out():
+def test_chunks_end_with_their_episode_in_every_env():
+    """Each env does what a wrapped one does; nothing leaks into the next episode."""
+    prior = AffinePrior(SPECS["state"], horizon=3)
+    venv = DummyVecEnv(
+        [lambda n=n: ActionChunking(EchoEnv("state", steps=n), 3, gamma=0.9) for n in (2, 4)]
+    )
+    venv = BehavioralPriorVecWrapper(venv, prior, observation="both")
+    singles = [
+        BehavioralPriorWrapper(EchoEnv("state", steps=n), prior, observation="both", gamma=0.9)
+        for n in (2, 4)
+    ]
+    venv.seed(10)
+    seen = venv.reset()
+    for index, env in enumerate(singles):
+        first, info = env.reset(seed=10 + index)
+        assert_equal(one(seen, index), first)
+        assert_equal(venv.reset_infos[index], info)
+    for u in np.random.default_rng(0).uniform(-1, 1, (5, 2, 2)).astype(np.float32):
+        seen, rewards, dones, infos = venv.step(u)
+        for index, env in enumerate(singles):
+            last, reward, _, done, info = env.step(u[index])
+            assert (dones[index], rewards[index]) == (done, pytest.approx(reward))
+            assert infos[index].pop("TimeLimit.truncated") == done
+            if done:
+                assert_equal(infos[index].pop("terminal_observation"), last)
+                last, first_info = env.reset()
+                assert_equal(venv.reset_infos[index], first_info)
+            assert_equal(infos[index], info)
+            assert_equal(one(seen, index), last)
+
+
+def test_envs_of_single_actions_are_told_how_to_take_chunks():
     venv = DummyVecEnv([EchoEnv] * 2)
-    with pytest.raises(InvalidArgumentError, match="BehavioralPriorWrapper, before vectorising"):
+    with pytest.raises(SpaceMismatchError, match=r"ActionChunking\(env, 4\) before vectorising"):
         BehavioralPriorVecWrapper(venv, AffinePrior(horizon=4))
 
 

@@ -12,7 +12,11 @@ from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv
 from gymnasium.wrappers.vector import RecordEpisodeStatistics, RescaleObservation
 from stable_baselines3.common.vec_env import DummyVecEnv
 
-from parrot_wrapper import BehavioralPriorVectorWrapper, BehavioralPriorWrapper
+from parrot_wrapper import (
+    ActionChunking,
+    BehavioralPriorVectorWrapper,
+    BehavioralPriorWrapper,
+)
 from parrot_wrapper.errors import (
     InvalidArgumentError,
     LatentError,
@@ -68,30 +72,66 @@ def latents(steps, envs, dim):
     return np.random.default_rng(0).uniform(-1, 1, (steps, envs, dim)).astype(np.float32)
 
 
+def told(result):
+    """What came back, without the masks of who executed something: a reset does not."""
+    *rest, infos = result
+    known = {key: value for key, value in infos.items() if not key.startswith("_parrot/")}
+    return dict(enumerate([*rest, known]))
+
+
 @KINDS
 @SEEN
 @MODES
 def test_gives_what_a_vector_of_wrapped_envs_gives(kind, seen, mode):
-    """Everything that comes back is the same, infos and their masks included."""
     options = {"observation": seen, "latent": "tempered:0.7"}
     prior = AffinePrior(SPECS[kind])
     ours = wrapped(kind, mode, **options)
     theirs = echoes(kind, mode, lambda env: BehavioralPriorWrapper(env, prior, **options))
+    compare(ours, theirs, mode)
+
+
+@HOW
+@MODES
+def test_chunks_end_with_their_episode_in_every_sub_env(mode, how):
+    """Episodes of two and three steps in chunks of two: nothing leaks into the next one."""
+    prior = AffinePrior(SPECS["state"], horizon=2)
+    chunked = echoes("state", mode, partial(ActionChunking, horizon=2, gamma=0.9), how)
+    ours = BehavioralPriorVectorWrapper(chunked, prior, observation="both")
+    behind = partial(BehavioralPriorWrapper, prior=prior, observation="both", gamma=0.9)
+    theirs = echoes("state", mode, behind)
+    compare(ours, theirs, mode)
+    ours.reset(seed=0)
+    *_, infos = ours.step(ZEROS)
+    if mode is AutoresetMode.SAME_STEP:  # the first one is in its next episode already
+        np.testing.assert_array_equal(infos["parrot/env_steps"], [0, 2, 2])
+        np.testing.assert_array_equal(infos["_parrot/env_steps"], [False, True, True])
+        infos = infos["final_info"]
+        np.testing.assert_array_equal(infos["parrot/env_steps"], [2, 0, 0])
+    else:
+        np.testing.assert_array_equal(infos["parrot/env_steps"], [2, 2, 2])
+    if mode is AutoresetMode.NEXT_STEP:
+        *_, infos = ours.step(ZEROS)
+        np.testing.assert_array_equal(infos["parrot/env_steps"], [0, 1, 1])
+        np.testing.assert_array_equal(infos["_parrot/action"], [False, True, True])
+    ours.close()
+
+
+def compare(ours, theirs, mode):
     for space in ("observation", "action", "single_observation", "single_action"):
         assert getattr(ours, f"{space}_space") == getattr(theirs, f"{space}_space")
     assert ours.metadata["autoreset_mode"] is mode
     assert ours.num_envs == 3
-    assert_equal(*(dict(enumerate(envs.reset(seed=4))) for envs in (ours, theirs)))
+    first = ours.reset(seed=4)
+    assert_equal(told(first), told(theirs.reset(seed=4)))
     for u in latents(9, 3, 2):
         back, expected = ours.step(u), theirs.step(u)
-        assert_equal(dict(enumerate(back)), dict(enumerate(expected)))
+        assert_equal(told(back), told(expected))
+        assert set(first[1]) <= set(back[-1])
         assert ours.observation_space.contains(back[0])
         ended = back[2] | back[3]
         if mode is AutoresetMode.DISABLED and ended.any():
-            first, expected = (
-                envs.reset(options={"reset_mask": ended.copy()}) for envs in (ours, theirs)
-            )
-            assert_equal(dict(enumerate(first)), dict(enumerate(expected)))
+            again = [envs.reset(options={"reset_mask": ended.copy()}) for envs in (ours, theirs)]
+            assert_equal(*map(told, again))
 
 
 class OneByOne:
@@ -319,7 +359,7 @@ def test_bad_arguments():
         wrapped(observation="feature")
     with pytest.raises(SpaceMismatchError, match="does not fit the prior"):
         BehavioralPriorVectorWrapper(echoes("state"), AffinePrior())
-    with pytest.raises(InvalidArgumentError, match="BehavioralPriorWrapper, before vectorising"):
+    with pytest.raises(SpaceMismatchError, match=r"ActionChunking\(env, 4\) before vectorising"):
         BehavioralPriorVectorWrapper(echoes(), AffinePrior(horizon=4))
     for env in (EchoEnv(), DummyVecEnv([EchoEnv])):
         with pytest.raises(InvalidArgumentError, match=r"gymnasium.vector.VectorEnv, got"):

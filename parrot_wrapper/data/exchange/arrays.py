@@ -1,45 +1,71 @@
-"""The plain form: episodes as NumPy arrays, in memory or in `.npz` files without pickles.
+"""The plain form: NumPy arrays in memory, in `.npz` files without pickles, or in HDF5 files.
 
-An episode is a mapping of names to arrays. `actions` (T, A) has to be there; `rewards` (T,),
-`success` (a bool) and `seed` (an integer) may; every other name is a part of the observation, with
-T+1 rows, or T where the one after the last action was not recorded. A file may hold many episodes
-one after the other: it then has `lengths` (n,), and `success` and `seed` have n entries.
+An episode is a mapping of names to arrays: actions (T, A), perhaps rewards (T,), success (a bool,
+or (T,), of which the last counts) and `seed` (an integer); every other name is a part of the
+observation, with T+1 rows, or T where the one after the last action was not recorded and is not
+under next_NAME either. Arrays may hold many episodes one after the other: `lengths` (n,) or flags
+(N,) then tell where each ends, and success and `seed` may have n entries.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
-import numpy.typing as npt
 
+from parrot_wrapper.argument_checks import as_path
 from parrot_wrapper.data.dataset import EpisodeDataset
-from parrot_wrapper.data.exchange.guarded_files import inside
-from parrot_wrapper.data.exchange.npz import GuardedNpz, open_npz
+from parrot_wrapper.data.exchange.choosing import listed
+from parrot_wrapper.data.exchange.episode_ends import (
+    Bundle,
+    episode_ends,
+    next_name,
+    separated,
+)
+from parrot_wrapper.data.exchange.guarded_files import inside, is_hidden
+from parrot_wrapper.data.exchange.guarded_hdf5 import open_hdf5_arrays
+from parrot_wrapper.data.exchange.npz import open_npz
 from parrot_wrapper.data.exchange.options import ImportOptions
-from parrot_wrapper.data.exchange.source import Part, RawEpisode, Source
+from parrot_wrapper.data.exchange.source import (
+    Choice,
+    Part,
+    RawEpisode,
+    Source,
+    last_success,
+    parts_of,
+)
 from parrot_wrapper.data.exchange.writing import load_source
 from parrot_wrapper.errors import DataError, DataFileError
+from parrot_wrapper.names import absence
 from parrot_wrapper.types import AnyArray, FloatArray
 
-_RESERVED = ("actions", "rewards", "success", "seed", "lengths", "action_low", "action_high")
+_OURS = ("seed", "lengths", "action_low", "action_high")
+_HDF5 = (".hdf5", ".h5")
 
 
 def dataset_from_arrays(
-    episodes: Sequence[Mapping[str, npt.ArrayLike]], options: ImportOptions | None = None
+    episodes: Sequence[Mapping[str, Any]] | Mapping[str, Any],
+    options: ImportOptions | None = None,
 ) -> EpisodeDataset:
     """Make a data set of episodes that are mappings of names to arrays.
 
     Args:
         episodes: Each with `actions` (T, A), perhaps `rewards` (T,), `success` and `seed`, and the
             parts of its observations under other names, T or T+1 rows each: images (H, W, C) or
-            (C, H, W) uint8, vectors.
+            (C, H, W) uint8, vectors. Or mappings, or one mapping, of arrays that hold many
+            episodes, with `lengths` (n,) or flags of ends such as `terminals` and `timeouts` (N,).
+            What is in mappings within is called outer/inner.
         options: What to take of them; see `ImportOptions`.
 
     Raises:
-        DataError: Episodes are empty, not finite, or do not agree.
+        DataError: Episodes are empty, not finite, or do not agree; or nothing tells what to take
+            or where episodes end.
 
     Warns:
         UserWarning: Actions outside the box, or action dimensions that never change.
@@ -51,73 +77,131 @@ def dataset_from_arrays(
         >>> dataset_from_arrays([episode, episode], ImportOptions(vector_keys=("joints",)))
         EpisodeDataset(episodes=2, steps=40, observations={image: (48, 64, 3), proprio: (7,)}, action_dim=4)
     """  # noqa: E501  # a representation is one line
-    if not episodes:
+    given = [episodes] if isinstance(episodes, Mapping) else episodes
+    if not given:
         raise DataError("Expected at least one episode, got none.")
-    plain = [{str(k): np.asarray(v) for k, v in episode.items()} for episode in episodes]
-    for index, arrays in enumerate(plain):
-        if "lengths" in arrays:
-            raise DataError(
-                f"episode {index}: expected one episode in each mapping, got lengths. For arrays "
-                "that hold many, call EpisodeDataset.from_arrays."
-            )
-
-    def read(keys: Sequence[str]) -> Iterator[RawEpisode]:
-        for index, arrays in enumerate(plain):
-            yield _one(f"episode {index}", arrays, keys)
-
-    source = Source("arrays", _parts(plain[0]), len(plain), read, _box("episode 0", plain[0]))
-    return load_source(source, options or ImportOptions())
+    opened = {f"episode {i}": _held(_InMemory(arrays)) for i, arrays in enumerate(given)}
+    chosen = options or ImportOptions()
+    alone = isinstance(episodes, Mapping)
+    return load_source(_source("arrays", opened, chosen, alone=alone), chosen)
 
 
-def open_arrays(path: str | Path) -> Source:
-    """An `.npz` file, or a folder of them in the order of their names, ready to be read.
+def open_arrays(path: str | Path, options: ImportOptions) -> Source:
+    """An `.npz` or HDF5 file, or a folder of them in the order of their names, ready to be read.
 
-    `action_low` and `action_high` (A,) of the first file tell the action box.
+    `action_low` and `action_high` (A,) of the first file tell the action box. Arrays in groups of
+    HDF5 are called outer/inner.
 
     Raises:
         DataFileError: There is none, it is broken, has pickles, or claims absurdly much.
         DataError: It has no episodes.
     """
-    root = Path(path)
-    if root.is_dir():
-        files = [inside(root, file.name) for file in sorted(root.glob("*.npz"))]
-    else:
-        files = [root] if root.is_file() else []
-    if not files:
-        raise DataFileError(f"{root}: expected an .npz file or a folder of them, found none.")
-    counts = [_count(file) for file in files]
-    with open_npz(files[0]) as first:
-        parts = _parts({name: Part(*header) for name, header in first.headers.items()})
-        box = _box(str(files[0]), first)
-
-    def read(keys: Sequence[str]) -> Iterator[RawEpisode]:
-        for file in files:
-            with open_npz(file) as stored:
-                wanted = [*_RESERVED, *keys]
-                arrays = {name: stored[name] for name in wanted if name in stored}
-            for name, episode in _separated(str(file), arrays):
-                yield _one(name, episode, keys)
-
-    return Source(str(path), parts, sum(counts), read, box)
-
-
-def _count(file: Path) -> int:
-    with open_npz(file) as stored:
-        return math.prod(stored.headers["lengths"].shape) if "lengths" in stored else 1
-
-
-def _parts(arrays: Mapping[str, Part | AnyArray]) -> dict[str, Part]:
-    return {
-        name: Part(array.shape[1:], array.dtype)
-        for name, array in arrays.items()
-        if name not in _RESERVED and array.shape
+    files = _files(as_path("path", path))
+    opened = {
+        str(file): partial(open_hdf5_arrays if file.suffix in _HDF5 else open_npz, file)
+        for file in files
     }
+    return _source(str(path), opened, options, alone=len(files) == 1)
 
 
-def _box(
-    name: str, arrays: Mapping[str, AnyArray] | GuardedNpz
-) -> tuple[FloatArray, FloatArray] | None:
-    told = [edge for edge in ("action_low", "action_high") if edge in arrays]
+class _Arrays(Protocol):
+    """Arrays of a file or in memory: whole shapes first, values one by one."""
+
+    @property
+    def headers(self) -> Mapping[str, Part]: ...
+
+    def __getitem__(self, name: str) -> AnyArray: ...
+
+
+_Opening = Callable[[], AbstractContextManager[_Arrays]]
+
+
+class _InMemory:
+    def __init__(self, arrays: object) -> None:
+        if not isinstance(arrays, Mapping):
+            raise DataError(
+                f"Expected each episode as a mapping of names to arrays, got {arrays!r:.60}."
+            )
+        self._arrays = dict(_named(arrays))
+        self.headers = {name: Part(a.shape, a.dtype) for name, a in self._arrays.items()}
+
+    def __getitem__(self, name: str) -> AnyArray:
+        return self._arrays[name]
+
+
+def _held(arrays: _Arrays) -> _Opening:
+    return lambda: nullcontext(arrays)
+
+
+def _named(arrays: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, AnyArray]]:
+    """The arrays of a mapping, and those of mappings within, called outer/inner."""
+    for name, values in arrays.items():
+        if isinstance(values, Mapping):
+            yield from _named(values, f"{prefix}{name}/")
+            continue
+        try:
+            yield f"{prefix}{name}", np.asarray(values)
+        except (TypeError, ValueError, RuntimeError):
+            # ragged lists and the like are refused where they are wanted
+            yield f"{prefix}{name}", np.empty((0, 0), object)
+
+
+def _files(root: Path) -> list[Path]:
+    if root.is_file():
+        return [root]
+    for suffix in (".npz", *_HDF5):
+        names = sorted(path.name for path in root.glob(f"*{suffix}") if not is_hidden(path.name))
+        if names:
+            return [inside(root, name) for name in names]
+    raise DataFileError(
+        f"{root}: expected an .npz or HDF5 file or a folder of them, found none.{absence(root)}"
+    )
+
+
+def _source(
+    name: str,
+    opened: Mapping[str, _Opening],
+    options: ImportOptions,
+    *,
+    alone: bool,
+) -> Source:
+    counts = []
+    for index, (place, opening) in enumerate(opened.items()):
+        with opening() as arrays:
+            told = arrays.headers.get("lengths")
+            counts.append(math.prod(told.shape) if told else 1)
+            if not index:
+                fields = {k: Part(p.shape[1:], p.dtype) for k, p in arrays.headers.items()}
+                rows = parts_of(arrays.headers)
+                box = _box(place, arrays)
+    following = {next_name(key) for key in fields}
+
+    def read(choice: Choice) -> Iterator[RawEpisode]:
+        wanted = (*choice.fields, *choice.keys, *map(next_name, choice.keys), "seed", "lengths")
+        for place, opening in opened.items():
+            with opening() as arrays:
+                taken = {key: arrays[key] for key in wanted if key in arrays.headers}
+                found = parts_of(arrays.headers)
+            if choice.action not in taken:
+                raise DataError(
+                    f"{place}: expected {choice.action!r} as in the first, found {listed(found)}."
+                )
+            yield from _episodes(Bundle(place, taken, found, alone), choice, options)
+
+    return Source(
+        name,
+        {key: part for key, part in rows.items() if key not in {*_OURS, *following}},
+        {key: part for key, part in fields.items() if key not in _OURS},
+        # flags may tell of more
+        sum(counts) if "lengths" in fields or not alone else None,
+        read,
+        box,
+        flat=True,
+    )
+
+
+def _box(name: str, arrays: _Arrays) -> tuple[FloatArray, FloatArray] | None:
+    told = [edge for edge in ("action_low", "action_high") if edge in arrays.headers]
     if not told:
         return None
     if len(told) < 2:
@@ -126,49 +210,41 @@ def _box(
     return low, high
 
 
-def _separated(name: str, arrays: dict[str, AnyArray]) -> Iterator[tuple[str, dict[str, AnyArray]]]:
-    """The episodes of one file, each as a mapping."""
-    if "lengths" not in arrays:
-        yield name, arrays
+def _episodes(bundle: Bundle, choice: Choice, options: ImportOptions) -> Iterator[RawEpisode]:
+    ends = episode_ends(bundle, choice, options)
+    if len(ends) == 1 and "lengths" not in bundle.arrays:
+        yield replace(_one(bundle.name, bundle.arrays, choice), end=ends[0][1])
         return
-    lengths = np.asarray(arrays.pop("lengths"))
-    if lengths.ndim != 1 or lengths.dtype.kind not in "iu" or (lengths < 1).any():
-        raise DataError(f"{name}: expected lengths (n,) of integers of at least 1, got {lengths}.")
-    steps, count = sum(map(int, lengths)), len(lengths)
-    step, row = 0, 0
-    for index, length in enumerate(map(int, lengths)):
-        episode: dict[str, AnyArray] = {}
-        for key, array in arrays.items():
-            if key in ("action_low", "action_high"):
-                continue
-            rows = len(array) if array.ndim else 0
-            if key in ("success", "seed") and rows == count:
-                episode[key] = array[index]
-            elif rows == steps and key not in ("success", "seed"):
-                episode[key] = array[step : step + length]
-            elif rows == steps + count and key not in _RESERVED:
-                episode[key] = array[row : row + length + 1]
-            else:
-                raise DataError(
-                    f"{name}: expected {key!r} to have a row for each of {steps} steps (parts of "
-                    f"observations may have {steps + count}; success and seed have {count}), got "
-                    f"shape {array.shape}."
-                )
-        yield f"{name}: episode {index}", episode
-        step, row = step + length, row + length + 1
+    episodes = separated(bundle, choice, [length for length, _ in ends])
+    for (name, arrays), (_, told) in zip(episodes, ends, strict=True):
+        yield replace(_one(name, arrays, choice), end=told)
 
 
-def _one(name: str, arrays: Mapping[str, AnyArray], keys: Sequence[str]) -> RawEpisode:
-    if "actions" not in arrays:
-        raise DataError(f"{name}: expected 'actions', got {', '.join(arrays) or 'nothing'}.")
-    for key in ("success", "seed"):
-        if key in arrays and np.size(arrays[key]) != 1:
-            raise DataError(f"{name}: expected one {key}, got shape {np.shape(arrays[key])}.")
+def _one(name: str, arrays: Mapping[str, AnyArray], choice: Choice) -> RawEpisode:
+    actions = arrays[choice.action]
+    steps = math.prod(actions.shape[:1])
+    success = arrays.get(choice.success or "")
+    if success is not None and np.size(success) != 1 and len(success) != steps:
+        raise DataError(f"{name}: expected one success, got shape {np.shape(success)}.")
+    seed = arrays.get("seed", np.array(-1))
+    if np.size(seed) != 1 or np.asarray(seed).dtype.kind not in "fiu":
+        raise DataError(
+            f"{name}: expected one seed, an integer, got shape {np.shape(seed)}, dtype "
+            f"{np.asarray(seed).dtype}."
+        )
     return RawEpisode(
         name,
-        {key: arrays[key] for key in keys if key in arrays},
-        arrays["actions"],
-        arrays.get("rewards"),
-        bool(np.ravel(arrays["success"])[0]) if "success" in arrays else None,
-        int(np.ravel(arrays["seed"])[0]) if "seed" in arrays else -1,
+        {key: _rows(arrays, key, steps) for key in choice.keys if key in arrays},
+        actions,
+        arrays.get(choice.reward or ""),
+        last_success(success),
+        int(np.ravel(seed)[0]),
     )
+
+
+def _rows(arrays: Mapping[str, AnyArray], key: str, steps: int) -> AnyArray:
+    """The observations, with the one after the last action where it was recorded beside them."""
+    rows, following = arrays[key], arrays.get(next_name(key))
+    if following is None or rows.shape[:1] != (steps,) or following.shape != rows.shape:
+        return rows
+    return np.concatenate([rows, following[-1:]])

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
 
+from parrot_wrapper.argument_checks import float_array, number_array
 from parrot_wrapper.data.episodes import Episode
-from parrot_wrapper.data.exchange.choosing import Choice
 from parrot_wrapper.data.exchange.images import resized
 from parrot_wrapper.data.exchange.options import ImportOptions
-from parrot_wrapper.data.exchange.source import RawEpisode, Source, parts_of
+from parrot_wrapper.data.exchange.source import Choice, RawEpisode, Source, parts_of
 from parrot_wrapper.errors import DataError
 from parrot_wrapper.image_layout import channels_last
 from parrot_wrapper.types import AnyArray, FloatArray
@@ -26,6 +27,8 @@ class Tally:
         failed: Those dropped as failures.
         unknown: Those kept though nothing told whether they succeeded.
         repeated: Those whose last observation had to stand for the one after the last action.
+        ends: How many of those kept end by what; empty where the format keeps them apart.
+        unrewarded: Those without rewards, which are stored as zeros.
         actions: (T, A) of each kept episode.
     """
 
@@ -33,6 +36,8 @@ class Tally:
     failed: int = 0
     unknown: int = 0
     repeated: int = 0
+    ends: Counter[str] = field(default_factory=Counter)
+    unrewarded: int = 0
     actions: list[FloatArray] = field(default_factory=list)
 
     def counts(self) -> dict[str, int]:
@@ -56,7 +61,7 @@ def converted(
             the message.
     """
     layout: dict[str, tuple[int, ...]] = {}
-    for raw in source.read(choice.keys):
+    for raw in source.read(choice):
         if options.episodes and tally.read == options.episodes:
             return
         tally.read += 1
@@ -74,7 +79,9 @@ def converted(
                 "Bring images to one size with image_size (--image-size), or drop the odd ones."
             )
         tally.unknown += success is None
+        tally.unrewarded += raw.rewards is None
         tally.repeated += any(len(raw.observations[k]) == len(raw.actions) for k in choice.keys)
+        tally.ends.update([raw.end] if raw.end else [])
         tally.actions.append(episode.actions)
         yield episode
 
@@ -91,7 +98,7 @@ def _episode(
     raw: RawEpisode, choice: Choice, options: ImportOptions, success: bool | None
 ) -> Episode:
     actions = np.asarray(raw.actions)
-    if actions.ndim != 2 or not actions.size or actions.dtype.kind not in "fiub":
+    if actions.ndim not in (2, 3) or not actions.size or actions.dtype.kind not in "fiub":
         raise DataError(
             f"{raw.name}: expected actions of shape (T, A), numbers, T and A at least 1, got shape "
             f"{actions.shape}, dtype {actions.dtype}."
@@ -110,26 +117,25 @@ def _episode(
             images if options.image_size is None else resized(images, options.image_size)
         )
     if choice.vectors:
-        columns = [_rows(raw, name, steps).reshape(steps + 1, -1) for name in choice.vectors]
-        joined = np.concatenate([column.astype(np.float64) for column in columns], axis=1)
-        observations[choice.vector_name] = _as_float32(joined)
-    rewards = np.zeros(steps) if raw.rewards is None else np.asarray(raw.rewards).reshape(-1)
+        columns = [
+            number_array(f"{raw.name}: {name}", _rows(raw, name, steps), DataError)
+            for name in choice.vectors
+        ]
+        observations[choice.vector_name] = np.concatenate(
+            [column.reshape(steps + 1, -1).astype(np.float64) for column in columns], axis=1
+        )
+    rewards = np.zeros(steps) if raw.rewards is None else np.reshape(raw.rewards, -1)
     try:
         return Episode(
             observations,
-            _as_float32(actions),
-            _as_float32(rewards),
+            actions.reshape(steps, -1),
+            float_array("rewards", rewards, DataError),
             success is not False,
             raw.seed,
             raw.labels,
         )
     except DataError as error:
         raise DataError(f"{raw.name}: {error}") from error
-
-
-def _as_float32(array: AnyArray) -> FloatArray:
-    with np.errstate(over="ignore"):  # becomes infinite, which the episode refuses by name
-        return array.astype(np.float32)
 
 
 def _rows(raw: RawEpisode, name: str, steps: int) -> AnyArray:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from parrot_wrapper.data.exchange.lerobot import open_lerobot
 from parrot_wrapper.data.exchange.minari_import import open_minari
 from parrot_wrapper.data.exchange.options import ImportOptions
 from parrot_wrapper.data.exchange.robomimic import open_robomimic
-from parrot_wrapper.data.exchange.source import RawEpisode, Source
+from parrot_wrapper.data.exchange.source import Choice, RawEpisode, Source
 from parrot_wrapper.data.exchange.writing import ImportReport, write_source
 from parrot_wrapper.errors import DataFileError
 from parrot_wrapper.names import unknown_name
@@ -20,8 +20,8 @@ FORMATS = ("minari", "robomimic", "lerobot", "arrays")
 """What `import_data` reads."""
 _PICKLES = (".pkl", ".pickle", ".pt", ".pth")
 
-Watch = Callable[[Iterable[RawEpisode], int], Iterable[RawEpisode]]
-"""From episodes and their number to the same episodes; a progress bar, for instance."""
+Watch = Callable[[Iterable[RawEpisode], int | None], Iterable[RawEpisode]]
+"""From episodes and their number, if known, to the same episodes; a progress bar, for instance."""
 
 
 def import_data(
@@ -74,11 +74,11 @@ def _opened(form: str, source: str | Path, options: ImportOptions) -> Source:
         return open_robomimic(source)
     if form == "lerobot":
         return open_lerobot(source, options.image_size)
-    return open_arrays(source)
+    return open_arrays(source, options)
 
 
 def _watched(
     source: Source, watch: Watch, options: ImportOptions
-) -> Callable[[Sequence[str]], Iterator[RawEpisode]]:
-    total = min(source.n_episodes, options.episodes or source.n_episodes)
-    return lambda keys: iter(watch(source.read(keys), total))
+) -> Callable[[Choice], Iterator[RawEpisode]]:
+    known = [count for count in (source.n_episodes, options.episodes) if count]
+    return lambda choice: iter(watch(source.read(choice), min(known, default=None)))

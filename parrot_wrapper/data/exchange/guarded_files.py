@@ -6,7 +6,7 @@ import json
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -57,6 +57,12 @@ def inside(root: Path, relative: str) -> Path:
     return found
 
 
+def is_hidden(relative: str) -> bool:
+    """Whether a file is one that systems leave beside those of the user, such as `._x.parquet`."""
+    parts = PurePosixPath(relative).parts
+    return any(part.startswith(".") or part == "__MACOSX" for part in parts)
+
+
 def read_json_file(path: Path) -> Any:
     """The content of a JSON file.
 
@@ -64,12 +70,29 @@ def read_json_file(path: Path) -> Any:
         DataFileError: It is too big, or no JSON.
     """
     with foreign_errors(path, "a JSON file"):
-        if path.stat().st_size > _MAX_JSON_BYTES:
-            raise DataFileError(
-                f"{path}: expected at most {_MAX_JSON_BYTES} bytes of JSON, got "
-                f"{path.stat().st_size}."
-            )
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(_text(path))
+
+
+def read_json_lines(path: Path) -> list[Any]:
+    """The values in a file that has one on each line; empty lines are passed over.
+
+    Raises:
+        DataFileError: It is too big, or a line is no JSON.
+    """
+    with foreign_errors(path, "one JSON object a line"):
+        # not splitlines(): a text in JSON may hold what it takes for the end of a line
+        lines = _text(path).replace("\r\n", "\n").replace("\r", "\n").split("\n")
+        return [json.loads(line) for line in lines if line.strip()]
+
+
+def _text(path: Path) -> str:
+    """What a JSON file holds, in any Unicode encoding, with or without a byte order mark."""
+    if path.stat().st_size > _MAX_JSON_BYTES:
+        raise DataFileError(
+            f"{path}: expected at most {_MAX_JSON_BYTES} bytes of JSON, got {path.stat().st_size}."
+        )
+    content = path.read_bytes()
+    return content.decode(json.detect_encoding(content))
 
 
 def require_modest(where: str, shape: Sequence[int], dtype: np.dtype[Any]) -> int:

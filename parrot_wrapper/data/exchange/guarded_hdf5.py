@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ import h5py
 import numpy as np
 
 from parrot_wrapper.data.exchange.guarded_files import foreign_errors, require_modest
+from parrot_wrapper.data.exchange.source import Part
 from parrot_wrapper.errors import DataFileError
 from parrot_wrapper.types import AnyArray
 
@@ -55,6 +56,52 @@ def require_self_contained(file: h5py.File) -> None:
                 waiting.append(item)
             elif isinstance(item, h5py.Dataset):
                 _require_own_values(item, where)
+
+
+def arrays_below(group: h5py.Group, skip: Collection[str] = ()) -> dict[str, Part]:
+    """Name, such as outer/inner, to whole shape and dtype of each array in a group and below.
+
+    Args:
+        group: Where to look.
+        skip: Names not to look below.
+    """
+    found: dict[str, Part] = {}
+    seen: set[int] = set()  # groups may be linked in a circle
+    waiting = [("", group)]
+    while waiting:
+        prefix, inner = waiting.pop(0)
+        address = h5py.h5o.get_info(inner.id).addr
+        if address in seen:
+            continue
+        seen.add(address)
+        for name, item in inner.items():
+            if f"{prefix}{name}" in skip:
+                continue
+            if isinstance(item, h5py.Group):
+                waiting.append((f"{prefix}{name}/", item))
+            elif isinstance(item, h5py.Dataset) and item.shape is not None:
+                found[f"{prefix}{name}"] = Part(item.shape, item.dtype)
+    return found
+
+
+class GuardedHdf5:
+    """The arrays of an open HDF5 file, read one by one; see `GuardedNpz`, which is the same."""
+
+    def __init__(self, file: h5py.File) -> None:
+        require_self_contained(file)
+        self._file = file
+        self.headers: Mapping[str, Part] = arrays_below(file)
+
+    def __getitem__(self, name: str) -> AnyArray:
+        """The values of an array."""
+        return array_of(self._file, name)
+
+
+@contextmanager
+def open_hdf5_arrays(path: Path) -> Iterator[GuardedHdf5]:
+    """Open an HDF5 file of plain arrays; whatever h5py raises becomes a `DataFileError`."""
+    with open_guarded(path) as file:
+        yield GuardedHdf5(file)
 
 
 def array_of(group: h5py.Group, name: str) -> AnyArray:

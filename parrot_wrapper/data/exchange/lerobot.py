@@ -2,30 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from parrot_wrapper.argument_checks import as_path
 from parrot_wrapper.data.exchange.guarded_files import foreign_errors, inside
 from parrot_wrapper.data.exchange.images import decoded, resized
 from parrot_wrapper.data.exchange.lerobot_layout import EpisodeFiles, Layout, read_layout
 from parrot_wrapper.data.exchange.parquet import column_array, read_parquet
-from parrot_wrapper.data.exchange.source import Part, RawEpisode, Source
+from parrot_wrapper.data.exchange.source import Choice, Part, RawEpisode, Source, last_success
 from parrot_wrapper.data.exchange.video import video_frames
 from parrot_wrapper.errors import DataFileError
 from parrot_wrapper.types import AnyArray, ImageArray
 
-_ACTION, _REWARD, _SUCCESS = "action", "next.reward", "next.success"
 _CAMERAS = ("video", "image")
+_BOOKKEEPING = ("timestamp", "frame_index", "episode_index", "index", "task_index")
 
 
 def open_lerobot(path: str | Path, image_size: tuple[int, int] | None = None) -> Source:
     """A LeRobot folder, ready to be read.
 
-    An episode has succeeded if its last `next.success` says so, or else `success` in the list of
+    An episode has succeeded if its last success says so, or else `success` in the list of
     episodes. There is no observation after the last action, and the action box is not told.
 
     Args:
@@ -37,22 +38,19 @@ def open_lerobot(path: str | Path, image_size: tuple[int, int] | None = None) ->
         DataError: It has no episodes.
         MissingExtraError: pyarrow is not installed.
     """
-    layout = read_layout(Path(path))
-    if _ACTION not in layout.features:
-        raise DataFileError(
-            f"{path}: expected a feature {_ACTION!r}, got {', '.join(layout.features)}."
-        )
+    layout = read_layout(as_path("path", path))
     with foreign_errors(layout.root / "meta/info.json", "features with dtype and shape"):
-        parts = {
+        fields = {
             key: _part(feature)
             for key, feature in layout.features.items()
-            if key.startswith("observation") and _usable(feature)
+            if key not in _BOOKKEEPING and _usable(feature)
         }
     return Source(
         str(path),
-        parts,
+        {key: part for key, part in fields.items() if not key.startswith("next.")},
+        fields,
         len(layout.episodes),
-        lambda keys: _read(layout, keys, image_size),
+        lambda choice: _read(layout, choice, image_size),
         facts={
             "lerobot": {
                 "codebase_version": layout.version,
@@ -73,13 +71,17 @@ def _part(feature: Any) -> Part:
     shape = tuple(int(side) for side in feature["shape"])
     if feature["dtype"] in _CAMERAS:
         return Part(shape, np.dtype(np.uint8))
-    return Part(() if shape == (1,) else shape, np.dtype(feature["dtype"]))
+    try:
+        dtype = np.dtype(feature["dtype"])
+    except TypeError:
+        dtype = np.dtype(object)  # some kind that is no number, and is refused where it is wanted
+    return Part(() if shape == (1,) else shape, dtype)
 
 
 def _read(
-    layout: Layout, keys: Sequence[str], image_size: tuple[int, int] | None
+    layout: Layout, choice: Choice, image_size: tuple[int, int] | None
 ) -> Iterator[RawEpisode]:
-    columns = [_ACTION, _REWARD, _SUCCESS, "episode_index", *keys]
+    columns = [*choice.fields, "episode_index", *choice.keys]
 
     # episodes of version 3 share a table; they come in order, so the last one is enough
     @lru_cache(maxsize=1)
@@ -101,7 +103,7 @@ def _read(
             )
         own = table.slice(int(rows[0]), len(rows))
         observations: dict[str, AnyArray] = {}
-        for key in keys:
+        for key in choice.keys:
             dtype = layout.features[key]["dtype"]
             if dtype == "video":
                 observations[key] = video_frames(
@@ -116,29 +118,29 @@ def _read(
                 observations[key] = _joined(list(images), key, path)
             else:
                 observations[key] = column_array(own, key, path)
-        yield _episode(layout, episode, own, path, observations)
+        yield _episode(layout, choice, episode, own, path, observations)
 
 
 def _episode(
     layout: Layout,
+    choice: Choice,
     episode: EpisodeFiles,
     table: Any,
     path: Path,
     observations: dict[str, AnyArray],
 ) -> RawEpisode:
-    actions = column_array(table, _ACTION, path)
-    success = episode.success
-    if _SUCCESS in table.column_names:
-        success = bool(column_array(table, _SUCCESS, path).reshape(-1)[-1])
-    rewards = None
-    if _REWARD in table.column_names:
-        rewards = column_array(table, _REWARD, path).reshape(-1)
+    actions = column_array(table, choice.action, path)
+    rewards, success = (
+        column_array(table, key, path) if key and key in table.column_names else None
+        for key in (choice.reward, choice.success)
+    )
+    succeeded = last_success(success)
     return RawEpisode(
         f"{layout.root}: episode {episode.index}",
         observations,
-        actions.reshape(len(actions), -1),
+        actions[:, None] if actions.ndim == 1 else actions,
         rewards,
-        success,
+        episode.success if succeeded is None else succeeded,
     )
 
 

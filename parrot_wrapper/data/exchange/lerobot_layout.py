@@ -6,16 +6,22 @@ Versions 2.0 and 2.1 have one file an episode and list episodes in `meta/episode
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from parrot_wrapper.data.exchange.guarded_files import foreign_errors, inside, read_json_file
+from parrot_wrapper.data.exchange.guarded_files import (
+    foreign_errors,
+    inside,
+    is_hidden,
+    read_json_file,
+    read_json_lines,
+)
 from parrot_wrapper.data.exchange.parquet import read_parquet
 from parrot_wrapper.errors import DataError, DataFileError
+from parrot_wrapper.names import absence
 
 _FIELD = re.compile(r"\{(\w+)(?::0?(\d{1,2})d)?\}")
 _DEFAULT_CHUNK = 1000
@@ -70,6 +76,11 @@ class Layout:
 
     def video(self, episode: EpisodeFiles, key: str) -> Path:
         """The video that has the episode's images of camera `key`."""
+        if key not in episode.places or not self.video_path:
+            raise DataFileError(
+                f"{self.root}: expected a video of {key!r} for episode {episode.index}, but its "
+                "metadata name none. Choose another camera with image_key (--image-key)."
+            )
         return inside(self.root, filled_template(self.video_path, episode.places[key]))
 
 
@@ -108,7 +119,9 @@ def read_layout(root: Path) -> Layout:
         DataError: It has no episodes.
     """
     if not (root / "meta" / "info.json").is_file():
-        raise DataFileError(f"{root}: expected a LeRobot folder with meta/info.json, found none.")
+        raise DataFileError(
+            f"{root}: expected a LeRobot folder with meta/info.json, found none.{absence(root)}"
+        )
     path = inside(root, "meta/info.json")
     info = read_json_file(path)
     with foreign_errors(path, "the description of a LeRobot data set"):
@@ -142,8 +155,7 @@ def _listed_by_line(root: Path, chunk: int, cameras: list[str]) -> tuple[Episode
     path = inside(root, "meta/episodes.jsonl")
     episodes = []
     with foreign_errors(path, "one JSON object a line, an episode each"):
-        for line in path.read_text(encoding="utf-8").splitlines():
-            row = json.loads(line)
+        for row in read_json_lines(path):
             index = int(row["episode_index"])
             place: dict[str, int | str] = {"episode_chunk": index // chunk, "episode_index": index}
             places = {"": place, **{key: {**place, "video_key": key} for key in cameras}}
@@ -160,7 +172,8 @@ def _listed_by_line(root: Path, chunk: int, cameras: list[str]) -> tuple[Episode
 
 
 def _listed_in_tables(root: Path, cameras: list[str]) -> tuple[EpisodeFiles, ...]:
-    names = sorted(p.relative_to(root).as_posix() for p in root.glob("meta/episodes/*/*.parquet"))
+    found = (p.relative_to(root).as_posix() for p in root.glob("meta/episodes/*/*.parquet"))
+    names = sorted(name for name in found if not is_hidden(name))
     wanted = ["episode_index", "length", "success", "data/chunk_index", "data/file_index"]
     for key in cameras:
         wanted += [f"videos/{key}/{n}" for n in ("chunk_index", "file_index", "from_timestamp")]
@@ -171,9 +184,10 @@ def _listed_in_tables(root: Path, cameras: list[str]) -> tuple[EpisodeFiles, ...
         with foreign_errors(path, "a list of LeRobot's episodes"):
             for row in table.to_pylist():
                 places: dict[str, Mapping[str, int | str]] = {"": _place(row, "data")}
-                for key in cameras:
+                told = [k for k in cameras if row.get(f"videos/{k}/from_timestamp") is not None]
+                for key in told:
                     places[key] = {**_place(row, f"videos/{key}"), "video_key": key}
-                starts = {key: float(row[f"videos/{key}/from_timestamp"]) for key in cameras}
+                starts = {key: float(row[f"videos/{key}/from_timestamp"]) for key in told}
                 episodes.append(
                     EpisodeFiles(
                         int(row["episode_index"]), int(row["length"]), places, starts,

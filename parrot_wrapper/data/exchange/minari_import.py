@@ -5,22 +5,28 @@ from __future__ import annotations
 import contextlib
 import functools
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from parrot_wrapper.argument_checks import as_path
 from parrot_wrapper.data.exchange.guarded_files import foreign_errors, inside, read_json_file
 from parrot_wrapper.data.exchange.guarded_hdf5 import open_guarded, require_self_contained
-from parrot_wrapper.data.exchange.source import RawEpisode, Source, parts_of
+from parrot_wrapper.data.exchange.source import (
+    Choice,
+    RawEpisode,
+    Source,
+    last_success,
+    parts_of,
+)
 from parrot_wrapper.errors import DataError, DataFileError, MissingExtraError
 from parrot_wrapper.types import AnyArray, FloatArray
 
 METADATA_KEY = "parrot_wrapper"
 LABELS_KEY = "labels"
 SUCCESS_KEY = "is_success"
-_SUCCESS_KEYS = (SUCCESS_KEY, "success")
 
 
 def minari_module() -> Any:
@@ -42,7 +48,7 @@ def minari_module() -> Any:
 def open_minari(source: str | Path) -> Source:
     """A Minari data set, ready to be read; nothing is downloaded and no env is made.
 
-    An episode has succeeded if the last `is_success` or `success` of its infos says so.
+    Fields are its actions, rewards, and the infos, of which one may tell success.
 
     Args:
         source: Its id in Minari's local folder, or its folder.
@@ -64,15 +70,16 @@ def open_minari(source: str | Path) -> Source:
         storage = minari.MinariDataset(folder).storage
         count = int(storage.total_episodes)
         box = _box(storage.action_space)
-    if count < 1:
-        raise DataError(f"{folder}: expected at least one episode, got none.")
-    first = next(_read(folder, storage, 1))
+        if count < 1:
+            raise DataError(f"{folder}: expected at least one episode, got none.")
+        observations, fields = _arrays(next(iter(storage.get_episodes([0]))))
     told = _mapping(metadata, METADATA_KEY)
     return Source(
         str(source),
-        parts_of(first.observations),
+        parts_of(observations),
+        parts_of(fields),
         count,
-        functools.partial(_wanted, folder, storage, count),
+        functools.partial(_read, folder, storage, count),
         action_box=box,
         settings=_mapping(told, "settings"),
         facts=_mapping(told, "facts") or {"minari": _card(metadata)},
@@ -80,7 +87,7 @@ def open_minari(source: str | Path) -> Source:
 
 
 def _folder(source: str) -> Path:
-    for folder in (Path(source), Path(source) / "data"):
+    for folder in (as_path("source", source), as_path("source", source) / "data"):
         if (folder / "metadata.json").is_file():
             return folder
     from minari.storage.datasets_root_dir import get_dataset_path
@@ -109,38 +116,40 @@ def _check_metadata(folder: Path, metadata: object) -> None:
 
 def _box(space: Any) -> tuple[FloatArray, FloatArray] | None:
     low, high = getattr(space, "low", None), getattr(space, "high", None)
-    if low is None or high is None or len(space.shape) != 1:
-        raise DataError(f"Expected actions of a Box with one axis, got {space}.")
+    if low is None or high is None or len(space.shape) not in (1, 2):
+        raise DataError(f"Expected actions of a Box with one axis or two, got {space}.")
     if not (np.isfinite(low).all() and np.isfinite(high).all()):
         return None
-    return low.astype(np.float32), high.astype(np.float32)
+    return low.reshape(-1).astype(np.float32), high.reshape(-1).astype(np.float32)
 
 
-def _wanted(folder: Path, storage: Any, count: int, keys: Sequence[str]) -> Iterator[RawEpisode]:
-    for episode in _read(folder, storage, count):
-        kept = {key: episode.observations[key] for key in keys if key in episode.observations}
-        yield RawEpisode(
-            episode.name, kept, episode.actions, episode.rewards, episode.success, episode.seed,
-            episode.labels,
-        )  # fmt: skip
-
-
-def _read(folder: Path, storage: Any, count: int) -> Iterator[RawEpisode]:
+def _read(folder: Path, storage: Any, count: int, choice: Choice) -> Iterator[RawEpisode]:
     for index in range(count):
         with foreign_errors(folder, "a Minari data set"):
             (stored,) = storage.get_episodes([index])
             (facts,) = storage.get_episode_metadata([index])
-            infos = stored["infos"] or {}
+            observations, fields = _arrays(stored)
+            labels = _mapping(stored["infos"] or {}, LABELS_KEY)
             episode = RawEpisode(
                 f"{folder}: episode {index}",
-                dict(_flat(stored["observations"])),
-                np.asarray(stored["actions"]),
-                np.asarray(stored["rewards"]),
-                _success(infos),
+                {key: observations[key] for key in choice.keys if key in observations},
+                fields[choice.action],
+                fields.get(choice.reward or ""),
+                last_success(fields.get(choice.success or "")),
                 _seed(facts.get("seed")),
-                {k: np.asarray(part) for k, part in _mapping(infos, LABELS_KEY).items()},
+                {k: np.asarray(part) for k, part in labels.items()},
             )
         yield episode
+
+
+def _arrays(stored: Any) -> tuple[dict[str, AnyArray], dict[str, AnyArray]]:
+    """Parts of the observations of an episode, and its other arrays."""
+    fields: dict[str, AnyArray] = {}
+    for name, info in (stored["infos"] or {}).items():
+        with contextlib.suppress(ValueError):  # ragged: nothing that could be taken
+            fields |= {} if name == LABELS_KEY else dict(_flat(info, f"{name}/"))
+    fields |= {name: np.asarray(stored[name]) for name in ("actions", "rewards")}
+    return dict(_flat(stored["observations"])), fields
 
 
 def _flat(observations: Any, prefix: str = "") -> Iterator[tuple[str, AnyArray]]:
@@ -154,14 +163,6 @@ def _flat(observations: Any, prefix: str = "") -> Iterator[tuple[str, AnyArray]]
         return
     for name, part in observations.items():
         yield from _flat(part, f"{prefix}{name}/")
-
-
-def _success(infos: Mapping[str, Any]) -> bool | None:
-    for key in _SUCCESS_KEYS:
-        if key in infos:
-            told = np.asarray(infos[key]).reshape(-1)
-            return bool(told[-1]) if told.size else None
-    return None
 
 
 def _seed(told: Any) -> int:

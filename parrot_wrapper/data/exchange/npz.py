@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from parrot_wrapper.data.exchange.guarded_files import foreign_errors, require_modest
+from parrot_wrapper.data.exchange.guarded_files import foreign_errors, is_hidden, require_modest
 from parrot_wrapper.data.exchange.source import Part
 from parrot_wrapper.errors import DataFileError
 from parrot_wrapper.types import AnyArray
@@ -29,17 +29,20 @@ class GuardedNpz:
         archive: The file.
 
     Attributes:
-        headers: Name to whole shape and dtype, without reading the values.
+        headers: Name to whole shape and dtype, without reading the values. There may be objects
+            and text, which are refused only when they are read.
 
     Raises:
-        DataFileError: An array is pickled, absurdly big, or does not fit its entry.
+        DataFileError: An array is absurdly big, or does not fit its entry.
     """
 
     def __init__(self, path: Path, archive: zipfile.ZipFile) -> None:
         self._path = path
         self._archive = archive
         self.headers: Mapping[str, Part] = {
-            info.filename.removesuffix(".npy"): self._header(info) for info in archive.infolist()
+            info.filename.removesuffix(".npy"): self._header(info)
+            for info in archive.infolist()
+            if info.filename.endswith(".npy") and not is_hidden(info.filename)
         }
 
     def _header(self, info: zipfile.ZipInfo) -> Part:
@@ -50,22 +53,25 @@ class GuardedNpz:
                 raise ValueError(f"{info.filename} has format version {version}")
             shape, _, dtype = _HEADERS[version](stream)
             begins = stream.tell()
-        if dtype.hasobject or dtype.kind not in "fiub":
-            raise DataFileError(
-                f"{where}: expected an array of numbers, got dtype {dtype}. Arrays of objects are "
-                "pickles, which are never loaded."
-            )
+        if dtype.hasobject:
+            return Part(shape, dtype)  # a pickle, which is of any size and never read
         require_modest(where, shape, dtype)
         if math.prod(shape) * dtype.itemsize + begins != info.file_size:
             raise DataFileError(f"{where}: its header claims another size than it has. It is torn.")
         return Part(shape, dtype)
 
-    def __contains__(self, name: object) -> bool:
-        """Whether there is such an array."""
-        return name in self.headers
-
     def __getitem__(self, name: str) -> AnyArray:
-        """The values of an array."""
+        """The values of an array.
+
+        Raises:
+            DataFileError: They are no numbers, or torn.
+        """
+        dtype = self.headers[name].dtype
+        if dtype.hasobject or dtype.kind not in "fiub":
+            raise DataFileError(
+                f"{self._path}: {name}: expected an array of numbers, got dtype {dtype}. Arrays of "
+                "objects are pickles, which are never loaded."
+            )
         with (
             foreign_errors(self._path, "NumPy arrays"),
             self._archive.open(f"{name}.npy") as stream,

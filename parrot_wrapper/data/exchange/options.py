@@ -21,7 +21,15 @@ class ImportOptions:
             image.
         vector_keys: Vectors to take, put one after the other in this order: "proprio" beside an
             image, "state" without one. Left out, it is a part called so, or, without an image, the
-            only vector there is.
+            only vector there is. Arrays of two axes are flattened.
+        action_key: The array of actions. Left out, it is the one called actions or action.
+        reward_key: The array of rewards. Left out, it is called rewards, reward or next.reward.
+        success_key: The array whose last value in an episode says whether it succeeded. Left out,
+            it is called is_success, success or next.success.
+        end_keys: For arrays that hold many episodes: those that are true at the last step of one.
+            Left out, they are all that are called terminals, timeouts, terminations, truncations,
+            dones and the like.
+        one_episode: Each file of arrays is one episode, whatever its flags say.
         image: Take an image where there is one.
         image_size: Height and width that images are brought to; as they are where left out.
         action_low: Lower edge of the env's action box, one number or one for each dimension; as
@@ -43,6 +51,11 @@ class ImportOptions:
 
     image_key: str = ""
     vector_keys: tuple[str, ...] = ()
+    action_key: str = ""
+    reward_key: str = ""
+    success_key: str = ""
+    end_keys: tuple[str, ...] = ()
+    one_episode: bool = False
     image: bool = True
     image_size: tuple[int, int] | None = None
     action_low: tuple[float, ...] = ()
@@ -52,7 +65,10 @@ class ImportOptions:
     episodes: int = 0
 
     def __post_init__(self) -> None:
-        """Check every value."""
+        """Check every value; a single name may stand for a tuple of one."""
+        for keys in ("vector_keys", "end_keys"):
+            given = getattr(self, keys)
+            object.__setattr__(self, keys, (given,) if isinstance(given, str) else tuple(given))
         if self.keep not in get_args(Keep):
             raise unknown_name("choice of keep", str(self.keep), get_args(Keep))
         if self.episodes < 0:
@@ -67,6 +83,14 @@ class ImportOptions:
             raise InvalidArgumentError(
                 "Expected no image_key and no image_size where no image is taken. Leave out one or "
                 "the other."
+            )
+        if self.one_episode and self.end_keys:
+            raise InvalidArgumentError(
+                "Expected end_keys or one_episode, got both. Leave out one or the other."
+            )
+        if self.success_key and self.success_reward is not None:
+            raise InvalidArgumentError(
+                "Expected success_key or success_reward, got both. Leave out one or the other."
             )
         if len(self.action_low) != len(self.action_high):
             raise InvalidArgumentError(

@@ -11,18 +11,19 @@ from typing import Any
 
 import numpy as np
 
+from parrot_wrapper.argument_checks import as_path
 from parrot_wrapper.atomic_files import atomic_folder
 from parrot_wrapper.data.checks import checked_box
 from parrot_wrapper.data.dataset import EpisodeDataset
 from parrot_wrapper.data.episodes import Episode
-from parrot_wrapper.data.exchange.choosing import Choice, choose
+from parrot_wrapper.data.exchange.choosing import choose
 from parrot_wrapper.data.exchange.converting import Tally, converted
 from parrot_wrapper.data.exchange.options import ImportOptions
-from parrot_wrapper.data.exchange.source import Source
+from parrot_wrapper.data.exchange.source import Choice, Source
 from parrot_wrapper.data.shards import write_shard
 from parrot_wrapper.data.storage import Manifest, write_manifest
 from parrot_wrapper.errors import DataError, DataFileError
-from parrot_wrapper.types import FloatArray
+from parrot_wrapper.types import REWARDS_FACT, FloatArray
 
 _SHARD_EPISODES = 64
 _SHARD_BYTES = 128 * 1024**2
@@ -37,7 +38,9 @@ class ImportReport:
         counts: Episodes: read, kept, dropped_as_failures, success_unknown, and
             last_observation_repeated (the one after the last action was not recorded).
         n_steps: Steps of those kept.
-        choice: Which parts of the observation were taken, and which were left out.
+        choice: Which arrays were taken for what, and which were left out.
+        ends: How many episodes end by which flags, by "lengths", or only because their arrays end;
+            empty where the format keeps them apart.
         action_box: Where the action box is from: "given", "told by the data set" or "spanned by
             the actions".
     """
@@ -46,6 +49,7 @@ class ImportReport:
     counts: dict[str, int]
     n_steps: int
     choice: Choice
+    ends: dict[str, int]
     action_box: str
 
 
@@ -56,10 +60,10 @@ def write_source(source: Source, folder: str | Path, options: ImportOptions) -> 
         DataFileError: `folder` is there already and not empty, or the source cannot be read.
         DataError: The source has nothing usable, or no episode is left.
     """
-    root = Path(folder)
+    root = as_path("folder", folder)
     if root.exists() and (not root.is_dir() or any(root.iterdir())):
         raise DataFileError(f"{root}: expected a new or empty folder, found something there.")
-    choice = choose(source.parts, options)
+    choice = choose(source, options)
     tally = Tally()
     with atomic_folder(root) as partial:
         episodes = converted(source, choice, options, tally)
@@ -68,7 +72,8 @@ def write_source(source: Source, folder: str | Path, options: ImportOptions) -> 
         metadata, origin = _metadata(source, choice, options, tally)
         settings = metadata.pop("settings")
         write_manifest(partial, Manifest(len(tally.actions), settings, metadata))
-    return ImportReport(root, tally.counts(), sum(map(len, tally.actions)), choice, origin)
+    steps = sum(map(len, tally.actions))
+    return ImportReport(root, tally.counts(), steps, choice, dict(tally.ends), origin)
 
 
 def load_source(source: Source, options: ImportOptions) -> EpisodeDataset:
@@ -77,7 +82,7 @@ def load_source(source: Source, options: ImportOptions) -> EpisodeDataset:
     Raises:
         DataFileError, DataError: As of `write_source`.
     """
-    choice = choose(source.parts, options)
+    choice = choose(source, options)
     tally = Tally()
     episodes = list(converted(source, choice, options, tally))
     metadata, _ = _metadata(source, choice, options, tally)
@@ -114,17 +119,19 @@ def _metadata(
         raise DataError(f"{source.name}: expected at least one episode, got none.{dropped}")
     actions = np.concatenate(tally.actions)
     low, high, origin = _action_box(source, options, actions)
-    taken = {"image": choice.image, choice.vector_name: list(choice.vectors)}
     # facts that the source tells replace ours: an export that returns keeps its own
     facts = {
         "import": {
             "source": source.name,
-            "taken": taken,
+            "taken": choice.taken(),
             "left_out": list(choice.left_out),
+            "flattened": dict(choice.flattened),
+            "episode_ends": dict(tally.ends),
             "image_size": options.image_size,
             "action_box": origin,
             **tally.counts(),
         },
+        **({REWARDS_FACT: False} if tally.unrewarded else {}),
         **source.facts,
         **checked_box(actions, low, high),
         "settings": dict(source.settings),
@@ -151,6 +158,8 @@ def _action_box(
     if source.action_box is not None:
         return (*source.action_box, "told by the data set")
     low, high = actions.min(0), actions.max(0)
+    if source.unit_box and max(-low.min(), high.max()) <= 1:
+        return np.full_like(low, -1), np.ones_like(high), "told by the data set"
     # a box needs a width, also where an action never changes
     still = low == high
     reach = np.maximum(np.abs(low), 1.0).astype(np.float32)

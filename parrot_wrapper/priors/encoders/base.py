@@ -9,8 +9,8 @@ from typing import ClassVar, Protocol
 import torch
 from torch import Tensor, nn
 
-from parrot_wrapper.errors import NotOfferedError
-from parrot_wrapper.types import ObservationSpec
+from parrot_wrapper.errors import InvalidArgumentError, NotOfferedError
+from parrot_wrapper.types import PARTS, ObservationSpec
 
 ObservationTensors = Mapping[str, Tensor]
 """As the spec has them: "image" (B, H, W, C) uint8, "proprio" (B, P), "state" (B, S) float."""
@@ -29,21 +29,33 @@ class ActingEncoder(Protocol):
 class Encoder(nn.Module):
     """Observations to features that flow and agent share.
 
-    A subclass sets `name`, takes the `ObservationSpec` first and keyword-only JSON-able options
-    after it, calls `super().__init__` and writes `forward`. The rest has defaults.
+    A subclass sets `name` and `reads`, takes the `ObservationSpec` first and keyword-only JSON-able
+    options after it, calls `super().__init__` and writes `forward`. The rest has defaults. What an
+    encoder is given it looks at: what it does not read, it refuses.
 
     Args:
         observation: What there is to look at.
         feature_dim: F, length of the features that `forward` returns.
         context_dim: Length of what the flow is conditioned on; None for `feature_dim`.
+
+    Raises:
+        InvalidArgumentError: There is a part that the encoder does not read.
     """
 
     name: ClassVar[str]
+    reads: ClassVar[tuple[str, ...]]
+    """Parts of an `ObservationSpec` that it looks at, where there are such."""
 
     def __init__(
         self, observation: ObservationSpec, *, feature_dim: int, context_dim: int | None = None
     ) -> None:
         super().__init__()
+        unread = [part for part in PARTS if getattr(observation, part) and part not in self.reads]
+        if unread:
+            raise InvalidArgumentError(
+                f"The {self.name} encoder reads {', '.join(self.reads)}, got {observation}; it "
+                f"would not look at {', '.join(unread)}."
+            )
         self.observation = observation
         self.feature_dim = feature_dim
         self.context_dim = feature_dim if context_dim is None else context_dim
@@ -73,8 +85,8 @@ class Encoder(nn.Module):
             NotOfferedError: Features do not say what is where, as most do not.
         """
         raise NotOfferedError(
-            "Expected features that say what is where, as those of the 'structured' encoder do, "
-            f"got those of {self.name!r}."
+            "Expected features that say what is where, as those of the 'structured' encoder of "
+            f"images alone do, got those of {self.name!r} of {self.observation}."
         )
 
     def training_features(self, obs: ObservationTensors) -> tuple[Tensor, dict[str, Tensor]]:

@@ -6,18 +6,18 @@ import torch
 from torch import Tensor, nn
 
 from parrot_wrapper.errors import InvalidArgumentError
-from parrot_wrapper.priors.encoders.base import Encoder, ObservationTensors
+from parrot_wrapper.priors.encoders.base import ObservationTensors
+from parrot_wrapper.priors.encoders.image_encoder import ImageEncoder, vector_dim
 from parrot_wrapper.priors.encoders.image_sides import padded, quarter, require_image
-from parrot_wrapper.priors.encoders.state import Standardise
 from parrot_wrapper.types import ObservationSpec
 
 
-class ConvolutionalEncoder(Encoder):
+class ConvolutionalEncoder(ImageEncoder):
     """Three 3x3 convolutions, pooling after the first two, then an embedding.
 
     48x48 images become 16 x 12 x 12 = 2,304 numbers, as in the policies of Singh et al. (2021),
-    then `hidden` units, then the embedding. Proprioception, where there is any, is standardised
-    and joins the hidden layer.
+    then `hidden` units, then the embedding. Vectors beside the image, where there are any, are
+    standardised and join the hidden layer's input.
 
     Args:
         observation: Must have an image of at least 4 pixels a side.
@@ -62,30 +62,23 @@ class ConvolutionalEncoder(Encoder):
         for weight in self.convolutions.parameters():
             if weight.ndim == 4:  # pixels arrive channels_last; weights in step save a copy a pass
                 weight.data = weight.data.contiguous(memory_format=torch.channels_last)
-        self.proprio = Standardise(observation.proprio)
+        self.add_scales("proprio")
         flat = channels * quarter(height) * quarter(width)
         self.head = nn.Sequential(
-            nn.Linear(flat + observation.proprio, hidden), nn.SiLU(), nn.Linear(hidden, embedding)
+            nn.Linear(flat + vector_dim(observation), hidden),
+            nn.SiLU(),
+            nn.Linear(hidden, embedding),
         )
 
     def forward(self, obs: ObservationTensors) -> Tensor:
-        """Images (B, H, W, C) uint8 (and proprioception) to the embedding (B, F)."""
+        """Images (B, H, W, C) uint8, and vectors beside them, to the embedding (B, F)."""
         image = obs["image"]
         if self.fold == 2:
             image = _fold_blocks(image)
         # (B, H, W, C) seen as (B, C, H, W) is channels_last without a copy
         pixels = image.permute(0, 3, 1, 2).to(self.dtype) / 255.0 - 0.5
-        flat = self.convolutions(pixels).flatten(1)
-        if self.observation.proprio:
-            flat = torch.cat((flat, self.proprio(obs["proprio"].to(self.dtype))), dim=1)
-        embedding: Tensor = self.head(flat)
+        embedding: Tensor = self.head(self.join(self.convolutions(pixels).flatten(1), obs))
         return embedding
-
-    @torch.no_grad()
-    def initialise(self, obs: ObservationTensors) -> None:
-        """Standardise proprioception as the data have it."""
-        if self.observation.proprio:
-            self.proprio.fit(obs["proprio"])
 
 
 def _fold_blocks(image: Tensor) -> Tensor:

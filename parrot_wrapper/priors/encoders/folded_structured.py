@@ -20,10 +20,9 @@ from parrot_wrapper.priors.encoders.base import ObservationTensors
 from parrot_wrapper.priors.encoders.image_sides import padded, quarter
 from parrot_wrapper.priors.encoders.keypoint_losses import CELL_MASS
 from parrot_wrapper.priors.encoders.structured import (
-    CONTAINER_CODE,
     FAINT,
     FOLD,
-    GRIPPER,
+    SHARED,
     SLOT,
     StructuredEncoder,
 )
@@ -106,6 +105,7 @@ class FoldedStructured:
         self._grid = quarter(height), quarter(width)
         self._cells = self._grid[0] * self._grid[1]
         self._slots = encoder.slots
+        self._join = encoder.join
         self._rooms = _Rooms()
         self._first, self._constant = self._fold_first(encoder)
         first, *convolutions = (part for part in encoder.trunk if isinstance(part, nn.Conv2d))
@@ -142,7 +142,7 @@ class FoldedStructured:
         return weight.float(), constant[0].flatten(1).T.float().contiguous()
 
     def __call__(self, obs: ObservationTensors) -> Tensor:
-        """Images (B, H, W, C) uint8 to features (B, F)."""
+        """Images (B, H, W, C) uint8, and vectors beside them, to features (B, F)."""
         image = obs["image"]
         batch, cells = len(image), self._cells
         room = self._room(batch)
@@ -162,7 +162,7 @@ class FoldedStructured:
         squeezed = maps[:, :, _POSITION.stop :].reshape(batch, -1)
         enter, leave = self._gripper
         gripper = _apply(functional.silu(_apply(squeezed, enter)), leave)
-        return self._read_slots(maps, code.view(batch, cells, -1), gripper)
+        return self._join(self._read_slots(maps, code.view(batch, cells, -1), gripper), obs)
 
     def _room(self, batch: int) -> _Room:
         rooms = self._rooms.of
@@ -188,9 +188,8 @@ class FoldedStructured:
 
     def context(self, features: Tensor) -> Tensor:
         """What the flow is conditioned on, (B, context), from features (B, F)."""
-        split = GRIPPER + SLOT + CONTAINER_CODE
-        shared = features[:, :split]
-        objects = features[:, split:].view(-1, self._slots, SLOT)
+        shared, rest = features[:, :SHARED], features[:, SHARED:]
+        objects = rest[:, : SLOT * self._slots].view(-1, self._slots, SLOT)
         hidden = objects @ self._token_own
         hidden += torch.addmm(self._token_bias, shared, self._token_shared)[:, None]
         weight, bias = self._token
@@ -201,7 +200,8 @@ class FoldedStructured:
         attention /= attention.sum(1, keepdim=True) + 1e-3
         # Attended and summed tokens by one product
         pooled = torch.cat((attention, presence), dim=2).transpose(1, 2) @ tokens[:, :, :-1]
-        together = torch.cat((pooled.flatten(1), shared), dim=1)
+        vectors = rest[:, SLOT * self._slots :]
+        together = torch.cat((pooled.flatten(1), shared, vectors), dim=1)
         enter, leave = self._pooled
         return _apply(functional.silu(_apply(together, enter)), leave)
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from parrot_wrapper.priors.encoders.base import Encoder, ObservationTensors
+from parrot_wrapper.priors.encoders.base import ObservationTensors
+from parrot_wrapper.priors.encoders.image_encoder import ImageEncoder, vector_dim
 from parrot_wrapper.priors.encoders.image_sides import require_image
-from parrot_wrapper.priors.encoders.state import Standardise
 from parrot_wrapper.types import ObservationSpec
 
 _LOG_VARIANCE = (-10.0, 4.0)
@@ -32,18 +32,18 @@ class ResidualBlock(nn.Module):
         return changed
 
 
-class ResidualEncoder(Encoder):
+class ResidualEncoder(ImageEncoder):
     """Encoder of the paper's VAE-features baseline: the CIFAR-10 network of the VQ-VAE.
 
     Two 4x4 convolutions with stride 2, two residual blocks, and a linear layer to mean and
     log-variance of a Gaussian posterior, whose mean is the features. The paper names 256 channels
-    and no length of the code. Proprioception, where there is any, is standardised and follows it.
+    and no length of the code. Vectors beside the image are standardised and follow it.
 
     Args:
         observation: Must have an image of at least 4 pixels a side.
         channels: Of every convolution.
         blocks: Residual blocks.
-        embedding: Length of the code; F is that and the proprioception.
+        embedding: Length of the code; F is that and the vectors.
 
     Raises:
         InvalidArgumentError: No image, or a smaller one.
@@ -59,7 +59,7 @@ class ResidualEncoder(Encoder):
         blocks: int = 2,
         embedding: int = 64,
     ) -> None:
-        super().__init__(observation, feature_dim=embedding + observation.proprio)
+        super().__init__(observation, feature_dim=embedding + vector_dim(observation))
         height, width, colours = require_image("residual", observation)
         self.channels, self.blocks, self.embedding = channels, blocks, embedding
         self.trunk = nn.Sequential(
@@ -73,7 +73,7 @@ class ResidualEncoder(Encoder):
             if weight.ndim == 4:  # pixels arrive channels_last; weights in step save a copy a pass
                 weight.data = weight.data.contiguous(memory_format=torch.channels_last)
         self.head = nn.Linear(channels * (height // 4) * (width // 4), 2 * embedding)
-        self.proprio = Standardise(observation.proprio)
+        self.add_scales("proprio")
 
     def posterior(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log-variance, (B, embedding) each, of images (B, H, W, C) uint8."""
@@ -83,14 +83,6 @@ class ResidualEncoder(Encoder):
         return mean, log_variance.clamp(*_LOG_VARIANCE)
 
     def forward(self, obs: ObservationTensors) -> Tensor:
-        """Images (B, H, W, C) uint8 (and proprioception) to features (B, F)."""
+        """Images (B, H, W, C) uint8, and vectors beside them, to features (B, F)."""
         mean, _ = self.posterior(obs["image"])
-        if not self.observation.proprio:
-            return mean
-        return torch.cat((mean, self.proprio(obs["proprio"].to(self.dtype))), dim=1)
-
-    @torch.no_grad()
-    def initialise(self, obs: ObservationTensors) -> None:
-        """Standardise proprioception as the data have it."""
-        if self.observation.proprio:
-            self.proprio.fit(obs["proprio"])
+        return self.join(mean, obs)

@@ -35,19 +35,20 @@ class Standardise(nn.Module):
 
 
 class StateEncoder(Encoder):
-    """Standardised state vector, for envs without images.
+    """Standardised vectors, for envs without images.
 
     Args:
-        observation: Must have a state vector (or proprioception) and no image.
+        observation: Must have a state vector or proprioception, and no image.
 
     Raises:
         InvalidArgumentError: The observation has an image, or no vector.
     """
 
     name = "state"
+    reads = ("state", "proprio")
 
     def __init__(self, observation: ObservationSpec) -> None:
-        if observation.image is not None or not observation.state:
+        if observation.image is not None or not (observation.state or observation.proprio):
             raise InvalidArgumentError(
                 f"The state encoder needs a state vector and no image, got {observation}."
             )
@@ -55,9 +56,8 @@ class StateEncoder(Encoder):
         self.standardise = Standardise(self.feature_dim)
 
     def _vector(self, obs: ObservationTensors) -> Tensor:
-        if not self.observation.proprio:
-            return obs["state"].to(self.dtype)
-        return torch.cat((obs["state"], obs["proprio"]), dim=1).to(self.dtype)
+        parts = [obs[part] for part in self.reads if getattr(self.observation, part)]
+        return (parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)).to(self.dtype)
 
     def forward(self, obs: ObservationTensors) -> Tensor:
         """State (B, S), then proprioception where there is any, to features (B, F)."""

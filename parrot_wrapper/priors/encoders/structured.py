@@ -16,7 +16,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from parrot_wrapper.errors import InvalidArgumentError
-from parrot_wrapper.priors.encoders.base import Encoder, ObservationTensors
+from parrot_wrapper.priors.encoders.base import ObservationTensors
+from parrot_wrapper.priors.encoders.image_encoder import ImageEncoder, vector_dim
 from parrot_wrapper.priors.encoders.image_sides import padded, quarter, require_image
 from parrot_wrapper.priors.encoders.keypoint_losses import CELL_MASS, keypoint_losses
 from parrot_wrapper.priors.encoders.sphere import sphere_anchors
@@ -33,6 +34,8 @@ FAINT = 0.01
 """A slot whose squared mass is this is half present."""
 SLOT = 4
 """Numbers of a slot: presence, then position relative to the gripper, gated by presence."""
+SHARED = GRIPPER + SLOT + CONTAINER_CODE
+"""Features before the object slots."""
 _SURELY = 0.1
 """Where the container is less present than this, its position means nothing."""
 _SEEN_IN = 3
@@ -41,22 +44,22 @@ _HEADS = {"heat": 2, "position": 3, "container": CONTAINER_CODE}
 _CODE = 3
 
 
-class StructuredEncoder(Encoder):
-    """Images to gripper, container and object slots: F = 11 + 4 `slots` features.
+class StructuredEncoder(ImageEncoder):
+    """Images to gripper, container and object slots: F = 11 + 4 `slots` features, and vectors.
 
-    The layout is: gripper (5), container slot (4), container code (2), object slots (4 each).
-    Lengths are in units of 0.1 m. Where the data carry the labels `landmarks`, `landmark_pixels`,
-    `landmark_kinds` and `gripper`, auxiliary losses teach localisation from them; without labels
-    the slots are learned from likelihood alone. Nothing but the image is read after training.
+    The layout is: gripper (5), container slot (4), container code (2), object slots (4 each), then
+    the vectors beside the image, where there are any, in standard deviations. Lengths are in units
+    of 0.1 m. Where the data carry the labels `landmarks`, `landmark_pixels`, `landmark_kinds` and
+    `gripper`, auxiliary losses teach localisation from them; without labels the slots are learned
+    from likelihood alone. No label is read after training.
 
     Args:
-        observation: Must have an image of at least 4 pixels a side; proprioception, where there is
-            any, is not used.
+        observation: Must have an image of at least 4 pixels a side.
         slots: Object slots (appearance anchors), 2 or more.
         channels: Width of the convolutional net.
         sharpness: How exclusively an appearance belongs to its nearest anchor.
         feature_noise: Standard deviation of the noise on features that the flow is trained with,
-            in units of 0.1 m. It makes the flow smooth in what it sees.
+            in units of 0.1 m, for vectors of their own. It makes the flow smooth in what it sees.
         auxiliary: Weight of the auxiliary losses.
         context: Length of what the flow is conditioned on.
 
@@ -89,7 +92,7 @@ class StructuredEncoder(Encoder):
             )
         super().__init__(
             observation,
-            feature_dim=GRIPPER + SLOT + CONTAINER_CODE + SLOT * slots,
+            feature_dim=SHARED + SLOT * slots + vector_dim(observation),
             context_dim=context,
         )
         rows, columns = quarter(height), quarter(width)
@@ -119,12 +122,10 @@ class StructuredEncoder(Encoder):
         squeezed = 8 * rows * columns
         self.squeeze = nn.Conv2d(channels, 8, 1)
         self.gripper = nn.Sequential(nn.Linear(squeezed, 128), nn.SiLU(), nn.Linear(128, GRIPPER))
-        self.token = nn.Sequential(
-            nn.Linear(SLOT + GRIPPER + SLOT + CONTAINER_CODE, 96), nn.SiLU(), nn.Linear(96, 96)
-        )
+        self.token = nn.Sequential(nn.Linear(SLOT + SHARED, 96), nn.SiLU(), nn.Linear(96, 96))
         self.score = nn.Linear(96, 1)
         self.pooled = nn.Sequential(
-            nn.Linear(2 * 96 + GRIPPER + SLOT + CONTAINER_CODE, context), nn.SiLU(),
+            nn.Linear(2 * 96 + SHARED + vector_dim(observation), context), nn.SiLU(),
             nn.Linear(context, context),
         )  # fmt: skip
         self.register_buffer("_anchors", torch.from_numpy(sphere_anchors(slots)))
@@ -133,9 +134,10 @@ class StructuredEncoder(Encoder):
         self.register_buffer("_grid", grid)
         self.register_buffer("_base", flat.contiguous())
         self.register_buffer("_centre", torch.zeros(3))
+        self.add_scales()
 
     def forward(self, obs: ObservationTensors) -> Tensor:
-        """Images (B, H, W, C) uint8 to features (B, F)."""
+        """Images (B, H, W, C) uint8, and vectors beside them, to features (B, F)."""
         return self.training_features(obs)[0]
 
     def training_features(self, obs: ObservationTensors) -> tuple[Tensor, dict[str, Tensor]]:
@@ -146,7 +148,7 @@ class StructuredEncoder(Encoder):
             rows, columns = maps["heat"].shape[1:3]
             maps["position"] = maps["position"] + self._base.view(rows, columns, 3)
             gripper = gripper.to(self.dtype)
-            features = self._slots(maps, gripper)
+            features = self.join(self._slots(maps, gripper), obs)
         tip = gripper + functional.pad(self._centre, (0, 2))
         return features, {**maps, "gripper": tip}
 
@@ -161,19 +163,21 @@ class StructuredEncoder(Encoder):
 
     def context(self, features: Tensor) -> Tensor:
         """Pool the unordered set of object slots by attention: (B, F) to (B, context)."""
-        shared, objects = features[:, : GRIPPER + SLOT + CONTAINER_CODE], self._objects(features)
+        shared, objects = features[:, :SHARED], self._objects(features)
         beside = shared[:, None].expand(-1, self.slots, -1)
         tokens = self.token(torch.cat((objects, beside), dim=2))
         presence = objects[:, :, :1]
         attention = presence * self.score(tokens).clamp(-8, 8).exp()
         attended = (attention * tokens).sum(1) / (attention.sum(1) + 1e-3)
         summed = (presence * tokens).sum(1)
-        context: Tensor = self.pooled(torch.cat((attended, summed, shared), dim=1))
+        vectors = features[:, SHARED + SLOT * self.slots :]
+        context: Tensor = self.pooled(torch.cat((attended, summed, shared, vectors), dim=1))
         return context
 
     @torch.no_grad()
     def initialise(self, obs: ObservationTensors) -> None:
         """Start from where each cell's things are on average, by least squares on the labels."""
+        super().initialise(obs)
         if "landmark_pixels" not in obs:
             return
         size = obs["landmark_pixels"].new_tensor(self._size[::-1])
@@ -192,14 +196,17 @@ class StructuredEncoder(Encoder):
         start = GRIPPER
         scale[:, start : start + SLOT] = features[:, start : start + 1]
         objects = features.new_tensor([0.0, 1.0, 1.0, 1.0]) * self._objects(features)[:, :, :1]
-        scale[:, -SLOT * self.slots :] = objects.flatten(1)
+        scale[:, SHARED : SHARED + SLOT * self.slots] = objects.flatten(1)
         return features + self.feature_noise * scale.detach() * noise
 
     def redirected(self, features: Tensor, above: float) -> tuple[Tensor, Tensor]:
         """The hand is open and empty, the container the only object, and another stands below.
 
-        The flow never saw an object where the container is, and would keep away from it.
+        The flow never saw an object where the container is, and would keep away from it. Vectors
+        beside the image are not offered: they may say what the hand holds, and nobody knows where.
         """
+        if vector_dim(self.observation):
+            return super().redirected(features, above)
         start, end = GRIPPER, GRIPPER + SLOT
         container, held = features[:, start:end], features[:, GRIPPER - 1].clamp(0.0, 1.0)
         goal = container / container[:, :1].clamp_min(_SURELY)
@@ -213,7 +220,7 @@ class StructuredEncoder(Encoder):
         return other, held
 
     def _objects(self, features: Tensor) -> Tensor:
-        return features[:, -SLOT * self.slots :].reshape(-1, self.slots, SLOT)
+        return features[:, SHARED : SHARED + SLOT * self.slots].reshape(-1, self.slots, SLOT)
 
     def _maps(self, image: Tensor) -> tuple[dict[str, Tensor], Tensor]:
         """Per-cell predictions, (B, H/4, W/4, .) each, and the gripper (B, 5)."""

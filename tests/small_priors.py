@@ -1,0 +1,98 @@
+"""One small prior of every kind, and data that they learn from: what tables of tests go over."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from parrot_wrapper.baselines.config import recipe
+from parrot_wrapper.baselines.hirl import fit_hirl
+from parrot_wrapper.baselines.trajrl import fit_trajrl
+from parrot_wrapper.baselines.vae_features import fit_vae_features
+from parrot_wrapper.data.dataset import EpisodeDataset
+from parrot_wrapper.priors import (
+    CVAEPrior,
+    CVAEPriorConfig,
+    EncoderPrior,
+    FlowPrior,
+    FlowPriorConfig,
+    TrajectoryVAEPrior,
+    TrajectoryVAEPriorConfig,
+    VAEFeatures,
+    VAEFeaturesConfig,
+)
+from parrot_wrapper.training.prior import fit_prior
+from parrot_wrapper.training.prior_config import PriorTrainingConfig
+from parrot_wrapper.types import ObservationSpec
+
+SIDE, HORIZON = 8, 3
+SIZES: dict[str, dict[str, Any]] = {
+    "structured": {"slots": 2, "channels": 8, "context": 8},
+    "convolutional": {"channels": 4, "hidden": 8, "embedding": 8},
+    "residual": {"channels": 8, "blocks": 1, "embedding": 8},
+    "state": {},
+}
+"""Options of every encoder that make it small."""
+
+KINDS = ("flow", "cvae", "trajectory-vae", "vae-features")
+
+
+def spec(encoder: str, proprio: int = 0, state: int = 0) -> ObservationSpec:
+    """What a small encoder looks at."""
+    if encoder == "state":
+        return ObservationSpec(state=state or 3, proprio=proprio)
+    return ObservationSpec(image=(SIDE, SIDE, 3), proprio=proprio, state=state)
+
+
+def make_prior(kind: str, encoder: str, seen: ObservationSpec | None = None) -> EncoderPrior:
+    """A prior of one action dimension; beta-VAE features have the residual encoder only."""
+    seen = spec(encoder) if seen is None else seen
+    common: dict[str, Any] = {"action_dim": 1, "encoder_options": SIZES[encoder]}
+    small = {"latent_dim": 2, "widths": (8,)}
+    if kind == "flow":
+        return FlowPrior(FlowPriorConfig(seen, encoder=encoder, hidden=8, **common))
+    if kind == "cvae":
+        return CVAEPrior(CVAEPriorConfig(seen, encoder=encoder, **small, **common))
+    if kind == "trajectory-vae":
+        made = TrajectoryVAEPriorConfig(seen, encoder=encoder, horizon=HORIZON, **small, **common)
+        return TrajectoryVAEPrior(made)
+    return VAEFeatures(VAEFeaturesConfig(seen, **common))
+
+
+def observations(seen: ObservationSpec, rows: int = 4, seed: int = 0) -> dict[str, Any]:
+    """Random observations of these parts."""
+    rng = np.random.default_rng(seed)
+    parts: dict[str, Any] = {}
+    if seen.image is not None:
+        parts["image"] = rng.integers(0, 256, (rows, *seen.image), np.uint8)
+    for name in ("proprio", "state"):
+        if getattr(seen, name):
+            parts[name] = rng.normal(size=(rows, getattr(seen, name))).astype(np.float32)
+    return parts
+
+
+def data(seen: ObservationSpec, episodes: int = 6, **more: Any) -> EpisodeDataset:
+    """Episodes of HORIZON steps."""
+    actions = np.random.default_rng(1).uniform(-0.9, 0.9, (HORIZON * episodes, 1))
+    rows = (HORIZON + 1) * episodes
+    return EpisodeDataset.from_arrays(
+        {**observations(seen, rows), **more}, actions, [HORIZON] * episodes
+    )
+
+
+def fit(prior: EncoderPrior, dataset: EpisodeDataset, steps: int = 2) -> None:
+    """A few steps of the training that this kind of prior has."""
+    if isinstance(prior, FlowPrior):
+        quick = PriorTrainingConfig(steps=steps, batch_size=8, validation_batches=1, device="cpu")
+        fit_prior(prior, dataset, quick, progress=False)
+        return
+    method, fitting = _FITTING[prior.type_tag]
+    config = recipe(method, steps=steps, batch_size=8, validation_batches=1, device="cpu")
+    fitting(prior, dataset, config, progress=False)
+
+
+_FITTING: dict[str, tuple[str, Callable[..., Any]]] = {
+    "cvae": ("hirl", fit_hirl),
+    "trajectory-vae": ("trajrl", fit_trajrl),
+    "vae-features": ("vae-features", fit_vae_features),
+}
