@@ -202,7 +202,7 @@ def test_the_rl_runner_needs_sb3_alone():
     blocked = (
         "import sys; sys.modules.update(dict.fromkeys(['h5py', 'pybullet', 'tyro', 'minari']))\n"
     )
-    assert run(f"{blocked}import parrot_wrapper.training.rl; print('fine')") == "fine"
+    assert run(f"{blocked}import parrot_wrapper.rl.train; print('fine')") == "fine"
 
 
 def test_importing_loads_nothing_heavy():
