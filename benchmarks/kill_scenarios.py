@@ -19,13 +19,13 @@ from parrot_wrapper.experiments.places import Places
 from parrot_wrapper.experiments.rows import read_rows
 from parrot_wrapper.experiments.runner import run_grid
 from parrot_wrapper.io.atomic_files import write_json
-from parrot_wrapper.io.run_log import read_log
 from parrot_wrapper.priors import FlowPrior, FlowPriorConfig, load_prior
 from parrot_wrapper.priors.checkpoint import HEADER_FILE, read_prior
 from parrot_wrapper.record.collect import ExpertSource, collect
 from parrot_wrapper.rl.checkpoint import list_checkpoints, read_header
 from parrot_wrapper.rl.config import RLConfig
 from parrot_wrapper.rl.episode_log import read_episodes
+from parrot_wrapper.rl.run_log import read_log
 from parrot_wrapper.rl.train import LOG_FILE, MODEL_FILE, train
 from parrot_wrapper.training.prior import fit_prior
 from parrot_wrapper.training.prior_checkpoint import CHECKPOINT_FILE, read_training_checkpoint

@@ -10,8 +10,8 @@ from stable_baselines3.common.callbacks import BaseCallback
 
 from parrot_wrapper.checks import as_path
 from parrot_wrapper.errors import CheckpointError
-from parrot_wrapper.io.run_log import read_log
 from parrot_wrapper.rl.checkpoint import list_checkpoints, read_header
+from parrot_wrapper.rl.run_log import read_log
 from parrot_wrapper.wrappers.chunk import executed_steps
 
 EPISODES_FILE = "episodes.jsonl"

@@ -23,7 +23,6 @@ from parrot_wrapper.errors import CheckpointError, InvalidArgumentError, absence
 from parrot_wrapper.io.atomic_files import atomic_path, clear_strays, room_below, write_json
 from parrot_wrapper.io.interruption import deferred_interrupt
 from parrot_wrapper.io.locking import folder_lock
-from parrot_wrapper.io.run_log import JsonLinesWriter, cut_log
 from parrot_wrapper.io.strict_json import parse_json
 from parrot_wrapper.priors.encoder_prior import EncoderPrior
 from parrot_wrapper.priors.loading import load_prior
@@ -44,6 +43,7 @@ from parrot_wrapper.rl.config import RLConfig
 from parrot_wrapper.rl.envs import SeededEpisodes
 from parrot_wrapper.rl.episode_log import EPISODES_FILE, STEPS_KEY, EpisodeLogCallback
 from parrot_wrapper.rl.model import add_demonstrations, build_model, wrap_env
+from parrot_wrapper.rl.run_log import JsonLinesWriter, cut_log
 from parrot_wrapper.rl.warm_up import FirstRewardsCallback, FirstUpdateCallback
 from parrot_wrapper.types import ActionPrior
 

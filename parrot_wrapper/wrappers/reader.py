@@ -10,8 +10,8 @@ import numpy as np
 from gymnasium import spaces
 
 from parrot_wrapper.checks import float_array, number_array
-from parrot_wrapper.data.image_layout import ImageLayout, fitting_layout, usual_layout
 from parrot_wrapper.errors import InvalidArgumentError, SpaceMismatchError
+from parrot_wrapper.image_layout import ImageLayout, fitting_layout, usual_layout
 from parrot_wrapper.types import KEYS_FACT, PARTS, AnyArray, Observations, ObservationSpec
 
 Keys: TypeAlias = str | Sequence[str] | None

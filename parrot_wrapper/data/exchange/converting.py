@@ -13,8 +13,8 @@ from parrot_wrapper.data.episodes import Episode
 from parrot_wrapper.data.exchange.images import resized
 from parrot_wrapper.data.exchange.options import ImportOptions
 from parrot_wrapper.data.exchange.source import Choice, RawEpisode, Source, parts_of
-from parrot_wrapper.data.image_layout import channels_last
 from parrot_wrapper.errors import DataError
+from parrot_wrapper.image_layout import channels_last
 from parrot_wrapper.types import AnyArray, FloatArray
 
 
