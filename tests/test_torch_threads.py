@@ -48,6 +48,7 @@ def said(*args: str) -> str:
 
 
 @needs_fork
+@pytest.mark.slow
 def test_workers_end_after_torch_ran_on_threads():
     printed = said("tests/forked_workers.py")
     assert printed.endswith("all ways\n"), printed
