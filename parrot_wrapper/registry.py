@@ -10,8 +10,12 @@ from collections.abc import Mapping
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
-from parrot_wrapper.errors import InvalidArgumentError, MissingExtraError, UnknownNameError
-from parrot_wrapper.names import unknown_name
+from parrot_wrapper.errors import (
+    InvalidArgumentError,
+    MissingExtraError,
+    UnknownNameError,
+    unknown_name,
+)
 
 
 class Registry:
@@ -107,7 +111,7 @@ PRIORS = Registry(
         "cvae": f"{_HERE}.cvae:CVAEPrior",
         "trajectory": f"{_HERE}.trajectory:TrajectoryVAEPrior",
         "features": f"{_HERE}.vae_features:VAEFeatures",
-        "bc": "parrot_wrapper.training.cloned_actor:ClonedActor",
+        "bc": "parrot_wrapper.rl.cloned_actor:ClonedActor",
     },
     former={
         "hirl": "cvae",

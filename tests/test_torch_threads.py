@@ -19,8 +19,8 @@ from parrot_wrapper.data import EpisodeDataset
 from parrot_wrapper.training.prior import fit_prior
 from parrot_wrapper.training.prior_config import PriorTrainingConfig
 from parrot_wrapper.training.prior_trainer import PriorTrainer
-from parrot_wrapper.translator import LatentTranslator
 from parrot_wrapper.types import FloatArray, Observations
+from parrot_wrapper.wrappers.driver import LatentTranslator
 from tests.helpers import AffinePrior, EchoEnv
 
 ROOT = Path(__file__).parents[1]
@@ -48,6 +48,7 @@ def said(*args: str) -> str:
 
 
 @needs_fork
+@pytest.mark.slow
 def test_workers_end_after_torch_ran_on_threads():
     printed = said("tests/forked_workers.py")
     assert printed.endswith("all ways\n"), printed

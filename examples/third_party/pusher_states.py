@@ -17,7 +17,7 @@ from parrot_wrapper import (
 )
 from parrot_wrapper.evaluation.policies import PriorSamples, UniformActions
 from parrot_wrapper.evaluation.rollouts import evaluate
-from parrot_wrapper.policy_episodes import record_policy
+from parrot_wrapper.record.policy_episodes import record_policy
 from parrot_wrapper.training.prior import fit_prior
 from parrot_wrapper.training.prior_config import PriorTrainingConfig
 

@@ -10,14 +10,14 @@ from contextlib import contextmanager
 from importlib import import_module
 from typing import Any, Protocol
 
-from parrot_wrapper.atomic_files import is_refusal
 from parrot_wrapper.errors import (
     InvalidArgumentError,
     MissingExtraError,
     ParrotError,
     UnreadDataWarning,
+    unknown_name,
 )
-from parrot_wrapper.names import unknown_name
+from parrot_wrapper.io.atomic_files import is_refusal
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "collect": ("collect:CollectCommand", "Record demonstrations of a scripted expert."),

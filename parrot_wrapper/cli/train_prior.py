@@ -13,10 +13,10 @@ from typing import Annotated, Any, ClassVar, NoReturn, get_type_hints
 import docstring_parser
 import tyro
 
-from parrot_wrapper.atomic_files import write_json
 from parrot_wrapper.cli.environments import parse_env_kwargs
 from parrot_wrapper.data import EpisodeDataset, load_dataset
 from parrot_wrapper.errors import InvalidArgumentError
+from parrot_wrapper.io.atomic_files import write_json
 from parrot_wrapper.priors.encoder_prior import EncoderPrior
 from parrot_wrapper.priors.loading import RUN_SUBFOLDER, load_prior
 from parrot_wrapper.priors.trainable import Trainable, prior_kind

@@ -13,12 +13,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from parrot_wrapper.atomic_files import write_json
 from parrot_wrapper.data.storage import read_manifest
 from parrot_wrapper.errors import DataFileError, InvalidArgumentError
 from parrot_wrapper.experiments.needs import OWN_ENCODER, Artifact
+from parrot_wrapper.io.atomic_files import write_json
+from parrot_wrapper.io.strict_json import parse_json
 from parrot_wrapper.registry import PRIORS
-from parrot_wrapper.strict_json import parse_json
 
 _RECIPE_FILE = "artifact.json"
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from parrot_wrapper.errors import InvalidArgumentError
+from parrot_wrapper.errors import InvalidArgumentError, unknown_name
 from parrot_wrapper.experiments import grid_checks as checks
 from parrot_wrapper.experiments.methods import (
     base_method,
@@ -22,7 +22,6 @@ from parrot_wrapper.experiments.needs import (
     need_name,
 )
 from parrot_wrapper.experiments.runs import Run
-from parrot_wrapper.names import unknown_name
 from parrot_wrapper.registry import PRIORS
 
 KINDS = ("rl", "exploration")

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
+from parrot_wrapper.errors import unknown_name
 from parrot_wrapper.experiments.runs import Run
-from parrot_wrapper.names import unknown_name
 from parrot_wrapper.registry import PRIORS
-from parrot_wrapper.training.rl_config import PRESETS, RLConfig, preset_config
+from parrot_wrapper.rl.config import PRESETS, RLConfig, preset_config
 
 
 @dataclass(frozen=True)

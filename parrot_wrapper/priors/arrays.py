@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from parrot_wrapper.argument_checks import number_array
+from parrot_wrapper.checks import number_array
 from parrot_wrapper.errors import (
     InvalidArgumentError,
     LatentError,

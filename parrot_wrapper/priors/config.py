@@ -8,9 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar, TypeVar
 
-from parrot_wrapper.argument_checks import is_number, require_instance
-from parrot_wrapper.errors import InvalidArgumentError
-from parrot_wrapper.names import unknown_name
+from parrot_wrapper.checks import is_number, require_instance
+from parrot_wrapper.errors import InvalidArgumentError, unknown_name
 from parrot_wrapper.types import ObservationSpec
 
 _ConfigT = TypeVar("_ConfigT", bound="PriorConfig")

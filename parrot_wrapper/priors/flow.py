@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from parrot_wrapper.argument_checks import is_number
+from parrot_wrapper.checks import is_number
 from parrot_wrapper.errors import InvalidArgumentError
 from parrot_wrapper.priors.config import PriorConfig, require_at_least, require_positive
 from parrot_wrapper.priors.coupling import CouplingStack

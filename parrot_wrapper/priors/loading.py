@@ -11,9 +11,14 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from parrot_wrapper.argument_checks import as_path
-from parrot_wrapper.errors import CheckpointError, InvalidArgumentError, UnknownNameError
-from parrot_wrapper.names import absence, unknown_name
+from parrot_wrapper.checks import as_path
+from parrot_wrapper.errors import (
+    CheckpointError,
+    InvalidArgumentError,
+    UnknownNameError,
+    absence,
+    unknown_name,
+)
 from parrot_wrapper.priors.checkpoint import HEADER_FILE, WEIGHTS_FILE, StoredPrior, read_prior
 from parrot_wrapper.priors.config import PriorConfig
 from parrot_wrapper.priors.encoder_prior import EncoderPrior

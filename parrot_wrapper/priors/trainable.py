@@ -11,8 +11,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from parrot_wrapper.errors import InvalidArgumentError, NotOfferedError
-from parrot_wrapper.names import unknown_name
+from parrot_wrapper.errors import InvalidArgumentError, NotOfferedError, unknown_name
 from parrot_wrapper.priors.checkpoint import save_prior
 from parrot_wrapper.registry import PRIORS
 from parrot_wrapper.types import FloatArray, ObservationSpec

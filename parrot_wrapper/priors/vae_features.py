@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from parrot_wrapper.argument_checks import require_share
+from parrot_wrapper.checks import require_share
 from parrot_wrapper.errors import InvalidArgumentError
 from parrot_wrapper.priors.arrays import as_float_array, as_tensor, observation_arrays
 from parrot_wrapper.priors.config import PriorConfig, require_positive

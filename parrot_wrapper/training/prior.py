@@ -11,11 +11,11 @@ from typing import Any
 
 import torch
 
-from parrot_wrapper.argument_checks import as_path, require_instance
-from parrot_wrapper.atomic_files import clear_strays, room_below
+from parrot_wrapper.checks import as_path, require_instance
 from parrot_wrapper.data.dataset import EpisodeDataset
 from parrot_wrapper.errors import InvalidArgumentError, NotOfferedError
-from parrot_wrapper.locking import folder_lock
+from parrot_wrapper.io.atomic_files import clear_strays, room_below
+from parrot_wrapper.io.locking import folder_lock
 from parrot_wrapper.priors.flow import FlowPrior
 from parrot_wrapper.priors.surroundings import own_surroundings
 from parrot_wrapper.priors.trainable import FEATURES_KEY, Trainable

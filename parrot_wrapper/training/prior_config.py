@@ -6,9 +6,8 @@ import math
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
 
-from parrot_wrapper.argument_checks import check_fields
-from parrot_wrapper.errors import InvalidArgumentError
-from parrot_wrapper.names import unknown_name
+from parrot_wrapper.checks import check_fields
+from parrot_wrapper.errors import InvalidArgumentError, unknown_name
 from parrot_wrapper.priors.trainable import Trainable
 from parrot_wrapper.torch_threads import DEFAULT_THREADS
 

@@ -18,8 +18,8 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from parrot_wrapper.errors import CheckpointError, DataError
+from parrot_wrapper.io.interruption import deferred_interrupt
 from parrot_wrapper.priors.trainable import Batch
-from parrot_wrapper.training.interruption import deferred_interrupt
 from parrot_wrapper.training.prior_batches import prefetched, step_generator
 from parrot_wrapper.training.prior_checkpoint import (
     CHECKPOINT_FILE,

@@ -19,14 +19,15 @@ from parrot_wrapper.cli.arguments import _option_names, expand_home
 from parrot_wrapper.cli.durations import in_words
 from parrot_wrapper.data import EpisodeDataset, load_dataset, save_dataset
 from parrot_wrapper.data.exchange import import_data
+from parrot_wrapper.errors import ParrotError
 from parrot_wrapper.experiments.places import read_grid
 from parrot_wrapper.experiments.study import load_studies
 from parrot_wrapper.priors.checkpoint import read_prior
-from parrot_wrapper.training.episode_log import read_episodes
+from parrot_wrapper.rl.episode_log import read_episodes
+from parrot_wrapper.rl.evaluation import load_agent
+from parrot_wrapper.rl.train import read_config
 from parrot_wrapper.training.prior import fit_prior
 from parrot_wrapper.training.prior_config import PriorTrainingConfig
-from parrot_wrapper.training.rl import read_config
-from parrot_wrapper.training.rl_evaluation import load_agent
 
 MODULE = '''
 import gymnasium as gym
@@ -179,11 +180,10 @@ def test_the_home_folder_in_python(workplace: Path) -> None:
     fit_prior(load_prior("~/runs/mine"), twice, config, run_folder="~/fit", progress=False)
     assert data.n_episodes == 1
     assert {"imported", "fit", "demos"} <= {path.name for path in (workplace / "home").iterdir()}
-    for load in (read_config, load_agent, read_episodes, read_grid, lambda x: load_studies([x])):
-        try:
+    assert read_episodes("~/fit") == []
+    for load in (read_config, load_agent, read_grid, lambda folder: load_studies([folder])):
+        with pytest.raises(ParrotError, match=r"home.nowhere"):
             load("~/nowhere")
-        except Exception as error:
-            assert str(workplace / "home" / "nowhere") in str(error) or "~/nowhere" in str(error)
     assert not Path("~").exists()
 
 

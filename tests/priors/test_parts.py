@@ -22,9 +22,9 @@ from parrot_wrapper.errors import (
     SpaceMismatchError,
     UnreadDataWarning,
 )
+from parrot_wrapper.io.strict_json import seal_of
 from parrot_wrapper.priors.checkpoint import HEADER_FILE
 from parrot_wrapper.priors.encoders import build_encoder, parts_read
-from parrot_wrapper.strict_json import seal_of
 from parrot_wrapper.training.feature_cache import FeatureCache
 from parrot_wrapper.types import PARTS, ObservationSpec
 from tests.any_env import AnyEnv

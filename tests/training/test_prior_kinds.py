@@ -22,7 +22,7 @@ from parrot_wrapper.priors.config import PriorConfig
 from parrot_wrapper.priors.trainable import prior_kind
 from parrot_wrapper.priors.variational import annealed
 from parrot_wrapper.registry import PRIORS
-from parrot_wrapper.training.cloned_actor import (
+from parrot_wrapper.rl.cloned_actor import (
     ClonedActor,
     ClonedActorConfig,
     tanh_gaussian_log_prob,

@@ -8,7 +8,7 @@ import pytest
 from parrot_wrapper.cli import main
 from parrot_wrapper.data import save_dataset
 from parrot_wrapper.priors import FlowPrior, FlowPriorConfig, load_prior
-from parrot_wrapper.training.cloned_actor import load_cloned_actor
+from parrot_wrapper.rl.cloned_actor import load_cloned_actor
 from tests.training.toy_data import image_data
 
 FEW = ["--steps", "3", "--batch-size", "8", "--device", "cpu", "--threads", "1", "--no-progress"]

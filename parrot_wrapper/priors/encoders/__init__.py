@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Mapping
 from typing import Any
 
-from parrot_wrapper.names import unknown_name
+from parrot_wrapper.errors import unknown_name
 from parrot_wrapper.priors.encoders.backbone import BackboneEncoder
 from parrot_wrapper.priors.encoders.base import ActingEncoder, Encoder, ObservationTensors
 from parrot_wrapper.priors.encoders.convolutional import ConvolutionalEncoder
