@@ -23,10 +23,10 @@ from parrot_wrapper.experiments.runner import run_grid
 from parrot_wrapper.priors import FlowPrior, FlowPriorConfig, load_prior
 from parrot_wrapper.priors.checkpoint import HEADER_FILE, read_prior
 from parrot_wrapper.training.episode_log import read_episodes
-from parrot_wrapper.training.fitting_run import weights_digest
 from parrot_wrapper.training.prior import fit_prior
 from parrot_wrapper.training.prior_checkpoint import CHECKPOINT_FILE, read_training_checkpoint
 from parrot_wrapper.training.prior_config import PriorTrainingConfig
+from parrot_wrapper.training.prior_run import weights_digest
 from parrot_wrapper.training.rl import LOG_FILE, MODEL_FILE, train
 from parrot_wrapper.training.rl_checkpoint import list_checkpoints, read_header
 from parrot_wrapper.training.rl_config import RLConfig

@@ -26,6 +26,7 @@ from typing import Any, NamedTuple
 import gymnasium as gym
 import numpy as np
 import torch
+from parrot_wrapper.training.module_trainer import use_bfloat16
 from stable_baselines3 import SAC
 from stable_baselines3.common.logger import Logger
 
@@ -34,10 +35,9 @@ from parrot_wrapper import BehavioralPriorWrapper, FlowPrior, LayerNormReLU, tar
 from parrot_wrapper.collect import ExpertSource, collect
 from parrot_wrapper.data import load_dataset
 from parrot_wrapper.evaluation.report import markdown_table
+from parrot_wrapper.priors import flow_config
 from parrot_wrapper.priors.encoder_prior import EncoderPrior
 from parrot_wrapper.priors.loading import load_prior
-from parrot_wrapper.training.flow_config import flow_config
-from parrot_wrapper.training.module_trainer import use_bfloat16
 from parrot_wrapper.training.prior_batches import batch_maker
 from parrot_wrapper.training.prior_config import PriorTrainingConfig
 from parrot_wrapper.training.prior_trainer import PriorTrainer

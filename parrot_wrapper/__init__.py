@@ -41,13 +41,12 @@ if TYPE_CHECKING:
     from parrot_wrapper.errors import ParrotError
     from parrot_wrapper.evaluation import evaluate, judge_prior
     from parrot_wrapper.latent import kl_to_prior, parse_chart, target_entropy
-    from parrot_wrapper.priors import FlowPrior, FlowPriorConfig, load_prior
+    from parrot_wrapper.priors import FlowPrior, FlowPriorConfig, flow_config, load_prior
     from parrot_wrapper.redirected_mixture import RedirectedMixture
     from parrot_wrapper.training.demonstration_replay import (
         DemonstrationDictReplayBuffer,
         DemonstrationReplayBuffer,
     )
-    from parrot_wrapper.training.flow_config import flow_config
     from parrot_wrapper.training.normed_activation import LayerNormReLU
     from parrot_wrapper.training.prior import fit_prior
     from parrot_wrapper.training.prior_config import PriorTrainingConfig
@@ -113,7 +112,7 @@ _HOMES = {
     "RewardedReplayBuffer": "training.rewarded_replay",
     "evaluate": "evaluation",
     "fit_prior": "training.prior",
-    "flow_config": "training.flow_config",
+    "flow_config": "priors",
     "judge_prior": "evaluation",
     "kl_to_prior": "latent",
     "load_dataset": "data",

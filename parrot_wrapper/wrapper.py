@@ -48,6 +48,9 @@ class BehavioralPriorWrapper(gym.Wrapper[Any, AnyArray, Any, AnyArray], RecordCo
     `"parrot/infos"` is a dict of what their infos told, each key in an array with a first axis of H
     steps, or in a tuple of length H if its values are no numbers.
 
+    The prior's passes over up to 16 observations run on one torch thread. All else, such as SAC's
+    updates, has torch's own setting; `torch.set_num_threads(1)` is best for networks of this size.
+
     Args:
         env: Env with a bounded Box action space (A,) and observations as the prior knows them:
             uint8 images (H, W, C) or (C, H, W), a float state vector, or a Dict of such.

@@ -64,14 +64,6 @@ RULES: list[tuple[set[str], set[str], set[str]]] = [
             *FOUNDATION,
         },
     ),
-    (
-        {"baselines"},
-        {"numpy", "torch", "tqdm", "gymnasium", "stable_baselines3"},
-        {
-            *("baselines", "training", "data", "priors", "observation_reader", "spaces", "chunk"),
-            *FOUNDATION,
-        },
-    ),
 ]
 ENVS_MAY_IMPORT = {"gymnasium", "numpy", "pybullet", "pybullet_data", "pybullet_utils"}
 

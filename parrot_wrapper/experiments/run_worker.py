@@ -21,7 +21,7 @@ from parrot_wrapper.evaluation.policies import UniformActions
 from parrot_wrapper.evaluation.rates import Rate
 from parrot_wrapper.evaluation.rollouts import EvaluationResult, evaluate
 from parrot_wrapper.experiments.job import RunJob
-from parrot_wrapper.experiments.methods import EXPLORATION, run_config
+from parrot_wrapper.experiments.methods import explored_parts, run_config
 from parrot_wrapper.experiments.rows import ExplorationRow, ResultRow, Share
 from parrot_wrapper.experiments.run_files import ROW_FILE, success_curve
 from parrot_wrapper.experiments.runs import Run
@@ -80,7 +80,7 @@ def _exploration_row(job: RunJob) -> ExplorationRow:
 def _explore(run: Run, artifacts: Mapping[str, str]) -> EvaluationResult:
     """Held-out episodes of uniform actions, which behind a wrapper are samples of its prior."""
     env = gym.make(run.task, **run.env_kwargs)
-    for part in EXPLORATION[run.method]:
+    for part in explored_parts(run.method):
         env = BehavioralPriorWrapper(env, artifacts[part])
     try:
         policy = UniformActions(env)

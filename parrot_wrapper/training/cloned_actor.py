@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from types import MappingProxyType
@@ -15,20 +16,33 @@ from stable_baselines3 import SAC
 from stable_baselines3.common.torch_layers import BaseFeaturesExtractor, FlattenExtractor
 from stable_baselines3.sac.policies import Actor
 from torch import Tensor, nn
+from torch.nn import functional
 
-from parrot_wrapper.argument_checks import as_path
-from parrot_wrapper.errors import CheckpointError
+from parrot_wrapper.argument_checks import as_path, is_number
+from parrot_wrapper.errors import CheckpointError, InvalidArgumentError
 from parrot_wrapper.names import unknown_name
 from parrot_wrapper.priors.arrays import as_float_array, vectors
-from parrot_wrapper.priors.checkpoint import HEADER_FILE, WEIGHTS_FILE, read_prior, save_prior
+from parrot_wrapper.priors.checkpoint import HEADER_FILE, WEIGHTS_FILE, read_prior
 from parrot_wrapper.priors.encoder_prior import EncoderPrior
+from parrot_wrapper.priors.encoders import Encoder
+from parrot_wrapper.priors.registry import PRIORS
 from parrot_wrapper.priors.surroundings import own_surroundings
+from parrot_wrapper.priors.trainable import (
+    FEATURES_KEY,
+    PAPER,
+    Batch,
+    DataShapes,
+    Trainable,
+    checked_options,
+)
 from parrot_wrapper.training.normed_activation import LayerNormReLU
 from parrot_wrapper.training.paper_convolutions import PaperConvolutions
-from parrot_wrapper.types import FloatArray
+from parrot_wrapper.types import FloatArray, ObservationSpec
 
-RUN_SUBFOLDER = "actor"
-"""Where a cloning run keeps the actor that came out of it."""
+EDGE = 0.99
+"""Actions are cloned within this share of their box: tanh reaches its edges at infinity only."""
+_RUN_SUBFOLDERS = ("prior", "actor")
+"""Where a training run keeps what came out of it, and where a cloning run did before."""
 
 
 @dataclass(frozen=True)
@@ -43,10 +57,16 @@ class ClonedActorConfig:
         image: Shape (H, W, C) of the images that it sees through the paper's convolutions, or None.
         net_arch: Hidden widths.
         layer_norm: Layer normalisation in every hidden layer.
+        entropy: Weight of the policy's entropy, in nats, that training rewards.
 
     Raises:
         UnknownNameError: `from_dict` met a key that this version does not know.
+        InvalidArgumentError: entropy is outside [0, 1).
     """
+
+    FROM_DATA: ClassVar = (
+        "action_low", "action_high", "features_dim", "encoder_sha256", "image",
+    )  # fmt: skip
 
     action_low: tuple[float, ...]
     action_high: tuple[float, ...]
@@ -55,6 +75,11 @@ class ClonedActorConfig:
     image: tuple[int, int, int] | None = None
     net_arch: tuple[int, ...] = (256, 256)
     layer_norm: bool = True
+    entropy: float = 0.01
+
+    def __post_init__(self) -> None:
+        if not is_number(self.entropy) or not 0 <= self.entropy < 1:
+            raise InvalidArgumentError(f"entropy must be in [0, 1), got {self.entropy!r}.")
 
     def to_dict(self) -> dict[str, Any]:
         """All fields, JSON-able."""
@@ -73,8 +98,11 @@ class ClonedActorConfig:
         return cls(**plain)
 
 
-class ClonedActor(nn.Module):
+class ClonedActor(Trainable):
     """Stock SB3's SAC actor, a tanh-Gaussian policy, to be fitted to data and handed to SAC.
+
+    Trained by likelihood and an entropy bonus (PARROT, appendix B), by `fit_prior` as priors are;
+    it is none: there is no latent.
 
     Args:
         config: Network and action box.
@@ -88,7 +116,20 @@ class ClonedActor(nn.Module):
         ((5, 1), True)
     """
 
-    type_tag: ClassVar[str] = "cloned-actor"
+    type_tag: ClassVar[str] = "bc"
+    config_class: ClassVar[type[Any]] = ClonedActorConfig
+    config: ClonedActorConfig
+    recipes: ClassVar = MappingProxyType(
+        {
+            "laptop": {
+                "learning_rate": 1e-3, "ema_decay": 0.0, "patience": 0, "precision": "float32",
+            },
+            "paper": {
+                **PAPER, "steps": 2_000_000, "learning_rate": 3e-4,
+                "net_arch": (1024, 512, 256), "layer_norm": False,
+            },
+        }
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -104,20 +145,87 @@ class ClonedActor(nn.Module):
         high = np.array(config.action_high, np.float32)
         self._middle: FloatArray = (low + high) / np.float32(2)
         self._half_width: FloatArray = (high - low) / np.float32(2)
+        self._seen_by: tuple[Encoder, ...] = ()  # in a tuple, so that it is no part of the actor
         # torch's layers draw from the global generator
         with own_surroundings(), torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(seed)
             self.actor = _make_actor(config, spaces.Box(low, high))
         self.eval()
 
-    @property
-    def metadata(self) -> Mapping[str, Any]:
-        """JSON-able facts kept beside the weights; read-only."""
-        return MappingProxyType(self._metadata)
+    @classmethod
+    def for_data(
+        cls,
+        dataset: DataShapes,
+        *,
+        shared: EncoderPrior | None = None,
+        seed: int = 0,
+        **options: Any,
+    ) -> ClonedActor:
+        """An actor for the images of a data set, or for a shared encoder's features of it.
 
-    def set_metadata(self, metadata: Mapping[str, Any]) -> None:
-        """Replace the facts that `save` writes beside the weights; JSON-able."""
-        self._metadata = dict(metadata)
+        Args:
+            dataset: What it will learn from: images, or features (`FeatureCache`).
+            shared: The prior whose features it sees.
+            seed: Seed of the initial weights.
+            **options: Fields of its config.
+
+        Raises:
+            UnknownNameError: No such option.
+            InvalidArgumentError: The data have no images, and there is no shared encoder.
+        """
+        seen: dict[str, Any] = {"image": dataset.observation_spec.image}
+        if shared is not None:
+            digest = shared.encoder_digest
+            seen = {"features_dim": shared.feature_dim, "encoder_sha256": digest}
+        elif seen["image"] is None:
+            raise InvalidArgumentError(
+                "Expected images to clone from, or a shared encoder, got neither."
+            )
+        low, high = (tuple(edge.tolist()) for edge in dataset.action_bounds)
+        known = [entry.name for entry in fields(ClonedActorConfig)]
+        config = ClonedActorConfig(low, high, **checked_options(cls, {**options, **seen}, known))
+        actor = cls(config, seed=seed)
+        actor._seen_by = () if shared is None else (shared.encoder,)
+        return actor
+
+    @property
+    def observation_spec(self) -> ObservationSpec:
+        """What it looks at: images, or nothing but features."""
+        return ObservationSpec(image=self.config.image)
+
+    @property
+    def action_dim(self) -> int:
+        """A, the number of action dimensions."""
+        return len(self.config.action_low)
+
+    @property
+    def action_bounds(self) -> tuple[FloatArray, FloatArray]:
+        """Low and high (A,) float32 of the action box."""
+        return self._middle - self._half_width, self._middle + self._half_width
+
+    def expects(self, given: Collection[str]) -> dict[str, tuple[int, ...]]:
+        """Shapes of one step of the data: images or features, and actions."""
+        config = self.config
+        seen = {FEATURES_KEY: (config.features_dim,)} if config.image is None else {}
+        image = {} if config.image is None else {"image": tuple(config.image)}
+        return {**seen, **image, "action": (self.action_dim,)}
+
+    def losses(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
+        """The negative log-likelihood "nll", nats, of actions in box units, and "entropy".
+
+        The latter is minus the bonus. Features are perturbed as their encoder has it for a flow.
+        """
+        seen = batch[FEATURES_KEY if self.config.image is None else "image"]
+        if self.training:
+            for encoder in self._seen_by:
+                seen = encoder.perturb(seen, generator)
+        mean, log_std = (part.float() for part in self.gaussian(seen))
+        action = self.scaled(batch["action"]).clamp(-EDGE, EDGE)
+        noise = torch.randn(mean.shape, generator=generator, device=mean.device)
+        sample = mean + log_std.exp() * noise
+        log_prob = tanh_gaussian_log_prob(action.atanh(), mean, log_std)
+        of_sample = tanh_gaussian_log_prob(sample, mean, log_std)
+        return {"nll": -log_prob.mean(), "entropy": self.config.entropy * of_sample.mean()}
 
     def gaussian(self, seen: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log standard deviation, (B, A) each, of the Gaussian before tanh.
@@ -147,9 +255,19 @@ class ClonedActor(nn.Module):
             mean, _ = self.gaussian(seen)
             return as_float_array(mean.tanh()) * self._half_width + self._middle
 
-    def save(self, folder: str | Path) -> None:
-        """Write the actor to `folder` (JSON and safetensors), whole or not at all."""
-        save_prior(self, folder)
+
+def tanh_gaussian_log_prob(before: Tensor, mean: Tensor, log_std: Tensor) -> Tensor:
+    """Log density (B,) in nats of tanh(before) where `before` is Gaussian; (B, A) each.
+
+    Example:
+        >>> zero = torch.zeros(1, 1)
+        >>> round(tanh_gaussian_log_prob(zero, zero, zero).item(), 4)  # -log(sqrt(2 pi))
+        -0.9189
+    """
+    gaussian = -0.5 * (((before - mean) / log_std.exp()).square() + math.log(2.0 * math.pi))
+    # log(1 - tanh(x)^2), without the cancellation
+    slope = 2.0 * (math.log(2.0) - before - functional.softplus(-2.0 * before))
+    return (gaussian - log_std - slope).sum(dim=1)
 
 
 @own_surroundings()
@@ -160,10 +278,11 @@ def load_cloned_actor(folder: str | Path) -> ClonedActor:
         CheckpointError: Truncated, altered, foreign or of a newer format; nothing is loaded.
     """
     target = as_path("folder", folder)
-    if not (target / HEADER_FILE).exists() and (target / RUN_SUBFOLDER / HEADER_FILE).exists():
-        target = target / RUN_SUBFOLDER
+    within = (target / name for name in _RUN_SUBFOLDERS)
+    if not (target / HEADER_FILE).exists():
+        target = next((folder for folder in within if (folder / HEADER_FILE).exists()), target)
     stored = read_prior(target)
-    if stored.type_tag != ClonedActor.type_tag:
+    if PRIORS.current(stored.type_tag) != ClonedActor.type_tag:
         raise CheckpointError(
             f"{target / HEADER_FILE}: expected an actor of type {ClonedActor.type_tag!r}, found "
             f"{stored.type_tag!r}."

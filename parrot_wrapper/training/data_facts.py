@@ -16,21 +16,16 @@ _SETTINGS = ("env_id", "env_kwargs", "camera", "noise", "stray_steps", "base_see
 def data_facts(dataset: EpisodeDataset) -> dict[str, Any]:
     """How the data were made, as far as they tell, and their hash and size; JSON-able."""
     made: Mapping[str, Any] = dataset.metadata.get("settings", {})
+    keys = dataset.metadata.get(KEYS_FACT)
     return {
         **{key: made[key] for key in _SETTINGS if made.get(key) is not None},
-        **keys_fact(dataset),
+        **({KEYS_FACT: keys} if keys else {}),
         "data": {
             "sha256": dataset.content_hash,
             "episodes": dataset.n_episodes,
             "steps": dataset.n_steps,
         },
     }
-
-
-def keys_fact(dataset: EpisodeDataset) -> dict[str, Any]:
-    """Which keys of the env's observations the data are made of, where they tell."""
-    keys = dataset.metadata.get(KEYS_FACT)
-    return {KEYS_FACT: keys} if keys else {}
 
 
 def warn_of_unread(dataset: EpisodeDataset, spec: ObservationSpec) -> None:

@@ -24,9 +24,9 @@ from stable_baselines3 import SAC
 from torch import Tensor
 
 from parrot_wrapper.atomic_files import atomic_folder, clear_strays, write_json
-from parrot_wrapper.baselines.prior_explore import PriorExploreSAC
 from parrot_wrapper.errors import CheckpointError
 from parrot_wrapper.strict_json import SEAL_KEY, breaks_seal, parse_json, sealed
+from parrot_wrapper.training.prior_explore import PriorExploreSAC
 from parrot_wrapper.training.replay_arrays import replay_arrays, restore_replay
 
 FORMAT_VERSION = 1

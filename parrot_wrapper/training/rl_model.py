@@ -13,7 +13,6 @@ from stable_baselines3.common.buffers import ReplayBuffer
 from stable_baselines3.common.env_util import unwrap_wrapper
 from stable_baselines3.common.vec_env import DummyVecEnv
 
-from parrot_wrapper.baselines.prior_explore import PriorExploreSAC
 from parrot_wrapper.broad_mixture import parse_broad
 from parrot_wrapper.errors import InvalidArgumentError
 from parrot_wrapper.evaluation.prior_features import PriorFeaturesObservation
@@ -28,6 +27,7 @@ from parrot_wrapper.training.demonstration_replay import (
 )
 from parrot_wrapper.training.normed_activation import LayerNormReLU
 from parrot_wrapper.training.paper_convolutions import PaperConvolutions
+from parrot_wrapper.training.prior_explore import PriorExploreSAC
 from parrot_wrapper.training.replay_arrays import replay_bytes
 from parrot_wrapper.training.rewarded_replay import RewardedDictReplayBuffer, RewardedReplayBuffer
 from parrot_wrapper.training.rl_config import RLConfig

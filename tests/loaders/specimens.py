@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from parrot_wrapper.baselines.feature_cache import FeatureCache
 from parrot_wrapper.data import EpisodeDataset, load_dataset, save_dataset
 from parrot_wrapper.experiments.artifacts import begin, is_made, making_folder
 from parrot_wrapper.experiments.grid import Grid
@@ -24,6 +23,7 @@ from parrot_wrapper.experiments.run_files import ROW_FILE, steps_so_far
 from parrot_wrapper.priors import FlowPrior, FlowPriorConfig, load_prior
 from parrot_wrapper.training.cloned_actor import ClonedActor, ClonedActorConfig, load_cloned_actor
 from parrot_wrapper.training.episode_log import read_episodes
+from parrot_wrapper.training.feature_cache import FeatureCache
 from parrot_wrapper.training.prior_checkpoint import (
     read_training_checkpoint,
     write_training_checkpoint,

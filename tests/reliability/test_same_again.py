@@ -27,7 +27,7 @@ WHOLE_RUN = """
 import json, sys
 from pathlib import Path
 import torch
-from parrot_wrapper.training.fitting_run import weights_digest
+from parrot_wrapper.training.prior_run import weights_digest
 from parrot_wrapper.training.prior import fit_prior
 from parrot_wrapper.training.rl import LOG_FILE
 from tests.training.test_prior_training import QUICK, state_data, state_prior
@@ -95,7 +95,7 @@ def test_two_loaded_priors_are_apart(prior_folder: str) -> None:
 
 def test_one_writer_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("parrot_wrapper.training.rl._PATIENCE_SECONDS", 0.2)
-    monkeypatch.setattr("parrot_wrapper.training.fitting_run._PATIENCE_SECONDS", 0.2)
+    monkeypatch.setattr("parrot_wrapper.training.prior._PATIENCE_SECONDS", 0.2)
     with folder_lock(tmp_path):
         with pytest.raises(DataFileError, match="another process is at work"):
             toy_train(toy_config(), tmp_path)

@@ -70,7 +70,7 @@ SURROUNDINGS: dict[str, Callable[[], AbstractContextManager[Any]]] = {
 }
 
 TINY = np.array([[1e-42], [-1e-30], [0.3], [0.0]])
-ENCODERS = {kind: "residual" if kind == "vae-features" else "structured" for kind in KINDS}
+ENCODERS = {kind: "residual" if kind == "features" else "structured" for kind in KINDS}
 
 
 def offered(call: Callable[[], Any]) -> Any:

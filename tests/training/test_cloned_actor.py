@@ -124,9 +124,9 @@ def test_features_of_another_encoder_are_refused(folder):
 
 def test_priors_and_actors_are_told_apart(folder, tmp_path):
     prior().save(tmp_path / "prior")
-    with pytest.raises(CheckpointError, match="type 'cloned-actor', found 'flow'"):
+    with pytest.raises(CheckpointError, match="type 'bc', found 'flow'"):
         load_cloned_actor(tmp_path / "prior")
-    with pytest.raises(CheckpointError, match="found 'cloned-actor'"):
+    with pytest.raises(CheckpointError, match="found 'bc'"):
         load_prior(folder)
 
 

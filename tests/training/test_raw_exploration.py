@@ -11,10 +11,10 @@ import torch
 from stable_baselines3 import SAC
 from stable_baselines3.common.vec_env import DummyVecEnv, VecTransposeImage
 
-from parrot_wrapper.baselines.prior_explore import PriorExploreSAC
 from parrot_wrapper.errors import InvalidArgumentError, SpaceMismatchError
 from parrot_wrapper.evaluation.prior_features import PriorFeaturesObservation
 from parrot_wrapper.training.cloned_actor import ClonedActor, ClonedActorConfig
+from parrot_wrapper.training.prior_explore import PriorExploreSAC
 from parrot_wrapper.training.replay_arrays import replay_arrays
 from parrot_wrapper.training.rl import train
 from parrot_wrapper.training.rl_config import RLConfig

@@ -6,12 +6,12 @@ import json
 import numpy as np
 import pytest
 
-from parrot_wrapper.baselines.feature_cache import FeatureCache
 from parrot_wrapper.data import load_dataset, save_dataset
 from parrot_wrapper.errors import DataError, DataFileError
 from parrot_wrapper.priors import FlowPrior, FlowPriorConfig
+from parrot_wrapper.training.feature_cache import FeatureCache
 from parrot_wrapper.types import ObservationSpec
-from tests.baselines.toy_data import image_data, state_data
+from tests.training.toy_data import image_data, state_data
 
 
 def conv_prior(seed: int = 0) -> FlowPrior:

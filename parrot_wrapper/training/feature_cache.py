@@ -16,12 +16,12 @@ from parrot_wrapper.errors import DataFileError
 from parrot_wrapper.locking import folder_lock
 from parrot_wrapper.priors.encoder_prior import EncoderPrior
 from parrot_wrapper.priors.surroundings import own_surroundings
+from parrot_wrapper.priors.trainable import FEATURES_KEY
 from parrot_wrapper.strict_json import parse_json
 from parrot_wrapper.training.data_facts import warn_of_unread
 from parrot_wrapper.training.prior_batches import check_source
 from parrot_wrapper.types import PARTS, AnyArray
 
-FEATURES_KEY = "features"
 FEATURE_TYPE = np.float16
 """Half the bytes of float32, and an error far below the noise that features are trained with."""
 _AT_ONCE = 2_048
@@ -82,7 +82,7 @@ class FeatureCache:
         Raises:
             DataError: The data lack what the prior looks at, or were made in another action box.
         """
-        check_source(dataset, self._prior.config)
+        check_source(dataset, self._prior)
         warn_of_unread(dataset, self._prior.observation_spec)
         path = self._path(dataset)
         shape = (dataset.n_steps + dataset.n_episodes, self._prior.feature_dim)
