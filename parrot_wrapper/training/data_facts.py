@@ -8,7 +8,7 @@ from typing import Any
 
 from parrot_wrapper.data.dataset import EpisodeDataset
 from parrot_wrapper.errors import UnreadDataWarning
-from parrot_wrapper.types import KEYS_FACT, PARTS, ObservationSpec
+from parrot_wrapper.types import IMPORTED_KEYS_FACT, KEYS_FACT, PARTS, ObservationSpec
 
 _SETTINGS = ("env_id", "env_kwargs", "camera", "noise", "stray_steps", "base_seed")
 
@@ -16,16 +16,25 @@ _SETTINGS = ("env_id", "env_kwargs", "camera", "noise", "stray_steps", "base_see
 def data_facts(dataset: EpisodeDataset) -> dict[str, Any]:
     """How the data were made, as far as they tell, and their hash and size; JSON-able."""
     made: Mapping[str, Any] = dataset.metadata.get("settings", {})
-    keys = dataset.metadata.get(KEYS_FACT)
     return {
         **{key: made[key] for key in _SETTINGS if made.get(key) is not None},
-        **({KEYS_FACT: keys} if keys else {}),
+        **keys_fact(dataset),
         "data": {
             "sha256": dataset.content_hash,
             "episodes": dataset.n_episodes,
             "steps": dataset.n_steps,
         },
     }
+
+
+def keys_fact(dataset: EpisodeDataset) -> dict[str, Any]:
+    """Which keys of the env's observations the data are made of, where they tell."""
+    told = {KEYS_FACT: dataset.metadata.get(KEYS_FACT)}
+    imported = dataset.metadata.get("import")
+    if isinstance(imported, Mapping):
+        taken = imported.get("taken", {})
+        told[IMPORTED_KEYS_FACT] = {part: taken[part] for part in PARTS if taken.get(part)}
+    return {fact: keys for fact, keys in told.items() if keys}
 
 
 def warn_of_unread(dataset: EpisodeDataset, spec: ObservationSpec) -> None:

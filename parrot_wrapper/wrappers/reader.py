@@ -12,7 +12,14 @@ from gymnasium import spaces
 from parrot_wrapper.checks import float_array, number_array
 from parrot_wrapper.errors import InvalidArgumentError, SpaceMismatchError
 from parrot_wrapper.image_layout import ImageLayout, fitting_layout, usual_layout
-from parrot_wrapper.types import KEYS_FACT, PARTS, AnyArray, Observations, ObservationSpec
+from parrot_wrapper.types import (
+    IMPORTED_KEYS_FACT,
+    KEYS_FACT,
+    PARTS,
+    AnyArray,
+    Observations,
+    ObservationSpec,
+)
 
 Keys: TypeAlias = str | Sequence[str] | None
 """One key of a Dict observation, several whose values are joined, or None for the usual."""
@@ -72,19 +79,40 @@ def _array(name: str, values: Any) -> AnyArray:
 
 
 def observation_keys(
-    metadata: Mapping[str, Any], *, image: str | None, proprio: Keys, state: Keys
+    metadata: Mapping[str, Any],
+    space: spaces.Space[Any] | None = None,
+    *,
+    image: str | None,
+    proprio: Keys,
+    state: Keys,
 ) -> dict[str, tuple[str, ...]]:
     """The env's keys of every part: as given, else as `metadata` tells, else the part's own name.
+
+    Where a Dict `space` has no such name, but all of those that imported data had, it is these.
 
     Raises:
         InvalidArgumentError: No key, or one that is no text.
     """
     told = metadata.get(KEYS_FACT)
     known: Mapping[str, Any] = told if isinstance(told, Mapping) else {}
+    known = {**_imported_keys(metadata.get(IMPORTED_KEYS_FACT), space), **known}
     given = {"image": image, "proprio": proprio, "state": state}
     return {
         part: _as_keys(part, known.get(part) or part if keys is None else keys)
         for part, keys in given.items()
+    }
+
+
+def _imported_keys(imported: Any, space: spaces.Space[Any] | None) -> dict[str, Any]:
+    if not isinstance(imported, Mapping) or not isinstance(space, spaces.Dict):
+        return {}
+    found = {part: [keys] if isinstance(keys, str) else keys for part, keys in imported.items()}
+    return {
+        part: keys
+        for part, keys in found.items()
+        if part not in space.spaces
+        and isinstance(keys, list)
+        and all(key in space.spaces for key in keys)
     }
 
 

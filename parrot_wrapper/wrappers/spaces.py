@@ -67,7 +67,9 @@ def check_spaces(
             f"Expected a prior whose latents drive at least one env step, got horizon "
             f"{prior.horizon}."
         )
-    keys = observation_keys(prior.metadata, image=image_key, proprio=proprio_key, state=state_key)
+    keys = observation_keys(
+        prior.metadata, observation_space, image=image_key, proprio=proprio_key, state=state_key
+    )
     reader, problems = ObservationReader({}), list[str]()
     if looks:
         reader, problems = match_observation(observation_space, prior.observation_spec, keys)
