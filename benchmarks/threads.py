@@ -26,23 +26,23 @@ from typing import Any, NamedTuple
 import gymnasium as gym
 import numpy as np
 import torch
+from parrot_wrapper.training.module_trainer import use_bfloat16
 from stable_baselines3 import SAC
 from stable_baselines3.common.logger import Logger
 
 import parrot_envs  # noqa: F401  # registers the ids
 from parrot_wrapper import BehavioralPriorWrapper, FlowPrior, LayerNormReLU, target_entropy
-from parrot_wrapper.collect import ExpertSource, collect
 from parrot_wrapper.data import load_dataset
 from parrot_wrapper.evaluation.report import markdown_table
+from parrot_wrapper.priors import flow_config
 from parrot_wrapper.priors.encoder_prior import EncoderPrior
 from parrot_wrapper.priors.loading import load_prior
-from parrot_wrapper.training.flow_config import flow_config
-from parrot_wrapper.training.module_trainer import use_bfloat16
+from parrot_wrapper.record.collect import ExpertSource, collect
+from parrot_wrapper.rl.config import RLConfig
+from parrot_wrapper.rl.model import build_model, wrap_env
 from parrot_wrapper.training.prior_batches import batch_maker
 from parrot_wrapper.training.prior_config import PriorTrainingConfig
 from parrot_wrapper.training.prior_trainer import PriorTrainer
-from parrot_wrapper.training.rl_config import RLConfig
-from parrot_wrapper.training.rl_model import build_model, wrap_env
 from parrot_wrapper.types import FloatArray
 
 

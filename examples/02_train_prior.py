@@ -11,8 +11,8 @@ import gymnasium as gym
 
 import parrot_envs  # noqa: F401  # registers the ids
 from parrot_wrapper import PriorTrainingConfig, evaluate, fit_prior, load_dataset, load_prior
-from parrot_wrapper.collect import ExpertSource, collect
 from parrot_wrapper.evaluation.policies import PriorSamples, UniformActions
+from parrot_wrapper.record.collect import ExpertSource, collect
 
 
 def main() -> None:

@@ -13,15 +13,14 @@ import numpy as np
 import pytest
 import torch
 
-from parrot_wrapper import BehavioralPriorWrapper, FlowPrior
+from parrot_wrapper import BehavioralPriorWrapper, FlowPrior, flow_config
 from parrot_wrapper.cli import COMMANDS, main
 from parrot_wrapper.data import EpisodeDataset
-from parrot_wrapper.training.flow_config import flow_config
-from parrot_wrapper.training.module_trainer import ModuleTrainer
 from parrot_wrapper.training.prior import fit_prior
 from parrot_wrapper.training.prior_config import PriorTrainingConfig
-from parrot_wrapper.translator import LatentTranslator
+from parrot_wrapper.training.prior_trainer import PriorTrainer
 from parrot_wrapper.types import FloatArray, Observations
+from parrot_wrapper.wrappers.driver import LatentTranslator
 from tests.helpers import AffinePrior, EchoEnv
 
 ROOT = Path(__file__).parents[1]
@@ -49,6 +48,7 @@ def said(*args: str) -> str:
 
 
 @needs_fork
+@pytest.mark.slow
 def test_workers_end_after_torch_ran_on_threads():
     printed = said("tests/forked_workers.py")
     assert printed.endswith("all ways\n"), printed
@@ -152,13 +152,13 @@ def test_commands_run_on_the_default(words, two_threads, tmp_path, monkeypatch, 
 
 
 def test_fits_run_on_the_default(two_threads, monkeypatch):
-    threads, update = set(), ModuleTrainer.update
+    threads, update = set(), PriorTrainer.update
 
     def noted(*args: Any, **options: Any) -> Any:
         threads.add(torch.get_num_threads())
         return update(*args, **options)
 
-    monkeypatch.setattr(ModuleTrainer, "update", noted)
+    monkeypatch.setattr(PriorTrainer, "update", noted)
     data = EpisodeDataset.from_arrays(np.zeros((12, 2)), np.eye(2)[[0, 1] * 5], [5, 5])
     settings = PriorTrainingConfig(steps=1, batch_size=2, validation_batches=1, device="cpu")
     fit_prior(FlowPrior(flow_config(data, hidden=8)), data, settings, progress=False)

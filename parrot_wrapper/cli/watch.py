@@ -18,7 +18,7 @@ from parrot_wrapper.cli.environments import (
     require_env_id,
 )
 from parrot_wrapper.cli.run_options import fitting_kwargs, render_kwargs
-from parrot_wrapper.errors import InvalidArgumentError
+from parrot_wrapper.errors import InvalidArgumentError, unknown_name
 from parrot_wrapper.evaluation.pictures import Film, save_gif
 from parrot_wrapper.evaluation.policies import (
     EpisodePolicy,
@@ -27,7 +27,6 @@ from parrot_wrapper.evaluation.policies import (
     UniformActions,
 )
 from parrot_wrapper.evaluation.rollouts import AgentPolicy, EpisodeOutcome, evaluate
-from parrot_wrapper.names import unknown_name
 from parrot_wrapper.torch_threads import DEFAULT_THREADS, use_threads
 
 POLICIES = ("uniform", "scripted", "prior:NAME", "agent:PATH")
@@ -101,7 +100,7 @@ class WatchCommand:
     def _agent(
         self, run_folder: Path, kwargs: dict[str, Any]
     ) -> tuple[EpisodePolicy, gym.Env[Any, Any]]:
-        from parrot_wrapper.training.rl_evaluation import load_agent  # needs SB3
+        from parrot_wrapper.rl.evaluation import load_agent  # needs SB3
 
         def make(_: str, **trained_with: Any) -> gym.Env[Any, Any]:
             return make_env(

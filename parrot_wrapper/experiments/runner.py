@@ -21,8 +21,8 @@ from parrot_wrapper.experiments.places import Places
 from parrot_wrapper.experiments.plan import make_plan, weight
 from parrot_wrapper.experiments.run_files import steps_so_far
 from parrot_wrapper.experiments.runs import Run
-from parrot_wrapper.locking import folder_lock
-from parrot_wrapper.training.interruption import Interruption, deferred_interrupt
+from parrot_wrapper.io.interruption import Interruption, deferred_interrupt
+from parrot_wrapper.io.locking import folder_lock
 
 _POLL_SECONDS = 0.2
 _LOOK_SECONDS = 1.0

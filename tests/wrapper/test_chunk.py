@@ -12,11 +12,11 @@ from stable_baselines3.common.env_checker import check_env as check_with_sb3
 from stable_baselines3.common.vec_env import DummyVecEnv
 
 from parrot_wrapper import BehavioralPriorWrapper
-from parrot_wrapper.chunk import env_steps, executed_steps
 from parrot_wrapper.errors import InvalidArgumentError, LatentError
 from parrot_wrapper.evaluation.judge import judge_prior
 from parrot_wrapper.evaluation.policies import PriorSamples, UniformActions
 from parrot_wrapper.evaluation.rollouts import evaluate
+from parrot_wrapper.wrappers.chunk import env_steps, executed_steps
 from tests.helpers import SPECS, AffinePrior, EchoEnv
 
 MODES = pytest.mark.parametrize("mode", ["image", "features", "both"])
