@@ -30,8 +30,8 @@ sys.path.insert(0, str(ROOT))  # the specimens are those of the tests
 
 import torch  # noqa: E402  # behind the path
 
-from parrot_wrapper.atomic_files import write_json  # noqa: E402
 from parrot_wrapper.evaluation.report import markdown_table  # noqa: E402
+from parrot_wrapper.io.atomic_files import write_json  # noqa: E402
 from tests.loaders.cases import SECONDS, Outcome, Target  # noqa: E402
 from tests.loaders.specimens import Specimen, make_specimens  # noqa: E402
 

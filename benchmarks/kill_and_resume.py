@@ -29,8 +29,8 @@ import numpy as np
 import torch
 from kill_scenarios import Scenario, lost, prepare, scenarios
 
-from parrot_wrapper.atomic_files import write_json
 from parrot_wrapper.evaluation.report import markdown_table
+from parrot_wrapper.io.atomic_files import write_json
 
 SHARES = {"collect": 0.3, "train-prior": 0.3, "train": 0.3, "experiment": 0.1}
 ORPHAN_SECONDS = 120.0  # a worker that is still being born has to get so far first

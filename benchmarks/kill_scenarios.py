@@ -11,8 +11,6 @@ from typing import Any
 import gymnasium as gym
 
 import parrot_envs  # noqa: F401  # registers the ids
-from parrot_wrapper.atomic_files import write_json
-from parrot_wrapper.collect import ExpertSource, collect
 from parrot_wrapper.data import load_dataset
 from parrot_wrapper.data.shards import verify_shard
 from parrot_wrapper.data.storage import whole_shards
@@ -20,17 +18,19 @@ from parrot_wrapper.experiments.grid import Grid
 from parrot_wrapper.experiments.places import Places
 from parrot_wrapper.experiments.rows import read_rows
 from parrot_wrapper.experiments.runner import run_grid
+from parrot_wrapper.io.atomic_files import write_json
 from parrot_wrapper.priors import FlowPrior, FlowPriorConfig, load_prior
 from parrot_wrapper.priors.checkpoint import HEADER_FILE, read_prior
-from parrot_wrapper.training.episode_log import read_episodes
-from parrot_wrapper.training.fitting_run import weights_digest
+from parrot_wrapper.record.collect import ExpertSource, collect
+from parrot_wrapper.rl.checkpoint import list_checkpoints, read_header
+from parrot_wrapper.rl.config import RLConfig
+from parrot_wrapper.rl.episode_log import read_episodes
+from parrot_wrapper.rl.run_log import read_log
+from parrot_wrapper.rl.train import LOG_FILE, MODEL_FILE, train
 from parrot_wrapper.training.prior import fit_prior
 from parrot_wrapper.training.prior_checkpoint import CHECKPOINT_FILE, read_training_checkpoint
 from parrot_wrapper.training.prior_config import PriorTrainingConfig
-from parrot_wrapper.training.rl import LOG_FILE, MODEL_FILE, train
-from parrot_wrapper.training.rl_checkpoint import list_checkpoints, read_header
-from parrot_wrapper.training.rl_config import RLConfig
-from parrot_wrapper.training.run_log import read_log
+from parrot_wrapper.training.prior_run import weights_digest
 from parrot_wrapper.types import ObservationSpec
 
 ENV_ID = "ParrotGraspCup-v0"

@@ -20,8 +20,8 @@ from parrot_wrapper.evaluation.report import markdown_table
 from parrot_wrapper.evaluation.rollouts import evaluate
 from parrot_wrapper.experiments.studies import PLACE_TASKS, study_grid
 from parrot_wrapper.priors.loading import load_prior
-from parrot_wrapper.training.rl_config import RLConfig
-from parrot_wrapper.training.rl_model import wrap_env
+from parrot_wrapper.rl.config import RLConfig
+from parrot_wrapper.rl.model import wrap_env
 
 PRIOR = "runs/mismatch-laptop/artifacts/prior-grasp-only-p0"
 

@@ -31,18 +31,17 @@ from stable_baselines3.common.logger import Logger
 
 import parrot_envs  # noqa: F401  # registers the ids
 from parrot_wrapper import BehavioralPriorWrapper, FlowPrior, LayerNormReLU, target_entropy
-from parrot_wrapper.collect import ExpertSource, collect
 from parrot_wrapper.data import load_dataset
 from parrot_wrapper.evaluation.report import markdown_table
+from parrot_wrapper.priors import flow_config
 from parrot_wrapper.priors.encoder_prior import EncoderPrior
 from parrot_wrapper.priors.loading import load_prior
-from parrot_wrapper.training.flow_config import flow_config
-from parrot_wrapper.training.module_trainer import use_bfloat16
+from parrot_wrapper.record.collect import ExpertSource, collect
+from parrot_wrapper.rl.config import RLConfig
+from parrot_wrapper.rl.model import build_model, wrap_env
 from parrot_wrapper.training.prior_batches import batch_maker
 from parrot_wrapper.training.prior_config import PriorTrainingConfig
 from parrot_wrapper.training.prior_trainer import PriorTrainer
-from parrot_wrapper.training.rl_config import RLConfig
-from parrot_wrapper.training.rl_model import build_model, wrap_env
 from parrot_wrapper.types import FloatArray
 
 
@@ -108,14 +107,9 @@ def fits(sizes: Sequence[int], folder: Path) -> Iterator[Work]:
     collect(source, n_episodes=8, folder=folder, workers=1, progress=False)
     data, settings = load_dataset(folder), PriorTrainingConfig()
     prior = FlowPrior(flow_config(data))
-    trainer = PriorTrainer(
-        prior,
-        bfloat16=use_bfloat16(settings.precision, torch.device("cpu")),
-        ema_decay=settings.ema_decay,
-        gradient_clip=settings.gradient_clip,
-    )
+    trainer = PriorTrainer(prior, settings, torch.device("cpu"))
     for size in sizes:
-        make = batch_maker(data, prior.config, batch_size=size, edge_spread=settings.edge_spread)
+        make = batch_maker(data, prior, batch_size=size, edge_spread=settings.edge_spread)
         batch = make(np.random.default_rng(0))
         step = partial(trainer.update, batch, step=0, learning_rate=1e-4, seed=0)
         yield Work(f"step of train-prior, batch {size}", step, 1)

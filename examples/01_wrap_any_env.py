@@ -10,10 +10,14 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
-from parrot_wrapper import BehavioralPriorWrapper, FlowPrior, FlowPriorConfig, ObservationSpec
-from parrot_wrapper.data import EpisodeDataset
-from parrot_wrapper.training.prior import fit_prior
-from parrot_wrapper.training.prior_config import PriorTrainingConfig
+from parrot_wrapper import (
+    BehavioralPriorWrapper,
+    EpisodeDataset,
+    FlowPrior,
+    PriorTrainingConfig,
+    fit_prior,
+    flow_config,
+)
 
 
 def swing_up(observation: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -67,11 +71,7 @@ args = parser.parse_args()
 
 env = gym.make("Pendulum-v1")
 data = demonstrations(env, args.episodes)
-config = FlowPriorConfig(
-    ObservationSpec(state=3), 1, encoder="state", hidden=64, action_low=(-2.0,), action_high=(2.0,)
-)
-prior = FlowPrior(config)
-report = fit_prior(prior, data, PriorTrainingConfig(steps=args.steps, learning_rate=1e-3))
-print(f"validation: {report.validation_nll:.2f} nats")
+prior = FlowPrior(flow_config(data, hidden=64))
+print(fit_prior(prior, data, PriorTrainingConfig(steps=args.steps, learning_rate=1e-3)))
 print(f"return of random actions: {random_return(env, args.episodes):.0f}")
 print(f"return of random latents: {random_return(BehavioralPriorWrapper(env, prior), 30):.0f}")

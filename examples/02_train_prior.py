@@ -10,13 +10,9 @@ from pathlib import Path
 import gymnasium as gym
 
 import parrot_envs  # noqa: F401  # registers the ids
-from parrot_wrapper import FlowPrior, FlowPriorConfig, load_prior
-from parrot_wrapper.collect import ExpertSource, collect
-from parrot_wrapper.data import load_dataset
+from parrot_wrapper import PriorTrainingConfig, evaluate, fit_prior, load_dataset, load_prior
 from parrot_wrapper.evaluation.policies import PriorSamples, UniformActions
-from parrot_wrapper.evaluation.rollouts import evaluate
-from parrot_wrapper.training.prior import fit_prior
-from parrot_wrapper.training.prior_config import PriorTrainingConfig
+from parrot_wrapper.record.collect import ExpertSource, collect
 
 
 def main() -> None:
@@ -38,14 +34,12 @@ def main() -> None:
 
     # The default encoder finds things in the image. It learns where they are from the labels that
     # our simulator stores with the episodes; without labels it learns from likelihood alone.
-    prior = FlowPrior(FlowPriorConfig(data.observation_spec, data.action_dim))
     settings = PriorTrainingConfig(
         steps=args.steps, batch_size=args.batch_size, validate_every=max(1, args.steps // 5)
     )
-    report = fit_prior(prior, data, settings, run_folder=args.out)
-    print(f"validation: {report.validation_nll_per_dim:.3f} nats per dimension")
-    prior.set_metadata({"camera": data.metadata["settings"]["camera"]})  # wrappers compare it
-    prior.save(args.out / "prior")
+    report = fit_prior(data, config=settings, run_folder=args.out)
+    print(report)
+    report.prior.save(args.out / "prior")
 
     # Objects that no training episode had: does a random latent lift one of them?
     env = gym.make("ParrotGrasp-v0")
@@ -54,7 +48,7 @@ def main() -> None:
         ("uniform actions", UniformActions(env)),
         ("samples of the prior", PriorSamples(env, stored)),
     ):
-        result = evaluate(policy, env, episodes=args.rollouts, on_reset=policy.begin)
+        result = evaluate(policy, env, episodes=args.rollouts)
         print(f"{name}: an object is lifted in {result.share('lifted')} of the episodes")
     env.close()
 

@@ -32,33 +32,33 @@ import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from parrot_wrapper import moved as _moved  # noqa: F401  # finds modules under their old names
 from parrot_wrapper import torch_threads as _torch_threads  # noqa: F401  # minds forked processes
 
 if TYPE_CHECKING:
-    from parrot_wrapper.action_chunking import ActionChunking
-    from parrot_wrapper.broad_mixture import BroadMixture
     from parrot_wrapper.data import EpisodeDataset, load_dataset, save_dataset
     from parrot_wrapper.errors import ParrotError
     from parrot_wrapper.evaluation import evaluate, judge_prior
     from parrot_wrapper.latent import kl_to_prior, parse_chart, target_entropy
-    from parrot_wrapper.priors import FlowPrior, FlowPriorConfig, load_prior
-    from parrot_wrapper.redirected_mixture import RedirectedMixture
-    from parrot_wrapper.training.demonstration_replay import (
+    from parrot_wrapper.priors import FlowPrior, FlowPriorConfig, flow_config, load_prior
+    from parrot_wrapper.priors.mixtures.broad import BroadMixture
+    from parrot_wrapper.priors.mixtures.redirected import RedirectedMixture
+    from parrot_wrapper.rl.normed_activation import LayerNormReLU
+    from parrot_wrapper.rl.replay.demonstration_replay import (
         DemonstrationDictReplayBuffer,
         DemonstrationReplayBuffer,
     )
-    from parrot_wrapper.training.flow_config import flow_config
-    from parrot_wrapper.training.normed_activation import LayerNormReLU
-    from parrot_wrapper.training.prior import fit_prior
-    from parrot_wrapper.training.prior_config import PriorTrainingConfig
-    from parrot_wrapper.training.rewarded_replay import (
+    from parrot_wrapper.rl.replay.rewarded_replay import (
         RewardedDictReplayBuffer,
         RewardedReplayBuffer,
     )
+    from parrot_wrapper.training.prior import fit_prior
+    from parrot_wrapper.training.prior_config import PriorTrainingConfig
     from parrot_wrapper.types import ActionPrior, ObservationSpec
-    from parrot_wrapper.vec_wrapper import BehavioralPriorVecWrapper
-    from parrot_wrapper.vector_wrapper import BehavioralPriorVectorWrapper
-    from parrot_wrapper.wrapper import BehavioralPriorWrapper
+    from parrot_wrapper.wrappers.action_chunking import ActionChunking
+    from parrot_wrapper.wrappers.vec_wrapper import BehavioralPriorVecWrapper
+    from parrot_wrapper.wrappers.vector_wrapper import BehavioralPriorVectorWrapper
+    from parrot_wrapper.wrappers.wrapper import BehavioralPriorWrapper
 
 __version__ = "0.1.0"
 __all__ = [
@@ -93,27 +93,27 @@ __all__ = [
 ]
 
 _HOMES = {
-    "ActionChunking": "action_chunking",
+    "ActionChunking": "wrappers.action_chunking",
     "ActionPrior": "types",
-    "BehavioralPriorVecWrapper": "vec_wrapper",
-    "BehavioralPriorVectorWrapper": "vector_wrapper",
-    "BehavioralPriorWrapper": "wrapper",
-    "BroadMixture": "broad_mixture",
-    "DemonstrationDictReplayBuffer": "training.demonstration_replay",
-    "DemonstrationReplayBuffer": "training.demonstration_replay",
+    "BehavioralPriorVecWrapper": "wrappers.vec_wrapper",
+    "BehavioralPriorVectorWrapper": "wrappers.vector_wrapper",
+    "BehavioralPriorWrapper": "wrappers.wrapper",
+    "BroadMixture": "priors.mixtures.broad",
+    "DemonstrationDictReplayBuffer": "rl.replay.demonstration_replay",
+    "DemonstrationReplayBuffer": "rl.replay.demonstration_replay",
     "EpisodeDataset": "data",
     "FlowPrior": "priors",
     "FlowPriorConfig": "priors",
-    "LayerNormReLU": "training.normed_activation",
+    "LayerNormReLU": "rl.normed_activation",
     "ObservationSpec": "types",
     "ParrotError": "errors",
     "PriorTrainingConfig": "training.prior_config",
-    "RedirectedMixture": "redirected_mixture",
-    "RewardedDictReplayBuffer": "training.rewarded_replay",
-    "RewardedReplayBuffer": "training.rewarded_replay",
+    "RedirectedMixture": "priors.mixtures.redirected",
+    "RewardedDictReplayBuffer": "rl.replay.rewarded_replay",
+    "RewardedReplayBuffer": "rl.replay.rewarded_replay",
     "evaluate": "evaluation",
     "fit_prior": "training.prior",
-    "flow_config": "training.flow_config",
+    "flow_config": "priors",
     "judge_prior": "evaluation",
     "kl_to_prior": "latent",
     "load_dataset": "data",

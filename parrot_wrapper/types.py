@@ -18,6 +18,8 @@ Observations: TypeAlias = AnyArray | Mapping[str, AnyArray]
 KEYS_FACT = "observation_keys"
 """Where metadata of data and priors say which of the env's keys became which part."""
 
+IMPORTED_KEYS_FACT = "imported_keys"
+"""The same of data that were imported, by the source's names, which an env may have or not."""
 REWARDS_FACT = "rewards_known"
 """False in metadata of data without rewards, which are stored as zeros."""
 

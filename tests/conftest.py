@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from parrot_wrapper.priors.config import FlowPriorConfig
+from parrot_wrapper.priors import FlowPriorConfig
 from parrot_wrapper.priors.flow import FlowPrior
 from parrot_wrapper.types import ObservationSpec
 

@@ -1,14 +1,9 @@
 """One small prior of every kind, and data that they learn from: what tables of tests go over."""
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from parrot_wrapper.baselines.config import recipe
-from parrot_wrapper.baselines.hirl import fit_hirl
-from parrot_wrapper.baselines.trajrl import fit_trajrl
-from parrot_wrapper.baselines.vae_features import fit_vae_features
 from parrot_wrapper.data.dataset import EpisodeDataset
 from parrot_wrapper.priors import (
     CVAEPrior,
@@ -22,7 +17,7 @@ from parrot_wrapper.priors import (
     VAEFeaturesConfig,
 )
 from parrot_wrapper.training.prior import fit_prior
-from parrot_wrapper.training.prior_config import PriorTrainingConfig
+from parrot_wrapper.training.prior_config import training_config
 from parrot_wrapper.types import ObservationSpec
 
 SIDE, HORIZON = 8, 3
@@ -34,7 +29,7 @@ SIZES: dict[str, dict[str, Any]] = {
 }
 """Options of every encoder that make it small."""
 
-KINDS = ("flow", "cvae", "trajectory-vae", "vae-features")
+KINDS = ("flow", "cvae", "trajectory", "features")
 
 
 def spec(encoder: str, proprio: int = 0, state: int = 0) -> ObservationSpec:
@@ -53,7 +48,7 @@ def make_prior(kind: str, encoder: str, seen: ObservationSpec | None = None) -> 
         return FlowPrior(FlowPriorConfig(seen, encoder=encoder, hidden=8, **common))
     if kind == "cvae":
         return CVAEPrior(CVAEPriorConfig(seen, encoder=encoder, **small, **common))
-    if kind == "trajectory-vae":
+    if kind == "trajectory":
         made = TrajectoryVAEPriorConfig(seen, encoder=encoder, horizon=HORIZON, **small, **common)
         return TrajectoryVAEPrior(made)
     return VAEFeatures(VAEFeaturesConfig(seen, **common))
@@ -82,17 +77,5 @@ def data(seen: ObservationSpec, episodes: int = 6, **more: Any) -> EpisodeDatase
 
 def fit(prior: EncoderPrior, dataset: EpisodeDataset, steps: int = 2) -> None:
     """A few steps of the training that this kind of prior has."""
-    if isinstance(prior, FlowPrior):
-        quick = PriorTrainingConfig(steps=steps, batch_size=8, validation_batches=1, device="cpu")
-        fit_prior(prior, dataset, quick, progress=False)
-        return
-    method, fitting = _FITTING[prior.type_tag]
-    config = recipe(method, steps=steps, batch_size=8, validation_batches=1, device="cpu")
-    fitting(prior, dataset, config, progress=False)
-
-
-_FITTING: dict[str, tuple[str, Callable[..., Any]]] = {
-    "cvae": ("hirl", fit_hirl),
-    "trajectory-vae": ("trajrl", fit_trajrl),
-    "vae-features": ("vae-features", fit_vae_features),
-}
+    sizes = {"steps": steps, "batch_size": 8, "validation_batches": 1, "device": "cpu"}
+    fit_prior(prior, dataset, training_config(type(prior), **sizes), progress=False)

@@ -16,63 +16,33 @@ ROOT = Path(__file__).parents[1]
 PACKAGES = ("parrot_wrapper", "parrot_envs")
 MAX_LINES = 450
 
-FOUNDATION = {
-    "errors",
-    "float_errors",
-    "types",
-    "names",
-    "atomic_files",
-    "locking",
-    "strict_json",
-    "argument_checks",
-    "image_layout",
-    "success",
-    "torch_threads",
+# Folders and files of parrot_wrapper from the lowest on: each imports from those above it in this
+# list only, and of other distributions what stands beside it; None: whatever an extra brings.
+LAYERS: dict[str, set[str] | None] = {
+    "errors": set(),
+    "types": {"numpy"},
+    "float_errors": {"numpy"},
+    "torch_threads": {"torch"},
+    "moved": set(),
+    "registry": set(),
+    "image_layout": {"numpy"},
+    "checks": {"numpy"},
+    "io": set(),
+    "latent": {"numpy", "scipy"},
+    "priors": {"numpy", "scipy", "torch", "safetensors"},
+    "data": {"numpy", "h5py", "minari", "pyarrow", "av", "PIL"},
+    "wrappers": {"numpy", "gymnasium", "stable_baselines3"},
+    "record": {"numpy", "gymnasium", "tqdm"},
+    "training": {"numpy", "torch", "safetensors", "tqdm", "tensorboard"},
+    "evaluation": None,
+    "rl": None,
+    "rl_zoo": None,
+    "experiments": None,
+    "cli": None,
+    "__main__": set(),
 }
-
-# For each lower part of parrot_wrapper: what of other distributions it may import, and which parts
-# of its own package. What is not named here (training, evaluation, collection, ...) stands above
-# them and may import all but the command and the envs.
-RULES: list[tuple[set[str], set[str], set[str]]] = [
-    ({"torch_threads"}, {"torch"}, set()),
-    (FOUNDATION, {"numpy"}, FOUNDATION),
-    (
-        {"charts", "latent", "prior_mixture", "broad_mixture", "redirected_mixture"},
-        {"numpy", "scipy"},
-        {"charts", "prior_mixture", *FOUNDATION},
-    ),
-    ({"priors"}, {"numpy", "torch", "safetensors"}, {"priors", *FOUNDATION}),
-    ({"data"}, {"numpy", "h5py", "minari", "pyarrow", "av", "PIL"}, {"data", *FOUNDATION}),
-    (
-        {
-            *("observation_reader", "spaces", "translator", "chunk", "stateful_observations"),
-            *("action_chunking", "wrapper", "vector_wrapper"),
-        },
-        {"numpy", "gymnasium"},
-        {
-            *("observation_reader", "spaces", "translator", "chunk", "stateful_observations"),
-            *("charts", "latent", "priors"),
-            *FOUNDATION,
-        },
-    ),
-    (
-        {"vec_wrapper"},
-        {"numpy", "gymnasium", "stable_baselines3"},
-        {
-            *("observation_reader", "spaces", "translator", "chunk", "stateful_observations"),
-            *("charts", "latent"),
-            *FOUNDATION,
-        },
-    ),
-    (
-        {"baselines"},
-        {"numpy", "torch", "tqdm", "gymnasium", "stable_baselines3"},
-        {
-            *("baselines", "training", "data", "priors", "observation_reader", "spaces", "chunk"),
-            *FOUNDATION,
-        },
-    ),
-]
+ABOVE_SB3 = ("wrappers/vec_wrapper", "wrappers/stateful_observations")
+"""Of the wrappers, these alone may name Stable-Baselines3."""
 ENVS_MAY_IMPORT = {"gymnasium", "numpy", "pybullet", "pybullet_data", "pybullet_utils"}
 
 
@@ -122,16 +92,13 @@ def test_imports_point_one_way(path):
         return
     if not rest:
         return  # the package itself names everything, lazily; the bare import below holds it
-    part = rest[0]
-    if part in {"cli", "__main__"}:
-        return
-    for parts, outside, inside in RULES:
-        if part in parts:
-            assert foreign(path) <= outside
-            assert parts_used(path) <= inside
-            return
-    assert "parrot_envs" not in foreign(path)
-    assert "cli" not in parts_used(path)
+    below = list(LAYERS)[: list(LAYERS).index(rest[0]) + 1]
+    assert parts_used(path) - {"__version__"} <= set(below)
+    allowed = LAYERS[rest[0]]
+    assert allowed is None or foreign(path) - {"parrot_wrapper"} <= allowed
+    assert rest[0] == "cli" or "parrot_envs" not in foreign(path)
+    if rest[0] == "wrappers" and "/".join(rest) not in ABOVE_SB3:
+        assert "stable_baselines3" not in foreign(path)
 
 
 def test_no_import_cycles():
@@ -210,7 +177,7 @@ def test_the_rl_runner_needs_sb3_alone():
     blocked = (
         "import sys; sys.modules.update(dict.fromkeys(['h5py', 'pybullet', 'tyro', 'minari']))\n"
     )
-    assert run(f"{blocked}import parrot_wrapper.training.rl; print('fine')") == "fine"
+    assert run(f"{blocked}import parrot_wrapper.rl.train; print('fine')") == "fine"
 
 
 def test_importing_loads_nothing_heavy():

@@ -50,7 +50,11 @@ BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
         ("acting.py", ["--rounds", "1"], "| flow folded (kept) "),
         ("rl_step.py", ["--steps", "20", "--rounds", "1"], "| both of these "),
         ("latent_smoothness.py", ["parrot-v0", "--episodes", "1"], "| parrot-v0 |"),
-        ("threads.py", ["--rounds", "1", "--sizes", "16"], "| SAC's update, batch 16 "),
+        (
+            "threads.py",
+            ["--rounds", "1", "--only", "fit", "--fit-batches", "8", "--machines", "as-it-is"],
+            "| step of train-prior, batch 8 ",
+        ),
     ],
 )
 def test_prints_its_table(name: str, args: list[str], expected: str) -> None:

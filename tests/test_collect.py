@@ -12,7 +12,6 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
-from parrot_wrapper.collect import ExpertSource, collect, record_episode
 from parrot_wrapper.data import load_dataset
 from parrot_wrapper.data.storage import read_manifest
 from parrot_wrapper.errors import (
@@ -21,8 +20,9 @@ from parrot_wrapper.errors import (
     InvalidArgumentError,
     MissingExtraError,
 )
-from parrot_wrapper.locking import folder_lock
-from parrot_wrapper.strict_json import sealed
+from parrot_wrapper.io.locking import folder_lock
+from parrot_wrapper.io.strict_json import sealed
+from parrot_wrapper.record.collect import ExpertSource, collect, record_episode
 from tests.expert_env import ENV_ID
 
 ROOT = Path(__file__).parents[1]
@@ -177,7 +177,7 @@ def test_counts_are_checked(tmp_path: Path, name: str) -> None:
 
 SCRIPT = """
 import sys
-from parrot_wrapper.collect import ExpertSource, collect
+from parrot_wrapper.record.collect import ExpertSource, collect
 
 if __name__ == "__main__":
     source = ExpertSource(

@@ -36,8 +36,7 @@ BLOCK = re.compile(r"(?:<!-- tiny: (?P<tiny>.*?) -->\n)?```(?P<kind>\w+)\n(?P<co
 SMALL = {
     "collect": "--episodes 8 --workers 1 --no-progress",
     "data": "",
-    "train-prior": "--steps 4 --batch-size 16 --hidden 16 --no-progress",
-    "train-baseline": "--steps 4 --batch-size 16 --no-progress",
+    "train-prior": "--steps 4 --batch-size 16 --no-progress",
     "eval-prior": "--episodes 1 --expert-episodes 5 --gif-episodes 1 --trajectories 1 "
     "--no-progress",
     "train": "--total-steps 300 --episodes 1 --no-progress --device cpu",

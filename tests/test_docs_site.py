@@ -22,7 +22,7 @@ PUBLIC = (
     "parrot_wrapper.evaluation",
     "parrot_wrapper.latent",
     "parrot_wrapper.priors.encoders",
-    "parrot_wrapper.collect",
+    "parrot_wrapper.record.collect",
     "parrot_envs",
 )
 """Modules whose `__all__` is a promise."""

@@ -8,8 +8,8 @@ import stat
 import pytest
 
 from parrot_wrapper import errors
-from parrot_wrapper.atomic_files import atomic_folder, atomic_path, write_json
-from parrot_wrapper.names import unknown_name
+from parrot_wrapper.errors import unknown_name
+from parrot_wrapper.io.atomic_files import atomic_folder, atomic_path, write_json
 
 
 @pytest.mark.parametrize(

@@ -6,10 +6,10 @@ import pytest
 from gymnasium.wrappers import TimeLimit
 
 from parrot_wrapper import BehavioralPriorWrapper, FlowPrior, FlowPriorConfig
-from parrot_wrapper.collect import record_episode
 from parrot_wrapper.data import EpisodeDataset, load_dataset, save_dataset
 from parrot_wrapper.errors import DataError, InvalidArgumentError, SpaceMismatchError
-from parrot_wrapper.policy_episodes import record_policy
+from parrot_wrapper.record.collect import record_episode
+from parrot_wrapper.record.policy_episodes import record_policy
 from parrot_wrapper.training.prior import fit_prior
 from parrot_wrapper.training.prior_config import PriorTrainingConfig
 from tests.any_env import AnyEnv, laid_out

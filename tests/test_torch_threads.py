@@ -7,15 +7,20 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from parrot_wrapper import BehavioralPriorWrapper
+from parrot_wrapper import BehavioralPriorWrapper, FlowPrior, flow_config
 from parrot_wrapper.cli import COMMANDS, main
-from parrot_wrapper.translator import LatentTranslator
+from parrot_wrapper.data import EpisodeDataset
+from parrot_wrapper.training.prior import fit_prior
+from parrot_wrapper.training.prior_config import PriorTrainingConfig
+from parrot_wrapper.training.prior_trainer import PriorTrainer
 from parrot_wrapper.types import FloatArray, Observations
+from parrot_wrapper.wrappers.driver import LatentTranslator
 from tests.helpers import AffinePrior, EchoEnv
 
 ROOT = Path(__file__).parents[1]
@@ -43,6 +48,7 @@ def said(*args: str) -> str:
 
 
 @needs_fork
+@pytest.mark.slow
 def test_workers_end_after_torch_ran_on_threads():
     printed = said("tests/forked_workers.py")
     assert printed.endswith("all ways\n"), printed
@@ -128,3 +134,33 @@ def test_help_has_the_default_of_each_command(command, capsys):
         assert re.search(r"--threads INT .{0,80}\(default: 1\)", shown), shown
     else:
         assert command in {"collect", "data", "demo", "experiment", "info", "report"}
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("train", "--env-id", "Nowhere-v0"),
+        ("evaluate", "--run", "nowhere"),
+        ("eval-prior", "--prior", "nowhere", "--out", "nowhere"),
+        ("watch", "Nowhere-v0"),
+    ],
+)
+def test_commands_run_on_the_default(words, two_threads, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(words) == 2, capsys.readouterr()
+    assert torch.get_num_threads() == 1
+
+
+def test_fits_run_on_the_default(two_threads, monkeypatch):
+    threads, update = set(), PriorTrainer.update
+
+    def noted(*args: Any, **options: Any) -> Any:
+        threads.add(torch.get_num_threads())
+        return update(*args, **options)
+
+    monkeypatch.setattr(PriorTrainer, "update", noted)
+    data = EpisodeDataset.from_arrays(np.zeros((12, 2)), np.eye(2)[[0, 1] * 5], [5, 5])
+    settings = PriorTrainingConfig(steps=1, batch_size=2, validation_batches=1, device="cpu")
+    fit_prior(FlowPrior(flow_config(data, hidden=8)), data, settings, progress=False)
+    assert threads == {1}
+    assert torch.get_num_threads() == 2

@@ -8,11 +8,16 @@ import mujoco
 import numpy as np
 from stable_baselines3 import SAC
 
-from parrot_wrapper import BehavioralPriorWrapper, FlowPrior, LayerNormReLU, target_entropy
+from parrot_wrapper import (
+    BehavioralPriorWrapper,
+    FlowPrior,
+    LayerNormReLU,
+    flow_config,
+    target_entropy,
+)
 from parrot_wrapper.evaluation.policies import PriorSamples, UniformActions
 from parrot_wrapper.evaluation.rollouts import evaluate
-from parrot_wrapper.policy_episodes import record_policy
-from parrot_wrapper.training.flow_config import flow_config
+from parrot_wrapper.record.policy_episodes import record_policy
 from parrot_wrapper.training.prior import fit_prior
 from parrot_wrapper.training.prior_config import PriorTrainingConfig
 

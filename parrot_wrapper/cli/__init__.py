@@ -10,18 +10,19 @@ from contextlib import contextmanager
 from importlib import import_module
 from typing import Any, Protocol
 
-from parrot_wrapper.atomic_files import is_refusal
-from parrot_wrapper.errors import MissingExtraError, ParrotError, UnreadDataWarning
-from parrot_wrapper.names import unknown_name
+from parrot_wrapper.errors import (
+    InvalidArgumentError,
+    MissingExtraError,
+    ParrotError,
+    UnreadDataWarning,
+    unknown_name,
+)
+from parrot_wrapper.io.atomic_files import is_refusal
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "collect": ("collect:CollectCommand", "Record demonstrations of a scripted expert."),
     "data": ("data:DataCommand", "Show, import and export data sets."),
-    "train-prior": ("train_prior:TrainPriorCommand", "Fit a behavioural prior to a data set."),
-    "train-baseline": (
-        "train_baseline:TrainBaselineCommand",
-        "Fit what a baseline of the paper learns from data.",
-    ),
+    "train-prior": ("train_prior:command", "Fit a prior of any kind to a data set."),
     "eval-prior": ("eval_prior:EvalPriorCommand", "Judge a prior before spending RL on it."),
     "train": ("train:TrainCommand", "Train stock SAC in the latent space of a prior."),
     "evaluate": ("evaluate:EvaluateCommand", "Measure the success of a trained agent."),
@@ -31,7 +32,15 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "demo": ("demo:DemoCommand", "Learn a new task with the packaged prior and show it."),
     "info": ("info:InfoCommand", "Show versions, env ids and priors, or the card of a folder."),
 }
-"""Subcommand to ("module:Class" below `parrot_wrapper.cli`, what it does)."""
+"""Subcommand to ("module:Class" below `parrot_wrapper.cli`, what it does).
+
+In place of a class there may be a function from the arguments to it.
+"""
+_FORMER = {
+    "train-baseline": "`parrot train-prior --kind KIND`, where hirl is cvae, trajrl is trajectory, "
+    "vae-features is features, and --encoder is --encoder-of",
+}
+"""Former subcommand to what it is called now."""
 
 _USER_ERRORS = (("gymnasium.error", "Error"), ("parrot_envs.errors", "ParrotEnvError"))
 
@@ -100,6 +109,8 @@ def _dispatch(args: list[str]) -> int:
         print(__version__)
         return 0
     name, *rest = args
+    if name in _FORMER:
+        raise InvalidArgumentError(f"`parrot {name}` is now {_FORMER[name]}.")
     if name not in COMMANDS:
         raise unknown_name("command", name, COMMANDS)
     try:
@@ -119,8 +130,10 @@ def _parse(name: str, args: list[str]) -> Command:
     from parrot_wrapper.cli.arguments import expand_home, require_known_options
 
     module, _, attribute = COMMANDS[name][0].partition(":")
-    command: type[Any] = getattr(import_module(f"{__name__}.{module}"), attribute)
+    command: Any = getattr(import_module(f"{__name__}.{module}"), attribute)
     words = [expand_home(word) for word in args]
+    if not isinstance(command, type):
+        command = command(words)
     require_known_options(name, command, words)
     # presets change what options are by default, and --help has to show it
     default = command.with_preset(words) if hasattr(command, "with_preset") else None

@@ -6,16 +6,16 @@ import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from parrot_wrapper.atomic_files import write_json
 from parrot_wrapper.cli.durations import announce, timed
 from parrot_wrapper.cli.environments import (
     DEFAULT_PACKAGES,
     make_env,
     parse_env_kwargs,
 )
-from parrot_wrapper.collect import ExpertSource, collect
 from parrot_wrapper.data.storage import read_manifest, whole_shards
-from parrot_wrapper.expert_episodes import record_episode
+from parrot_wrapper.io.atomic_files import write_json
+from parrot_wrapper.record.collect import ExpertSource, collect
+from parrot_wrapper.record.expert_episodes import record_episode
 
 _FEW = 20
 """Episodes that are recorded about as soon as one is timed."""

@@ -11,7 +11,6 @@ from typing import Any
 
 import gymnasium as gym
 
-from parrot_wrapper.atomic_files import write_json
 from parrot_wrapper.cli.demo_clock import WorkClock
 from parrot_wrapper.cli.durations import announce, training_seconds_left
 from parrot_wrapper.cli.environments import DEFAULT_PACKAGES, make_env
@@ -21,9 +20,10 @@ from parrot_wrapper.evaluation.pictures import film, save_gif, save_learning_cur
 from parrot_wrapper.evaluation.policies import EpisodePolicy, PriorSamples, UniformActions
 from parrot_wrapper.evaluation.report import markdown_table
 from parrot_wrapper.evaluation.rollouts import AgentPolicy, EvaluationResult, evaluate
-from parrot_wrapper.strict_json import parse_json
+from parrot_wrapper.io.atomic_files import write_json
+from parrot_wrapper.io.strict_json import parse_json
+from parrot_wrapper.rl.config import RLConfig
 from parrot_wrapper.torch_threads import use_threads
-from parrot_wrapper.training.rl_config import RLConfig
 
 SUMMARY_FILE = "summary.json"
 _NAMES = {
@@ -74,7 +74,7 @@ class DemoCommand:
 
     def run(self) -> None:
         """Train, evaluate, draw, print the table."""
-        from parrot_wrapper.training.rl_evaluation import steps_of_run
+        from parrot_wrapper.rl.evaluation import steps_of_run
 
         config = self.config()  # a typo is found here, before processes and folders are made
         use_threads()
@@ -149,7 +149,7 @@ class DemoCommand:
 
     def score_agent(self, name: str) -> dict[str, Any]:
         """The result of a trained agent."""
-        from parrot_wrapper.training.rl_evaluation import evaluate_run
+        from parrot_wrapper.rl.evaluation import evaluate_run
 
         folder = self.out / _AGENTS[name]
         label = "evaluation" if self.progress and name == "trained" else None
@@ -178,7 +178,7 @@ class DemoCommand:
 
     def _latent_side(self, config: RLConfig) -> dict[str, dict[str, Any]]:
         from parrot_wrapper.priors.loading import load_prior
-        from parrot_wrapper.training.rl import train
+        from parrot_wrapper.rl.train import train
 
         train(
             config,
@@ -194,7 +194,7 @@ class DemoCommand:
         }
 
     def _show(self, config: RLConfig) -> None:
-        from parrot_wrapper.training.rl_evaluation import load_agent
+        from parrot_wrapper.rl.evaluation import load_agent
 
         curves = {_NAMES[name]: _curve(self.out / folder) for name, folder in _AGENTS.items()}
         save_learning_curves(self.out / "learning-curve.png", curves, title=self.env_id)
@@ -223,7 +223,7 @@ class DemoCommand:
 
 def _plain_side(command: DemoCommand, config: RLConfig) -> None:
     """The second process: plain SAC on the same features, and uniform actions."""
-    from parrot_wrapper.training.rl import train
+    from parrot_wrapper.rl.train import train
 
     use_threads()
     try:
@@ -244,8 +244,8 @@ def _read_scores(folder: Path, names: tuple[str, ...]) -> dict[str, dict[str, An
 
 
 def _curve(run_folder: Path) -> tuple[list[float], list[float]]:
-    from parrot_wrapper.training.rl import LOG_FILE
-    from parrot_wrapper.training.run_log import STEP_KEY, read_log
+    from parrot_wrapper.rl.run_log import STEP_KEY, read_log
+    from parrot_wrapper.rl.train import LOG_FILE
 
     rows = [
         (row[STEP_KEY], row["rollout/success_rate"])

@@ -7,8 +7,8 @@ import time
 from pathlib import Path
 from types import TracebackType
 
-from parrot_wrapper.atomic_files import write_json
-from parrot_wrapper.strict_json import parse_json
+from parrot_wrapper.io.atomic_files import write_json
+from parrot_wrapper.io.strict_json import parse_json
 
 _EVERY_SECONDS = 5.0
 

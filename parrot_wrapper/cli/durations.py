@@ -9,7 +9,7 @@ from typing import Any
 
 import gymnasium as gym
 
-from parrot_wrapper.training.rl_config import RLConfig
+from parrot_wrapper.rl.config import RLConfig
 
 _WORTH_SAYING = 30.0
 """Seconds; what takes less is not announced."""
@@ -64,7 +64,7 @@ def training_seconds_left(
         return 0.0
     from stable_baselines3.common.vec_env import DummyVecEnv
 
-    from parrot_wrapper.training.rl_model import build_model, wrap_env
+    from parrot_wrapper.rl.model import build_model, wrap_env
 
     probe = replace(
         config,
@@ -93,7 +93,7 @@ def training_seconds_left(
 def _horizon(env: gym.Env[Any, Any]) -> int:
     from stable_baselines3.common.env_util import unwrap_wrapper
 
-    from parrot_wrapper.wrapper import BehavioralPriorWrapper
+    from parrot_wrapper.wrappers.wrapper import BehavioralPriorWrapper
 
     wrapper = unwrap_wrapper(env, BehavioralPriorWrapper)
     return wrapper.prior.horizon if isinstance(wrapper, BehavioralPriorWrapper) else 1

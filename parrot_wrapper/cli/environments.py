@@ -12,8 +12,7 @@ from typing import Any
 
 import gymnasium as gym
 
-from parrot_wrapper.errors import InvalidArgumentError, MissingExtraError
-from parrot_wrapper.names import unknown_name
+from parrot_wrapper.errors import InvalidArgumentError, MissingExtraError, unknown_name
 
 DEFAULT_PACKAGES = ("parrot_envs",)
 """Modules whose import registers env ids."""

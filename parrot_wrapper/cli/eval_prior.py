@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import gymnasium as gym
 
-from parrot_wrapper.atomic_files import atomic_path, write_json
 from parrot_wrapper.cli.durations import announce, timed
 from parrot_wrapper.cli.environments import DEFAULT_PACKAGES, make_env, parse_env_kwargs
 from parrot_wrapper.cli.run_options import fitting_kwargs, render_kwargs
@@ -24,6 +23,7 @@ from parrot_wrapper.evaluation.pictures import (
 from parrot_wrapper.evaluation.policies import EpisodePolicy, PriorSamples, UniformActions
 from parrot_wrapper.evaluation.report import judgement_text
 from parrot_wrapper.evaluation.rollouts import evaluate
+from parrot_wrapper.io.atomic_files import atomic_path, write_json
 from parrot_wrapper.torch_threads import DEFAULT_THREADS, use_threads
 from parrot_wrapper.types import ActionPrior, OffersExpert, OffersLabels
 

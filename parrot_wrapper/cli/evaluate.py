@@ -43,8 +43,8 @@ class EvaluateCommand:
 
     def run(self) -> None:
         """Evaluate the last checkpoint and print its success."""
-        from parrot_wrapper.training.rl import read_config  # brings torch and SB3
-        from parrot_wrapper.training.rl_evaluation import evaluate_run, load_agent
+        from parrot_wrapper.rl.evaluation import evaluate_run, load_agent
+        from parrot_wrapper.rl.train import read_config  # brings torch and SB3
 
         use_threads(self.threads)
         factory = partial(make_env, gym_packages=self.gym_packages)

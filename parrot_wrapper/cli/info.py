@@ -69,8 +69,8 @@ def _card(name: str) -> Iterable[str]:
 
 
 def _agent_card(folder: Path) -> Iterable[str]:
-    from parrot_wrapper.training.rl import read_config
-    from parrot_wrapper.training.rl_evaluation import steps_of_run
+    from parrot_wrapper.rl.evaluation import steps_of_run
+    from parrot_wrapper.rl.train import read_config
 
     config = read_config(folder)
     yield f"agent {folder}"

@@ -11,13 +11,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from parrot_wrapper.atomic_files import atomic_path
 from parrot_wrapper.cli.environments import DEFAULT_PACKAGES, make_env, require_env_id
 from parrot_wrapper.cli.run_options import render_kwargs
-from parrot_wrapper.errors import InvalidArgumentError
+from parrot_wrapper.errors import InvalidArgumentError, absence
 from parrot_wrapper.experiments.places import GRID_FILE
 from parrot_wrapper.experiments.studies import STUDIES
-from parrot_wrapper.names import absence
+from parrot_wrapper.io.atomic_files import atomic_path
 from parrot_wrapper.torch_threads import use_threads
 
 if TYPE_CHECKING:  # it brings SciPy, which --help should not
@@ -157,8 +156,8 @@ def _film_run(run_folder: Path, *, gym_packages: Sequence[str]) -> Path:
     """
     from parrot_wrapper.evaluation.pictures import film, save_gif
     from parrot_wrapper.evaluation.rollouts import AgentPolicy
-    from parrot_wrapper.training.rl import read_config  # needs SB3, which reading does not
-    from parrot_wrapper.training.rl_evaluation import load_agent
+    from parrot_wrapper.rl.evaluation import load_agent
+    from parrot_wrapper.rl.train import read_config  # needs SB3, which reading does not
 
     use_threads()
     env_id = read_config(run_folder).env_id

@@ -13,8 +13,8 @@ from parrot_wrapper.cli.durations import announce, training_seconds_left
 from parrot_wrapper.cli.environments import DEFAULT_PACKAGES, make_env, parse_env_kwargs
 from parrot_wrapper.cli.run_options import fitting_kwargs
 from parrot_wrapper.evaluation.report import rollout_table
+from parrot_wrapper.rl.config import PRESETS, RLConfig, preset_config
 from parrot_wrapper.torch_threads import DEFAULT_THREADS, use_threads
-from parrot_wrapper.training.rl_config import PRESETS, RLConfig, preset_config
 
 _SETTINGS = (
     "prior_explore",
@@ -133,8 +133,8 @@ class TrainCommand:
 
     def run(self) -> None:
         """Train, evaluate the last checkpoint, and say how it went."""
-        from parrot_wrapper.training.rl import train  # brings torch and SB3
-        from parrot_wrapper.training.rl_evaluation import evaluate_run, steps_of_run
+        from parrot_wrapper.rl.evaluation import evaluate_run, steps_of_run
+        from parrot_wrapper.rl.train import train  # brings torch and SB3
 
         use_threads(self.threads)
         config = self.config()

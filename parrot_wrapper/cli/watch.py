@@ -18,8 +18,8 @@ from parrot_wrapper.cli.environments import (
     require_env_id,
 )
 from parrot_wrapper.cli.run_options import fitting_kwargs, render_kwargs
-from parrot_wrapper.errors import InvalidArgumentError
-from parrot_wrapper.evaluation.pictures import Film, frame_of, save_gif
+from parrot_wrapper.errors import InvalidArgumentError, unknown_name
+from parrot_wrapper.evaluation.pictures import Film, save_gif
 from parrot_wrapper.evaluation.policies import (
     EpisodePolicy,
     PriorSamples,
@@ -27,7 +27,6 @@ from parrot_wrapper.evaluation.policies import (
     UniformActions,
 )
 from parrot_wrapper.evaluation.rollouts import AgentPolicy, EpisodeOutcome, evaluate
-from parrot_wrapper.names import unknown_name
 from parrot_wrapper.torch_threads import DEFAULT_THREADS, use_threads
 
 POLICIES = ("uniform", "scripted", "prior:NAME", "agent:PATH")
@@ -72,11 +71,6 @@ class WatchCommand:
         policy, env = self._cast(kind, name, {**parse_env_kwargs(self.env_kwargs), **render})
         film = None if env.render_mode == "human" else Film()
         try:
-            if film is not None and frame_of(env, env.reset(seed=self.seed)[0]) is None:
-                raise InvalidArgumentError(
-                    f"Expected an env with render mode rgb_array or with image observations, "
-                    f"{self.env_id} has neither: nothing can be shown."
-                )
             self._play(policy, env, film)
         finally:
             env.close()
@@ -106,7 +100,7 @@ class WatchCommand:
     def _agent(
         self, run_folder: Path, kwargs: dict[str, Any]
     ) -> tuple[EpisodePolicy, gym.Env[Any, Any]]:
-        from parrot_wrapper.training.rl_evaluation import load_agent  # needs SB3
+        from parrot_wrapper.rl.evaluation import load_agent  # needs SB3
 
         def make(_: str, **trained_with: Any) -> gym.Env[Any, Any]:
             return make_env(
@@ -139,6 +133,11 @@ class WatchCommand:
             print(f"{wins} of {self.episodes} episodes ended in success.")
 
     def _save(self, film: Film, frames_per_second: float) -> None:
+        if not film.frames:
+            raise InvalidArgumentError(
+                f"Expected an env with render mode rgb_array or with image observations, "
+                f"{self.env_id} has neither: nothing can be shown."
+            )
         name = self.env_id.rpartition(":")[2].replace("/", "-")
         path = self.out or Path("runs/watch") / f"{name}.gif"
         save_gif(path, film.frames, frames_per_second=frames_per_second)

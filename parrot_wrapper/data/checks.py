@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from parrot_wrapper.argument_checks import float_array, index_array, number_array, require_instance
+from parrot_wrapper.checks import float_array, index_array, number_array, require_instance
 from parrot_wrapper.data.episodes import Episode, observation_rows, require_finite, truths
 from parrot_wrapper.errors import DataError, InvalidArgumentError
 from parrot_wrapper.types import AnyArray, FloatArray, Observations

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from parrot_wrapper.argument_checks import is_number, require_instance
+from parrot_wrapper.checks import is_number, require_instance
 from parrot_wrapper.data.checks import checked_arrays, checked_box, checked_indices, concatenated
 from parrot_wrapper.data.episodes import Episode
 from parrot_wrapper.data.statistics import ActionStatistics, action_statistics

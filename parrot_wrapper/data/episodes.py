@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from parrot_wrapper.argument_checks import float_array, number_array, require_instance
+from parrot_wrapper.checks import float_array, number_array, require_instance
 from parrot_wrapper.errors import DataError
 from parrot_wrapper.image_layout import channels_last
 from parrot_wrapper.types import AnyArray, FloatArray, Observations

@@ -17,11 +17,11 @@ from typing import Any
 
 import numpy as np
 
-from parrot_wrapper.atomic_files import atomic_path, write_json
 from parrot_wrapper.data.checks import concatenated
 from parrot_wrapper.data.episodes import Episode
 from parrot_wrapper.errors import DataFileError, MissingExtraError
-from parrot_wrapper.strict_json import SEAL_KEY, breaks_seal, parse_json, sealed
+from parrot_wrapper.io.atomic_files import atomic_path, write_json
+from parrot_wrapper.io.strict_json import SEAL_KEY, breaks_seal, parse_json, sealed
 from parrot_wrapper.types import AnyArray
 
 try:

@@ -18,8 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from parrot_wrapper.argument_checks import as_path, require_count, require_instance
-from parrot_wrapper.atomic_files import write_json
+from parrot_wrapper.checks import as_path, require_count, require_instance
 from parrot_wrapper.data.dataset import EpisodeDataset
 from parrot_wrapper.data.shards import (
     FORMAT_VERSION,
@@ -32,9 +31,9 @@ from parrot_wrapper.data.shards import (
     shard_path,
     write_shard,
 )
-from parrot_wrapper.errors import DataError, DataFileError, InvalidArgumentError
-from parrot_wrapper.names import absence
-from parrot_wrapper.strict_json import sealed
+from parrot_wrapper.errors import DataError, DataFileError, InvalidArgumentError, absence
+from parrot_wrapper.io.atomic_files import write_json
+from parrot_wrapper.io.strict_json import sealed
 from parrot_wrapper.types import AnyArray
 
 DATASET_FORMAT = "parrot-episodes"

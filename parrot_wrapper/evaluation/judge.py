@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import gymnasium as gym
 import numpy as np
 
-from parrot_wrapper.argument_checks import check_fields, require_count, require_instance
-from parrot_wrapper.chunk import require_single_actions
+from parrot_wrapper.checks import check_fields, require_count, require_instance
 from parrot_wrapper.errors import DataError
 from parrot_wrapper.evaluation.cloning import Cloning, clone_in_latent
 from parrot_wrapper.evaluation.likelihood import Likelihood, measure_likelihood
@@ -28,6 +27,7 @@ from parrot_wrapper.evaluation.report import judgement_text
 from parrot_wrapper.evaluation.rollouts import HELD_OUT_SEED, EvaluationResult, evaluate
 from parrot_wrapper.evaluation.verdict import Verdict, reach_verdict
 from parrot_wrapper.types import ActionPrior, OffersExpert, OffersLabels
+from parrot_wrapper.wrappers.chunk import require_single_actions
 
 if TYPE_CHECKING:
     from parrot_wrapper.data.dataset import EpisodeDataset

@@ -10,11 +10,11 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
-from parrot_wrapper.atomic_files import atomic_path
 from parrot_wrapper.errors import InvalidArgumentError, MissingExtraError
 from parrot_wrapper.evaluation.policies import EpisodePolicy
 from parrot_wrapper.evaluation.rollouts import HELD_OUT_SEED, evaluate
 from parrot_wrapper.evaluation.simulator_state import GRIPPER, LANDMARKS, POSITION
+from parrot_wrapper.io.atomic_files import atomic_path
 from parrot_wrapper.types import FloatArray, ImageArray, OffersLabels
 
 HELD_FRAMES = 4

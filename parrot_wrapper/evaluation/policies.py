@@ -9,11 +9,11 @@ import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
 
-from parrot_wrapper.argument_checks import float_array
-from parrot_wrapper.chunk import require_single_actions
+from parrot_wrapper.checks import float_array
 from parrot_wrapper.errors import DataError, InvalidArgumentError
 from parrot_wrapper.evaluation.prior_features import PriorSight
 from parrot_wrapper.types import ActionPrior, Expert, FloatArray, OffersExpert
+from parrot_wrapper.wrappers.chunk import require_single_actions
 
 Predictor = Callable[[FloatArray], FloatArray]
 """A fitted regression: inputs (B, I) to outputs (B, O)."""

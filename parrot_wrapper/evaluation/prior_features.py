@@ -9,10 +9,10 @@ import numpy as np
 from gymnasium import spaces
 from gymnasium.utils import RecordConstructorArgs
 
-from parrot_wrapper.spaces import check_spaces
-from parrot_wrapper.stateful_observations import check_stateful_observations
-from parrot_wrapper.translator import with_batch_axis
 from parrot_wrapper.types import ActionPrior, FloatArray, Observations, OffersCamera
+from parrot_wrapper.wrappers.driver import with_batch_axis
+from parrot_wrapper.wrappers.spaces import check_spaces
+from parrot_wrapper.wrappers.stateful_observations import check_stateful_observations
 
 
 class PriorSight:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from parrot_wrapper.argument_checks import check_fields
+from parrot_wrapper.checks import check_fields
 from parrot_wrapper.errors import InvalidArgumentError
 
 _Z95 = 1.959963984540054

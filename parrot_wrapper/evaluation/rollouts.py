@@ -9,12 +9,12 @@ from typing import Any, Protocol, runtime_checkable
 import gymnasium as gym
 import numpy as np
 
-from parrot_wrapper.argument_checks import require_count, require_instance
-from parrot_wrapper.chunk import executed_steps
+from parrot_wrapper.checks import require_count, require_instance
 from parrot_wrapper.errors import InvalidArgumentError, SpaceMismatchError
 from parrot_wrapper.evaluation.rates import Rate
-from parrot_wrapper.success import told_success
+from parrot_wrapper.record.success import told_success
 from parrot_wrapper.types import AnyArray
+from parrot_wrapper.wrappers.chunk import executed_steps
 
 ActFunction = Callable[[Any], AnyArray]
 """From one observation of the env to one action of the env."""

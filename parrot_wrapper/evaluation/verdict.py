@@ -155,7 +155,7 @@ def _by_cloning(judgement: Judgement) -> Verdict:
     cloning = judgement.cloning
     assert cloning is not None
     share = cloning.latent.rollouts.success
-    told = f"A clone that steers z by the prior's features does the task in {share} of the episodes"
+    told = f"Cloning in z from the prior's features does the task in {share} of the episodes"
     name = "cloning in z, success at end"
     if share.value >= CLONE_READY:
         return _by_reachability(judgement, share, name, f"{told}; {CLONE_READY} was enough for SAC")

@@ -13,11 +13,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from parrot_wrapper.atomic_files import write_json
 from parrot_wrapper.data.storage import read_manifest
 from parrot_wrapper.errors import DataFileError, InvalidArgumentError
-from parrot_wrapper.experiments.needs import Artifact
-from parrot_wrapper.strict_json import parse_json
+from parrot_wrapper.experiments.needs import OWN_ENCODER, Artifact
+from parrot_wrapper.io.atomic_files import write_json
+from parrot_wrapper.io.strict_json import parse_json
+from parrot_wrapper.registry import PRIORS
 
 _RECIPE_FILE = "artifact.json"
 
@@ -89,8 +90,10 @@ def command(
     }
     if artifact.kind == "prior":
         return ["train-prior", *words, *option_words(own)]
-    encoder = place_of(artifact.encoder, made, root)
-    return ["train-baseline", artifact.kind, *words, *option_words({**own, "encoder": encoder})]
+    own["kind"] = PRIORS.current(artifact.kind)
+    if artifact.encoder != OWN_ENCODER:
+        own["encoder_of"] = place_of(artifact.encoder, made, root)
+    return ["train-prior", *words, *option_words(own)]
 
 
 def option_words(options: Mapping[str, Any]) -> list[str]:

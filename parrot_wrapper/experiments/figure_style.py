@@ -17,9 +17,9 @@ from pathlib import Path
 from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
-from parrot_wrapper.atomic_files import atomic_path
 from parrot_wrapper.evaluation.pictures import matplotlib_classes
 from parrot_wrapper.experiments.study import Variant
+from parrot_wrapper.io.atomic_files import atomic_path
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

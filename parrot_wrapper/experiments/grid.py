@@ -6,24 +6,23 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from parrot_wrapper.errors import InvalidArgumentError
+from parrot_wrapper.errors import InvalidArgumentError, unknown_name
 from parrot_wrapper.experiments import grid_checks as checks
 from parrot_wrapper.experiments.methods import (
-    EXPLORATION,
     base_method,
+    explored_parts,
     needed_parts,
     run_config,
     sees_pixels,
 )
 from parrot_wrapper.experiments.needs import (
-    BASELINES,
     Artifact,
     PriorData,
     all_artifacts,
     need_name,
 )
 from parrot_wrapper.experiments.runs import Run
-from parrot_wrapper.names import unknown_name
+from parrot_wrapper.registry import PRIORS
 
 KINDS = ("rl", "exploration")
 
@@ -44,9 +43,9 @@ class Grid:
         data: What priors and baselines are learned from; may be empty where nothing is.
         prior: Flow prior of all runs, a name or folder; empty to train one for each data and seed.
         prior_encoder: Prior whose frozen encoder those share; empty for encoders of their own.
-        prior_options: Options of `parrot train-prior` by name; of `train-baseline` if they share.
+        prior_options: Options of `parrot train-prior` by name; with `kind` flow if they share.
         shared_encoder: Baselines see the frozen features of the flow prior, not their own.
-        baseline_options: For each kind of baseline, options of `parrot train-baseline` by name.
+        baseline_options: For each kind of baseline, options of `parrot train-prior` by name.
         env_kwargs: Keywords of `gymnasium.make`.
         preset: Preset of `RLConfig`.
         rl: `RLConfig` settings beside the preset's.
@@ -128,9 +127,12 @@ class Grid:
 
         An artifact stands behind those that it is made from.
         """
+        runs = tuple(runs)
+        parts = dict.fromkeys(part for run in runs for part in run.needs)
         everything = all_artifacts(
             self.data,
             self.prior_seeds,
+            [part for part in parts if part not in ("prior", "data")],
             prior=self.prior,
             prior_encoder=self.prior_encoder,
             prior_options=self.prior_options,
@@ -187,15 +189,14 @@ class Grid:
         for name in ("baseline_options", "method_rl"):
             checks.require_nested_options(name, getattr(self, name))
         for kind in self.baseline_options:
-            if kind not in BASELINES:
-                raise unknown_name("kind of baseline", kind, BASELINES)
+            PRIORS.require(kind)
         for settings in (self.rl, *self.method_rl.values()):
             checks.require_open(settings)
 
     def _check_methods(self) -> None:
         for method in self.methods:
-            if self.kind == "exploration" and method not in EXPLORATION:
-                raise unknown_name("method of an exploration grid", method, EXPLORATION)
+            if self.kind == "exploration":
+                explored_parts(method)  # which knows the names
             checks.require_name("method", method.replace("+", "-"))
             if "+" in method and method not in self.method_rl:
                 raise InvalidArgumentError(
@@ -233,7 +234,7 @@ class Grid:
 
     def _parts(self, method: str) -> tuple[str, ...]:
         if self.kind == "exploration":
-            return EXPLORATION[method]
+            return explored_parts(method)
         pixels = sees_pixels(self.preset, self._rl(method))
         shown = ("data",) if self._rl(method).get("demonstration_share") else ()
         return (*needed_parts(method, from_pixels=pixels), *shown)

@@ -8,8 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, asdict, fields
 from typing import Any
 
-from parrot_wrapper.errors import InvalidArgumentError
-from parrot_wrapper.names import unknown_name
+from parrot_wrapper.errors import InvalidArgumentError, unknown_name
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.]*(-[A-Za-z0-9_.]+)*")
 _FROM_GRID = frozenset(

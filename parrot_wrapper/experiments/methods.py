@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
+from parrot_wrapper.errors import unknown_name
 from parrot_wrapper.experiments.runs import Run
-from parrot_wrapper.names import unknown_name
-from parrot_wrapper.training.rl_config import PRESETS, RLConfig, preset_config
+from parrot_wrapper.registry import PRIORS
+from parrot_wrapper.rl.config import PRESETS, RLConfig, preset_config
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,17 @@ EXPLORATION: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {"uniform": (), "parrot": ("prior",), "hirl": ("hirl",), "trajrl": ("trajrl",)}
 )
 """Methods of exploration grids, with the learned parts that they sample."""
+
+
+def explored_parts(method: str) -> tuple[str, ...]:
+    """The learned parts that a method of an exploration grid samples.
+
+    Raises:
+        UnknownNameError: No such method; the nearest is named.
+    """
+    if method not in EXPLORATION and method not in PRIORS.added():
+        raise unknown_name("method of an exploration grid", method, EXPLORATION)
+    return EXPLORATION.get(method, (method,))
 
 
 def base_method(method: str) -> str:
@@ -117,6 +129,8 @@ def run_config(run: Run, artifacts: Mapping[str, str]) -> RLConfig:
 
 
 def _method(name: str) -> Method:
-    if base_method(name) not in METHODS:
+    """A method of the paper, or the one that acts through another package's kind of prior."""
+    base = base_method(name)
+    if base not in METHODS and base not in PRIORS.added():
         raise unknown_name("method", name, METHODS)
-    return METHODS[base_method(name)]
+    return METHODS.get(base, Method(prior=base))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,8 +10,9 @@ from parrot_wrapper.errors import InvalidArgumentError
 from parrot_wrapper.experiments import grid_checks as checks
 
 BASELINES = ("hirl", "trajrl", "bc", "vae-features")
-"""Kinds of learned parts that `parrot train-baseline` makes."""
-_OWN_ENCODER = "none"
+"""Kinds of learned parts of the paper's comparisons, by names that `parrot train-prior` knows."""
+OWN_ENCODER = "none"
+"""What an artifact says that shares none."""
 
 
 @dataclass(frozen=True)
@@ -60,8 +61,8 @@ class Artifact:
 
     Attributes:
         name: Its folder below the grid's artifacts.
-        kind: "data", "prior" (the flow), "flow" (the same on a shared encoder), or one of
-            `BASELINES`.
+        kind: "data", "prior" (the flow), "flow" (the same on a shared encoder), or a kind of
+            prior by a name that `parrot train-prior --kind` knows.
         options: Options of its command by name.
         episodes: Episodes to collect, or to learn from.
         seed: Seed of what is learned.
@@ -77,7 +78,7 @@ class Artifact:
     episodes: int
     seed: int = 0
     data: str = ""
-    encoder: str = _OWN_ENCODER
+    encoder: str = OWN_ENCODER
     folder: str = ""
 
 
@@ -94,6 +95,7 @@ def part_name(kind: str, data: PriorData, seed: int) -> str:
 def all_artifacts(
     data: Sequence[PriorData],
     seeds: Sequence[int],
+    parts: Collection[str],
     *,
     prior: str,
     prior_encoder: str = "",
@@ -101,20 +103,19 @@ def all_artifacts(
     baseline_options: Mapping[str, Mapping[str, Any]],
     shared_encoder: bool,
 ) -> Iterator[Artifact]:
-    """Everything that a grid with these fields can need, data first; see `Grid` for the fields."""
+    """Data, flow priors and the other `parts` of a grid with these fields; see `Grid` for them."""
     yield from (_collection(entry, data) for entry in data if entry.collect is not None)
+    from parrot_wrapper.priors.trainable import prior_kind  # brings torch
+
     for seed in seeds:
         for entry in data:
             source = _data_name(entry, data)
             flow = prior or part_name("prior", entry, seed)
             if not prior:
-                kind, encoder = (
-                    ("flow", prior_encoder) if prior_encoder else ("prior", _OWN_ENCODER)
-                )
+                kind, encoder = ("flow", prior_encoder) if prior_encoder else ("prior", OWN_ENCODER)
                 yield Artifact(flow, kind, prior_options, entry.episodes, seed, source, encoder)
-            for kind in BASELINES:
-                # a feature encoder of its own is all that the last one is
-                shares = shared_encoder and kind != "vae-features"
+            for kind in parts:
+                shares = shared_encoder and prior_kind(kind).shares_encoder
                 yield Artifact(
                     part_name(kind, entry, seed),
                     kind,
@@ -122,7 +123,7 @@ def all_artifacts(
                     entry.episodes,
                     seed,
                     source,
-                    flow if shares else _OWN_ENCODER,
+                    flow if shares else OWN_ENCODER,
                 )
 
 

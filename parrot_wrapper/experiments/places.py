@@ -7,13 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from parrot_wrapper.argument_checks import as_path
-from parrot_wrapper.atomic_files import write_json
-from parrot_wrapper.errors import DataFileError, InvalidArgumentError, ParrotError
+from parrot_wrapper.checks import as_path
+from parrot_wrapper.errors import DataFileError, InvalidArgumentError, ParrotError, absence
 from parrot_wrapper.experiments.grid import Grid
 from parrot_wrapper.experiments.runs import Run
-from parrot_wrapper.names import absence
-from parrot_wrapper.strict_json import parse_json
+from parrot_wrapper.io.atomic_files import write_json
+from parrot_wrapper.io.strict_json import parse_json
 
 GRID_FILE = "grid.json"
 _AXES = ("tasks", "methods", "prior_seeds", "rl_seeds", "data", "method_data")

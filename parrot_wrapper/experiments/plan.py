@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from parrot_wrapper.errors import DataFileError, InvalidArgumentError
+from parrot_wrapper.errors import DataFileError, InvalidArgumentError, unknown_name
 from parrot_wrapper.experiments.artifacts import is_made
 from parrot_wrapper.experiments.grid import Grid
 from parrot_wrapper.experiments.needs import Artifact
@@ -20,8 +20,7 @@ from parrot_wrapper.experiments.rows import (
 )
 from parrot_wrapper.experiments.run_files import ROW_FILE, steps_so_far
 from parrot_wrapper.experiments.runs import Run
-from parrot_wrapper.names import unknown_name
-from parrot_wrapper.strict_json import parse_json
+from parrot_wrapper.io.strict_json import parse_json
 
 _USUAL_SECONDS_PER_STEP = 0.03
 """One process of a 2-core machine without GPU, default settings; see docs/results.md."""

@@ -13,8 +13,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, BinaryIO, ClassVar, TypeVar
 
-from parrot_wrapper.argument_checks import as_path
-from parrot_wrapper.atomic_files import writing
+from parrot_wrapper.checks import as_path
 from parrot_wrapper.errors import DataFileError
 from parrot_wrapper.experiments.row_checks import (
     RowError,
@@ -28,7 +27,8 @@ from parrot_wrapper.experiments.row_checks import (
     whole,
 )
 from parrot_wrapper.experiments.runs import RunKey
-from parrot_wrapper.strict_json import parse_json
+from parrot_wrapper.io.atomic_files import writing
+from parrot_wrapper.io.strict_json import parse_json
 
 FORMAT = 1
 

@@ -15,22 +15,22 @@ from typing import Any
 import gymnasium as gym
 import torch
 
-from parrot_wrapper.atomic_files import write_json
 from parrot_wrapper.errors import MissingExtraError
 from parrot_wrapper.evaluation.policies import UniformActions
 from parrot_wrapper.evaluation.rates import Rate
 from parrot_wrapper.evaluation.rollouts import EvaluationResult, evaluate
 from parrot_wrapper.experiments.job import RunJob
-from parrot_wrapper.experiments.methods import EXPLORATION, run_config
+from parrot_wrapper.experiments.methods import explored_parts, run_config
 from parrot_wrapper.experiments.rows import ExplorationRow, ResultRow, Share
 from parrot_wrapper.experiments.run_files import ROW_FILE, success_curve
 from parrot_wrapper.experiments.runs import Run
+from parrot_wrapper.io.atomic_files import write_json
 from parrot_wrapper.priors.checkpoint import library_versions
+from parrot_wrapper.rl.episode_log import training_seconds
+from parrot_wrapper.rl.evaluation import evaluate_run
+from parrot_wrapper.rl.train import MODEL_FILE, train
 from parrot_wrapper.torch_threads import use_threads
-from parrot_wrapper.training.episode_log import training_seconds
-from parrot_wrapper.training.rl import MODEL_FILE, train
-from parrot_wrapper.training.rl_evaluation import evaluate_run
-from parrot_wrapper.wrapper import BehavioralPriorWrapper
+from parrot_wrapper.wrappers.wrapper import BehavioralPriorWrapper
 
 _MORE_VERSIONS = ("stable-baselines3", "gymnasium", "pybullet")
 
@@ -80,7 +80,7 @@ def _exploration_row(job: RunJob) -> ExplorationRow:
 def _explore(run: Run, artifacts: Mapping[str, str]) -> EvaluationResult:
     """Held-out episodes of uniform actions, which behind a wrapper are samples of its prior."""
     env = gym.make(run.task, **run.env_kwargs)
-    for part in EXPLORATION[run.method]:
+    for part in explored_parts(run.method):
         env = BehavioralPriorWrapper(env, artifacts[part])
     try:
         policy = UniformActions(env)

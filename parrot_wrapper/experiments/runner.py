@@ -21,8 +21,8 @@ from parrot_wrapper.experiments.places import Places
 from parrot_wrapper.experiments.plan import make_plan, weight
 from parrot_wrapper.experiments.run_files import steps_so_far
 from parrot_wrapper.experiments.runs import Run
-from parrot_wrapper.locking import folder_lock
-from parrot_wrapper.training.interruption import Interruption, deferred_interrupt
+from parrot_wrapper.io.interruption import Interruption, deferred_interrupt
+from parrot_wrapper.io.locking import folder_lock
 
 _POLL_SECONDS = 0.2
 _LOOK_SECONDS = 1.0
@@ -70,8 +70,8 @@ def run_grid(
         grid: The grid.
         places: Its folders.
         runs: Some of its runs; None for all.
-        workers: Cores to use: so many runs side by side; data are collected with more than one where
-            there is nothing else to do. On a GPU they share it.
+        workers: Cores to use: so many runs side by side; data are collected with more than one
+            where there is nothing else to do. On a GPU they share it.
         device: Torch device of all.
         max_minutes: Stop after so much time; 0 for no limit.
         say: Called with a line at every event.

@@ -12,10 +12,10 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
+from parrot_wrapper.errors import unknown_name
 from parrot_wrapper.experiments.grid import Grid
 from parrot_wrapper.experiments.methods import EXPLORATION, METHODS
 from parrot_wrapper.experiments.needs import BASELINES, PriorData
-from parrot_wrapper.names import unknown_name
 
 SETTINGS = ("ci", "laptop", "paper")
 

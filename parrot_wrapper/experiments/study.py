@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from parrot_wrapper.argument_checks import as_path
-from parrot_wrapper.errors import DataError, DataFileError
+from parrot_wrapper.checks import as_path
+from parrot_wrapper.errors import DataError, DataFileError, absence
 from parrot_wrapper.experiments.places import GRID_FILE, read_grid
 from parrot_wrapper.experiments.rows import (
     ExplorationRow,
@@ -24,7 +24,6 @@ from parrot_wrapper.experiments.rows import (
 )
 from parrot_wrapper.experiments.runs import RunKey
 from parrot_wrapper.experiments.statistics import Values, curve_points, curve_steps, smoothed
-from parrot_wrapper.names import absence
 
 METHOD_NAMES = {
     "parrot": "PARROT",

@@ -19,7 +19,7 @@ from parrot_wrapper.experiments.statistics import (
     steps_to,
 )
 from parrot_wrapper.experiments.study import ReportRow, Study, Variant, task_name
-from parrot_wrapper.training.rl_config import RLConfig
+from parrot_wrapper.rl.config import RLConfig
 
 LEVELS = (0.5, 0.8)
 """Success rates whose first reach is reported, in env steps."""

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from parrot_wrapper.argument_checks import number_array
+from parrot_wrapper.checks import number_array
 from parrot_wrapper.errors import (
     InvalidArgumentError,
     LatentError,
@@ -30,7 +30,7 @@ def observation_arrays(obs: Observations, spec: ObservationSpec) -> dict[str, An
         SpaceMismatchError: A part is missing, not finite or has another shape or dtype; all are
             listed.
     """
-    expected = _expected_parts(spec)
+    expected = expected_parts(spec)
     if not isinstance(obs, Mapping):
         if len(expected) != 1:
             raise SpaceMismatchError(
@@ -58,7 +58,8 @@ def observation_arrays(obs: Observations, spec: ObservationSpec) -> dict[str, An
     return parts
 
 
-def _expected_parts(spec: ObservationSpec) -> dict[str, tuple[int, ...]]:
+def expected_parts(spec: ObservationSpec) -> dict[str, tuple[int, ...]]:
+    """Shape of one observation's parts, by name."""
     parts: dict[str, tuple[int, ...]] = {}
     if spec.image is not None:
         parts["image"] = spec.image

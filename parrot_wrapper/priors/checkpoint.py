@@ -20,12 +20,11 @@ import safetensors
 from safetensors import torch as safetensors_torch
 from torch import Tensor
 
-from parrot_wrapper.argument_checks import as_path
-from parrot_wrapper.atomic_files import atomic_folder, write_json
-from parrot_wrapper.errors import CheckpointError, InvalidArgumentError
-from parrot_wrapper.names import absence
+from parrot_wrapper.checks import as_path
+from parrot_wrapper.errors import CheckpointError, InvalidArgumentError, absence
+from parrot_wrapper.io.atomic_files import atomic_folder, write_json
+from parrot_wrapper.io.strict_json import parse_json, seal_of
 from parrot_wrapper.priors.surroundings import own_surroundings
-from parrot_wrapper.strict_json import parse_json, seal_of
 
 FORMAT_VERSION = 1
 HEADER_FILE = "prior.json"

@@ -6,11 +6,10 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
-from parrot_wrapper.argument_checks import is_number, require_instance
-from parrot_wrapper.errors import InvalidArgumentError
-from parrot_wrapper.names import unknown_name
+from parrot_wrapper.checks import is_number, require_instance
+from parrot_wrapper.errors import InvalidArgumentError, unknown_name
 from parrot_wrapper.types import ObservationSpec
 
 _ConfigT = TypeVar("_ConfigT", bound="PriorConfig")
@@ -23,7 +22,7 @@ class PriorConfig:
     Attributes:
         observation: What the prior looks at.
         action_dim: A, number of action dimensions, 1 or more.
-        encoder: Name of the observation encoder, a key of `priors.encoders.ENCODERS`.
+        encoder: Name of the observation encoder, one of `registry.ENCODERS`.
         encoder_options: Keyword options of that encoder; JSON-able.
         action_low: Lower edge of the action box, length A; empty for all -1.
         action_high: Upper edge of the action box, length A; empty for all +1.
@@ -31,6 +30,8 @@ class PriorConfig:
     Raises:
         InvalidArgumentError: A value is outside its range; the message names the field.
     """
+
+    FROM_DATA: ClassVar = ("observation", "action_dim", "action_low", "action_high")
 
     observation: ObservationSpec
     action_dim: int
@@ -90,67 +91,6 @@ class PriorConfig:
             raise InvalidArgumentError(
                 f"The prior config has a value of a wrong type: {error}."
             ) from error
-
-
-@dataclass(frozen=True)
-class FlowPriorConfig(PriorConfig):
-    """Shapes and sizes of a `FlowPrior`, beside what all priors have.
-
-    Attributes:
-        coupling_layers: Affine coupling layers; the paper has 4. At least 2, so that every
-            dimension is transformed.
-        hidden: Width of each coupling layer's net.
-        hidden_layers: Hidden layers of each coupling layer's net.
-        log_scale_bound: Each layer's log-scale stays within plus and minus this.
-
-    Raises:
-        InvalidArgumentError: A value is outside its range; the message names the field.
-
-    Example:
-        >>> config = FlowPriorConfig(ObservationSpec(state=4), action_dim=2, encoder="state")
-        >>> FlowPriorConfig.from_dict(config.to_dict()) == config
-        True
-    """
-
-    coupling_layers: int = 4
-    hidden: int = 256
-    hidden_layers: int = 2
-    log_scale_bound: float = 3.0
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        require_at_least("coupling_layers", self.coupling_layers, 2)
-        require_at_least("hidden", self.hidden, 1)
-        require_at_least("hidden_layers", self.hidden_layers, 1)
-        require_positive("log_scale_bound", self.log_scale_bound)
-
-
-@dataclass(frozen=True)
-class VariationalConfig(PriorConfig):
-    """What the configs of variational autoencoders share.
-
-    Attributes:
-        latent_dim: Z, length of the latent.
-        widths: Widths of the posterior's hidden layers; the decoder has the same backwards.
-        beta: Weight of the KL divergence (nats) against the mean squared error of an action
-            dimension, in half-widths of the action box. Higher keeps less in the latent.
-
-    Raises:
-        InvalidArgumentError: A value is outside its range; the message names the field.
-    """
-
-    latent_dim: int = 8
-    widths: tuple[int, ...] = (512, 256, 128)
-    beta: float = 1e-3
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        require_at_least("latent_dim", self.latent_dim, 1)
-        object.__setattr__(self, "widths", tuple(self.widths))
-        require_at_least("the number of widths", len(self.widths), 1)
-        for width in self.widths:
-            require_at_least("every width", width, 1)
-        require_positive("beta", self.beta)
 
 
 def _require_known(kind: str, content: Mapping[str, Any], known: list[str]) -> None:

@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from parrot_wrapper.priors.action_box import ActionBox
-from parrot_wrapper.priors.config import PriorConfig, VariationalConfig
+from parrot_wrapper.priors.config import PriorConfig
 from parrot_wrapper.priors.encoder_prior import EncoderPrior
-from parrot_wrapper.priors.variational import VariationalNet
+from parrot_wrapper.priors.trainable import PAPER, Batch
+from parrot_wrapper.priors.variational import (
+    LAPTOP,
+    ActionBox,
+    VariationalConfig,
+    VariationalNet,
+    annealed,
+)
 
 _SAMPLES = 64
 """Posterior samples behind one value of `log_prob`."""
@@ -62,6 +69,7 @@ class CVAEPrior(EncoderPrior):
     """
 
     type_tag: ClassVar[str] = "cvae"
+    recipes: ClassVar = MappingProxyType({"laptop": LAPTOP, "paper": PAPER})
     config_class: ClassVar[type[PriorConfig]] = CVAEPriorConfig
     config: CVAEPriorConfig
 
@@ -80,18 +88,20 @@ class CVAEPrior(EncoderPrior):
         """Z, the length of the latent."""
         return self.config.latent_dim
 
-    def terms(self, action: Tensor, features: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
-        """What training minimises, for each row.
+    def losses(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
+        """Mean squared error in half-widths of the box, the annealed KL, and the encoder's.
 
-        Args:
-            action: (B, A) in the env's units.
-            features: (B, F).
-            noise: (B, Z), standard normal.
-
-        Returns:
-            Mean squared error (B,) in half-widths of the box and KL (B,) in nats.
+        On features in place of observations the encoder stays as it is, all but what it makes of
+        features for those who condition on them (`Encoder.context`), as for a flow.
         """
-        return self.net.terms(self.box.scale(action), self.encoder.context(features), noise)
+        features, maps = self._seen(batch, generator)
+        scaled = self.box.scale(batch["action"])
+        shape = (len(scaled), self.latent_dim)
+        noise = torch.randn(shape, generator=generator, device=scaled.device)
+        error, kl = self.net.terms(scaled, self.encoder.context(features), noise)
+        weight = annealed(self.config.beta, self.config.anneal, batch)
+        losses = {"reconstruction": error.mean(), "kl": weight * kl.mean()}
+        return {**losses, **self._auxiliary(maps, batch)}
 
     def _decode(self, z: Tensor, features: Tensor) -> Tensor:
         return self.box.unscale(self.net.decode(z, self.encoder.context(features)))

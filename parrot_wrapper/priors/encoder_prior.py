@@ -4,25 +4,36 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import fields, replace
 from itertools import chain
-from pathlib import Path
-from types import MappingProxyType
 from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from parrot_wrapper.errors import InvalidArgumentError, NotOfferedError, SpaceMismatchError
-from parrot_wrapper.priors.arrays import as_float_array, as_tensor, observation_arrays, vectors
-from parrot_wrapper.priors.checkpoint import save_prior
+from parrot_wrapper.priors.arrays import (
+    as_float_array,
+    as_tensor,
+    expected_parts,
+    observation_arrays,
+    vectors,
+)
 from parrot_wrapper.priors.config import PriorConfig
-from parrot_wrapper.priors.encoders import Encoder, build_encoder, for_acting
+from parrot_wrapper.priors.encoders import Encoder, build_encoder, for_acting, parts_read
 from parrot_wrapper.priors.encoders.base import ActingEncoder
 from parrot_wrapper.priors.folded import Folded
 from parrot_wrapper.priors.surroundings import own_surroundings
+from parrot_wrapper.priors.trainable import (
+    FEATURES_KEY,
+    Batch,
+    DataShapes,
+    Trainable,
+    checked_options,
+)
 from parrot_wrapper.types import FloatArray, Observations, ObservationSpec
 
 _EMBED_AT_ONCE = 512
@@ -32,12 +43,12 @@ _FEW = 4
 """Batches up to this size are embedded by the encoder's form for acting."""
 
 
-class EncoderPrior(nn.Module):
+class EncoderPrior(Trainable):
     """Base of all priors: implements `parrot_wrapper.types.ActionPrior` over a few tensor methods.
 
     A subclass sets `type_tag` and `config_class`, makes its layers in `_add_layers`, and writes
-    those of `_decode`, `_encode` and `_log_prob` that its kind has. At the NumPy boundary it is
-    frozen and in eval mode. Weights depend on `config` and `seed` only.
+    `latent_dim`, `losses`, and those of `_decode`, `_encode` and `_log_prob` that it has. At the
+    NumPy boundary it is frozen and in eval mode. Weights depend on `config` and `seed` only.
 
     Args:
         config: Shapes and sizes.
@@ -50,10 +61,7 @@ class EncoderPrior(nn.Module):
             another kind of prior.
     """
 
-    type_tag: ClassVar[str]
     config_class: ClassVar[type[PriorConfig]]
-    looks: ClassVar[bool] = True
-    """Whether actions depend on the observation; where not, an env need not supply it."""
     config: PriorConfig
     encoder: Encoder
 
@@ -156,15 +164,6 @@ class EncoderPrior(nn.Module):
         return low, np.array(self.config.action_high, np.float32)
 
     @property
-    def metadata(self) -> Mapping[str, Any]:
-        """JSON-able facts kept beside the weights; read-only."""
-        return MappingProxyType(self._metadata)
-
-    def set_metadata(self, metadata: Mapping[str, Any]) -> None:
-        """Replace the facts that `save` writes beside the weights; JSON-able."""
-        self._metadata = dict(metadata)
-
-    @property
     def encoder_digest(self) -> str:
         """SHA-256 of the encoder, in hexadecimal: equal only where features are."""
         kind = json.dumps([self.config.encoder, dict(self.config.encoder_options)], sort_keys=True)
@@ -174,9 +173,116 @@ class EncoderPrior(nn.Module):
             digest.update(tensor.detach().cpu().numpy().tobytes())
         return digest.hexdigest()
 
-    def save(self, folder: str | Path) -> None:
-        """Write the prior to `folder` (JSON and safetensors), whole or not at all."""
-        save_prior(self, folder)
+    # What training asks of it -----------------------------------------------------------------
+
+    @classmethod
+    def for_data(
+        cls: type[_Prior],
+        dataset: DataShapes,
+        *,
+        shared: EncoderPrior | None = None,
+        seed: int = 0,
+        encoder: str = "auto",
+        proprio: bool = True,
+        state: bool = True,
+        **options: Any,
+    ) -> _Prior:
+        """One that fits a data set's observations, actions and action box, untrained.
+
+        Args:
+            dataset: What it will learn from, or features of it (`FeatureCache`).
+            shared: A prior whose encoder it carries; its features are not trained.
+            seed: Seed of the initial weights.
+            encoder: Name of the observation encoder; "auto" is "state" for data without images,
+                else the default of the kind. Parts that it does not read are left aside.
+            proprio: Look at proprioception too, where the data have it.
+            state: The same for the state vector. Beside an image it may hold what only a simulator
+                knows; the env has to supply all that the prior looks at.
+            **options: Further fields of its config.
+
+        Raises:
+            UnknownNameError: No such encoder or option; the nearest is named.
+            InvalidArgumentError: A value is outside its range, or the kind shares no encoder.
+
+        Example:
+            >>> from parrot_wrapper.data import EpisodeDataset
+            >>> from parrot_wrapper.priors import FlowPrior
+            >>> data = EpisodeDataset.from_arrays([[0.0], [0.1]], [[0.2, 0.3]], [1])
+            >>> FlowPrior.for_data(data, hidden=32).config.hidden
+            32
+        """
+        low, high = (tuple(edge.tolist()) for edge in dataset.action_bounds)
+        left_out = [part for part, wanted in (("proprio", proprio), ("state", state)) if not wanted]
+        if shared is None:
+            seen = cls._sight(dataset.observation_spec, encoder, left_out)
+        else:
+            seen = cls._shared_sight(shared.config)
+            if encoder != "auto" or left_out or options.get("encoder_options"):
+                raise InvalidArgumentError(
+                    "Expected no encoder, encoder_options, proprio or state beside a shared "
+                    "encoder, which has its own. Leave out one or the other."
+                )
+        box = {"action_dim": dataset.action_dim, "action_low": low, "action_high": high}
+        known = [entry.name for entry in fields(cls.config_class)]
+        config = cls.config_class(**checked_options(cls, {**options, **seen, **box}, known))
+        prior = cls(config, seed=seed)
+        if shared is not None:
+            prior.encoder.load_state_dict(shared.encoder.state_dict())
+        return prior
+
+    @classmethod
+    def _sight(
+        cls, spec: ObservationSpec, encoder: str, left_out: Collection[str]
+    ) -> dict[str, Any]:
+        """An encoder of its own, and of the data's parts all that it reads."""
+        if encoder == "auto":
+            kind = {entry.name: entry.default for entry in fields(cls.config_class)}["encoder"]
+            encoder = "state" if spec.image is None else str(kind)
+        reads = set(parts_read(encoder)) - set(left_out)
+        nothing: dict[str, Any] = {"image": None, "proprio": 0, "state": 0}
+        unread = {part: value for part, value in nothing.items() if part not in reads}
+        return {"observation": replace(spec, **unread), "encoder": encoder}
+
+    @classmethod
+    def _shared_sight(cls, config: PriorConfig) -> dict[str, Any]:
+        if not cls.shares_encoder:
+            raise InvalidArgumentError(
+                f"A prior of type {cls.type_tag!r} is an encoder: expected none to share, got one."
+            )
+        names = ("observation", "encoder", "encoder_options")
+        return {name: getattr(config, name) for name in names}
+
+    def prepare(self, sample: Batch) -> None:
+        """Set the encoder's statistics from the data, unless its features are given."""
+        if FEATURES_KEY not in sample:
+            self.encoder.initialise(sample)
+
+    def expects(self, given: Collection[str]) -> dict[str, tuple[int, ...]]:
+        """Shapes of one step of the data; with "features" given these stand for observations."""
+        action: dict[str, tuple[int, ...]] = {"action": (self.action_dim,)}
+        if not self.looks:
+            return action
+        if FEATURES_KEY in given and self.shares_encoder:
+            return {**action, FEATURES_KEY: (self.feature_dim,)}
+        return {**action, **expected_parts(self.config.observation)}
+
+    def _seen(
+        self, batch: Batch, generator: torch.Generator
+    ) -> tuple[Tensor, dict[str, Tensor] | None]:
+        """Features (B, F) as a head sees them in training, and what `_auxiliary` needs.
+
+        Perturbed in training; those of a frozen encoder, where the batch has them.
+        """
+        wide, features, maps = self._like.dtype, batch.get(FEATURES_KEY), None
+        if features is None:
+            features, maps = self.encoder.training_features(batch)
+            maps = {k: v.to(wide) if v.is_floating_point() else v for k, v in maps.items()}
+        features = features.to(wide)
+        return self.encoder.perturb(features, generator) if self.training else features, maps
+
+    def _auxiliary(self, maps: dict[str, Tensor] | None, batch: Batch) -> dict[str, Tensor]:
+        """The encoder's own losses, where it is trained."""
+        return {} if maps is None else self.encoder.auxiliary_losses(maps, batch)
 
     # What a kind of prior has of these, it writes ----------------------------------------------
 

@@ -2,38 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
 
-from parrot_wrapper.argument_checks import as_path
-from parrot_wrapper.errors import CheckpointError, InvalidArgumentError, UnknownNameError
-from parrot_wrapper.names import absence, unknown_name
-from parrot_wrapper.priors.allocation import allocation_limit
+from parrot_wrapper.checks import as_path
+from parrot_wrapper.errors import (
+    CheckpointError,
+    InvalidArgumentError,
+    UnknownNameError,
+    absence,
+    unknown_name,
+)
 from parrot_wrapper.priors.checkpoint import HEADER_FILE, WEIGHTS_FILE, StoredPrior, read_prior
 from parrot_wrapper.priors.config import PriorConfig
-from parrot_wrapper.priors.cvae import CVAEPrior
 from parrot_wrapper.priors.encoder_prior import EncoderPrior
-from parrot_wrapper.priors.encoders.image_encoder import VECTORS
-from parrot_wrapper.priors.flow import FlowPrior
+from parrot_wrapper.priors.encoders.image_encoder import VECTORS, ImageEncoder
 from parrot_wrapper.priors.surroundings import own_surroundings
-from parrot_wrapper.priors.trajectory import TrajectoryVAEPrior
-from parrot_wrapper.priors.vae_features import VAEFeatures
+from parrot_wrapper.priors.trainable import prior_kind
+from parrot_wrapper.registry import ENCODERS, PRIORS
 
 PACKAGED_PRIORS = Path(__file__).parents[1] / "assets" / "priors"
 """Folder of the priors that come with the package, one folder each."""
 
-PRIORS: dict[str, type[EncoderPrior]] = {
-    kind.type_tag: kind for kind in (FlowPrior, CVAEPrior, TrajectoryVAEPrior, VAEFeatures)
-}
-"""Kinds of prior by the `type` in their header."""
-
-_MISFITS = (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError)
-"""What building a prior from an altered config brings."""
+_SLACK = 64 * 2**20
+"""For what is no weight: grids of coordinates, a pass that learns a shape."""
 
 RUN_SUBFOLDER = "prior"
 """Where a training run keeps the prior that came out of it."""
@@ -94,26 +92,26 @@ def _folder_of(name_or_folder: str | Path) -> Path:
 
 
 def _build(folder: Path, stored: StoredPrior) -> EncoderPrior:
-    kind = PRIORS.get(stored.type_tag)
-    if kind is None:
+    try:
+        kind = prior_kind(stored.type_tag)
+    except UnknownNameError as error:
         raise CheckpointError(
-            f"{folder / HEADER_FILE}: expected a prior of type {', '.join(PRIORS)}, found "
-            f"{stored.type_tag!r}; a newer one needs a newer parrot-wrapper."
+            f"{folder / HEADER_FILE}: expected a prior of type {', '.join(PRIORS.names())}, found "
+            f"{stored.type_tag!r}; it needs the package that offers it, or a newer parrot-wrapper."
+        ) from error
+    if not issubclass(kind, EncoderPrior):
+        raise CheckpointError(
+            f"{folder / HEADER_FILE}: expected a prior, found {stored.type_tag!r}, an actor for "
+            "RL to start from (initial_actor)."
         )
     n_bytes = sum(tensor.nbytes for tensor in stored.tensors.values())
     try:
-        with allocation_limit(n_bytes):
+        with _Limit(n_bytes):
             config = kind.config_class.from_dict(stored.config)
             prior = kind(_as_read(config, stored.tensors), metadata=stored.metadata)
-    except (
-        ArithmeticError,
-        AttributeError,
-        LookupError,
-        RuntimeError,
-        TypeError,
-        ValueError,
-    ) as error:
-        raise CheckpointError(f"{folder / HEADER_FILE}: {error}") from error
+    except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as e:
+        # what building a prior from an altered config brings
+        raise CheckpointError(f"{folder / HEADER_FILE}: {e}") from e
     _check_tensors(folder / WEIGHTS_FILE, prior.state_dict(), stored.tensors)
     prior.load_state_dict(stored.tensors, strict=True)
     return prior
@@ -124,7 +122,9 @@ def _as_read(config: PriorConfig, tensors: Mapping[str, Tensor]) -> PriorConfig:
 
     Encoders of earlier versions left some aside; they kept no scale of these.
     """
-    spec = config.observation
+    spec, encoder = config.observation, ENCODERS.get(config.encoder)
+    if not isinstance(encoder, type) or not issubclass(encoder, ImageEncoder):
+        return config
     unread = [
         part
         for part in VECTORS
@@ -148,3 +148,31 @@ def _check_tensors(path: Path, expected: Mapping[str, Tensor], found: Mapping[st
                 f"{path}: tensor {name}: expected {tuple(expected[name].shape)} "
                 f"{expected[name].dtype}, found {tuple(tensor.shape)} {tensor.dtype}."
             )
+
+
+class _Limit(TorchFunctionMode):
+    """Stops the making of modules whose weights take far more than `n_bytes`.
+
+    Layers make their weights by `torch.empty`, which costs nothing until it is filled: a config
+    that was altered to ask for terabytes is refused before any memory is used.
+    """
+
+    def __init__(self, n_bytes: int) -> None:
+        super().__init__()
+        self._left = n_bytes + _SLACK
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Sequence[type],
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        result = func(*args, **(kwargs or {}))
+        if func is torch.empty and isinstance(result, Tensor):
+            self._left -= result.nbytes
+            if self._left < 0:
+                raise CheckpointError(
+                    "its config asks for more weights than the weights file can hold"
+                )
+        return result

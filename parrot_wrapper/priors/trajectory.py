@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from types import MappingProxyType
+from typing import Any, ClassVar, TypeVar
 
+import torch
 from torch import Tensor
 
-from parrot_wrapper.priors.action_box import ActionBox
-from parrot_wrapper.priors.config import PriorConfig, VariationalConfig, require_at_least
+from parrot_wrapper.priors.config import PriorConfig, require_at_least
 from parrot_wrapper.priors.encoder_prior import EncoderPrior
-from parrot_wrapper.priors.variational import VariationalNet
+from parrot_wrapper.priors.trainable import PAPER, Batch, DataShapes
+from parrot_wrapper.priors.variational import (
+    LAPTOP,
+    ActionBox,
+    VariationalConfig,
+    VariationalNet,
+    annealed,
+)
+
+_Trajectory = TypeVar("_Trajectory", bound="TrajectoryVAEPrior")
 
 
 @dataclass(frozen=True)
@@ -60,9 +70,11 @@ class TrajectoryVAEPrior(EncoderPrior):
         (3, 10, 2)
     """
 
-    type_tag: ClassVar[str] = "trajectory-vae"
-    config_class: ClassVar[type[PriorConfig]] = TrajectoryVAEPriorConfig
+    type_tag: ClassVar[str] = "trajectory"
+    batches: ClassVar = "episodes"
     looks: ClassVar[bool] = False
+    recipes: ClassVar = MappingProxyType({"laptop": {**LAPTOP, "steps": 10_000}, "paper": PAPER})
+    config_class: ClassVar[type[PriorConfig]] = TrajectoryVAEPriorConfig
     config: TrajectoryVAEPriorConfig
 
     def _add_layers(self) -> None:
@@ -85,17 +97,42 @@ class TrajectoryVAEPrior(EncoderPrior):
         """H, env steps that one latent drives."""
         return self.config.horizon
 
-    def terms(self, actions: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
-        """What training minimises, for each row.
+    @classmethod
+    def for_data(
+        cls: type[_Trajectory],
+        dataset: DataShapes,
+        *,
+        shared: EncoderPrior | None = None,
+        seed: int = 0,
+        horizon: int = 0,
+        **options: Any,
+    ) -> _Trajectory:
+        """As `EncoderPrior.for_data`.
 
         Args:
-            actions: (B, H, A) in the env's units.
-            noise: (B, Z), standard normal.
-
-        Returns:
-            Mean squared error (B,) in half-widths of the box and KL (B,) in nats.
+            dataset: What it will learn from.
+            shared: A prior whose encoder it carries for its agent.
+            seed: Seed of the initial weights.
+            horizon: H; 0 for the longest episode of the data.
+            **options: Fields of its config.
         """
-        return self.net.terms(self.box.scale(actions).flatten(1), None, noise)
+        steps = horizon or int(dataset.lengths.max())
+        return super().for_data(dataset, shared=shared, seed=seed, horizon=steps, **options)
+
+    def losses(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
+        """Mean squared error in half-widths of the box, and the annealed KL.
+
+        Clipped actions are what is reconstructed. The encoder is not trained.
+        """
+        scaled = self.box.scale(batch["action"]).clamp(-1.0, 1.0).flatten(1)
+        shape = (len(scaled), self.latent_dim)
+        noise = torch.randn(shape, generator=generator, device=scaled.device)
+        error, kl = self.net.terms(scaled, None, noise)
+        weight = annealed(self.config.beta, self.config.anneal, batch)
+        return {"reconstruction": error.mean(), "kl": weight * kl.mean()}
+
+    def prepare(self, sample: Batch) -> None:
+        """Nothing: an encoder that looks at nothing has no statistics."""
 
     def _decode(self, z: Tensor, features: Tensor) -> Tensor:
         flat = self.net.decode(z, None)

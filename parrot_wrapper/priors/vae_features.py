@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import ClassVar
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 
+from parrot_wrapper.checks import require_share
 from parrot_wrapper.errors import InvalidArgumentError
 from parrot_wrapper.priors.arrays import as_float_array, as_tensor, observation_arrays
 from parrot_wrapper.priors.config import PriorConfig, require_positive
 from parrot_wrapper.priors.encoder_prior import EncoderPrior
 from parrot_wrapper.priors.encoders import ResidualEncoder
 from parrot_wrapper.priors.encoders.residual import ResidualBlock
-from parrot_wrapper.priors.variational import kl_to_standard_normal
+from parrot_wrapper.priors.trainable import PAPER, Batch
+from parrot_wrapper.priors.variational import LAPTOP, annealed, kl_to_standard_normal
 from parrot_wrapper.types import ImageArray, Observations
 
 
@@ -27,6 +31,7 @@ class VAEFeaturesConfig(PriorConfig):
         beta: Weight of the KL divergence in nats (Higgins et al. 2017) against half the squared
             error, summed over all pixels and colours in [0, 1]. Objects are few pixels: at 1 many
             of them are not worth their nats.
+        anneal: In training that weight reaches half at this share of the run.
 
     Example:
         >>> from parrot_wrapper.types import ObservationSpec
@@ -37,10 +42,12 @@ class VAEFeaturesConfig(PriorConfig):
 
     encoder: str = "residual"
     beta: float = 0.1
+    anneal: float = 0.05
 
     def __post_init__(self) -> None:
         super().__post_init__()
         require_positive("beta", self.beta)
+        require_share("anneal", self.anneal)
         if self.encoder != ResidualEncoder.name:
             raise InvalidArgumentError(
                 f"VAE features need the encoder {ResidualEncoder.name!r}, got {self.encoder!r}."
@@ -73,7 +80,20 @@ class VAEFeatures(EncoderPrior):
         (2, 16)
     """
 
-    type_tag: ClassVar[str] = "vae-features"
+    type_tag: ClassVar[str] = "features"
+    shares_encoder: ClassVar[bool] = False
+    recipes: ClassVar = MappingProxyType(
+        {
+            "laptop": {
+                **LAPTOP,
+                "steps": 15_000,
+                "batch_size": 64,
+                "precision": "auto",
+                "encoder_options": {"channels": 16},  # the paper's is 256
+            },
+            "paper": {**PAPER, "steps": 1_500_000, "learning_rate": 1e-3, "batch_size": 128},
+        }
+    )
     config_class: ClassVar[type[PriorConfig]] = VAEFeaturesConfig
     config: VAEFeaturesConfig
     encoder: ResidualEncoder
@@ -98,21 +118,20 @@ class VAEFeatures(EncoderPrior):
         """Z: 0, there is no latent to act by."""
         return 0
 
-    def terms(self, image: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
-        """What training minimises, for each row.
+    def losses(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
+        """Half the squared error of an image, pixels in [0, 1], and the annealed KL, in nats.
 
-        Args:
-            image: (B, H, W, C) uint8.
-            noise: (B, embedding), standard normal.
-
-        Returns:
-            Half the squared error (B,), summed over pixels in [0, 1], and KL (B,) in nats.
+        Nothing in the data but images is looked at.
         """
-        mean, log_variance = (part.to(noise.dtype) for part in self.encoder.posterior(image))
-        decoded = self._pixels(mean + (0.5 * log_variance).exp() * noise).to(noise.dtype)
-        target = image.permute(0, 3, 1, 2).to(noise.dtype) / 255.0
+        image, wide = batch["image"], self._like
+        mean, log_variance = (part.to(wide.dtype) for part in self.encoder.posterior(image))
+        noise = torch.randn(mean.shape, generator=generator, device=mean.device, dtype=wide.dtype)
+        decoded = self._pixels(mean + (0.5 * log_variance).exp() * noise).to(wide.dtype)
+        target = image.permute(0, 3, 1, 2).to(wide.dtype) / 255.0
         error = 0.5 * (decoded - target).square().sum(dim=(1, 2, 3))
-        return error, kl_to_standard_normal(mean, log_variance)
+        weight = annealed(self.config.beta, self.config.anneal, batch)
+        kl = kl_to_standard_normal(mean, log_variance)
+        return {"reconstruction": error.mean(), "kl": weight * kl.mean()}
 
     def reconstruct(self, obs: Observations) -> ImageArray:
         """What the features know of the images: (B, H, W, C) uint8.

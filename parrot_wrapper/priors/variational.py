@@ -2,14 +2,87 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
+from types import MappingProxyType
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from parrot_wrapper.checks import require_share
+from parrot_wrapper.priors.config import PriorConfig, require_at_least, require_positive
+from parrot_wrapper.priors.trainable import Batch
+
 _LOG_VARIANCE = (-10.0, 4.0)
 """Range of the posterior's log-variance."""
+_STEEPNESS = 10.0
+"""The weight of a KL begins at 1 / (1 + exp(10)) of its value."""
+LAPTOP: Mapping[str, Any] = MappingProxyType(
+    {"learning_rate": 1e-3, "ema_decay": 0.0, "patience": 0, "precision": "float32"}
+)
+"""What all on a laptop share."""
+
+
+@dataclass(frozen=True)
+class VariationalConfig(PriorConfig):
+    """What the configs of variational autoencoders share.
+
+    Attributes:
+        encoder: As there; by default that of the paper.
+        latent_dim: Z, length of the latent.
+        widths: Widths of the posterior's hidden layers; the decoder has the same backwards.
+        beta: Weight of the KL divergence (nats) against the mean squared error of an action
+            dimension, in half-widths of the action box. Higher keeps less in the latent.
+        anneal: In training that weight grows from 0 along a logistic curve that reaches half at
+            this share of the run; the paper's is 25,000 of 500,000 steps.
+
+    Raises:
+        InvalidArgumentError: A value is outside its range; the message names the field.
+    """
+
+    encoder: str = "convolutional"
+    latent_dim: int = 8
+    widths: tuple[int, ...] = (512, 256, 128)
+    beta: float = 1e-3
+    anneal: float = 0.05
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require_at_least("latent_dim", self.latent_dim, 1)
+        object.__setattr__(self, "widths", tuple(self.widths))
+        require_at_least("the number of widths", len(self.widths), 1)
+        for width in self.widths:
+            require_at_least("every width", width, 1)
+        require_positive("beta", self.beta)
+        require_share("anneal", self.anneal)
+
+
+class ActionBox(nn.Module):
+    """Between env actions and their box as [-1, 1] in every dimension; nothing is clipped.
+
+    Args:
+        config: Says the box.
+    """
+
+    _middle: Tensor
+    half_width: Tensor
+
+    def __init__(self, config: PriorConfig) -> None:
+        super().__init__()
+        low, high = torch.tensor(config.action_low), torch.tensor(config.action_high)
+        # Halved first: the box may be nearly as wide as float32 reaches.
+        self.register_buffer("_middle", low / 2 + high / 2, persistent=False)
+        self.register_buffer("half_width", high / 2 - low / 2, persistent=False)
+
+    def scale(self, action: Tensor) -> Tensor:
+        """Env actions (..., A) to box units."""
+        return (action - self._middle) / self.half_width
+
+    def unscale(self, scaled: Tensor) -> Tensor:
+        """The inverse of `scale`."""
+        return scaled * self.half_width + self._middle
 
 
 class VariationalNet(nn.Module):
@@ -68,6 +141,16 @@ def kl_to_standard_normal(mean: Tensor, log_variance: Tensor) -> Tensor:
         tensor([0.5000])
     """
     return 0.5 * (mean.square() + log_variance.exp() - log_variance - 1.0).sum(dim=1)
+
+
+def annealed(beta: float, anneal: float, batch: Batch) -> Tensor:
+    """What is left of a KL's weight at a batch's "progress"; all of it soon after `anneal`.
+
+    Example:
+        >>> annealed(0.5, 0.1, {"progress": torch.tensor(0.1)})
+        tensor(0.2500)
+    """
+    return beta * torch.sigmoid(_STEEPNESS * (batch["progress"] / anneal - 1.0))
 
 
 def _joined(values: Tensor, condition: Tensor | None) -> Tensor:

@@ -10,8 +10,8 @@ from __future__ import annotations
 from typing import Any
 
 from parrot_wrapper.latent import target_entropy
-from parrot_wrapper.training.normed_activation import LayerNormReLU
-from parrot_wrapper.training.rl_config import RLConfig
+from parrot_wrapper.rl.config import RLConfig
+from parrot_wrapper.rl.normed_activation import LayerNormReLU
 
 _MEASURED = RLConfig(env_id="default", prior="parrot-v0")
 _LATENT_DIM = 7

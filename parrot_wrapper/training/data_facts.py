@@ -8,7 +8,7 @@ from typing import Any
 
 from parrot_wrapper.data.dataset import EpisodeDataset
 from parrot_wrapper.errors import UnreadDataWarning
-from parrot_wrapper.types import KEYS_FACT, PARTS, ObservationSpec
+from parrot_wrapper.types import IMPORTED_KEYS_FACT, KEYS_FACT, PARTS, ObservationSpec
 
 _SETTINGS = ("env_id", "env_kwargs", "camera", "noise", "stray_steps", "base_seed")
 
@@ -29,8 +29,12 @@ def data_facts(dataset: EpisodeDataset) -> dict[str, Any]:
 
 def keys_fact(dataset: EpisodeDataset) -> dict[str, Any]:
     """Which keys of the env's observations the data are made of, where they tell."""
-    keys = dataset.metadata.get(KEYS_FACT)
-    return {KEYS_FACT: keys} if keys else {}
+    told = {KEYS_FACT: dataset.metadata.get(KEYS_FACT)}
+    imported = dataset.metadata.get("import")
+    if isinstance(imported, Mapping):
+        taken = imported.get("taken", {})
+        told[IMPORTED_KEYS_FACT] = {part: taken[part] for part in PARTS if taken.get(part)}
+    return {fact: keys for fact, keys in told.items() if keys}
 
 
 def warn_of_unread(dataset: EpisodeDataset, spec: ObservationSpec) -> None:

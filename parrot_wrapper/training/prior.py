@@ -1,22 +1,42 @@
-"""Fit a prior to data by maximum likelihood: validated, stoppable, resumable bit for bit."""
+"""Train any kind of prior: validated, stoppable, resumable bit for bit."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, fields
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
-from parrot_wrapper.argument_checks import as_path, require_instance
+import torch
+
+from parrot_wrapper.checks import as_path, require_instance
 from parrot_wrapper.data.dataset import EpisodeDataset
+from parrot_wrapper.errors import InvalidArgumentError, NotOfferedError
+from parrot_wrapper.io.atomic_files import clear_strays, room_below
+from parrot_wrapper.io.locking import folder_lock
 from parrot_wrapper.priors.flow import FlowPrior
 from parrot_wrapper.priors.surroundings import own_surroundings
+from parrot_wrapper.priors.trainable import FEATURES_KEY, Trainable
 from parrot_wrapper.torch_threads import torch_threads
 from parrot_wrapper.training.data_facts import data_facts, warn_of_unread
-from parrot_wrapper.training.fitting_run import Progress, run_folder_held
-from parrot_wrapper.training.flow_config import flow_config
-from parrot_wrapper.training.prior_config import PriorTrainingConfig
-from parrot_wrapper.training.prior_run import prior_run
+from parrot_wrapper.training.prior_batches import batch_maker, long_enough, step_generator
+from parrot_wrapper.training.prior_config import PriorTrainingConfig, training_config
+from parrot_wrapper.training.prior_run import (
+    SPLIT,
+    STATISTICS,
+    VALIDATION,
+    PriorRun,
+    Progress,
+    has_checkpoint,
+    weights_digest,
+)
+from parrot_wrapper.training.prior_trainer import PriorTrainer
+
+_STATISTICS_SIZE = 4096
+_PATIENCE_SECONDS = 10.0
+"""For the process of a killed run to be gone."""
 
 
 @dataclass(frozen=True)
@@ -27,38 +47,67 @@ class PriorReport:
         prior: The prior that was fitted.
         steps: Gradient steps made, over all resumed parts.
         best_step: The step whose weights were kept.
-        validation_nll: Negative log-likelihood of held-out episodes at that step, nats.
-        validation_nll_per_dim: The same per action dimension.
-        training_nll: Mean over the training batches before the last validation, nats.
+        validation: Losses on held-out episodes at that step, by name.
+        training: Mean losses over the training batches before the last validation, by name.
         seconds: Time in training, over all resumed parts.
         stopped: Why it ended: "steps", "patience" or "time".
         history: One row for each validation: "step", "seconds", "learning_rate", "training" and
             "validation" (losses by name).
     """
 
-    prior: FlowPrior = field(repr=False, compare=False)
+    prior: Trainable = field(repr=False, compare=False)
     steps: int
     best_step: int
-    validation_nll: float
-    validation_nll_per_dim: float
-    training_nll: float
+    validation: Mapping[str, float]
+    training: Mapping[str, float]
     seconds: float
     stopped: str
     history: tuple[Mapping[str, Any], ...] = field(repr=False)
 
     def __str__(self) -> str:
-        """The likelihood of held-out episodes, and how long it took."""
+        """The losses on held-out episodes, and how long it took."""
+        told = ", ".join(f"{name} {value:.4g}" for name, value in self.validation.items())
+        if "nll" in self.validation:
+            told = (
+                f"{self.validation_nll:.3f} nats ({self.validation_nll_per_dim:.3f} per dimension)"
+            )
         return (
-            f"validation {self.validation_nll:.3f} nats ({self.validation_nll_per_dim:.3f} per "
-            f"dimension) at step {self.best_step}; {self.steps} steps in {self.seconds:.0f} s, "
-            f"stopped by {self.stopped}"
+            f"validation {told} at step {self.best_step}; {self.steps} steps in "
+            f"{self.seconds:.0f} s, stopped by {self.stopped}"
         )
 
+    @property
+    def validation_nll(self) -> float:
+        """Negative log-likelihood of held-out episodes at the best step, nats.
+
+        Raises:
+            NotOfferedError: The kind of prior is not trained by likelihood.
+        """
+        return self._nll(self.validation)
+
+    @property
+    def validation_nll_per_dim(self) -> float:
+        """The same per action dimension."""
+        return self.validation_nll / self.prior.action_dim
+
+    @property
+    def training_nll(self) -> float:
+        """Its mean over the training batches before the last validation, nats."""
+        return self._nll(self.training)
+
+    def _nll(self, losses: Mapping[str, float]) -> float:
+        if "nll" not in losses:
+            raise NotOfferedError(
+                f"Expected a likelihood, got the losses {', '.join(losses)}; see `validation`."
+            )
+        return losses["nll"]
+
     def to_dict(self) -> dict[str, Any]:
-        """All fields but the prior, JSON-able."""
-        told = {entry.name: getattr(self, entry.name) for entry in fields(self)}
-        del told["prior"]
-        return {**told, "history": list(self.history)}
+        """All fields but the prior, and the likelihood where there is one, JSON-able."""
+        names = [entry.name for entry in fields(self) if entry.name != "prior"]
+        if "nll" in self.validation:
+            names += ["validation_nll", "validation_nll_per_dim", "training_nll"]
+        return {**{name: getattr(self, name) for name in names}, "history": list(self.history)}
 
     @property
     def metrics(self) -> dict[str, Any]:
@@ -68,7 +117,7 @@ class PriorReport:
 
 @own_surroundings()
 def fit_prior(
-    prior: FlowPrior | EpisodeDataset | None = None,
+    prior: Trainable | EpisodeDataset | None = None,
     dataset: EpisodeDataset | None = None,
     config: PriorTrainingConfig | None = None,
     *,
@@ -76,24 +125,24 @@ def fit_prior(
     fine_tune: bool = False,
     progress: bool = True,
 ) -> PriorReport:
-    """Maximise the likelihood of the data's actions given its observations.
+    """Minimise a prior's own losses on the data.
 
     `fit_prior(data).prior` is all that is needed to get a flow prior from a data set. A prior that
     is handed over is fitted in place.
 
-    The loss is the mean negative log-likelihood plus the encoder's auxiliary losses. Kept are the
-    averaged weights with the best likelihood on held-out episodes, less the penalty of
-    `config.jacobian` where there is one. With a `run_folder` the run is checkpointed there and
-    continues from its last checkpoint, with the same result, bit for bit (in float32 on one CPU
-    thread), as an unbroken run.
+
+    Kept are the averaged weights that are best on held-out episodes by the prior's `criterion`.
+    With a `run_folder` the run is checkpointed there and continues from its last checkpoint, with
+    the same result, bit for bit (in float32 on one CPU thread), as an unbroken run.
 
     Args:
-        prior: A prior, or nothing, or the data set alone, for a new one of `flow_config(dataset)`
-            with the seed of `config`. Its action scale and its encoder's statistics are set from
-            the data, unless `fine_tune`. Afterwards it is frozen and in eval mode.
-        dataset: Successful episodes, two or more. Where they say which keys of the env they were
-            read from, the prior's metadata say so afterwards too.
-        config: Settings; None for the defaults.
+        prior: Any kind of prior, or nothing, or the data set alone, for a new flow of
+            `flow_config(dataset)` with the seed of `config`. Its statistics are set from the data,
+            unless `fine_tune`. Afterwards it is frozen and in eval mode, and its metadata tell how
+            the data were made, the settings and what came out.
+        dataset: Successful episodes, two or more; from a `FeatureCache` for a prior that learns on
+            the frozen features of another.
+        config: Settings; None for those of the prior's kind.
         run_folder: For checkpoints and tensorboard; None for neither.
         fine_tune: Go on from what `prior` has learned before. A resumed call needs that prior.
         progress: Show a progress bar.
@@ -105,6 +154,7 @@ def fit_prior(
         WriteError: The disk is full, or the folder cannot be written to; with room, the same call
             goes on from the last checkpoint.
         InvalidArgumentError: An argument is of another type.
+        NotOfferedError: The kind of prior has no losses.
         KeyboardInterrupt: Ctrl-C; a checkpoint was written first.
 
     Warns:
@@ -112,46 +162,131 @@ def fit_prior(
 
     Example:
         >>> import numpy as np
+        >>> from parrot_wrapper.priors import TrajectoryVAEPrior
         >>> data = EpisodeDataset.from_arrays(np.eye(8), np.full((6, 2), 0.1) * np.eye(6)[:, :2],
         ...                                   lengths=[3, 3])
         >>> config = PriorTrainingConfig(steps=2, batch_size=2, warmup_steps=1)
         >>> fit_prior(data, config=config, progress=False).steps
         2
+        >>> prior = TrajectoryVAEPrior.for_data(data)
+        >>> list(fit_prior(prior, data, config, progress=False).validation)
+        ['reconstruction', 'kl']
     """
-    settings = PriorTrainingConfig() if config is None else config
-    require_instance("config", settings, PriorTrainingConfig, "a PriorTrainingConfig")
+    require_instance("config", config, (PriorTrainingConfig, NoneType), "a PriorTrainingConfig")
     if dataset is None and isinstance(prior, EpisodeDataset):
         prior, dataset = None, prior
     require_instance("dataset", dataset, EpisodeDataset, "an EpisodeDataset")
     assert dataset is not None
+    frozen = FEATURES_KEY in dataset.observations
     if prior is None and not fine_tune:
-        prior = FlowPrior(flow_config(dataset), seed=settings.seed)
-    require_instance("prior", prior, FlowPrior, "a FlowPrior")
-    assert isinstance(prior, FlowPrior)
+        settings = training_config(FlowPrior) if config is None else config
+        prior = FlowPrior.for_data(dataset, seed=settings.seed)
+    require_instance("prior", prior, Trainable, "a prior such as a FlowPrior")
+    assert isinstance(prior, Trainable)
+    settings = training_config(type(prior), frozen=frozen) if config is None else config
     folder = None if run_folder is None else as_path("run_folder", run_folder)
+    before = dict(prior.metadata)
     # the statistics are computed under the threads too
     with run_folder_held(folder), torch_threads(settings.threads):
-        run = prior_run(prior, dataset, settings, folder, fine_tune=fine_tune)
-        warn_of_unread(dataset, prior.observation_spec)
-        run.run(label="prior", progress=progress)
+        run = _prior_run(prior, dataset, settings, folder, fine_tune=fine_tune)
+        if prior.looks and not frozen:
+            warn_of_unread(dataset, prior.observation_spec)
+        run.run(progress=progress)
     report = _report(run.progress, prior)
     facts = {**data_facts(dataset), "metrics": report.metrics, "training": settings.to_dict()}
-    prior.set_metadata({**prior.metadata, **facts})
+    prior.set_metadata({**facts, "initial": before} if fine_tune else {**before, **facts})
     return report
 
 
-def _report(progress: Progress, prior: FlowPrior) -> PriorReport:
+def _prior_run(
+    prior: Trainable,
+    dataset: EpisodeDataset,
+    config: PriorTrainingConfig,
+    folder: Path | None,
+    *,
+    fine_tune: bool,
+) -> PriorRun:
+    device = training_device(config.device)
+    prior.to(device)
+    learned = fine_tune or FEATURES_KEY in dataset.observations  # not from seed and data alone
+    settings = {
+        "kind": prior.type_tag,
+        "prior": prior.config.to_dict(),
+        "training": config.to_dict(),
+        "data": {"sha256": dataset.content_hash},
+        "initial": weights_digest(prior) if learned else None,
+    }
+    training, held_out = long_enough(dataset, prior).split(
+        config.validation_fraction, step_generator(config.seed, SPLIT)
+    )
+    size, spread = config.batch_size, config.edge_spread
+    make = batch_maker(training, prior, batch_size=size, edge_spread=spread)
+    make_held_out = batch_maker(held_out, prior, batch_size=size, edge_spread=spread)
+    validation = [
+        make_held_out(step_generator(config.seed, VALIDATION, index))
+        for index in range(config.validation_batches)
+    ]
+    if not has_checkpoint(folder) and not fine_tune:
+        draw = batch_maker(training, prior, batch_size=_STATISTICS_SIZE, edge_spread=spread)
+        sample = draw(step_generator(config.seed, STATISTICS))
+        prior.prepare({key: value.to(device) for key, value in sample.items()})
+    return PriorRun(
+        PriorTrainer(prior, config, device),
+        config,
+        make_batch=make,
+        held_out=validation,
+        folder=folder,
+        settings=settings,
+    )
+
+
+def _report(progress: Progress, prior: Trainable) -> PriorReport:
     assert progress.stopped is not None
     best = next(row for row in progress.history if row["step"] == progress.best_step)
-    nll = best["validation"]["nll"]
     return PriorReport(
         prior=prior,
         steps=progress.step,
         best_step=progress.best_step,
-        validation_nll=nll,
-        validation_nll_per_dim=nll / prior.action_dim,
-        training_nll=progress.history[-1]["training"]["nll"],
+        validation=best["validation"],
+        training=progress.history[-1]["training"],
         seconds=progress.history[-1]["seconds"],
         stopped=progress.stopped,
         history=tuple(progress.history),
     )
+
+
+@contextmanager
+def run_folder_held(folder: Path | None) -> Iterator[None]:
+    """Hold a run's folder, if it has one, and clear it of what killed writers left.
+
+    Raises:
+        DataFileError: Another process is at work in it.
+        WriteError: The disk is full, or the folder cannot be written to.
+    """
+    if folder is None:
+        yield
+        return
+    with room_below(folder), folder_lock(folder, patience=_PATIENCE_SECONDS):
+        clear_strays(folder)
+        yield
+
+
+def training_device(name: str) -> torch.device:
+    """The device of this name, or for "auto" a GPU where there is one.
+
+    Raises:
+        InvalidArgumentError: No such device.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise InvalidArgumentError(
+            f"Expected a torch device such as 'cpu', got {name!r}."
+        ) from error
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise InvalidArgumentError(
+            f"Device {name!r} was asked for, but torch sees no GPU; use device='cpu' or 'auto'."
+        )
+    return device

@@ -3,33 +3,23 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from parrot_wrapper.data.dataset import EpisodeDataset
 from parrot_wrapper.errors import DataError
-from parrot_wrapper.priors.config import PriorConfig
+from parrot_wrapper.priors.trainable import Trainable
 from parrot_wrapper.types import AnyArray, FloatArray
 
 _EDGE = 1e-6
 _AHEAD = 3
 """Batches that wait ready for each loader thread."""
-
-
-class PairSource(Protocol):
-    """What training needs of an `EpisodeDataset`."""
-
-    @property
-    def action_bounds(self) -> tuple[FloatArray, FloatArray]:
-        """Low and high (A,) of the action box."""
-
-    def sample_pairs(self, batch_size: int, rng: np.random.Generator) -> Mapping[str, AnyArray]:
-        """Observations, "action" and labels; entries 2i and 2i + 1 are of one episode."""
 
 
 def spread_edges(
@@ -38,7 +28,7 @@ def spread_edges(
     """Undo the clipping of noisy actions: move those on an edge of the box outwards at random.
 
     Args:
-        action: (B, A) within the box.
+        action: (B, ..., A) within the box.
         low: (A,) lower edge.
         high: (A,) upper edge.
         scale: Standard deviation of the normal whose absolute value is added, in half-widths
@@ -46,7 +36,7 @@ def spread_edges(
         rng: Source of the noise; draws the same amount whatever the actions are.
 
     Returns:
-        (B, A) float32; interior actions are unchanged.
+        The same float32; interior actions are unchanged.
     """
     half = high / 2 - low / 2  # halved first: the box may be as wide as float32 reaches
     outwards = np.abs(rng.standard_normal(action.shape, dtype=np.float32))
@@ -56,30 +46,63 @@ def spread_edges(
     return result.astype(np.float32)
 
 
-def batch_maker(
-    source: PairSource, config: PriorConfig, *, batch_size: int, edge_spread: float
-) -> Callable[[np.random.Generator], dict[str, Tensor]]:
-    """A function from a generator to a batch of CPU tensors, floats in float32.
+def long_enough(dataset: EpisodeDataset, prior: Trainable) -> EpisodeDataset:
+    """The episodes of at least the prior's horizon.
+
+    Shorter ones are dropped and not padded: they began where the arm had gone astray, or were cut,
+    and what was done there is no beginning of an episode.
 
     Raises:
-        DataError: The data lack what the prior looks at, or their actions have another length.
+        DataError: Fewer than two are left: one to learn from, one to hold out.
     """
-    check_source(source, config)
-    return pair_maker(source, batch_size=batch_size, edge_spread=edge_spread)
+    needed = 1 if prior.batches == "pairs" else prior.horizon
+    chosen = np.flatnonzero(dataset.lengths >= needed)
+    if len(chosen) < 2:
+        raise DataError(
+            f"Expected two or more episodes of at least {needed} steps, one to hold out, got "
+            f"{len(chosen)}; the longest has {dataset.lengths.max()}."
+        )
+    return dataset if len(chosen) == dataset.n_episodes else dataset.subset(chosen)
 
 
-def pair_maker(
-    source: PairSource, *, batch_size: int, edge_spread: float
+def batch_maker(
+    dataset: EpisodeDataset, prior: Trainable, *, batch_size: int, edge_spread: float
 ) -> Callable[[np.random.Generator], dict[str, Tensor]]:
-    """`batch_maker` without the comparison with a prior."""
-    low, high = source.action_bounds
+    """A function from a generator to a batch of CPU tensors as `prior.batches` says.
+
+    Args:
+        dataset: Of episodes that are long enough.
+        prior: Says what it reads.
+        batch_size: Rows.
+        edge_spread: See `PriorTrainingConfig`.
+
+    Raises:
+        DataError: The data lack what the prior looks at, or were made in another action box.
+    """
+    check_source(dataset, prior)
+    low, high = dataset.action_bounds
 
     def make(rng: np.random.Generator) -> dict[str, Tensor]:
-        batch = dict(source.sample_pairs(batch_size, rng))
+        batch = _rows(dataset, prior, batch_size, rng)
         batch["action"] = spread_edges(batch["action"], low, high, scale=edge_spread, rng=rng)
         return {key: _tensor(value) for key, value in batch.items()}
 
     return make
+
+
+def _rows(
+    dataset: EpisodeDataset, prior: Trainable, rows: int, rng: np.random.Generator
+) -> dict[str, AnyArray]:
+    if prior.batches == "pairs":
+        return dataset.sample_pairs(rows, rng)
+    episodes = rng.integers(dataset.n_episodes, size=rows)
+    first = np.zeros(rows, np.int64)
+    if prior.batches == "windows":
+        first = rng.integers(dataset.lengths[episodes] - prior.horizon + 1)
+    batch = dataset.gather(episodes, first) if prior.looks else {}
+    steps = dataset.step_offsets[episodes] + first
+    batch["action"] = dataset.actions[steps[:, None] + np.arange(prior.horizon)]
+    return batch
 
 
 def _tensor(value: AnyArray) -> Tensor:
@@ -88,27 +111,23 @@ def _tensor(value: AnyArray) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(value))
 
 
-def check_source(source: PairSource, config: PriorConfig) -> None:
-    """Compare a sample of the data with a prior.
+def check_source(dataset: EpisodeDataset, prior: Trainable) -> None:
+    """Compare data with a prior.
 
     Raises:
         DataError: They disagree; every disagreement is named.
     """
-    spec, sample = config.observation, source.sample_pairs(2, np.random.default_rng(0))
-    expected: dict[str, tuple[int, ...]] = {"action": (config.action_dim,)}
-    if spec.image is not None:
-        expected["image"] = spec.image
-    for key, length in (("proprio", spec.proprio), ("state", spec.state)):
-        if length:
-            expected[key] = (length,)
+    found = {key: part.shape[1:] for key, part in dataset.observations.items()}
+    shapes = {**found, "action": (dataset.action_dim,)}
     problems = [
-        f"{key}: the prior expects {shape}, the data have "
-        + (str(sample[key].shape[1:]) if key in sample else "none")
-        for key, shape in expected.items()
-        if key not in sample or sample[key].shape[1:] != shape
+        f"{key}: the prior expects {shape}, the data have {shapes.get(key, 'none')}"
+        for key, shape in prior.expects(found).items()
+        if shapes.get(key) != shape
     ]
-    expected_box = np.array((config.action_low, config.action_high), np.float32).tolist()
-    box = np.array(source.action_bounds, np.float32).tolist()
+    expected_box, box = (
+        [edge.tolist() for edge in bounds]
+        for bounds in (prior.action_bounds, dataset.action_bounds)
+    )
     if box != expected_box:
         problems.append(f"action box (low, high): the prior expects {expected_box}, the data {box}")
     if problems:

@@ -17,9 +17,9 @@ import torch
 from safetensors import torch as safetensors_torch
 from torch import Tensor
 
-from parrot_wrapper.atomic_files import atomic_path
 from parrot_wrapper.errors import CheckpointError
-from parrot_wrapper.strict_json import parse_json
+from parrot_wrapper.io.atomic_files import atomic_path
+from parrot_wrapper.io.strict_json import parse_json
 
 FORMAT_VERSION = 2
 CHECKPOINT_FILE = "checkpoint.safetensors"

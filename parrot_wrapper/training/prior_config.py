@@ -1,14 +1,14 @@
-"""Settings of maximum-likelihood training of a prior."""
+"""Settings of the training of any kind of prior."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
 
-from parrot_wrapper.argument_checks import check_fields
-from parrot_wrapper.errors import InvalidArgumentError
-from parrot_wrapper.names import unknown_name
+from parrot_wrapper.checks import check_fields
+from parrot_wrapper.errors import InvalidArgumentError, unknown_name
+from parrot_wrapper.priors.trainable import Trainable
 from parrot_wrapper.torch_threads import DEFAULT_THREADS
 
 PRECISIONS = ("auto", "float32", "bfloat16")
@@ -22,7 +22,7 @@ class PriorTrainingConfig:
 
     Attributes:
         steps: Gradient steps.
-        batch_size: Pairs of observation and action in a step; even.
+        batch_size: Rows of a batch: single steps, or windows of steps; even.
         learning_rate: Peak of Adam's step size, reached after `warmup_steps`.
         final_learning_rate: Fraction of the peak that the cosine decay ends at; 1 for no decay.
         warmup_steps: Steps of linear warm-up.
@@ -32,20 +32,17 @@ class PriorTrainingConfig:
         edge_spread: Actions on the edge of their box are moved outwards by the absolute value of
             a normal of this scale (times half the box's width): clipping put atoms there, and an
             atom has no density. 0 leaves them.
-        jacobian: Weight of the squared derivative of standardised actions by latents
-            (`squared_jacobian`), which keeps what a latent does alike everywhere; 0 for likelihood
-            alone.
         validation_fraction: Share of episodes held out.
         validate_every: Steps between validations.
         validation_batches: Batches in a validation, the same ones every time.
-        patience: Stop after so many validations in a row without a better likelihood, less the
-            penalty; the best weights are kept. 0 for never.
+        patience: Stop after so many validations in a row that were no better (`criterion`); the
+            best weights are kept. 0 for never.
         checkpoint_every: Steps between checkpoints.
         log_every: Steps between tensorboard rows.
         max_seconds: Stop after so much time in training, 0 for no limit. The learning rate then
             follows steps or time, whichever is further.
-        precision: Of the encoder: "bfloat16", "float32", or "auto" for bfloat16 where the
-            processor has it. The flow is always in float32.
+        precision: "bfloat16" for autocast, "float32", or "auto" for bfloat16 where the processor
+            has it. A flow is always in float32, whatever its encoder is in.
         threads: Torch's CPU threads, 0 for torch's own number; more pay on idle cores only.
         loaders: Threads that sample batches ahead.
         device: Torch device, or "auto" for a GPU where there is one.
@@ -68,7 +65,6 @@ class PriorTrainingConfig:
     gradient_clip: float = 10.0
     ema_decay: float = 0.999
     edge_spread: float = 0.1
-    jacobian: float = 0.0
     validation_fraction: float = 0.05
     validate_every: int = 250
     validation_batches: int = 16
@@ -88,9 +84,7 @@ class PriorTrainingConfig:
             self._require(name, getattr(self, name) >= 1, "at least 1")
         for name in ("log_every", "loaders"):
             self._require(name, getattr(self, name) >= 1, "at least 1")
-        for name in ("warmup_steps", "patience", "threads", "seed", "max_seconds"):
-            self._require(name, 0 <= getattr(self, name) < math.inf, "0 or more")
-        for name in ("edge_spread", "jacobian"):
+        for name in ("warmup_steps", "patience", "threads", "seed", "max_seconds", "edge_spread"):
             self._require(name, 0 <= getattr(self, name) < math.inf, "0 or more")
         for name in ("learning_rate", "gradient_clip"):
             self._require(name, 0 < getattr(self, name) < math.inf, "positive and finite")
@@ -119,3 +113,28 @@ class PriorTrainingConfig:
     def to_dict(self) -> dict[str, Any]:
         """All fields, JSON-able."""
         return asdict(self)
+
+
+def training_config(
+    kind: type[Trainable], preset: str = "laptop", *, frozen: bool = False, **settings: Any
+) -> PriorTrainingConfig:
+    """The settings that a kind of prior is trained with.
+
+    Args:
+        kind: Of prior.
+        preset: "laptop" or "paper".
+        frozen: Whether it is trained on the features of another prior's encoder.
+        **settings: In place of those of the preset.
+
+    Raises:
+        UnknownNameError: No such preset.
+        InvalidArgumentError: A value outside its range.
+
+    Example:
+        >>> from parrot_wrapper.priors import CVAEPrior
+        >>> training_config(CVAEPrior, "paper", batch_size=64).steps
+        500000
+    """
+    names = {entry.name for entry in fields(PriorTrainingConfig)}
+    recipe = {k: v for k, v in kind.recipe(preset, frozen=frozen).items() if k in names}
+    return PriorTrainingConfig(**{**recipe, **settings})

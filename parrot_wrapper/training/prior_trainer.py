@@ -1,70 +1,140 @@
-"""The loss of a flow prior: negative log-likelihood, what its encoder adds, and a penalty."""
+"""One gradient step and one validation of a prior, and the tensors that carry on from there."""
 
 from __future__ import annotations
+
+import copy
+from collections.abc import Iterable, Mapping
 
 import torch
 from torch import Tensor
 
-from parrot_wrapper.priors.flow import FlowPrior
-from parrot_wrapper.training.jacobian_penalty import squared_jacobian
-from parrot_wrapper.training.module_trainer import Batch, ModuleTrainer
+from parrot_wrapper.errors import NotOfferedError
+from parrot_wrapper.priors.trainable import Batch, Trainable
+from parrot_wrapper.training.prior_config import PriorTrainingConfig
+
+_MOMENTS = ("step", "exp_avg", "exp_avg_sq")
 
 
-class PriorTrainer(ModuleTrainer[FlowPrior]):
+def use_bfloat16(precision: str, device: torch.device) -> bool:
+    """Whether to run in bfloat16: as asked, or for "auto" where the processor has it."""
+    if precision != "auto":
+        return precision == "bfloat16"
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    probes = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")  # absent on some builds
+    return device.type == "cpu" and any(
+        bool(getattr(torch.cpu, probe, lambda: False)()) for probe in probes
+    )
+
+
+class PriorTrainer:
     """A prior, the moving average of its weights, and Adam.
 
     Args:
         prior: Trained in place; already on its device.
-        bfloat16: Run the encoder under autocast; the flow's arithmetic stays as it is.
-        ema_decay: Decay of the moving average after its own warm-up.
-        gradient_clip: Largest norm of the gradient.
-        jacobian: Weight of `squared_jacobian`.
+        config: Settings.
+        device: That device.
+
+    Raises:
+        NotOfferedError: There is nothing to train.
     """
 
-    def __init__(
-        self,
-        prior: FlowPrior,
-        *,
-        bfloat16: bool,
-        ema_decay: float,
-        gradient_clip: float,
-        jacobian: float = 0.0,
-    ) -> None:
-        device = prior.action_mean.device
-        super().__init__(prior, device=device, ema_decay=ema_decay, gradient_clip=gradient_clip)
-        self._bfloat16, self._jacobian = bfloat16, jacobian
+    def __init__(self, prior: Trainable, config: PriorTrainingConfig, device: torch.device) -> None:
+        self.prior = prior.requires_grad_(True)
+        self.average = copy.deepcopy(prior).requires_grad_(False).eval()
+        self.device = device
+        self._config = config
+        self._bfloat16 = use_bfloat16(config.precision, device)
+        self._parameters: list[Tensor] = list(prior.parameters())
+        if not self._parameters:
+            raise NotOfferedError(f"A prior of type {prior.type_tag!r} has no weights to train.")
+        self._averages: list[Tensor] = list(self.average.parameters())
+        self._optimiser = torch.optim.Adam(self._parameters, fused=True)
 
-    def losses(
-        self,
-        module: FlowPrior,
-        batch: Batch,
-        *,
-        step: int | None,
-        generator: torch.Generator | None,
+    def _losses(
+        self, prior: Trainable, batch: Batch, *, progress: float, seed: int
     ) -> dict[str, Tensor]:
-        """Scalars by name, "nll" (nats) first, "jacobian" if it has a weight.
-
-        With a generator noise goes onto the features; without one the penalty draws the same
-        numbers at every call.
-        """
-        prior = module
+        moved = {key: value.to(self.device, non_blocking=True) for key, value in batch.items()}
+        moved["progress"] = torch.tensor(progress, device=self.device)
+        generator = torch.Generator(self.device).manual_seed(seed)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self._bfloat16):
-            features, intermediates = prior.encoder.training_features(batch)
-        wide = prior.action_mean.dtype
-        features = features.to(wide)
-        intermediates = {
-            key: value.to(wide) if value.is_floating_point() else value
-            for key, value in intermediates.items()
+            found = prior.losses(moved, generator)
+        return {k: v if v.dtype == torch.float64 else v.float() for k, v in found.items()}
+
+    def update(
+        self, batch: Batch, *, step: int, learning_rate: float, seed: int
+    ) -> dict[str, Tensor]:
+        """One gradient step; returns the detached losses and the gradient's norm.
+
+        Args:
+            batch: On any device.
+            step: Number of this step, from 0.
+            learning_rate: Adam's step size.
+            seed: Seed of the step's own noise.
+        """
+        self.prior.train()
+        losses = self._losses(self.prior, batch, progress=step / self._config.steps, seed=seed)
+        self._optimiser.zero_grad(set_to_none=True)
+        torch.stack(list(losses.values())).sum().backward()  # type: ignore[no-untyped-call]
+        norm = torch.nn.utils.clip_grad_norm_(self._parameters, self._config.gradient_clip)
+        for group in self._optimiser.param_groups:
+            group["lr"] = learning_rate
+        self._optimiser.step()
+        self._follow(min(self._config.ema_decay, (1 + step) / (10 + step)))
+        result = {name: loss.detach() for name, loss in losses.items()}
+        return {**result, "gradient_norm": norm.detach()}
+
+    @torch.no_grad()
+    def _follow(self, decay: float) -> None:
+        torch._foreach_lerp_(self._averages, self._parameters, 1.0 - decay)
+        for mine, theirs in zip(self.average.buffers(), self.prior.buffers(), strict=True):
+            mine.copy_(theirs)
+
+    @torch.no_grad()
+    def validate(self, batches: Iterable[Batch]) -> dict[str, float]:
+        """Mean losses of the averaged weights, as at the end of the run and with the same noise."""
+        self.average.eval()
+        rows = [self._losses(self.average, batch, progress=1.0, seed=0) for batch in batches]
+        return {
+            name: torch.stack([row[name].double() for row in rows]).mean().item()
+            for name in rows[0]
         }
-        seen = features if generator is None else prior.encoder.perturb(features, generator)
-        context = prior.encoder.context(seen)
-        losses = {"nll": -prior.log_prob_tensor(batch["action"].to(wide), context).mean()}
-        if self._jacobian:
-            noise = torch.randn(
-                (len(context), 2 * prior.latent_dim),
-                generator=generator or torch.Generator(self.device).manual_seed(0),
-                device=self.device,
-                dtype=wide,
-            )
-            losses["jacobian"] = self._jacobian * squared_jacobian(prior, context, noise)
-        return {**losses, **prior.encoder.auxiliary_losses(intermediates, batch)}
+
+    def snapshot(self) -> dict[str, Tensor]:
+        """A copy of the averaged weights."""
+        return {name: tensor.clone() for name, tensor in self.average.state_dict().items()}
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Everything that the next step depends on, by name."""
+        stored = {f"model/{name}": tensor for name, tensor in self.prior.state_dict().items()}
+        for name, tensor in self.average.state_dict().items():
+            stored[f"average/{name}"] = tensor
+        for name, parameter in self.prior.named_parameters():
+            for moment in _MOMENTS:
+                state = self._optimiser.state.get(parameter, {})
+                if moment in state:
+                    stored[f"adam/{moment}/{name}"] = state[moment]
+        return stored
+
+    def restore(self, stored: Mapping[str, Tensor]) -> None:
+        """Continue from `tensors`' output; names that do not fit raise KeyError or RuntimeError."""
+        self.prior.load_state_dict(_below("model/", stored))
+        self.average.load_state_dict(_below("average/", stored))
+        for name, parameter in self.prior.named_parameters():
+            if f"adam/step/{name}" not in stored:  # the parameter has had no gradient yet
+                continue
+            self._optimiser.state[parameter] = {
+                "step": stored[f"adam/step/{name}"].to(self.device, torch.float32),
+                **{
+                    moment: torch.empty_like(parameter.data).copy_(stored[f"adam/{moment}/{name}"])
+                    for moment in _MOMENTS[1:]
+                },
+            }
+
+
+def _below(prefix: str, stored: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {
+        name.removeprefix(prefix): value
+        for name, value in stored.items()
+        if name.startswith(prefix)
+    }

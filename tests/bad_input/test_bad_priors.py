@@ -23,7 +23,7 @@ from parrot_wrapper.errors import (
     UnknownNameError,
 )
 from parrot_wrapper.priors import CVAEPriorConfig, TrajectoryVAEPriorConfig
-from parrot_wrapper.training.cloned_actor import load_cloned_actor
+from parrot_wrapper.rl.cloned_actor import load_cloned_actor
 from tests.bad_input.mistakes import (
     NOWHERE,
     STATE,

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from parrot_wrapper.collect import ExpertSource, collect, record_episode
 from parrot_wrapper.errors import (
     CheckpointError,
     DataError,
@@ -21,11 +20,12 @@ from parrot_wrapper.evaluation import JudgeSettings, Rate, evaluate, judge_prior
 from parrot_wrapper.experiments.grid import Grid
 from parrot_wrapper.experiments.places import read_grid
 from parrot_wrapper.experiments.rows import read_rows
+from parrot_wrapper.record.collect import ExpertSource, collect, record_episode
+from parrot_wrapper.rl.config import RLConfig, preset_config
+from parrot_wrapper.rl.evaluation import evaluate_run, load_agent
+from parrot_wrapper.rl.train import read_config, train
 from parrot_wrapper.training.prior import fit_prior
 from parrot_wrapper.training.prior_config import PriorTrainingConfig
-from parrot_wrapper.training.rl import read_config, train
-from parrot_wrapper.training.rl_config import RLConfig, preset_config
-from parrot_wrapper.training.rl_evaluation import evaluate_run, load_agent
 from tests.bad_input.mistakes import (
     ACTIONS,
     NOWHERE,

@@ -16,14 +16,14 @@ from parrot_wrapper import (
     parse_chart,
     target_entropy,
 )
-from parrot_wrapper.broad_mixture import BroadMixture, parse_broad
 from parrot_wrapper.errors import (
     InvalidArgumentError,
     LatentError,
     SpaceMismatchError,
     UnknownNameError,
 )
-from parrot_wrapper.redirected_mixture import RedirectedMixture
+from parrot_wrapper.priors.mixtures.broad import BroadMixture, parse_broad
+from parrot_wrapper.priors.mixtures.redirected import RedirectedMixture
 from tests.bad_input.mistakes import (
     Table,
     cases,

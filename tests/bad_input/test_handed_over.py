@@ -26,8 +26,8 @@ from parrot_wrapper import (
 )
 from parrot_wrapper.data import Episode, EpisodeDataset
 from parrot_wrapper.errors import DataError, InvalidArgumentError, ParrotError
-from parrot_wrapper.policy_episodes import record_policy
-from parrot_wrapper.training.cloned_actor import ClonedActor, ClonedActorConfig
+from parrot_wrapper.record.policy_episodes import record_policy
+from parrot_wrapper.rl.cloned_actor import ClonedActor, ClonedActorConfig
 from tests.expert_env import ReachEnv
 from tests.helpers import EchoEnv
 
@@ -169,7 +169,7 @@ def recorded(action: Any) -> Any:
 
 
 def with_expert(action: Any) -> Any:
-    from parrot_wrapper.expert_episodes import record_episode
+    from parrot_wrapper.record.expert_episodes import record_episode
 
     class Env(ReachEnv):
         def make_expert(self, rng: Any, noise: float = 0.1) -> Any:

@@ -100,6 +100,8 @@ def test_collect_then_info(tmp_path: Path, capsys) -> None:
     config = json.loads((folder / "collect-config.json").read_text())
     assert config["episodes"] == 4
     assert config["env_kwargs"] == ["obs=dict", "farthest=1.2"]
+    assert main(collect_args(folder, "--env-kwargs", "obs=dict", "farthest=1.2")) == 0
+    assert "4 episodes, all of which were there before" in capsys.readouterr().out
     assert main(["info", str(folder)]) == 0
     card = capsys.readouterr().out
     assert "episodes: 4 of 4" in card

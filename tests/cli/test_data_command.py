@@ -80,6 +80,18 @@ def test_show(tmp_path: Path, capsys) -> None:
     assert "mostly on the box's edge: 0" in told
 
 
+def test_unknown_rewards_are_not_shown_as_zero(tmp_path: Path, monkeypatch, capsys) -> None:
+    monkeypatch.chdir(tmp_path)
+    plain_folder(Path("demos"))
+    assert main(["data", "import", "arrays", "demos", "imported", "--no-progress"]) == 0
+    arrays = (np.zeros((4, 3)), np.eye(3), [3])
+    save_dataset(EpisodeDataset.from_arrays(*arrays), "silent")
+    save_dataset(EpisodeDataset.from_arrays(*arrays, rewards=[0, 0, 0]), "zero")
+    for folder, told in (("imported", "unknown"), ("silent", "unknown"), ("zero", "0 on every")):
+        assert main(["data", "show", folder]) == 0
+        assert f"rewards: {told}" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("args", "message"),
     [

@@ -13,7 +13,7 @@ from parrot_wrapper.cli import main
 from parrot_wrapper.cli.watch import has_display, parse_policy
 from parrot_wrapper.errors import UnknownNameError
 from parrot_wrapper.evaluation.pictures import HELD_FRAMES
-from parrot_wrapper.priors.config import FlowPriorConfig
+from parrot_wrapper.priors import FlowPriorConfig
 from parrot_wrapper.priors.flow import FlowPrior
 from parrot_wrapper.types import ObservationSpec
 from tests import expert_env

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from parrot_wrapper.data import EpisodeDataset, load_dataset, save_dataset
 from parrot_wrapper.data.shards import write_shard
 from parrot_wrapper.errors import DataError, DataFileError, InvalidArgumentError
-from parrot_wrapper.locking import folder_lock
-from parrot_wrapper.strict_json import sealed
+from parrot_wrapper.io.locking import folder_lock
+from parrot_wrapper.io.strict_json import sealed
 
 
 def random_dataset(lengths, seed: int = 0, labels: bool = True) -> EpisodeDataset:

@@ -10,16 +10,23 @@ import pytest
 
 from parrot_wrapper.data import Episode, EpisodeDataset
 from parrot_wrapper.errors import DataError, InvalidArgumentError
-from parrot_wrapper.evaluation.cloning import clone_in_latent
-from parrot_wrapper.evaluation.judge import JudgeSettings, judge_prior
+from parrot_wrapper.evaluation.cloning import CloneResult, Cloning, clone_in_latent
+from parrot_wrapper.evaluation.judge import Judgement, JudgeSettings, judge_prior
 from parrot_wrapper.evaluation.likelihood import ks_distance, measure_likelihood
-from parrot_wrapper.evaluation.pictures import film, save_gif, save_trajectories, trace
+from parrot_wrapper.evaluation.pictures import (
+    film,
+    save_gif,
+    save_trajectories,
+    tells_positions,
+    trace,
+)
 from parrot_wrapper.evaluation.policies import PriorSamples, ScriptedExpert, UniformActions
 from parrot_wrapper.evaluation.probe import probe_features
-from parrot_wrapper.evaluation.reachability import measure_reachability
+from parrot_wrapper.evaluation.reachability import Reachability, measure_reachability
 from parrot_wrapper.evaluation.recordings import Recording, record, recording_of
 from parrot_wrapper.evaluation.regression import FitSettings, fit_mlp, fit_ridge, held_out_rows
-from parrot_wrapper.evaluation.report import judgement_text
+from parrot_wrapper.evaluation.report import judgement_text, rollout_table
+from parrot_wrapper.evaluation.rollouts import EpisodeOutcome, EvaluationResult
 from tests.evaluation.toy_reach import STATE, MuteReach, ToyReach
 from tests.helpers import AffinePrior, EchoEnv
 
@@ -153,6 +160,56 @@ def test_everything_at_once(recording: Recording) -> None:
     assert stored["on_data"]["steps"] == 6
 
 
+def rolled(successes: int, episodes: int = 100, *, told: bool = True) -> EvaluationResult:
+    """Rollouts of which so many succeeded."""
+    return EvaluationResult(
+        tuple(
+            EpisodeOutcome(k, 1, 0.0, k < successes, k < successes, success_told=told)
+            for k in range(episodes)
+        )
+    )
+
+
+def cloned(latent: int, action: int = 99, privileged: int = 99) -> Cloning:
+    return Cloning(*(CloneResult(0.5, rolled(n)) for n in (latent, action, privileged)), 9)
+
+
+@pytest.mark.parametrize(
+    ("parts", "status", "told"),
+    [
+        ({"cloning": cloned(97)}, "ready", "Cloning in z"),
+        ({"cloning": cloned(92), "reachability": Reachability((1.5,), (rolled(80),))}, "ready", ""),
+        ({"cloning": cloned(97), "reachability": Reachability((1.5,), (rolled(35),))},
+         "doubtful", "0.35"),
+        ({"cloning": cloned(85)}, "doubtful", "should be 0.92"),
+        ({"cloning": cloned(7)}, "not ready", "not smooth"),
+        ({"cloning": cloned(7, action=20)}, "not ready", "features lack something"),
+        ({"cloning": cloned(7, 20, 20)}, "not ready", "controls fail"),
+        ({"cloning": cloned(50), "expert": {"value": 0.5}}, "ready", "the task in 0.50"),
+        ({"samples": rolled(0), "cloning": cloned(97)}, "not ready", "no more than uniform"),
+        ({"samples": rolled(30), "uniform": rolled(40)}, "not ready", "no more than uniform"),
+        ({}, "ready", "0.07 was enough"),
+        ({"samples": rolled(3)}, "doubtful", "0.03"),
+        ({"samples": rolled(4, 8)}, "unclear", "too few"),
+        ({"samples": rolled(0, told=False)}, "unclear", "does not tell of success"),
+    ],
+)  # fmt: skip
+def test_verdicts(parts: dict[str, Any], status: str, told: str) -> None:
+    given = {"uniform": rolled(0), "samples": rolled(20), "expert": {"value": 1.0}, **parts}
+    judgement = Judgement("Toy-v0", **given)
+    verdict = judgement.verdict
+    assert (verdict.status, verdict.ready) == (status, status == "ready")
+    assert told in str(verdict)
+    assert judgement_text(judgement, prior_name="toy").rstrip().endswith(str(verdict))
+    assert json.loads(json.dumps(judgement.to_dict()))["verdict"]["status"] == status
+
+
+def test_columns_that_the_env_cannot_fill_are_left_out() -> None:
+    header = rollout_table({"a": rolled(1, told=False)}).splitlines()[0].split()
+    assert header == ["|", "policy", "|", "return", "|"]
+    assert "any lifted" not in rollout_table({"a": rolled(1)})
+
+
 def test_what_is_missing_is_skipped_and_said() -> None:
     class NoInverse(AffinePrior):
         def encode_features(self, action: Any, features: Any) -> Any:
@@ -201,8 +258,31 @@ def test_pictures_and_films(tmp_path: Path) -> None:
     np.testing.assert_array_equal(starts[0], starts[1])
     save_trajectories(tmp_path / "paths.png", panels)
     assert (tmp_path / "paths.png").read_bytes()[1:4] == b"PNG"
+    assert {paths.unit for paths in panels.values()} == {"cm"}
+    assert [len(points) for points in panels["prior"].points] == [9, 9, 9]
     with pytest.raises(InvalidArgumentError, match="at least one frame"):
         save_gif(tmp_path / "none.gif", [])
+
+
+class Placed(ToyReach):
+    """Tells its position in a unit of its own, and nothing else."""
+
+    def privileged_labels(self) -> dict[str, Any]:
+        return {"position": np.float32([*self.point, 7.0])}
+
+
+def test_paths_need_positions(tmp_path: Path) -> None:
+    env = Placed()
+    paths = trace(env, UniformActions(env), trajectories=2)
+    assert tells_positions(env)
+    assert (paths.unit, paths.landmarks) == ("", None)
+    np.testing.assert_array_equal(paths.points[-1][-1], np.float32(env.point))
+    save_trajectories(tmp_path / "paths.png", {"uniform": paths})
+    silent = EchoEnv("state")
+    silent.reset(seed=0)
+    assert not tells_positions(silent)
+    with pytest.raises(InvalidArgumentError, match="'gripper' or 'position'"):
+        trace(silent, UniformActions(silent), trajectories=1)
 
 
 def test_films_fall_back_to_image_observations() -> None:

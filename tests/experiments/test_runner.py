@@ -20,8 +20,8 @@ from parrot_wrapper.experiments.grid import Grid
 from parrot_wrapper.experiments.places import Places
 from parrot_wrapper.experiments.rows import ResultRow, read_exploration_rows, read_rows
 from parrot_wrapper.experiments.runner import Outcome, run_grid
-from parrot_wrapper.training.rl_checkpoint import list_checkpoints
-from parrot_wrapper.training.rl_evaluation import load_agent
+from parrot_wrapper.rl.checkpoint import list_checkpoints
+from parrot_wrapper.rl.evaluation import load_agent
 from tests.experiments.toy_grid import ENV_ID, PACKAGE, save_toy_prior, toy_grid
 
 pytestmark = pytest.mark.slow

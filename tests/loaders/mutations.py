@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from parrot_wrapper.strict_json import SEAL_KEY, seal_of
+from parrot_wrapper.io.strict_json import SEAL_KEY, seal_of
 
 Rng = np.random.Generator
 _WORST: tuple[Any, ...] = (

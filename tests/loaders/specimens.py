@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from parrot_wrapper.baselines.feature_cache import FeatureCache
 from parrot_wrapper.data import EpisodeDataset, load_dataset, save_dataset
 from parrot_wrapper.experiments.artifacts import begin, is_made, making_folder
 from parrot_wrapper.experiments.grid import Grid
@@ -22,17 +21,18 @@ from parrot_wrapper.experiments.plan import left_row
 from parrot_wrapper.experiments.rows import ResultRow, Share, append_row, read_rows
 from parrot_wrapper.experiments.run_files import ROW_FILE, steps_so_far
 from parrot_wrapper.priors import FlowPrior, FlowPriorConfig, load_prior
-from parrot_wrapper.training.cloned_actor import ClonedActor, ClonedActorConfig, load_cloned_actor
-from parrot_wrapper.training.episode_log import read_episodes
+from parrot_wrapper.rl.checkpoint import list_checkpoints, load_checkpoint
+from parrot_wrapper.rl.cloned_actor import ClonedActor, ClonedActorConfig, load_cloned_actor
+from parrot_wrapper.rl.episode_log import read_episodes
+from parrot_wrapper.rl.model import build_model, wrap_env
+from parrot_wrapper.rl.replay.replay_arrays import replay_arrays
+from parrot_wrapper.rl.run_log import cut_log, read_log
+from parrot_wrapper.rl.train import LOG_FILE, read_config, train
+from parrot_wrapper.training.feature_cache import FeatureCache
 from parrot_wrapper.training.prior_checkpoint import (
     read_training_checkpoint,
     write_training_checkpoint,
 )
-from parrot_wrapper.training.replay_arrays import replay_arrays
-from parrot_wrapper.training.rl import LOG_FILE, read_config, train
-from parrot_wrapper.training.rl_checkpoint import list_checkpoints, load_checkpoint
-from parrot_wrapper.training.rl_model import build_model, wrap_env
-from parrot_wrapper.training.run_log import cut_log, read_log
 from parrot_wrapper.types import ObservationSpec
 from tests.training.toy_rl import ReachEnv, toy_config
 

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from parrot_wrapper.errors import ParrotError
-from parrot_wrapper.strict_json import parse_json, seal_of
+from parrot_wrapper.io.strict_json import parse_json, seal_of
 from tests.loaders.cases import Target
 from tests.loaders.specimens import make_specimens
 

@@ -8,8 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from parrot_wrapper import BehavioralPriorVectorWrapper, BehavioralPriorWrapper, load_prior
-from parrot_wrapper.baselines.feature_cache import FeatureCache
+from parrot_wrapper import (
+    BehavioralPriorVectorWrapper,
+    BehavioralPriorWrapper,
+    flow_config,
+    load_prior,
+)
 from parrot_wrapper.cli import main
 from parrot_wrapper.data import save_dataset
 from parrot_wrapper.errors import (
@@ -18,10 +22,10 @@ from parrot_wrapper.errors import (
     SpaceMismatchError,
     UnreadDataWarning,
 )
+from parrot_wrapper.io.strict_json import seal_of
 from parrot_wrapper.priors.checkpoint import HEADER_FILE
-from parrot_wrapper.priors.encoders import ENCODERS, build_encoder
-from parrot_wrapper.strict_json import seal_of
-from parrot_wrapper.training.flow_config import flow_config
+from parrot_wrapper.priors.encoders import build_encoder, parts_read
+from parrot_wrapper.training.feature_cache import FeatureCache
 from parrot_wrapper.types import PARTS, ObservationSpec
 from tests.any_env import AnyEnv
 from tests.small_priors import KINDS, SIDE, SIZES, data, fit, make_prior, observations, spec
@@ -32,13 +36,13 @@ PRIORS = [
     (kind, encoder)
     for kind in KINDS
     for encoder in SIZES
-    if kind != "vae-features" or encoder == "residual"
+    if kind != "features" or encoder == "residual"
 ]
 
 
 def test_every_encoder_says_what_it_reads():
-    for encoder in ENCODERS.values():
-        assert encoder.reads and set(encoder.reads) <= set(PARTS)
+    for name in SIZES:
+        assert parts_read(name) and set(parts_read(name)) <= set(PARTS)
     with pytest.raises(InvalidArgumentError, match="state"):
         build_encoder("state", ObservationSpec(image=IMAGE, state=3), {})
 
@@ -66,7 +70,7 @@ def test_what_the_spec_lists_is_looked_at(tmp_path, kind, encoder, proprio, stat
         single = [prior.features({name: rows[i : i + 1] for name, rows in other.items()})
                   for i in range(4)]  # fmt: skip
         np.testing.assert_allclose(np.concatenate(single), changed, atol=1e-5)
-        if prior.looks and kind != "vae-features":
+        if prior.looks and kind != "features":
             z = np.full((4, prior.latent_dim), 0.5, np.float32)
             assert (prior.decode(z, other) != prior.decode(z, obs)).all()
         with pytest.raises(SpaceMismatchError, match=part):
@@ -94,9 +98,9 @@ def test_a_vector_that_stands_alone_is_called_state():
         make_prior("flow", "state", flow_config(made).observation)
 
 
-@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "trajectory-vae"])
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "trajectory"])
 def test_what_is_left_aside_is_said(kind):
-    encoder = "residual" if kind == "vae-features" else "convolutional"
+    encoder = "residual" if kind == "features" else "convolutional"
     prior = make_prior(kind, encoder)
     rows = len(data(spec(encoder)).observations["image"])
     more = {"joints": np.zeros((rows, 5)), "state": np.zeros((rows, 2)), "no": np.zeros((rows, 0))}
@@ -104,25 +108,24 @@ def test_what_is_left_aside_is_said(kind):
         fit(prior, data(spec(encoder), **more))
 
 
-@pytest.mark.parametrize("command", ["train-prior", "train-baseline hirl", "train-baseline bc",
-                                     "train-baseline vae-features"])  # fmt: skip
-def test_commands_say_what_they_leave_aside(tmp_path, capsys, command):
+@pytest.mark.parametrize("kind", ["flow", "cvae", "bc", "features"])  # fmt: skip
+def test_commands_say_what_they_leave_aside(tmp_path, capsys, kind):
     seen = ObservationSpec((48, 48, 3), 4, 2)
     rows = len(data(seen).observations["image"])
     save_dataset(data(seen, joints=np.ones((rows, 5))), tmp_path / "data")
     small = ["--steps", "2", "--batch-size", "8", "--device", "cpu", "--no-progress"]
-    more = ["--encoder", "none"] if "baseline" in command else ["--hidden", "8", "--no-state"]
+    more = ["--hidden", "8", "--no-state"] if kind == "flow" else []
     folders = ["--data", str(tmp_path / "data"), "--out", str(tmp_path / "run")]
-    assert main([*command.split(), *folders, *small, *more]) == 0
+    assert main(["train-prior", "--kind", kind, *folders, *small, *more]) == 0
     told = capsys.readouterr()
     assert told.err.count("joints (5,)") == 1
-    assert ("proprio (4,)" in told.err) == command.endswith("bc")
-    if command == "train-prior":
+    assert ("proprio (4,)" in told.err) == (kind == "bc")
+    if kind == "flow":
         assert "state (2,)" in told.err and "image (48, 48, 3), proprio 4" in told.out
         assert load_prior(tmp_path / "run").observation_spec == replace(seen, state=0)
 
 
-@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "vae-features"])
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "features"])
 @pytest.mark.parametrize("encoder", ["structured", "convolutional", "residual"])
 def test_files_whose_encoder_left_vectors_aside_open_as_ever(tmp_path, kind, encoder):
     """They have no scale of these; an env need not supply them any longer."""
@@ -157,7 +160,7 @@ class Blind(gym.Env):
 
 
 def test_a_prior_that_looks_at_nothing_demands_nothing():
-    prior = make_prior("trajectory-vae", "structured", ObservationSpec(IMAGE, 4, 2))
+    prior = make_prior("trajectory", "structured", ObservationSpec(IMAGE, 4, 2))
     env = BehavioralPriorWrapper(Blind(), prior)
     env.reset(seed=0)
     u = np.array([0.5, -0.5], np.float32)

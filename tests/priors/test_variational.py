@@ -69,6 +69,17 @@ def test_a_folder_gives_the_same_prior(make, tmp_path):
             assert torch.equal(tensor, loaded.state_dict()[name])
 
 
+@pytest.mark.parametrize(
+    ("make", "former"), [(trajectory, "trajectory-vae"), (features, "vae-features")]
+)
+def test_folders_with_the_former_name_of_a_kind_load(make, former, tmp_path, monkeypatch):
+    prior = make()
+    monkeypatch.setattr(type(prior), "type_tag", former)
+    prior.save(tmp_path)
+    monkeypatch.undo()
+    assert type(load_prior(tmp_path)) is type(prior)
+
+
 @pytest.mark.parametrize("make", [cvae, trajectory, features, flow])
 def test_print_says_what_it_is_in_a_few_lines(make):
     prior = make()
@@ -128,7 +139,7 @@ def test_trajectory_shapes():
     assert prior.encode(actions, state).shape == (6, 8)
     with pytest.raises(InvalidArgumentError, match=r"action: expected shape \(B, 5, 2\)"):
         prior.encode(actions[:, 0], state)
-    with pytest.raises(NotOfferedError, match="'trajectory-vae' has no density"):
+    with pytest.raises(NotOfferedError, match="'trajectory' has no density"):
         prior.log_prob(actions, state)
 
 
@@ -145,7 +156,7 @@ def test_features_make_no_actions():
         lambda: prior.encode(action, obs),
         lambda: prior.log_prob(action, obs),
     ):
-        with pytest.raises(NotOfferedError, match="'vae-features'"):
+        with pytest.raises(NotOfferedError, match="'features'"):
             call()
 
 

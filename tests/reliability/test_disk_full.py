@@ -14,16 +14,16 @@ from typing import Any
 import pytest
 import torch
 
-from parrot_wrapper.atomic_files import atomic_folder, clear_strays
 from parrot_wrapper.cli import main
-from parrot_wrapper.collect import ExpertSource, collect
 from parrot_wrapper.data import load_dataset, save_dataset
 from parrot_wrapper.errors import WriteError
 from parrot_wrapper.experiments.grid import Grid
 from parrot_wrapper.experiments.rows import append_row, read_rows
+from parrot_wrapper.io.atomic_files import atomic_folder, clear_strays
 from parrot_wrapper.priors import FlowPrior, FlowPriorConfig, load_prior
+from parrot_wrapper.record.collect import ExpertSource, collect
+from parrot_wrapper.rl.checkpoint import list_checkpoints
 from parrot_wrapper.training.prior import fit_prior
-from parrot_wrapper.training.rl_checkpoint import list_checkpoints
 from parrot_wrapper.types import ObservationSpec
 from tests.loaders.specimens import a_row, toy_data
 from tests.training.test_prior_training import QUICK, state_data, state_prior
@@ -55,7 +55,7 @@ def full_after(calls: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         real(stream)
 
     with monkeypatch.context() as patched:
-        patched.setattr("parrot_wrapper.atomic_files.os.fsync", fsync)
+        patched.setattr("parrot_wrapper.io.atomic_files.os.fsync", fsync)
         yield
 
 

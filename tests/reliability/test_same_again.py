@@ -15,7 +15,7 @@ import torch
 from parrot_wrapper import BehavioralPriorWrapper
 from parrot_wrapper.data import load_dataset
 from parrot_wrapper.errors import DataFileError
-from parrot_wrapper.locking import folder_lock
+from parrot_wrapper.io.locking import folder_lock
 from parrot_wrapper.priors import load_prior
 from parrot_wrapper.training.prior import fit_prior
 from tests.helpers import AffinePrior, EchoEnv
@@ -27,9 +27,9 @@ WHOLE_RUN = """
 import json, sys
 from pathlib import Path
 import torch
-from parrot_wrapper.training.fitting_run import weights_digest
+from parrot_wrapper.training.prior_run import weights_digest
 from parrot_wrapper.training.prior import fit_prior
-from parrot_wrapper.training.rl import LOG_FILE
+from parrot_wrapper.rl.train import LOG_FILE
 from tests.training.test_prior_training import QUICK, state_data, state_prior
 from tests.training.toy_rl import toy_config, toy_train
 
@@ -94,8 +94,8 @@ def test_two_loaded_priors_are_apart(prior_folder: str) -> None:
 
 
 def test_one_writer_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("parrot_wrapper.training.rl._PATIENCE_SECONDS", 0.2)
-    monkeypatch.setattr("parrot_wrapper.training.fitting_run._PATIENCE_SECONDS", 0.2)
+    monkeypatch.setattr("parrot_wrapper.rl.train._PATIENCE_SECONDS", 0.2)
+    monkeypatch.setattr("parrot_wrapper.training.prior._PATIENCE_SECONDS", 0.2)
     with folder_lock(tmp_path):
         with pytest.raises(DataFileError, match="another process is at work"):
             toy_train(toy_config(), tmp_path)
@@ -106,7 +106,7 @@ def test_one_writer_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
 
 COLLECTOR = """
 import sys
-from parrot_wrapper.collect import ExpertSource, collect
+from parrot_wrapper.record.collect import ExpertSource, collect
 from parrot_wrapper.errors import DataFileError
 if __name__ == "__main__":
     source = ExpertSource("Reach-v0", gym_packages=("tests.expert_env",), shard_attempts=4)

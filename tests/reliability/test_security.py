@@ -14,7 +14,7 @@ import pytest
 
 from parrot_wrapper.data import load_dataset, save_dataset
 from parrot_wrapper.errors import ParrotError
-from parrot_wrapper.training.rl_evaluation import evaluate_run
+from parrot_wrapper.rl.evaluation import evaluate_run
 from tests.loaders.cases import Target
 from tests.loaders.mutations import Bomb, seal_again
 from tests.loaders.specimens import make_specimens, toy_data
@@ -35,7 +35,8 @@ UNSAFE_CALLS = {
 }  # fmt: skip
 IMPORTERS = {
     "parrot_wrapper", "parrot_envs", "parrot_wrapper.cli", "parrot_wrapper.cli.environments",
-    "parrot_wrapper.expert_episodes", "parrot_wrapper.experiments.run_worker",
+    "parrot_wrapper.evaluation", "parrot_wrapper.priors",
+    "parrot_wrapper.record.expert_episodes", "parrot_wrapper.experiments.run_worker",
     "parrot_wrapper.rl_zoo.__main__",
 }  # fmt: skip
 """Modules that import by name: their own parts, commands, and what a user named to register ids."""

@@ -25,9 +25,9 @@ from parrot_wrapper.data import EpisodeDataset
 from parrot_wrapper.errors import NotOfferedError
 from parrot_wrapper.evaluation.regression import FitSettings, fit_mlp
 from parrot_wrapper.latent import CHART_FORMS
-from parrot_wrapper.policy_episodes import record_policy
 from parrot_wrapper.priors import EncoderPrior
-from parrot_wrapper.training.cloned_actor import (
+from parrot_wrapper.record.policy_episodes import record_policy
+from parrot_wrapper.rl.cloned_actor import (
     ClonedActor,
     ClonedActorConfig,
     load_cloned_actor,
@@ -70,7 +70,7 @@ SURROUNDINGS: dict[str, Callable[[], AbstractContextManager[Any]]] = {
 }
 
 TINY = np.array([[1e-42], [-1e-30], [0.3], [0.0]])
-ENCODERS = {kind: "residual" if kind == "vae-features" else "structured" for kind in KINDS}
+ENCODERS = {kind: "residual" if kind == "features" else "structured" for kind in KINDS}
 
 
 def offered(call: Callable[[], Any]) -> Any:

@@ -9,14 +9,14 @@ import torch
 
 from parrot_wrapper.errors import CheckpointError
 from parrot_wrapper.priors import FlowPrior, FlowPriorConfig, load_prior
-from parrot_wrapper.training.cloned_actor import (
+from parrot_wrapper.rl.cloned_actor import (
     ClonedActor,
     ClonedActorConfig,
     initialise_actor,
     load_cloned_actor,
 )
-from parrot_wrapper.training.rl import build_model
-from parrot_wrapper.training.rl_config import RLConfig
+from parrot_wrapper.rl.config import RLConfig
+from parrot_wrapper.rl.train import build_model
 from parrot_wrapper.types import ObservationSpec
 
 
@@ -124,9 +124,9 @@ def test_features_of_another_encoder_are_refused(folder):
 
 def test_priors_and_actors_are_told_apart(folder, tmp_path):
     prior().save(tmp_path / "prior")
-    with pytest.raises(CheckpointError, match="type 'cloned-actor', found 'flow'"):
+    with pytest.raises(CheckpointError, match="type 'bc', found 'flow'"):
         load_cloned_actor(tmp_path / "prior")
-    with pytest.raises(CheckpointError, match="found 'cloned-actor'"):
+    with pytest.raises(CheckpointError, match="found 'bc'"):
         load_prior(folder)
 
 

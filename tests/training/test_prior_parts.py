@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from parrot_wrapper.errors import InvalidArgumentError, UnknownNameError
-from parrot_wrapper.training.interruption import deferred_interrupt
+from parrot_wrapper.io.interruption import deferred_interrupt
 from parrot_wrapper.training.prior_batches import prefetched, spread_edges
 from parrot_wrapper.training.prior_config import PriorTrainingConfig
 

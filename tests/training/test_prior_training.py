@@ -16,14 +16,16 @@ from parrot_wrapper.errors import (
     DataError,
     InvalidArgumentError,
 )
-from parrot_wrapper.priors import FlowPrior, FlowPriorConfig
-from parrot_wrapper.priors.encoders import ENCODERS, StateEncoder
-from parrot_wrapper.training.flow_config import flow_config
-from parrot_wrapper.training.jacobian_penalty import squared_jacobian
-from parrot_wrapper.training.module_trainer import use_bfloat16
+from parrot_wrapper.priors import FlowPrior, FlowPriorConfig, flow_config
+from parrot_wrapper.priors.encoders import StateEncoder
+from parrot_wrapper.priors.flow import squared_jacobian
 from parrot_wrapper.training.prior import fit_prior
+from parrot_wrapper.training.prior_checkpoint import (
+    read_training_checkpoint,
+    write_training_checkpoint,
+)
 from parrot_wrapper.training.prior_config import PriorTrainingConfig
-from parrot_wrapper.training.prior_trainer import PriorTrainer
+from parrot_wrapper.training.prior_trainer import PriorTrainer, use_bfloat16
 from parrot_wrapper.types import ObservationSpec
 
 QUICK = PriorTrainingConfig(
@@ -214,6 +216,28 @@ def test_resuming_refuses_other_settings_and_data(tmp_path):
     resume(checkpoint_every=7, loaders=2)  # these do not change the result
 
 
+@pytest.mark.parametrize("former", ["flow", "baseline"])
+def test_runs_that_an_earlier_version_began(tmp_path, former):
+    """A flow's goes on; one of the loop for baselines says what became of it."""
+    done, again = state_prior(), state_prior()
+    fit_prior(done, state_data(), QUICK, run_folder=tmp_path, progress=False)
+    path = tmp_path / "checkpoint.safetensors"
+    tensors, state = read_training_checkpoint(path)
+    settings = state["settings"]
+    if former == "flow":
+        del settings["kind"]
+        settings["training"]["jacobian"] = settings["prior"].pop("jacobian")
+    else:
+        settings["method"] = "hirl"
+    write_training_checkpoint(path, tensors, state)
+    if former == "flow":
+        fit_prior(again, state_data(), QUICK, run_folder=tmp_path, progress=False)
+        assert same_weights(done, again)
+    else:
+        with pytest.raises(CheckpointError, match="train-baseline hirl.*now.*train-prior"):
+            fit_prior(again, state_data(), QUICK, run_folder=tmp_path, progress=False)
+
+
 @pytest.mark.parametrize("damage", ["truncated", "altered", "foreign"])
 def test_damaged_checkpoints_are_refused(tmp_path, damage):
     fit_prior(state_prior(), state_data(), QUICK, run_folder=tmp_path, progress=False)
@@ -257,7 +281,7 @@ def test_time_limit():
     assert report.history[-1]["step"] == report.steps < 10**6
 
 
-def test_auxiliary_losses_intermediates_and_perturbation_are_used(monkeypatch):
+def test_auxiliary_losses_intermediates_and_perturbation_are_used():
     seen = {}
 
     class Watched(StateEncoder):
@@ -275,7 +299,6 @@ def test_auxiliary_losses_intermediates_and_perturbation_are_used(monkeypatch):
             seen["noise"] = torch.randn(features.shape, generator=generator)
             return features + 0.1 * seen["noise"]
 
-    monkeypatch.setitem(ENCODERS, "watched", Watched)
     prior = FlowPrior(FlowPriorConfig(ObservationSpec(state=3), 2, "watched", hidden=8))
     report = fit_prior(prior, state_data(), QUICK, progress=False)
     assert seen["half"].dtype == torch.float32
@@ -286,8 +309,8 @@ def test_auxiliary_losses_intermediates_and_perturbation_are_used(monkeypatch):
 
 def test_the_penalty_makes_a_flow_less_steep():
     def steepness(weight: float) -> float:
-        prior = state_prior()
-        settings = replace(QUICK, steps=150, learning_rate=3e-3, jacobian=weight)
+        prior = state_prior(jacobian=weight)
+        settings = replace(QUICK, steps=150, learning_rate=3e-3)
         fit_prior(prior, state_data(), settings, progress=False)
         context = prior.encoder.context(prior.encoder({"state": torch.zeros(512, 3)}))
         noise = torch.randn(512, 2 * prior.latent_dim, generator=torch.Generator().manual_seed(0))

@@ -14,13 +14,13 @@ from stable_baselines3.common.vec_env import DummyVecEnv
 from parrot_wrapper import BehavioralPriorVecWrapper
 from parrot_wrapper.data import EpisodeDataset
 from parrot_wrapper.errors import DataError, InvalidArgumentError
-from parrot_wrapper.training.demonstration_replay import (
+from parrot_wrapper.rl.replay.demonstration_replay import (
     DemonstrationDictReplayBuffer,
     DemonstrationReplayBuffer,
 )
-from parrot_wrapper.training.replay_arrays import replay_arrays, restore_replay
-from parrot_wrapper.training.replay_demonstrations import fill_replay_buffer
-from parrot_wrapper.training.rewarded_replay import RewardedDictReplayBuffer, RewardedReplayBuffer
+from parrot_wrapper.rl.replay.replay_arrays import replay_arrays, restore_replay
+from parrot_wrapper.rl.replay.replay_demonstrations import fill_replay_buffer
+from parrot_wrapper.rl.replay.rewarded_replay import RewardedDictReplayBuffer, RewardedReplayBuffer
 from tests.helpers import SPECS, AffinePrior, EchoEnv
 
 PRIOR = AffinePrior(SPECS["state"])

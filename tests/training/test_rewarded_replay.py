@@ -9,8 +9,8 @@ from gymnasium import spaces
 from stable_baselines3.common.buffers import DictReplayBuffer, ReplayBuffer
 
 from parrot_wrapper.errors import InvalidArgumentError
-from parrot_wrapper.training.replay_arrays import replay_arrays, restore_replay
-from parrot_wrapper.training.rewarded_replay import (
+from parrot_wrapper.rl.replay.replay_arrays import replay_arrays, restore_replay
+from parrot_wrapper.rl.replay.rewarded_replay import (
     RewardedDictReplayBuffer,
     RewardedReplayBuffer,
     count_rewarded_episodes,

@@ -41,7 +41,10 @@ def test_from_data_to_prior(data, tmp_path, capsys):
     out = tmp_path / "run"
     arguments = ["train-prior", "--data", str(data), "--out", str(out), *SMALL, *CONVOLUTIONAL]
     assert main(arguments) == 0
-    assert "nats" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "nats" in told
+    assert "Few data: only 1 of 6 episodes" in told
+    assert "was trained before" not in told
     prior = load_prior(out / "prior")
     assert prior.observation_spec.proprio == 2
     np.testing.assert_array_equal(prior.action_bounds[0], [-2, -2, -2])
@@ -59,7 +62,15 @@ def test_from_data_to_prior(data, tmp_path, capsys):
     words = facts["command"].split()
     assert words[:2] == ["parrot", "train-prior"]
     assert main([*words[1:], "--no-progress"]) == 0
+    assert "was trained before" in capsys.readouterr().out
     assert (out / "prior" / "weights.safetensors").read_bytes() == weights
+
+
+def test_few_data_for_many_steps(data, tmp_path, capsys):
+    many = ["--steps", "400", "--max-seconds", "0.01"]
+    command = ["train-prior", "--data", str(data), "--out", str(tmp_path / "run")]
+    assert main([*command, *SMALL, *CONVOLUTIONAL, *many]) == 0
+    assert "see each of the 24 actions 133 times" in capsys.readouterr().out
 
 
 def test_without_proprioception(data, tmp_path):

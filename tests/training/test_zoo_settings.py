@@ -6,9 +6,9 @@ import pytest
 from stable_baselines3 import SAC
 
 from parrot_wrapper import BehavioralPriorWrapper
+from parrot_wrapper.rl.config import RLConfig
+from parrot_wrapper.rl.model import build_model, wrap_env
 from parrot_wrapper.rl_zoo.sac import hyperparams
-from parrot_wrapper.training.rl_config import RLConfig
-from parrot_wrapper.training.rl_model import build_model, wrap_env
 from tests.training.toy_rl import STATE, AffinePrior, ReachEnv
 
 

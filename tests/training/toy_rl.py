@@ -7,8 +7,8 @@ import gymnasium as gym
 import numpy as np
 from stable_baselines3 import SAC
 
-from parrot_wrapper.training.rl import train
-from parrot_wrapper.training.rl_config import RLConfig
+from parrot_wrapper.rl.config import RLConfig
+from parrot_wrapper.rl.train import train
 from parrot_wrapper.types import ObservationSpec
 from tests.helpers import AffinePrior
 

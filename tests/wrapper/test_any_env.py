@@ -15,7 +15,11 @@ from parrot_wrapper import (
     FlowPriorConfig,
     ObservationSpec,
 )
+from parrot_wrapper.data import load_dataset
+from parrot_wrapper.data.exchange import ImportOptions, import_data
 from parrot_wrapper.errors import InvalidArgumentError, SpaceMismatchError
+from parrot_wrapper.training.prior import fit_prior
+from parrot_wrapper.training.prior_config import PriorTrainingConfig
 from tests.any_env import AnyEnv
 from tests.helpers import IMAGE_SHAPE, AffinePrior, EchoEnv
 
@@ -163,6 +167,27 @@ def test_keys_in_the_priors_metadata_need_not_be_given_again():
     np.testing.assert_allclose(features, expected, rtol=1e-5)
     with pytest.raises(SpaceMismatchError, match=r"observation\['camera'\]: .*with image_key"):
         BehavioralPriorWrapper(env, prior, image_key="camera")
+
+
+def test_keys_of_imported_data_are_found_again(tmp_path):
+    names = {"pixels": (32, 32, 3), "joints": (3,), "grip": (2,)}
+    env = AnyEnv(frame=(32, 32, 3), image_key="pixels", vectors={"grip": (2,), "joints": (3,)})
+    for index in range(2):
+        parts = {
+            name: np.ones((5, *shape), np.uint8 if name == "pixels" else np.float32)
+            for name, shape in names.items()
+        }
+        np.savez(tmp_path / f"{index}.npz", actions=np.eye(4)[:, :2], **parts)
+    options = ImportOptions(action_low=(-1.0,), action_high=(1.0,))
+    import_data("arrays", tmp_path, tmp_path / "data", options)
+    data = load_dataset(tmp_path / "data")
+    prior = flow_prior(data.observation_spec, env.action_space)
+    config = PriorTrainingConfig(steps=1, batch_size=2, validation_batches=1)
+    fit_prior(prior, data, config, progress=False)
+    BehavioralPriorWrapper(env, prior)
+    prior.set_metadata({"imported_keys": {"image": "elsewhere", "proprio": ["joints", "grip"]}})
+    with pytest.raises(SpaceMismatchError, match=r"observation\['image'\]: expected"):
+        BehavioralPriorWrapper(env, prior)
 
 
 def test_joined_keys_that_do_not_fit_are_told():

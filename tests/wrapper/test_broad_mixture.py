@@ -7,9 +7,9 @@ import pytest
 from scipy.stats import norm
 
 from parrot_wrapper import BehavioralPriorWrapper
-from parrot_wrapper.broad_mixture import BroadMixture, parse_broad
 from parrot_wrapper.errors import InvalidArgumentError, SpaceMismatchError
-from parrot_wrapper.training.rl import read_config
+from parrot_wrapper.priors.mixtures.broad import BroadMixture, parse_broad
+from parrot_wrapper.rl.train import read_config
 from parrot_wrapper.types import ActionPrior, ObservationSpec
 from tests.helpers import AffinePrior, EchoEnv
 from tests.training.toy_rl import toy_config, toy_train

@@ -12,11 +12,11 @@ from stable_baselines3.common.env_checker import check_env as check_with_sb3
 from stable_baselines3.common.vec_env import DummyVecEnv
 
 from parrot_wrapper import BehavioralPriorWrapper
-from parrot_wrapper.chunk import env_steps, executed_steps
 from parrot_wrapper.errors import InvalidArgumentError, LatentError
 from parrot_wrapper.evaluation.judge import judge_prior
 from parrot_wrapper.evaluation.policies import PriorSamples, UniformActions
 from parrot_wrapper.evaluation.rollouts import evaluate
+from parrot_wrapper.wrappers.chunk import env_steps, executed_steps
 from tests.helpers import SPECS, AffinePrior, EchoEnv
 
 MODES = pytest.mark.parametrize("mode", ["image", "features", "both"])
@@ -72,7 +72,7 @@ def test_executes_the_chunk_open_loop_until_the_episode_ends(mode, gamma):
         assert told["is_success"].tolist() == [False, not ended, False]
         np.testing.assert_array_equal(told["echo"], info["parrot/action"])
         lifted = [["thing"] if k == 1 and not ended else [] for k in range(length)]
-        assert told["lifted"].tolist() == [*lifted, *[None] * (3 - length)]
+        assert told["lifted"] == (*lifted, *[None] * (3 - length))
         steps = list(executed_steps(reward, info))
         assert [(r, i["is_success"], i["lifted"]) for r, i in steps] == [
             (r, k == 1 and not ended, lifted[k]) for k, r in enumerate(rewards)

@@ -9,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import ndtr
 
-from parrot_wrapper.charts import EDGE
 from parrot_wrapper.errors import InvalidArgumentError, UnknownNameError
 from parrot_wrapper.latent import (
     BoxChart,
@@ -20,7 +19,8 @@ from parrot_wrapper.latent import (
     parse_chart,
     target_entropy,
 )
-from parrot_wrapper.wrapper import BehavioralPriorWrapper
+from parrot_wrapper.latent.charts import EDGE
+from parrot_wrapper.wrappers.wrapper import BehavioralPriorWrapper
 from tests.helpers import AffinePrior, EchoEnv
 
 CHARTS = [GaussianChart(), BoxChart(2.0), TruncatedChart(0.05), TemperedChart(0.8)]

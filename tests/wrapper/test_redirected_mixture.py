@@ -7,9 +7,9 @@ import pytest
 import parrot_envs  # noqa: F401  # registers the ids
 from parrot_wrapper import FlowPrior, FlowPriorConfig, ObservationSpec, load_prior
 from parrot_wrapper.errors import InvalidArgumentError, NotOfferedError
-from parrot_wrapper.redirected_mixture import RedirectedMixture
-from parrot_wrapper.training.rl_config import RLConfig
-from parrot_wrapper.training.rl_model import wrap_env
+from parrot_wrapper.priors.mixtures.redirected import RedirectedMixture
+from parrot_wrapper.rl.config import RLConfig
+from parrot_wrapper.rl.model import wrap_env
 from parrot_wrapper.types import ActionPrior
 from tests.helpers import AffinePrior
 

@@ -6,14 +6,14 @@ import pytest
 from gymnasium.spaces import Box, Dict, Discrete
 
 from parrot_wrapper.errors import InvalidArgumentError, SpaceMismatchError, UnknownNameError
-from parrot_wrapper.spaces import (
+from parrot_wrapper.types import ActionPrior, ObservationSpec
+from parrot_wrapper.wrappers.spaces import (
     agent_space,
     agent_view,
     check_agent_observation,
     check_spaces,
     latent_space,
 )
-from parrot_wrapper.types import ActionPrior, ObservationSpec
 from tests.helpers import CAMERA, IMAGE_SHAPE, SPECS, AffinePrior, EchoEnv
 
 IMAGE = Box(0, 255, IMAGE_SHAPE, np.uint8)

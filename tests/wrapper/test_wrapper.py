@@ -8,9 +8,17 @@ import numpy as np
 import pytest
 from gymnasium.error import ResetNeeded
 from gymnasium.utils.env_checker import check_env as check_with_gymnasium
+from gymnasium.vector import SyncVectorEnv
 from stable_baselines3.common.env_checker import check_env as check_with_sb3
+from stable_baselines3.common.vec_env import DummyVecEnv
 
-from parrot_wrapper import BehavioralPriorWrapper, FlowPrior, FlowPriorConfig
+from parrot_wrapper import (
+    BehavioralPriorVectorWrapper,
+    BehavioralPriorVecWrapper,
+    BehavioralPriorWrapper,
+    FlowPrior,
+    FlowPriorConfig,
+)
 from parrot_wrapper.errors import (
     InvalidArgumentError,
     LatentError,
@@ -286,3 +294,22 @@ def test_both_checkers_pass(kind, mode):
         check_with_sb3(env)
     unexpected = [str(w.message) for w in caught if not any(e in str(w.message) for e in EXPECTED)]
     assert not unexpected
+
+
+def test_print_names_the_prior_the_chart_and_what_is_inside():
+    envs = [
+        BehavioralPriorWrapper(EchoEnv("state"), AffinePrior(SPECS["state"])),
+        BehavioralPriorVectorWrapper(
+            SyncVectorEnv([lambda: EchoEnv("state")] * 2), AffinePrior(SPECS["state"])
+        ),
+        BehavioralPriorVecWrapper(
+            DummyVecEnv([lambda: EchoEnv("state")] * 2), AffinePrior(SPECS["state"])
+        ),
+    ]
+    for env, inside in zip(
+        envs, ("EchoEnv", "SyncVectorEnv", "2 envs of DummyVecEnv"), strict=True
+    ):
+        text = str(env)
+        assert type(env).__name__ in text and "AffinePrior, latent='gaussian'" in text
+        assert inside in text and "\n" not in text
+        env.close()

@@ -19,7 +19,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from parrot_wrapper.argument_checks import as_path
+from parrot_wrapper.checks import as_path
 from parrot_wrapper.data.dataset import EpisodeDataset
 from parrot_wrapper.data.exchange.choosing import listed
 from parrot_wrapper.data.exchange.episode_ends import (
@@ -41,8 +41,7 @@ from parrot_wrapper.data.exchange.source import (
     parts_of,
 )
 from parrot_wrapper.data.exchange.writing import load_source
-from parrot_wrapper.errors import DataError, DataFileError
-from parrot_wrapper.names import absence
+from parrot_wrapper.errors import DataError, DataFileError, absence
 from parrot_wrapper.types import AnyArray, FloatArray
 
 _OURS = ("seed", "lengths", "action_low", "action_high")

@@ -6,8 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from parrot_wrapper.data.exchange.options import ImportOptions
 from parrot_wrapper.data.exchange.source import Choice, Part, Source
-from parrot_wrapper.errors import DataError, InvalidArgumentError
-from parrot_wrapper.names import unknown_name
+from parrot_wrapper.errors import DataError, InvalidArgumentError, unknown_name
 
 ACTION_NAMES = ("actions", "action")
 REWARD_NAMES = ("rewards", "reward", "next.reward")

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from parrot_wrapper.argument_checks import float_array, number_array
+from parrot_wrapper.checks import float_array, number_array
 from parrot_wrapper.data.episodes import Episode
 from parrot_wrapper.data.exchange.images import resized
 from parrot_wrapper.data.exchange.options import ImportOptions

@@ -13,8 +13,7 @@ from parrot_wrapper.data.exchange.options import ImportOptions
 from parrot_wrapper.data.exchange.robomimic import open_robomimic
 from parrot_wrapper.data.exchange.source import Choice, RawEpisode, Source
 from parrot_wrapper.data.exchange.writing import ImportReport, write_source
-from parrot_wrapper.errors import DataFileError
-from parrot_wrapper.names import unknown_name
+from parrot_wrapper.errors import DataFileError, unknown_name
 
 FORMATS = ("minari", "robomimic", "lerobot", "arrays")
 """What `import_data` reads."""
@@ -66,7 +65,7 @@ def _opened(form: str, source: str | Path, options: ImportOptions) -> Source:
             f"{source}: expected data, got what looks like a pickle, which can run code and is "
             "never loaded. A replay buffer that Stable-Baselines3 saved is one: load it yourself "
             "where you trust it, and pass it to "
-            "parrot_wrapper.training.replay_episodes.dataset_from_replay_buffer."
+            "parrot_wrapper.rl.replay.replay_episodes.dataset_from_replay_buffer."
         )
     if form == "minari":
         return open_minari(source)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from parrot_wrapper.argument_checks import as_path
+from parrot_wrapper.checks import as_path
 from parrot_wrapper.data.exchange.guarded_files import foreign_errors, inside
 from parrot_wrapper.data.exchange.images import decoded, resized
 from parrot_wrapper.data.exchange.lerobot_layout import EpisodeFiles, Layout, read_layout

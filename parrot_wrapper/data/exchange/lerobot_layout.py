@@ -20,8 +20,7 @@ from parrot_wrapper.data.exchange.guarded_files import (
     read_json_lines,
 )
 from parrot_wrapper.data.exchange.parquet import read_parquet
-from parrot_wrapper.errors import DataError, DataFileError
-from parrot_wrapper.names import absence
+from parrot_wrapper.errors import DataError, DataFileError, absence
 
 _FIELD = re.compile(r"\{(\w+)(?::0?(\d{1,2})d)?\}")
 _DEFAULT_CHUNK = 1000

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from parrot_wrapper.argument_checks import as_path
+from parrot_wrapper.checks import as_path
 from parrot_wrapper.data.exchange.guarded_files import foreign_errors, inside, read_json_file
 from parrot_wrapper.data.exchange.guarded_hdf5 import open_guarded, require_self_contained
 from parrot_wrapper.data.exchange.source import (

@@ -6,8 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from parrot_wrapper.errors import InvalidArgumentError
-from parrot_wrapper.names import unknown_name
+from parrot_wrapper.errors import InvalidArgumentError, unknown_name
 
 Keep = Literal["successes", "all"]
 

@@ -18,7 +18,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from parrot_wrapper.argument_checks import as_path
+from parrot_wrapper.checks import as_path
 from parrot_wrapper.data.exchange.guarded_hdf5 import (
     array_of,
     arrays_below,
@@ -33,8 +33,7 @@ from parrot_wrapper.data.exchange.source import (
     last_success,
     parts_of,
 )
-from parrot_wrapper.errors import DataError, DataFileError
-from parrot_wrapper.names import absence
+from parrot_wrapper.errors import DataError, DataFileError, absence
 from parrot_wrapper.types import AnyArray
 
 _SUCCESS_REWARD = 0.0  # robosuite's sparse reward is 1 in states that solve the task, else 0

@@ -11,8 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from parrot_wrapper.argument_checks import as_path
-from parrot_wrapper.atomic_files import atomic_folder
+from parrot_wrapper.checks import as_path
 from parrot_wrapper.data.checks import checked_box
 from parrot_wrapper.data.dataset import EpisodeDataset
 from parrot_wrapper.data.episodes import Episode
@@ -23,6 +22,7 @@ from parrot_wrapper.data.exchange.source import Choice, Source
 from parrot_wrapper.data.shards import write_shard
 from parrot_wrapper.data.storage import Manifest, write_manifest
 from parrot_wrapper.errors import DataError, DataFileError
+from parrot_wrapper.io.atomic_files import atomic_folder
 from parrot_wrapper.types import REWARDS_FACT, FloatArray
 
 _SHARD_EPISODES = 64

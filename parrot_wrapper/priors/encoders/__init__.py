@@ -6,20 +6,16 @@ import inspect
 from collections.abc import Mapping
 from typing import Any
 
-from parrot_wrapper.names import unknown_name
+from parrot_wrapper.errors import unknown_name
+from parrot_wrapper.priors.encoders.backbone import BackboneEncoder
 from parrot_wrapper.priors.encoders.base import ActingEncoder, Encoder, ObservationTensors
 from parrot_wrapper.priors.encoders.convolutional import ConvolutionalEncoder
 from parrot_wrapper.priors.encoders.folded_structured import FoldedStructured
 from parrot_wrapper.priors.encoders.residual import ResidualEncoder
 from parrot_wrapper.priors.encoders.state import StateEncoder
 from parrot_wrapper.priors.encoders.structured import StructuredEncoder
+from parrot_wrapper.registry import ENCODERS
 from parrot_wrapper.types import ObservationSpec
-
-ENCODERS: dict[str, type[Encoder]] = {
-    encoder.name: encoder
-    for encoder in (StructuredEncoder, ConvolutionalEncoder, ResidualEncoder, StateEncoder)
-}
-"""Encoder classes by their `name`."""
 
 
 def build_encoder(name: str, observation: ObservationSpec, options: Mapping[str, Any]) -> Encoder:
@@ -29,16 +25,29 @@ def build_encoder(name: str, observation: ObservationSpec, options: Mapping[str,
         UnknownNameError: No such encoder, or it has no such option; the nearest is named.
         InvalidArgumentError: The encoder cannot look at such observations.
     """
-    if name not in ENCODERS:
-        raise unknown_name("encoder", name, ENCODERS)
-    parameters = inspect.signature(ENCODERS[name]).parameters.values()
-    known = [p.name for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY]
+    make: Any = ENCODERS.get(name)
+    ours = isinstance(make, type) and issubclass(make, Encoder)
+    parameters = inspect.signature(make).parameters.values()
+    keywords = [p.name for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY]
+    known = keywords if ours else [p.name for p in parameters]
     for option in options:
         if option not in known:
             raise unknown_name(f"option of the {name} encoder", option, known)
-    make: Any = ENCODERS[name]  # the base class's own constructor takes other arguments
+    if not ours:
+        return BackboneEncoder(observation, name=name, module=make(**options))
     encoder: Encoder = make(observation, **options)
     return encoder
+
+
+def parts_read(name: str) -> tuple[str, ...]:
+    """The parts of an `ObservationSpec` that the encoder called `name` looks at.
+
+    Raises:
+        UnknownNameError: No such encoder; the nearest is named.
+    """
+    make = ENCODERS.get(name)
+    ours = isinstance(make, type) and issubclass(make, Encoder)
+    return make.reads if ours else BackboneEncoder.reads
 
 
 def for_acting(encoder: Encoder) -> ActingEncoder:
@@ -48,6 +57,7 @@ def for_acting(encoder: Encoder) -> ActingEncoder:
 
 __all__ = [
     "ENCODERS",
+    "BackboneEncoder",
     "ConvolutionalEncoder",
     "Encoder",
     "ObservationTensors",
@@ -55,4 +65,5 @@ __all__ = [
     "StateEncoder",
     "StructuredEncoder",
     "build_encoder",
+    "parts_read",
 ]

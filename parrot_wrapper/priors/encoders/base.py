@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from itertools import chain
-from typing import ClassVar, Protocol
+from typing import Any, ClassVar, Protocol
 
 import torch
 from torch import Tensor, nn
 
 from parrot_wrapper.errors import InvalidArgumentError, NotOfferedError
+from parrot_wrapper.registry import ENCODERS
 from parrot_wrapper.types import PARTS, ObservationSpec
 
 ObservationTensors = Mapping[str, Tensor]
@@ -29,9 +30,10 @@ class ActingEncoder(Protocol):
 class Encoder(nn.Module):
     """Observations to features that flow and agent share.
 
-    A subclass sets `name` and `reads`, takes the `ObservationSpec` first and keyword-only JSON-able
-    options after it, calls `super().__init__` and writes `forward`. The rest has defaults. What an
-    encoder is given it looks at: what it does not read, it refuses.
+    A subclass sets `name`, by which it is known at once, and `reads`, takes the `ObservationSpec`
+    first and keyword-only JSON-able options after it, calls `super().__init__` and writes
+    `forward`. The rest has defaults. What an encoder is given it looks at: what it does not read,
+    it refuses. What is just a torch module needs no subclass: see `BackboneEncoder`.
 
     Args:
         observation: What there is to look at.
@@ -42,9 +44,14 @@ class Encoder(nn.Module):
         InvalidArgumentError: There is a part that the encoder does not read.
     """
 
-    name: ClassVar[str]
+    name: str
     reads: ClassVar[tuple[str, ...]]
     """Parts of an `ObservationSpec` that it looks at, where there are such."""
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "name" in cls.__dict__:
+            ENCODERS.add(cls.name, cls)
 
     def __init__(
         self, observation: ObservationSpec, *, feature_dim: int, context_dim: int | None = None

@@ -183,7 +183,9 @@ class StructuredEncoder(ImageEncoder):
         size = obs["landmark_pixels"].new_tensor(self._size[::-1])
         seen = (obs["landmark_pixels"] + 0.5) / size * 2.0 - 1.0
         places = obs["landmarks"].flatten(0, 1) / LENGTH
-        solution = torch.linalg.lstsq(_quadratic(seen.flatten(0, 1)), places).solution
+        # in float64: in float32 the last bits depend on where in memory the numbers are
+        known = _quadratic(seen.flatten(0, 1)).double()
+        solution = torch.linalg.lstsq(known, places.double()).solution.to(places.dtype)
         self._base.copy_(_quadratic(self._grid.permute(1, 2, 0).flatten(0, 1)) @ solution)
         self._centre.copy_(obs["gripper"][:, :3].mean(0) / LENGTH)
 

@@ -1,0 +1,1 @@
+"""Files that appear whole or not at all, locks, strict JSON, logs of runs, Ctrl-C."""

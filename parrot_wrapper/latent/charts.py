@@ -1,0 +1,237 @@
+"""Latent charts: increasing maps between the agent's u in [-1, 1]^Z and a prior's base noise z.
+
+Arithmetic is float64 inside and float32 at the edges: in float32, `(u + 1) / 2` rounds to 1 for the
+largest u below 1, which would be z = infinity.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import erf, erfinv
+
+from parrot_wrapper.checks import is_number, number_array
+from parrot_wrapper.errors import InvalidArgumentError, LatentError
+from parrot_wrapper.float_errors import quiet_floats
+from parrot_wrapper.types import FloatArray
+
+EDGE = 1.0 - 2.0**-24
+"""Largest |u| that a chart uses: the largest float32 below 1, 5.42 standard deviations."""
+
+_Float64Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Chart(ABC):
+    """An increasing map, the same in every dimension, from u in [-1, 1] to noise z."""
+
+    def to_latent(self, u: ArrayLike) -> FloatArray:
+        """Map u (any shape, clipped to |u| <= 1 - 2^-24) to base noise z, float32.
+
+        Raises:
+            LatentError: u is no array of numbers.
+        """
+        inside = np.clip(_doubles("u", u), -EDGE, EDGE)
+        with quiet_floats():
+            return self._stretch(inside).astype(np.float32)
+
+    def to_unit(self, z: ArrayLike) -> FloatArray:
+        """Invert `to_latent`: z (any shape) to u, float32, |u| <= 1 - 2^-24.
+
+        Noise beyond `bound`, such as an outlier among encoded actions, lands on the edge.
+
+        Raises:
+            LatentError: z is no array of numbers.
+        """
+        noise = _doubles("z", z)
+        with quiet_floats():
+            return np.clip(self._shrink(noise), -EDGE, EDGE).astype(np.float32)
+
+    @property
+    def bound(self) -> float:
+        """Largest |z| that the chart reaches."""
+        with quiet_floats():
+            return float(self._stretch(np.array(EDGE)))
+
+    @property
+    @abstractmethod
+    def spec(self) -> str:
+        """The text from which `parse_chart` makes an equal chart."""
+
+    @abstractmethod
+    def prior_mass(self, dim: int) -> float:
+        """Share of N(0, I) in `dim` dimensions that the chart covers, 0 to 1."""
+
+    @property
+    @abstractmethod
+    def kl_uniform_to_prior(self) -> float:
+        """KL(z of uniform u || N(0, 1)) in nats per dimension: what a random agent starts with."""
+
+    @abstractmethod
+    def _stretch(self, u: _Float64Array) -> _Float64Array:
+        """Map u within the edges to z, float64."""
+
+    @abstractmethod
+    def _shrink(self, z: _Float64Array) -> _Float64Array:
+        """Invert `_stretch`, float64."""
+
+
+class _QuantileChart(Chart):
+    """z = scale sqrt(2) erfinv(share u): quantiles of N(0, scale^2), all of it or its middle."""
+
+    @property
+    def _scale(self) -> float:
+        return 1.0
+
+    @property
+    def _share(self) -> float:
+        return 1.0
+
+    def prior_mass(self, dim: int) -> float:
+        """share^dim; where nothing is cut off, 1 to float32's accuracy."""
+        return self._share**dim
+
+    @property
+    def kl_uniform_to_prior(self) -> float:
+        """(scale^2 - 1) / 2 - log(scale) - log(share)."""
+        return (self._scale**2 - 1.0) / 2.0 - math.log(self._scale * self._share)
+
+    def _stretch(self, u: _Float64Array) -> _Float64Array:
+        return np.asarray(self._scale * math.sqrt(2.0) * erfinv(self._share * u))
+
+    def _shrink(self, z: _Float64Array) -> _Float64Array:
+        return np.asarray(erf(z / (self._scale * math.sqrt(2.0))) / self._share)
+
+
+@dataclass(frozen=True)
+class GaussianChart(_QuantileChart):
+    """Uniform u becomes z ~ N(0, 1): z = sqrt(2) erfinv(u). The default, and the exact one.
+
+    Example:
+        >>> chart = GaussianChart()
+        >>> chart.to_latent([0.0, 0.6826895])  # the quantile at one standard deviation
+        array([0., 1.], dtype=float32)
+        >>> round(chart.bound, 2)
+        5.42
+    """
+
+    @property
+    def spec(self) -> str:
+        """`gaussian`."""
+        return "gaussian"
+
+
+@dataclass(frozen=True)
+class TemperedChart(_QuantileChart):
+    """Uniform u becomes z ~ N(0, tau^2): z = tau sqrt(2) erfinv(u).
+
+    Attributes:
+        tau: Temperature, > 0; below 1 keeps to the middle of the prior.
+
+    Raises:
+        InvalidArgumentError: `tau` is not positive and finite.
+    """
+
+    tau: float
+
+    def __post_init__(self) -> None:
+        require_positive("tempered chart's temperature", self.tau)
+
+    @property
+    def _scale(self) -> float:
+        return self.tau
+
+    @property
+    def spec(self) -> str:
+        """`tempered:<tau>`."""
+        return f"tempered:{float(self.tau)!r}"
+
+
+@dataclass(frozen=True)
+class TruncatedChart(_QuantileChart):
+    """Uniform u becomes N(0, 1) without its tails: z = sqrt(2) erfinv((1 - 2 margin) u).
+
+    Attributes:
+        margin: Probability cut off at each end, 0 < margin < 0.5; 0.05 keeps |z| <= 1.645.
+
+    Raises:
+        InvalidArgumentError: `margin` is outside its range.
+    """
+
+    margin: float
+
+    def __post_init__(self) -> None:
+        if not is_number(self.margin) or not 0.0 < self.margin < 0.5:
+            raise InvalidArgumentError(
+                f"A truncated chart's margin must lie between 0 and 0.5, got {self.margin!r}; "
+                "the usual one is 0.05. Without a margin it is the chart 'gaussian'."
+            )
+
+    @property
+    def _share(self) -> float:
+        return 1.0 - 2.0 * self.margin
+
+    @property
+    def spec(self) -> str:
+        """`truncated:<margin>`."""
+        return f"truncated:{float(self.margin)!r}"
+
+
+@dataclass(frozen=True)
+class BoxChart(Chart):
+    """Uniform u becomes uniform z in [-b, b]: z = b u, as PLAS, SPiRL and DSRL have it.
+
+    Attributes:
+        half_width: b in standard deviations of the prior's noise, > 0.
+
+    Raises:
+        InvalidArgumentError: `half_width` is not positive and finite.
+
+    Example:
+        >>> round(BoxChart(2.0).prior_mass(7), 2)  # a box of two standard deviations, 7 dimensions
+        0.72
+    """
+
+    half_width: float
+
+    def __post_init__(self) -> None:
+        require_positive("box chart's half-width", self.half_width)
+
+    @property
+    def spec(self) -> str:
+        """`box:<half_width>`."""
+        return f"box:{float(self.half_width)!r}"
+
+    def prior_mass(self, dim: int) -> float:
+        """erf(b / sqrt 2)^dim."""
+        return math.erf(self.half_width / math.sqrt(2.0)) ** dim
+
+    @property
+    def kl_uniform_to_prior(self) -> float:
+        """log(2 pi) / 2 + b^2 / 6 - log(2 b); least, 0.176, at b = sqrt 3."""
+        b = self.half_width
+        return math.log(2.0 * math.pi) / 2.0 + b**2 / 6.0 - math.log(2.0 * b)
+
+    def _stretch(self, u: _Float64Array) -> _Float64Array:
+        return np.asarray(self.half_width * u)
+
+    def _shrink(self, z: _Float64Array) -> _Float64Array:
+        return np.asarray(z / self.half_width)
+
+
+def require_positive(what: str, value: float) -> None:
+    """Refuse a value that is not a positive, finite number.
+
+    Raises:
+        InvalidArgumentError: It is not; the message begins with `what`.
+    """
+    if not is_number(value) or not (math.isfinite(value) and value > 0):
+        raise InvalidArgumentError(f"The {what} must be > 0 and finite, got {value!r}.")
+
+
+def _doubles(name: str, values: ArrayLike) -> _Float64Array:
+    return number_array(name, values, LatentError).astype(np.float64, copy=False)

@@ -1,0 +1,98 @@
+"""Modules that have moved are still found under their old names, with a warning."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from collections.abc import Sequence
+from importlib import import_module
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+
+_PACKAGE = __name__.rpartition(".")[0]
+MOVED = {
+    "action_chunking": "wrappers.action_chunking",
+    "argument_checks": "checks",
+    "atomic_files": "io.atomic_files",
+    "broad_mixture": "priors.mixtures.broad",
+    "charts": "latent.charts",
+    "chunk": "wrappers.chunk",
+    "collect": "record.collect",
+    "expert_episodes": "record.expert_episodes",
+    "locking": "io.locking",
+    "names": "errors",
+    "observation_reader": "wrappers.reader",
+    "policy_episodes": "record.policy_episodes",
+    "prior_mixture": "priors.mixtures.mixture",
+    "redirected_mixture": "priors.mixtures.redirected",
+    "shard_plan": "record.shard_plan",
+    "spaces": "wrappers.spaces",
+    "stateful_observations": "wrappers.stateful_observations",
+    "strict_json": "io.strict_json",
+    "success": "record.success",
+    "training.actor_loss": "rl.actor_loss",
+    "training.callbacks": "rl.callbacks",
+    "training.cloned_actor": "rl.cloned_actor",
+    "training.demonstration_replay": "rl.replay.demonstration_replay",
+    "training.demonstration_view": "rl.replay.demonstration_view",
+    "training.episode_log": "rl.episode_log",
+    "training.flow_config": "priors.flow",
+    "training.interruption": "io.interruption",
+    "training.normed_activation": "rl.normed_activation",
+    "training.paper_convolutions": "rl.paper_convolutions",
+    "training.prior_explore": "rl.prior_explore",
+    "training.replay_arrays": "rl.replay.replay_arrays",
+    "training.replay_checks": "rl.replay.replay_checks",
+    "training.replay_demonstrations": "rl.replay.replay_demonstrations",
+    "training.replay_episodes": "rl.replay.replay_episodes",
+    "training.rewarded_replay": "rl.replay.rewarded_replay",
+    "training.rl": "rl.train",
+    "training.rl_checkpoint": "rl.checkpoint",
+    "training.rl_config": "rl.config",
+    "training.rl_envs": "rl.envs",
+    "training.rl_evaluation": "rl.evaluation",
+    "training.rl_model": "rl.model",
+    "training.run_log": "rl.run_log",
+    "training.warm_up": "rl.warm_up",
+    "translator": "wrappers.driver",
+    "vec_wrapper": "wrappers.vec_wrapper",
+    "vector_wrapper": "wrappers.vector_wrapper",
+    "wrapper": "wrappers.wrapper",
+}
+"""Old names of modules and their new ones, both below this package."""
+
+
+class MovedModules(MetaPathFinder, Loader):
+    """Imports `MOVED` modules from where they are now.
+
+    Example:
+        >>> import warnings
+        >>> with warnings.catch_warnings(record=True, action="always") as caught:
+        ...     from parrot_wrapper.strict_json import parse_json
+        >>> print(caught[0].message)
+        parrot_wrapper.strict_json is parrot_wrapper.io.strict_json now.
+    """
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """A spec for the old name of a module that has moved; None for all others."""
+        package, _, name = fullname.partition(".")
+        return ModuleSpec(fullname, self) if package == _PACKAGE and name in MOVED else None
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType:
+        """The module itself, not a copy: its classes are the same under both names."""
+        new = f"{_PACKAGE}.{MOVED[spec.name.partition('.')[2]]}"
+        warnings.warn(f"{spec.name} is {new} now.", DeprecationWarning, stacklevel=2)
+        module = import_module(new)
+        self._own = module.__spec__
+        return module
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Nothing is left to do but to give back what the import system has just replaced."""
+        module.__spec__ = self._own
+
+
+if not any(isinstance(finder, MovedModules) for finder in sys.meta_path):
+    sys.meta_path.append(MovedModules())

@@ -1,0 +1,163 @@
+"""What mixtures of a prior with another way to act share: one more latent dimension decides."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import ndtr, ndtri
+
+from parrot_wrapper.checks import number_array, require_share
+from parrot_wrapper.errors import InvalidArgumentError, LatentError, ParrotError
+from parrot_wrapper.float_errors import quiet_floats
+from parrot_wrapper.types import ActionPrior, FloatArray, Observations, ObservationSpec
+
+
+class PriorMixture:
+    """Base of mixtures of a prior p with another density q: (1 - e(s)) p(a|s) + e(s) q(a|s).
+
+    The last latent dimension decides between the two; base noise z ~ N(0, I) gives exactly the
+    mixture. With the Gaussian chart max-entropy RL is then KL-regularised RL to it, with the KL of
+    (which of the two, action), an upper bound of that of the action alone. A subclass writes
+    `share` and the methods that end in `_other`.
+
+    Args:
+        prior: p, of horizon 1.
+        share: Largest e(s), in (0, 1).
+
+    Raises:
+        InvalidArgumentError: The share is outside its range, or the prior is of a longer horizon.
+    """
+
+    def __init__(self, prior: ActionPrior, share: float) -> None:
+        if prior.horizon != 1:
+            raise InvalidArgumentError(
+                f"Expected a prior of horizon 1, got one of {prior.horizon}: a chunk has no single "
+                "moment at which to do something else."
+            )
+        require_share("share", share)
+        self.prior = prior
+        self._share = share
+
+    @property
+    def latent_dim(self) -> int:
+        """Z: the prior's, and one that decides between the two."""
+        return self.prior.latent_dim + 1
+
+    @property
+    def action_dim(self) -> int:
+        """A, the prior's."""
+        return self.prior.action_dim
+
+    @property
+    def horizon(self) -> int:
+        """1."""
+        return 1
+
+    @property
+    def feature_dim(self) -> int:
+        """F, the prior's."""
+        return self.prior.feature_dim
+
+    @property
+    def observation_spec(self) -> ObservationSpec:
+        """What the prior looks at."""
+        return self.prior.observation_spec
+
+    @property
+    def action_bounds(self) -> tuple[FloatArray, FloatArray]:
+        """Low and high (A,) of the action box."""
+        return self.prior.action_bounds
+
+    @property
+    def metadata(self) -> Mapping[str, Any]:
+        """The prior's."""
+        return self.prior.metadata
+
+    def share(self, features: FloatArray) -> NDArray[np.float64]:
+        """Share e(s) of the other density (B,) for features (B, F)."""
+        raise NotImplementedError
+
+    def features(self, obs: Observations) -> FloatArray:
+        """The prior's features (B, F)."""
+        return self.prior.features(obs)
+
+    def decode(self, z: FloatArray, obs: Observations) -> FloatArray:
+        """Map base noise (B, Z) to actions (B, A), before any clipping."""
+        return self.decode_features(z, self.features(obs))
+
+    @quiet_floats()
+    def decode_features(self, z: FloatArray, features: FloatArray) -> FloatArray:
+        """`decode` for features (B, F) of observations that are embedded already."""
+        z = _rows("latent", z, self.latent_dim, LatentError)
+        features = self._embedded(features)
+        known = self.prior.decode_features(z[:, : self.prior.latent_dim], features)
+        decides = ndtr(np.asarray(z[:, -1:], np.float64)) > 1.0 - self.share(features)[:, None]
+        return np.where(decides, self._decode_other(z, features), known).astype(np.float32)
+
+    def encode(self, action: FloatArray, obs: Observations) -> FloatArray:
+        """Base noise (B, Z) that decodes to actions (B, A); see `encode_features`."""
+        return self.encode_features(action, self.features(obs))
+
+    @quiet_floats()
+    def encode_features(self, action: FloatArray, features: FloatArray) -> FloatArray:
+        """Base noise (B, Z) of actions (B, A) for features (B, F).
+
+        The deciding dimension is put in the middle of what decides so.
+        """
+        action, features = self._actions(action), self._embedded(features)
+        own = self.prior.encode_features(action, features)
+        is_other, share = self._is_other(action, own, features), self.share(features)
+        z = np.zeros((len(action), self.latent_dim))
+        z[:, : own.shape[1]] = own
+        if is_other.any():
+            other = self._encode_other(action[is_other], features[is_other])
+            z[is_other, : other.shape[1]] = other
+        z[:, -1] = ndtri(np.where(is_other, 1.0 - share / 2.0, (1.0 - share) / 2.0))
+        return z.astype(np.float32)
+
+    @quiet_floats()
+    def log_prob(self, action: FloatArray, obs: Observations) -> FloatArray:
+        """Log density of actions (B, A) under the mixture, in nats: (B,)."""
+        action, features = self._actions(action), self.features(obs)
+        share = self.share(features)
+        known = np.log1p(-share) + self.prior.log_prob(action, obs)
+        with np.errstate(divide="ignore"):  # where there is none of the other
+            other = np.log(share) + self._log_prob_other(action, features)
+        mixed: NDArray[np.float64] = np.logaddexp(known, other)
+        return mixed.astype(np.float32)
+
+    def _actions(self, action: FloatArray) -> FloatArray:
+        return _rows("action", action, self.action_dim, InvalidArgumentError)
+
+    def _embedded(self, features: FloatArray) -> FloatArray:
+        return _rows("features", features, self.feature_dim, InvalidArgumentError)
+
+    def _decode_other(self, z: FloatArray, features: FloatArray) -> NDArray[np.floating[Any]]:
+        """Actions (B, A) of the other for base noise (B, Z)."""
+        raise NotImplementedError
+
+    def _encode_other(self, action: FloatArray, features: FloatArray) -> NDArray[np.floating[Any]]:
+        """Base noise (B, Z - 1 at most) with which the other makes actions (B, A)."""
+        raise NotImplementedError
+
+    def _is_other(
+        self, action: FloatArray, own: FloatArray, features: FloatArray
+    ) -> NDArray[np.bool_]:
+        """Which actions (B, A), noise `own` for the prior, `encode` takes for the other's: (B,)."""
+        raise NotImplementedError
+
+    def _log_prob_other(
+        self, action: FloatArray, features: FloatArray
+    ) -> NDArray[np.floating[Any]]:
+        """Log density of actions (B, A) under the other: (B,)."""
+        raise NotImplementedError
+
+
+def _rows(name: str, values: FloatArray, length: int, error: type[ParrotError]) -> FloatArray:
+    rows = number_array(name, values, error)
+    if rows.ndim != 2 or rows.shape[1] != length:
+        raise error(f"{name}: expected shape (B, {length}), got {rows.shape}; add a batch axis.")
+    return rows

@@ -1,0 +1,225 @@
+"""What the one training loop asks of everything that it trains: its loss, and what it reads."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, ClassVar, Literal, Protocol, TypeAlias, TypeVar
+
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from parrot_wrapper.errors import InvalidArgumentError, NotOfferedError, unknown_name
+from parrot_wrapper.priors.checkpoint import save_prior
+from parrot_wrapper.registry import PRIORS
+from parrot_wrapper.types import FloatArray, ObservationSpec
+
+Batch: TypeAlias = Mapping[str, Tensor]
+"""Observations by part (or "features"), "action", the data's labels, and "progress"."""
+FEATURES_KEY = "features"
+"""Where a batch has what a frozen encoder made of the observations, in place of them."""
+PRESETS = ("laptop", "paper")
+PAPER: Mapping[str, Any] = MappingProxyType(
+    {
+        "steps": 500_000,
+        "learning_rate": 1e-4,
+        "final_learning_rate": 1.0,
+        "warmup_steps": 0,
+        "ema_decay": 0.0,
+        "patience": 0,
+    }
+)
+"""Training as in PARROT, appendix B, which says no batch size but that of the VAE features."""
+
+_Trainable = TypeVar("_Trainable", bound="Trainable")
+
+
+class DataShapes(Protocol):
+    """What the config of a prior takes from a data set."""
+
+    lengths: npt.NDArray[Any]
+
+    @property
+    def observation_spec(self) -> ObservationSpec:
+        """What there is to look at."""
+
+    @property
+    def action_dim(self) -> int:
+        """A."""
+
+    @property
+    def action_bounds(self) -> tuple[FloatArray, FloatArray]:
+        """Low and high (A,) of the action box."""
+
+
+class Trainable(nn.Module):
+    """Base of all that `fit_prior` trains. A subclass that sets `type_tag` is known by it at once.
+
+    A kind writes `losses`, and what it has of `prepare`, `criterion` and the class attributes:
+
+    Attributes:
+        type_tag: Name of the kind, on disk and behind `parrot train-prior --kind`.
+        config_class: Its frozen dataclass of shapes, sizes and weights of losses, whose fields are
+            the options of that command. `FROM_DATA` there names those that the data decide.
+        batches: What a batch holds. "pairs": single steps, two of each episode side by side, and
+            "action" (B, A). "windows": `horizon` steps from anywhere in an episode; "episodes":
+            the first `horizon` steps of one. For these "action" is (B, H, A), and observations and
+            labels are those of the first step; shorter episodes are left out.
+        looks: False for a kind whose actions do not depend on the observation: it learns from
+            actions alone, and an env need not supply what it would look at.
+        shares_encoder: Whether the frozen encoder of another prior may stand in for its own.
+        recipes: For the presets "laptop" (the default) and "paper", settings of the training and
+            of the config where they are not the defaults; under "laptop-frozen" and
+            "paper-frozen" those that differ on the frozen encoder of another prior.
+    """
+
+    type_tag: ClassVar[str]
+    config_class: ClassVar[type[Any]]
+    batches: ClassVar[Literal["pairs", "windows", "episodes"]] = "pairs"
+    looks: ClassVar[bool] = True
+    shares_encoder: ClassVar[bool] = True
+    recipes: ClassVar[Mapping[str, Mapping[str, Any]]] = MappingProxyType({})
+    config: Any
+    _metadata: dict[str, Any]
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "type_tag" in cls.__dict__:
+            PRIORS.add(cls.type_tag, cls)
+
+    @classmethod
+    def recipe(cls, preset: str = "laptop", *, frozen: bool = False) -> dict[str, Any]:
+        """Settings of a preset, of the training and of the config together.
+
+        Raises:
+            UnknownNameError: No such preset.
+
+        Example:
+            >>> PRIORS.get("trajectory").recipe("paper")["steps"]
+            500000
+        """
+        if preset not in PRESETS:
+            raise unknown_name("preset", preset, PRESETS)
+        more = cls.recipes.get(f"{preset}-frozen", {}) if frozen else {}
+        return {**cls.recipes.get(preset, {}), **more}
+
+    @classmethod
+    def for_data(
+        cls: type[_Trainable],
+        dataset: DataShapes,
+        *,
+        shared: Any = None,
+        seed: int = 0,
+        **options: Any,
+    ) -> _Trainable:
+        """One that fits a data set's observations, actions and action box, untrained.
+
+        Args:
+            dataset: What it will learn from.
+            shared: A prior whose encoder it carries, frozen.
+            seed: Seed of the initial weights.
+            **options: Fields of its config.
+
+        Raises:
+            UnknownNameError: No such option.
+            InvalidArgumentError: An option outside its range.
+        """
+        raise NotImplementedError
+
+    def losses(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
+        """Scalars by name; training minimises their sum.
+
+        Under autocast where the training's precision says so; wrap what needs float32 into
+        `torch.autocast(..., enabled=False)`. `self.training` is False in validation.
+
+        Args:
+            batch: See `batches`. "progress", a scalar, is the share of the run that is over, 1 in
+                validation.
+            generator: All that is random is drawn from it, on the weights' device; in validation
+                it gives the same numbers at every call.
+        """
+        raise NotOfferedError(f"A prior of type {self.type_tag!r} has no losses to train with.")
+
+    def prepare(self, sample: Batch) -> None:
+        """Set statistics from a sample of the training data, once, before the first step."""
+
+    def criterion(self, losses: Mapping[str, float]) -> float:
+        """What the kept weights are best in, from the losses on held-out data; lower is better."""
+        return sum(losses.values())
+
+    def expects(self, given: Collection[str]) -> dict[str, tuple[int, ...]]:
+        """Shapes of one step of the data, by name: "action", and what is looked at.
+
+        Args:
+            given: Names of the data's observations.
+        """
+        raise NotImplementedError
+
+    @property
+    def observation_spec(self) -> ObservationSpec:
+        """What it looks at."""
+        raise NotImplementedError
+
+    @property
+    def action_dim(self) -> int:
+        """A, the number of action dimensions."""
+        raise NotImplementedError
+
+    @property
+    def action_bounds(self) -> tuple[FloatArray, FloatArray]:
+        """Low and high (A,) float32 of the action box."""
+        raise NotImplementedError
+
+    @property
+    def horizon(self) -> int:
+        """Env steps that one latent drives."""
+        return 1
+
+    @property
+    def metadata(self) -> Mapping[str, Any]:
+        """JSON-able facts kept beside the weights; read-only."""
+        return MappingProxyType(self._metadata)
+
+    def set_metadata(self, metadata: Mapping[str, Any]) -> None:
+        """Replace the facts that `save` writes beside the weights; JSON-able."""
+        self._metadata = dict(metadata)
+
+    def save(self, folder: str | Path) -> None:
+        """Write it to `folder` (JSON and safetensors), whole or not at all."""
+        save_prior(self, folder)
+
+
+def prior_kind(name: str) -> type[Trainable]:
+    """The kind of prior called `name`, ours or another package's.
+
+    Raises:
+        UnknownNameError: There is none; the nearest is named.
+        MissingExtraError: The package that offers it cannot be imported.
+        InvalidArgumentError: What the package offers is no kind of prior.
+
+    Example:
+        >>> prior_kind("flow").__name__
+        'FlowPrior'
+    """
+    kind = PRIORS.get(name)
+    if not isinstance(kind, type) or not issubclass(kind, Trainable):
+        raise InvalidArgumentError(
+            f"Expected the kind of prior {name!r} as a subclass of EncoderPrior, got {kind!r}."
+        )
+    return kind
+
+
+def checked_options(
+    kind: type[Trainable], options: Mapping[str, Any], known: Collection[str]
+) -> dict[str, Any]:
+    """The options, none of which is unknown.
+
+    Raises:
+        UnknownNameError: One is; the nearest is named.
+    """
+    for name in options:
+        if name not in known:
+            raise unknown_name(f"option of a prior of type {kind.type_tag!r}", name, known)
+    return dict(options)

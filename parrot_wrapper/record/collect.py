@@ -1,0 +1,267 @@
+"""Collect demonstrations of scripted experts in parallel; a killed collection goes on later."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import multiprocessing
+import warnings
+from collections.abc import Iterator, Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from gymnasium import spaces
+from tqdm import tqdm
+
+from parrot_wrapper import __version__
+from parrot_wrapper.checks import as_path, require_count, require_instance
+from parrot_wrapper.data.episodes import observation_mapping
+from parrot_wrapper.data.shards import ShardInfo, has_shard, read_info, verify_shard
+from parrot_wrapper.data.storage import Manifest, read_manifest, write_manifest
+from parrot_wrapper.errors import DataError, DataFileError, InvalidArgumentError
+from parrot_wrapper.io.atomic_files import clear_strays, room_below
+from parrot_wrapper.io.interruption import deferred_interrupt
+from parrot_wrapper.io.locking import folder_lock
+from parrot_wrapper.record.expert_episodes import (
+    Env,
+    ExpertSource,
+    record_episode,
+    start_worker,
+    work_on_shard,
+)
+from parrot_wrapper.record.shard_plan import ShardPlan
+from parrot_wrapper.types import OffersCamera, OffersLabels
+
+__all__ = ["CollectionReport", "ExpertSource", "collect", "record_episode"]
+
+_HOPELESS_ATTEMPTS = 1000
+_LOOK_EVERY = 0.5
+"""Seconds between two looks at whether the user wants to stop."""
+_VERSIONED = ("gymnasium", "pybullet", "numpy", "h5py")
+
+
+@dataclass(frozen=True)
+class CollectionReport:
+    """What a finished collection holds.
+
+    Attributes:
+        folder: Where it is.
+        n_episodes: Episodes of the data set.
+        attempts: Attempts in the shards that the data set needs.
+        kept: Kept episodes in those shards, at least `n_episodes`.
+    """
+
+    folder: Path
+    n_episodes: int
+    attempts: int
+    kept: int
+
+    @property
+    def keep_rate(self) -> float:
+        """Share of the attempts that were kept, in [0, 1]."""
+        return self.kept / self.attempts
+
+
+def collect(
+    source: ExpertSource,
+    *,
+    n_episodes: int,
+    folder: str | Path,
+    workers: int = 2,
+    progress: bool = True,
+) -> CollectionReport:
+    """Collect `n_episodes` kept episodes; go on where an earlier call in `folder` was stopped.
+
+    The data set depends on `source` alone: a shard is a fixed range of attempt seeds, and the
+    data set is the kept episodes of shards 0, 1, 2, ... cut at `n_episodes`. The number of
+    workers, their order and kills do not matter. `n_episodes` may be raised or lowered later.
+    A killed process loses the shards in flight, at most one per worker.
+
+    Args:
+        source: Env, expert noise and seeds.
+        n_episodes: How many to keep, >= 1.
+        folder: The data set's folder; made where it does not exist.
+        workers: Processes, >= 1. They are spawned, so a script that calls this needs
+            `if __name__ == "__main__":`.
+        progress: Show a progress bar.
+
+    Raises:
+        InvalidArgumentError: A number is out of range, or the env has no expert.
+        DataFileError: `folder` holds a data set with other settings, is being written to, or
+            one of its files is altered or foreign.
+        DataError: The expert never ends in an episode to keep.
+        WriteError: The disk is full, or the folder cannot be written to; with room, the same call
+            goes on.
+    """
+    require_instance("source", source, ExpertSource, "an ExpertSource")
+    require_count("n_episodes", n_episodes)
+    require_count("workers", workers)
+    root = as_path("folder", folder)
+    settings, facts = _describe(source)
+    with room_below(root), folder_lock(root):
+        facts = _agree_with_existing(root, settings, facts)
+        clear_strays(root)
+        manifest = Manifest(n_episodes, settings, facts)
+        write_manifest(root, manifest)
+        plan = ShardPlan(n_episodes, source.shard_attempts, _existing_shards(root))
+        _run(plan, source, root, workers, progress)
+        counts = {"attempts": plan.attempts, "kept": plan.kept}
+        write_manifest(root, replace(manifest, facts={**facts, "counts": counts}))
+    return CollectionReport(root, n_episodes, plan.attempts, plan.kept)
+
+
+def _describe(source: ExpertSource) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Settings (what the episodes depend on) and facts (what describes them) of a collection."""
+    env = source.make_env()
+    try:
+        observation, _ = env.reset(seed=source.base_seed)
+        action_space = env.action_space
+        if not isinstance(action_space, spaces.Box):
+            raise InvalidArgumentError(f"Expected a Box action space, got {action_space}.")
+        unwrapped = env.unwrapped
+        labels = unwrapped.privileged_labels() if isinstance(unwrapped, OffersLabels) else {}
+        settings = {
+            "env_id": source.env_id,
+            "env_kwargs": dict(source.env_kwargs),
+            "camera": unwrapped.camera_spec() if isinstance(unwrapped, OffersCamera) else None,
+            "noise": source.noise,
+            "stray_steps": source.stray_steps,
+            "base_seed": source.base_seed,
+            "shard_attempts": source.shard_attempts,
+        }
+        facts = {
+            "spaces": {
+                "observation": _shapes(observation_mapping(observation)),
+                "action": {"low": action_space.low.tolist(), "high": action_space.high.tolist()},
+            },
+            "labels": _shapes(labels),
+            "max_episode_steps": _step_limit(env),
+            "gym_packages": list(source.gym_packages),
+            "versions": _versions(),
+        }
+        # as it will be read again: tuples become lists
+        return json.loads(json.dumps(settings)), json.loads(json.dumps(facts))
+    except TypeError as error:
+        raise InvalidArgumentError(f"Expected JSON-able env_kwargs and camera: {error}.") from error
+    finally:
+        env.close()
+
+
+def _shapes(parts: Mapping[str, np.ndarray[Any, Any]]) -> dict[str, dict[str, Any]]:
+    return {k: {"shape": list(v.shape), "dtype": str(v.dtype)} for k, v in parts.items()}
+
+
+def _step_limit(env: Env) -> int | None:
+    return None if env.spec is None else env.spec.max_episode_steps
+
+
+def _versions() -> dict[str, str]:
+    found = {"parrot-wrapper": __version__}
+    for name in _VERSIONED:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _agree_with_existing(
+    folder: Path, settings: Mapping[str, Any], facts: dict[str, Any]
+) -> dict[str, Any]:
+    """Refuse to mix settings in one folder; return the facts to keep there."""
+    if not (folder / "dataset.json").exists():
+        if has_shard(folder, 0):
+            raise DataFileError(f"{folder}: has shards but no dataset.json. Delete the folder.")
+        return facts
+    existing = read_manifest(folder)
+    differing = [
+        f"{key}: {existing.settings.get(key)!r} there, {settings.get(key)!r} now"
+        for key in sorted({*existing.settings, *settings})
+        if existing.settings.get(key) != settings.get(key)
+    ]
+    if differing:
+        raise DataFileError(
+            f"{folder}: expected the settings that its episodes were collected with, got other "
+            f"ones ({'; '.join(differing)}). Choose another folder, or the same settings."
+        )
+    before = existing.facts.get("versions")
+    if before != facts["versions"]:
+        warnings.warn(
+            f"{folder} was begun with {before}, now installed: {facts['versions']}; new episodes "
+            "may differ from the old ones.",
+            UserWarning,
+            stacklevel=3,
+        )
+    return {key: value for key, value in existing.facts.items() if key != "counts"}
+
+
+def _existing_shards(folder: Path) -> dict[int, ShardInfo]:
+    """Whole shards on disk, with gaps where a kill hit one that others had overtaken."""
+    names = (path.stem.removeprefix("shard-") for path in folder.glob("shard-*.json"))
+    infos = {int(name): read_info(folder, int(name)) for name in names if name.isdecimal()}
+    for info in infos.values():
+        verify_shard(folder, info)
+    return infos
+
+
+def _run(plan: ShardPlan, source: ExpertSource, folder: Path, workers: int, progress: bool) -> None:
+    if plan.complete:
+        return
+    # an exception within the pool's own calls can leave it waiting for ever for a worker
+    with (
+        deferred_interrupt() as interruption,
+        _bar(plan, progress) as bar,
+        _pool(source, folder, workers) as pool,
+    ):
+        pending: set[Future[ShardInfo]] = set()
+        while not plan.complete:
+            while len(pending) < workers + 1 and (index := plan.next_shard()) is not None:
+                pending.add(pool.submit(work_on_shard, index))
+            finished, pending = wait(pending, _LOOK_EVERY, return_when=FIRST_COMPLETED)
+            if interruption.requested:
+                raise KeyboardInterrupt
+            for future in finished:
+                plan.finish(future.result())
+            attempts, kept = plan.totals()
+            if not attempts:
+                continue
+            bar.set_postfix_str(f"{kept / attempts:.1%} of attempts kept", refresh=False)
+            bar.update(min(kept, plan.n_episodes) - bar.n)
+            if not kept and attempts >= _HOPELESS_ATTEMPTS:
+                raise DataError(
+                    f"Expected episodes to keep, got none in {attempts} attempts in "
+                    f"{source.env_id}. Watch the expert, or lower the noise ({source.noise})."
+                )
+
+
+def _bar(plan: ShardPlan, progress: bool) -> tqdm[Any]:
+    done = min(plan.totals()[1], plan.n_episodes)
+    return tqdm(
+        total=plan.n_episodes, initial=done, unit=" kept", desc="collect", disable=not progress
+    )
+
+
+@contextmanager
+def _pool(source: ExpertSource, folder: Path, workers: int) -> Iterator[ProcessPoolExecutor]:
+    """Worker processes that are gone when the block ends; shards in flight are finished first."""
+    pool = ProcessPoolExecutor(
+        workers,
+        mp_context=multiprocessing.get_context("spawn"),
+        initializer=start_worker,
+        initargs=(source, folder),
+    )
+    try:
+        yield pool
+    except BrokenProcessPool as error:
+        raise DataError(
+            f"A worker process died ({error}). If its own message above speaks of bootstrapping, "
+            'put the call under `if __name__ == "__main__":`; otherwise it may have been killed '
+            "for memory: use fewer workers. Whole shards are kept; the same call goes on."
+        ) from error
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)

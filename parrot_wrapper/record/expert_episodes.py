@@ -1,0 +1,257 @@
+"""Record episodes of a scripted expert; what a collection's worker processes run."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import signal
+import threading
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from multiprocessing import connection, parent_process
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+
+from parrot_wrapper.checks import check_fields, float_array
+from parrot_wrapper.data.episodes import Episode, observation_mapping, require_finite
+from parrot_wrapper.data.shards import ShardInfo, write_shard
+from parrot_wrapper.errors import DataError, InvalidArgumentError, MissingExtraError
+from parrot_wrapper.types import FloatArray, OffersExpert, OffersLabels, OffersStray
+
+Env = gym.Env[Any, Any]
+_STEP_LIMIT = 100_000  # an env without time limit would otherwise never come back
+
+
+@dataclass(frozen=True)
+class ExpertSource:
+    """Where episodes come from; equal sources give equal episodes.
+
+    Attributes:
+        env_id: A registered id; the env's `unwrapped` offers `make_expert`.
+        env_kwargs: JSON-able keyword arguments of `gymnasium.make`.
+        gym_packages: Modules whose import registers env ids; imported in every worker.
+        noise: Standard deviation of the Gaussian noise on the expert's actions, >= 0.
+        base_seed: Seed of the first attempt, >= 0.
+        shard_attempts: Attempts per shard, >= 1.
+        stray_steps: In half of the attempts the env's stray policy acts first, for 1 up to this
+            many steps that are not recorded; >= 0. The demonstrations then show the way back from
+            where the expert never comes by itself.
+
+    Raises:
+        InvalidArgumentError: A number is outside its range.
+    """
+
+    env_id: str
+    env_kwargs: Mapping[str, Any] = field(default_factory=dict)
+    gym_packages: tuple[str, ...] = ()
+    noise: float = 0.1
+    base_seed: int = 0
+    shard_attempts: int = 64
+    stray_steps: int = 0
+
+    def __post_init__(self) -> None:
+        """Check the numbers."""
+        check_fields(self)
+        for name, least in (
+            ("noise", 0.0), ("base_seed", 0), ("shard_attempts", 1), ("stray_steps", 0)
+        ):  # fmt: skip
+            if not getattr(self, name) >= least:
+                raise InvalidArgumentError(
+                    f"Expected {name} >= {least}, got {getattr(self, name)!r}."
+                )
+
+    def make_env(self) -> Env:
+        """Import `gym_packages`, make the env and check that it offers an expert.
+
+        Raises:
+            MissingExtraError: A module of `gym_packages` cannot be imported.
+            InvalidArgumentError: The env offers no scripted expert.
+        """
+        for package in self.gym_packages:
+            try:
+                importlib.import_module(package)
+            except ImportError as error:
+                raise MissingExtraError(
+                    f"Expected a module {package!r} that registers env ids, got: {error}. Install "
+                    "it, or leave it out of gym_packages."
+                ) from error
+        # the passive checker would warn once in every worker of what gymnasium.make warns of
+        env: Env = gym.make(self.env_id, disable_env_checker=True, **self.env_kwargs)
+        if not isinstance(env.unwrapped, OffersExpert):
+            env.close()
+            raise InvalidArgumentError(
+                f"Expected an env with a scripted expert (a method make_expert(rng, noise)), "
+                f"{self.env_id} has none. Record your own policy into Episode objects instead "
+                "and write them with save_dataset."
+            )
+        if self.stray_steps:
+            try:
+                _stray_source(env)
+            except InvalidArgumentError:
+                env.close()
+                raise
+        return env
+
+    def shard_seeds(self, index: int) -> range:
+        """The attempt seeds of shard `index`."""
+        start = self.base_seed + index * self.shard_attempts
+        return range(start, start + self.shard_attempts)
+
+
+def record_episode(
+    env: Env, seed: int, *, noise: float = 0.1, stray_steps: int = 0
+) -> tuple[Episode, bool]:
+    """Run a fresh scripted expert for one episode.
+
+    Args:
+        env: What it acts in; `env.unwrapped` offers `make_expert` and maybe `privileged_labels`.
+        seed: Of the env's reset; the expert draws from `default_rng([seed, 1])`, so that this
+            number alone replays the episode.
+        noise: Standard deviation of the noise on the expert's actions.
+        stray_steps: As in `ExpertSource`; the expert has only the rest of the episode.
+
+    Returns:
+        The episode, and whether to keep it: the last `info["keep"]`, or `info["is_success"]`
+        where there is no such key.
+
+    Raises:
+        DataError: `info` has neither key, or the episode does not end.
+    """
+    recorder = _Recorder(env)
+    observation, info = env.reset(seed=seed)
+    if stray_steps:
+        observation = _go_astray(env, observation, np.random.default_rng([seed, 2]), stray_steps)
+    recorder.observe(observation)
+    source = env.unwrapped
+    if not isinstance(source, OffersExpert):
+        raise InvalidArgumentError(f"Expected an env with make_expert, {env} has none.")
+    expert = source.make_expert(np.random.default_rng([seed, 1]), noise)
+    ended = False
+    while not ended:
+        action = _action("the expert's action", expert.act())
+        observation, reward, terminated, truncated, info = env.step(action)
+        recorder.add(action, float(reward), observation)
+        ended = terminated or truncated
+        if len(recorder.actions) >= _STEP_LIMIT:
+            raise DataError(
+                f"Expected episodes that end, got {_STEP_LIMIT} steps of {env}. Register the env "
+                "with max_episode_steps."
+            )
+    if "keep" not in info and "is_success" not in info:
+        raise DataError(
+            "Expected info['keep'] or info['is_success'] on an episode's last step, got the keys "
+            f"{sorted(info)}."
+        )
+    keep = bool(info.get("keep", info.get("is_success")))
+    return recorder.episode(bool(info.get("is_success", keep)), seed), keep
+
+
+def _action(name: str, given: object) -> FloatArray:
+    action = float_array(name, given, DataError)
+    require_finite(name, action)
+    return action
+
+
+def _stray_source(env: Env) -> OffersStray:
+    source = env.unwrapped
+    if not isinstance(source, OffersStray):
+        raise InvalidArgumentError(
+            f"Expected an env with a method make_stray(rng), {env} has none. Leave stray_steps at "
+            "0, or give the env one."
+        )
+    return source
+
+
+def _go_astray(env: Env, observation: Any, rng: np.random.Generator, stray_steps: int) -> Any:
+    """Maybe let the stray policy act, 1 to `stray_steps` times; return the last observation."""
+    stray = _stray_source(env).make_stray(rng)
+    for _ in range(max(0, int(rng.integers(1 - stray_steps, stray_steps + 1)))):
+        observation, *_ = env.step(_action("the stray policy's action", stray.act()))
+    return observation
+
+
+class _Recorder:
+    """Lists that grow by one entry a step."""
+
+    def __init__(self, env: Env) -> None:
+        self._labelled = env.unwrapped if isinstance(env.unwrapped, OffersLabels) else None
+        self._observations: list[Mapping[str, np.ndarray[Any, Any]]] = []
+        self._labels: list[Mapping[str, np.ndarray[Any, Any]]] = []
+        self.actions: list[np.ndarray[Any, Any]] = []
+        self._rewards: list[float] = []
+
+    def observe(self, observation: Any) -> None:
+        # copies: some envs write the next observation into the same array
+        self._observations.append(_copied(observation_mapping(observation)))
+        if self._labelled is not None:
+            self._labels.append(_copied(self._labelled.privileged_labels()))
+
+    def add(self, action: np.ndarray[Any, Any], reward: float, observation: Any) -> None:
+        self.actions.append(action)
+        self._rewards.append(reward)
+        self.observe(observation)
+
+    def episode(self, success: bool, seed: int) -> Episode:
+        return Episode(
+            _stacked(self._observations),
+            np.stack(self.actions),
+            np.array(self._rewards),
+            success,
+            seed,
+            _stacked(self._labels),
+        )
+
+
+def _copied(
+    arrays: Mapping[str, np.ndarray[Any, Any]],
+) -> dict[str, np.ndarray[Any, Any]]:
+    return {name: array.copy() for name, array in arrays.items()}
+
+
+def _stacked(
+    rows: list[Mapping[str, np.ndarray[Any, Any]]],
+) -> dict[str, np.ndarray[Any, Any]]:
+    names: Iterable[str] = rows[0] if rows else ()
+    return {name: np.stack([row[name] for row in rows]) for name in names}
+
+
+def record_shard(env: Env, source: ExpertSource, folder: Path, index: int) -> ShardInfo:
+    """Try all seeds of shard `index` and write the episodes that are kept."""
+    attempts = (
+        record_episode(env, s, noise=source.noise, stray_steps=source.stray_steps)
+        for s in source.shard_seeds(index)
+    )
+    kept = [episode for episode, keep in attempts if keep]
+    return write_shard(folder, index, kept, attempts=source.shard_attempts)
+
+
+class _Worker:
+    """What a worker process holds between tasks: one env, made once."""
+
+    env: Env
+    source: ExpertSource
+    folder: Path
+
+
+def start_worker(source: ExpertSource, folder: Path) -> None:
+    """Make this process's env; runs once in every worker process."""
+    # Ctrl-C reaches the whole group; only the parent decides what it means
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    _Worker.env, _Worker.source, _Worker.folder = source.make_env(), source, folder
+
+
+def work_on_shard(index: int) -> ShardInfo:
+    """Record shard `index` in a process that `start_worker` prepared."""
+    return record_shard(_Worker.env, _Worker.source, _Worker.folder, index)
+
+
+def _end_with_parent() -> None:
+    """Exit when the parent is gone: a killed parent cannot tell its workers to stop."""
+    parent = parent_process()
+    if parent is not None:
+        connection.wait([parent.sentinel])
+        os._exit(1)

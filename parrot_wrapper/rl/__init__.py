@@ -1,0 +1,1 @@
+"""Stable-Baselines3 agents in the latent space of a prior: settings, training, checkpoints."""

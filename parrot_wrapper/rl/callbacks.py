@@ -1,0 +1,238 @@
+"""SB3 callbacks of an RL run: step count, progress, diagnostics, checkpoints, hard copies."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import deque
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+from stable_baselines3 import SAC
+from stable_baselines3.common.callbacks import BaseCallback
+from stable_baselines3.common.utils import obs_as_tensor, polyak_update
+from tqdm import tqdm
+
+from parrot_wrapper.io.interruption import Interruption
+from parrot_wrapper.latent import kl_to_prior
+from parrot_wrapper.rl.checkpoint import save_checkpoint
+from parrot_wrapper.rl.envs import SeededEpisodes
+from parrot_wrapper.wrappers.chunk import env_steps, executed_steps
+
+_STATES = 256
+"""Most recent transitions over which the KL is averaged."""
+
+
+def kl_nats(model: SAC, *, seed: int) -> float:
+    """KL of the policy to uniform actions in its unit box, in nats, over recent states.
+
+    SB3's `log_prob` is the density of the squashed action u in (-1, 1)^d, whose uniform density is
+    2^-d, so this is d log 2 + E[log pi(u|s)]. With the Gaussian chart over a flow
+    it *is* the KL to the prior; over other charts and priors it is the KL to what a uniform u
+    executes, an upper bound for priors that are no bijection. One sample per state.
+
+    Args:
+        model: SAC with at least one transition in its buffer.
+        seed: Of the samples; the global generators are left as they were.
+    """
+    buffer = model.replay_buffer
+    if buffer is None or not buffer.size():
+        return math.nan
+    count = min(_STATES, buffer.size())
+    rows = (buffer.pos - 1 - np.arange(count)) % buffer.buffer_size
+    stored: Any = buffer.observations
+    recent = (
+        {key: part[rows, 0] for key, part in stored.items()}
+        if isinstance(stored, dict)
+        else stored[rows, 0]
+    )
+    with torch.no_grad(), torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        obs = obs_as_tensor(recent, model.device)
+        _, log_prob = model.actor.action_log_prob(cast("torch.Tensor", obs))
+    dimensions = int(np.prod(model.action_space.shape or ()))
+    return kl_to_prior(-float(log_prob.mean()), dimensions)
+
+
+class EnvStepsCallback(BaseCallback):
+    """Let SB3's `num_timesteps` count env steps where one decision drives a chunk of them.
+
+    SB3 counts decisions, so that budgets and curves of chunked agents look H times too good. Put it
+    before all callbacks that read the count. Without chunks it changes nothing.
+    """
+
+    def _on_step(self) -> bool:
+        self.model.num_timesteps += sum(env_steps(info) - 1 for info in self.locals["infos"])
+        return True
+
+
+class DiagnosticsCallback(BaseCallback):
+    """Log what a latent-space run is judged by.
+
+    Names: `parrot/kl_to_prior` (nats per decision, see `kl_nats`; `parrot/kl_to_uniform` for raw
+    actions), `parrot/clipped` (fraction of decisions with an action that left the env's box),
+    `rollout/success_once` (share of the last 100 episodes with success on any step, beside SB3's
+    `rollout/success_rate` at the last step).
+
+    Args:
+        latent_actions: Whether uniform actions are samples of a prior.
+        every: Env steps between two estimates of the KL.
+    """
+
+    def __init__(self, *, latent_actions: bool, every: int = 500) -> None:
+        super().__init__()
+        self._name = f"parrot/kl_to_{'prior' if latent_actions else 'uniform'}"
+        self._every = every
+        self._once: deque[bool] = deque(maxlen=100)
+        self._succeeded = False
+        self.last_kl = math.nan
+
+    def _on_step(self) -> bool:
+        info, done = self.locals["infos"][0], bool(self.locals["dones"][0])
+        if "parrot/clipped" in info:
+            self.logger.record_mean("parrot/clipped", float(info["parrot/clipped"]))
+        for _, step_info in executed_steps(0.0, info):
+            self._succeeded |= bool(step_info.get("is_success", False))
+        if done and "is_success" in info:
+            self._once.append(self._succeeded)
+            self._succeeded = False
+            self.logger.record("rollout/success_once", float(np.mean(self._once)))
+        if self.num_timesteps % self._every < env_steps(info):
+            self.last_kl = kl_nats(cast("SAC", self.model), seed=self.num_timesteps)
+            self.logger.record(self._name, self.last_kl)
+        return True
+
+
+class ProgressCallback(BaseCallback):
+    """A plain tqdm bar with the rollout success rate and the KL.
+
+    Args:
+        total: Env steps of the whole run.
+        diagnostics: Where the KL comes from.
+        label: Text before the bar.
+    """
+
+    def __init__(self, *, total: int, diagnostics: DiagnosticsCallback, label: str = "SAC") -> None:
+        super().__init__()
+        self._total, self._label, self._diagnostics = total, label, diagnostics
+        self._bar: Any = None
+
+    def _on_training_start(self) -> None:
+        self._bar = tqdm(
+            total=self._total,
+            initial=self.num_timesteps,
+            desc=self._label,
+            unit="step",
+            mininterval=1.0,
+        )
+
+    def _on_step(self) -> bool:
+        if self.locals["dones"][0]:
+            rates = self.model.ep_success_buffer
+            success = float(np.mean(rates)) if rates else math.nan
+            kl = self._diagnostics.last_kl
+            text = f"success {success:.2f}" + (f", KL {kl:.1f} nats" if math.isfinite(kl) else "")
+            self._bar.set_postfix_str(text, refresh=False)
+        self._bar.update(self.num_timesteps - self._bar.n)
+        return True
+
+    def _on_training_end(self) -> None:
+        self._bar.close()
+
+
+class CheckpointCallback(BaseCallback):
+    """Save a checkpoint at the first episode start after every so many steps.
+
+    Between two rollouts and at an episode's start nothing is half done: the last transition is
+    stored, its update is made, and the next episode follows from its seed alone.
+
+    Args:
+        folder: Where the checkpoints go.
+        episodes: The wrapper that seeds the run's episodes.
+        every: Env steps, at least, between two checkpoints; 0 for none.
+        interruption: When it is requested, the next episode start gets a checkpoint and raises
+            KeyboardInterrupt.
+        seconds: Time that earlier parts of the run took, up to the checkpoint that it goes on from.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        episodes: SeededEpisodes,
+        every: int,
+        interruption: Interruption,
+        seconds: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self._folder, self._episodes, self._every = folder, episodes, every
+        self._interruption = interruption
+        self._seconds_before = seconds
+        self._started = math.nan
+        self._last = 0
+
+    @property
+    def at_episode_start(self) -> bool:
+        """Whether the last step ended an episode."""
+        return bool(np.all(self.locals.get("dones", False)))
+
+    def save(self) -> Path:
+        """Write a checkpoint now; only between two rollouts."""
+        self._last = self.num_timesteps
+        # In the middle of an episode its rest is lost, and a resumed run goes on with the next.
+        started = self.at_episode_start
+        return save_checkpoint(
+            cast("SAC", self.model),
+            self._folder,
+            episode=self._episodes.episode + (0 if started else 1),
+            at_episode_start=started,
+            seconds=self._seconds_before + time.perf_counter() - self._started,
+        )
+
+    def _on_training_start(self) -> None:
+        self._started = time.perf_counter()
+        self._last = self.num_timesteps
+
+    def _on_rollout_start(self) -> None:
+        due = self._every and self.model.num_timesteps - self._last >= self._every
+        stop = self._interruption.requested
+        if (due or stop) and self.at_episode_start:
+            self.num_timesteps = self.model.num_timesteps
+            self.save()
+            if stop:
+                raise KeyboardInterrupt
+
+    def _on_step(self) -> bool:
+        return True
+
+
+class HardTargetCallback(BaseCallback):
+    """Copy the critic to its target every so many updates.
+
+    SB3's SAC counts `target_update_interval` within one round of updates, so with one update a
+    round it copies at every update whatever the interval. This callback does what the interval
+    says; SAC's own copying has to be off (tau = 0).
+
+    Args:
+        interval: Updates between two copies.
+        tau: Share that is copied; 1 for a hard copy.
+    """
+
+    def __init__(self, *, interval: int, tau: float) -> None:
+        super().__init__()
+        self._interval, self._tau = interval, tau
+        self._done = 0
+
+    def _on_training_start(self) -> None:
+        self._done = cast("SAC", self.model)._n_updates // self._interval
+
+    def _on_rollout_start(self) -> None:
+        model = cast("SAC", self.model)
+        if model._n_updates // self._interval > self._done:
+            self._done = model._n_updates // self._interval
+            polyak_update(model.critic.parameters(), model.critic_target.parameters(), self._tau)
+
+    def _on_step(self) -> bool:
+        return True

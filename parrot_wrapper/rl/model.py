@@ -1,0 +1,224 @@
+"""An RL run's env and agent, as its settings want them, before anything is trained."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from typing import Any
+
+import gymnasium as gym
+from gymnasium import spaces
+from stable_baselines3 import SAC
+from stable_baselines3.common.buffers import ReplayBuffer
+from stable_baselines3.common.env_util import unwrap_wrapper
+from stable_baselines3.common.vec_env import DummyVecEnv
+
+from parrot_wrapper.errors import InvalidArgumentError
+from parrot_wrapper.evaluation.prior_features import PriorFeaturesObservation
+from parrot_wrapper.latent import target_entropy
+from parrot_wrapper.priors.loading import load_prior
+from parrot_wrapper.priors.mixtures.broad import parse_broad
+from parrot_wrapper.priors.mixtures.redirected import RedirectedMixture
+from parrot_wrapper.rl.actor_loss import skip_unused_gradients
+from parrot_wrapper.rl.config import RLConfig
+from parrot_wrapper.rl.normed_activation import LayerNormReLU
+from parrot_wrapper.rl.paper_convolutions import PaperConvolutions
+from parrot_wrapper.rl.prior_explore import PriorExploreSAC
+from parrot_wrapper.rl.replay.demonstration_replay import (
+    DemonstrationDictReplayBuffer,
+    DemonstrationReplayBuffer,
+)
+from parrot_wrapper.rl.replay.replay_arrays import replay_bytes
+from parrot_wrapper.rl.replay.rewarded_replay import RewardedDictReplayBuffer, RewardedReplayBuffer
+from parrot_wrapper.types import ActionPrior
+from parrot_wrapper.wrappers.spaces import check_agent_observation
+from parrot_wrapper.wrappers.wrapper import BehavioralPriorWrapper
+
+
+def wrap_env(
+    env: gym.Env[Any, Any], config: RLConfig, prior: ActionPrior | None = None
+) -> gym.Env[Any, Any]:
+    """Put what `config` says between an env and its agent.
+
+    Args:
+        env: The bare env.
+        config: The run's settings.
+        prior: A live prior in place of loading `config.prior`.
+
+    Raises:
+        SpaceMismatchError: The prior does not fit the env.
+        UnknownNameError: No such prior or chart.
+        InvalidArgumentError: `config.broad` is no mixture.
+        NotOfferedError: `config.redirected` with a prior whose features do not say what is where.
+    """
+    if config.prior is None:
+        return env
+    live = load_prior(config.prior) if prior is None else prior
+    if config.raw_actions:
+        if config.observation == "image":
+            return env
+        return PriorFeaturesObservation(env, live)
+    if config.redirected:
+        live = RedirectedMixture(live, share=config.redirected)
+    if config.broad is not None:
+        live = parse_broad(config.broad, live)
+    wrapped: gym.Env[Any, Any] = BehavioralPriorWrapper(
+        env,
+        live,
+        latent=config.latent,
+        gamma=config.gamma,
+        observation=check_agent_observation(config.observation),
+    )
+    return wrapped
+
+
+def build_model(
+    config: RLConfig, env: gym.Env[Any, Any] | DummyVecEnv, prior: ActionPrior | None = None
+) -> SAC:
+    """SAC for a wrapped env: stock, or its subclass that explores with the prior.
+
+    The policy class follows from the observation space.
+
+    Args:
+        config: The run's settings.
+        env: What `wrap_env` made.
+        prior: A live prior in place of loading `config.prior`, to explore with.
+
+    Raises:
+        InvalidArgumentError: No Box action space, or a prior of chunks to explore with.
+    """
+    actions = env.action_space
+    if not isinstance(actions, spaces.Box):
+        raise InvalidArgumentError(f"SAC needs a Box action space, got {actions}.")
+    policy, on_images = _policy_for(env.observation_space)
+    # One fused loop over all weights: a third of Adam's time on one core, other rounding.
+    policy_kwargs: dict[str, Any] = {
+        "net_arch": list(config.net_arch),
+        "optimizer_kwargs": {"fused": True},
+    }
+    if config.layer_norm:
+        policy_kwargs["activation_fn"] = LayerNormReLU
+    if on_images and config.convolutions == "paper":
+        policy_kwargs["features_extractor_class"] = PaperConvolutions
+    entropy: str | float = "auto"
+    if config.latent_actions and config.kl is not None:
+        entropy = target_entropy(actions, kl=config.kl)
+    capacity = min(config.buffer_size, config.total_steps)
+    _warn_about_memory(env.observation_space, actions, capacity)
+    options = _replay_options(config, env.observation_space)
+    algorithm: type[SAC] = SAC
+    if config.prior is not None and config.prior_explore:
+        algorithm = PriorExploreSAC
+        options["prior"] = load_prior(config.prior) if prior is None else prior
+        options["prior_explore"] = config.prior_explore
+        options["sees_features"] = config.observation == "features"
+    model = algorithm(
+        policy,
+        env,
+        learning_rate=config.learning_rate,
+        buffer_size=capacity,
+        # A cloned actor warms up by itself; FirstUpdateCallback holds the updates back.
+        learning_starts=config.learning_starts if config.initial_actor is None else 0,
+        batch_size=config.batch_size,
+        tau=0.0 if config.copies_by_callback else config.tau,
+        gamma=discount_of_decisions(config, env),
+        train_freq=config.train_freq,
+        gradient_steps=config.gradient_steps,
+        n_steps=config.n_steps,
+        ent_coef=config.ent_coef,
+        target_entropy=entropy,
+        policy_kwargs=policy_kwargs,
+        seed=config.seed,
+        device=config.device,
+        **options,
+    )
+    skip_unused_gradients(model.critic)
+    return model
+
+
+def add_demonstrations(model: SAC, env: DummyVecEnv, config: RLConfig) -> None:
+    """Put the demonstrations that `config` names beside the replay of a model, if it names any.
+
+    Args:
+        model: What `build_model` made.
+        env: Its env, from `wrap_env`.
+        config: The run's settings.
+
+    Raises:
+        DataFileError: The folder holds no data set, or a damaged one.
+        SpaceMismatchError: The demonstrations are of another env.
+        NotOfferedError: The prior has no exact inverse.
+    """
+    if config.demonstrations is None:
+        return
+    # only here: other runs need nothing of the `data` extra
+    from parrot_wrapper.data import load_dataset
+    from parrot_wrapper.rl.replay.replay_demonstrations import fill_replay_buffer
+
+    wrapper = unwrap_wrapper(env.envs[0], BehavioralPriorWrapper)
+    assert isinstance(wrapper, BehavioralPriorWrapper)  # RLConfig asks for latent actions
+    fill_replay_buffer(
+        model,
+        load_dataset(config.demonstrations, n_episodes=config.demonstration_episodes or None),
+        wrapper.prior,
+        latent=config.latent,
+        observation=check_agent_observation(config.observation),
+    )
+
+
+def discount_of_decisions(config: RLConfig, env: gym.Env[Any, Any] | DummyVecEnv) -> float:
+    """The agent's discount: gamma^H where a decision drives H env steps.
+
+    Where a chunk is as long as an episode (TrajRL) it is 0: nothing comes after such a decision, it
+    is a bandit's; SB3 would go on past the time limit.
+
+    Args:
+        config: The run's settings.
+        env: What `wrap_env` made.
+    """
+    single = env.envs[0] if isinstance(env, DummyVecEnv) else env
+    wrapper = unwrap_wrapper(single, BehavioralPriorWrapper)
+    if not isinstance(wrapper, BehavioralPriorWrapper) or wrapper.prior.horizon == 1:
+        return config.gamma
+    limit = None if single.spec is None else single.spec.max_episode_steps
+    if limit is not None and wrapper.prior.horizon >= limit:
+        return 0.0
+    return float(config.gamma**wrapper.prior.horizon)
+
+
+def _replay_options(config: RLConfig, observations: spaces.Space[Any]) -> dict[str, Any]:
+    in_parts = isinstance(observations, spaces.Dict)
+    kind: type[ReplayBuffer]
+    if config.rewarded_share:
+        share = config.rewarded_share
+        kind = RewardedDictReplayBuffer if in_parts else RewardedReplayBuffer
+    elif config.demonstration_share:
+        share = config.demonstration_share
+        kind = DemonstrationDictReplayBuffer if in_parts else DemonstrationReplayBuffer
+    else:
+        return {}
+    return {"replay_buffer_class": kind, "replay_buffer_kwargs": {"share": share}}
+
+
+def _policy_for(observations: spaces.Space[Any]) -> tuple[str, bool]:
+    """SB3's policy for a space, and whether images are all that it sees."""
+    if isinstance(observations, spaces.Dict):
+        return "MultiInputPolicy", False
+    images = len(observations.shape or ()) == 3
+    return ("CnnPolicy", True) if images else ("MlpPolicy", False)
+
+
+def _warn_about_memory(
+    observations: spaces.Space[Any], actions: spaces.Box, transitions: int
+) -> None:
+    if "SC_AVPHYS_PAGES" not in getattr(os, "sysconf_names", {}):
+        return  # not Linux; SB3 still warns where psutil is installed
+    free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    needed = replay_bytes(observations, actions, transitions)
+    if needed > free:
+        warnings.warn(
+            f"A replay buffer of {transitions} transitions needs {needed / 1e9:.1f} GB, "
+            f"{free / 1e9:.1f} GB are free; set buffer_size to at most "
+            f"{int(transitions * free / needed)}.",
+            stacklevel=3,
+        )

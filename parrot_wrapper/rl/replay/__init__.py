@@ -1,0 +1,1 @@
+"""Replay buffers with demonstrations or with rewards in each batch."""

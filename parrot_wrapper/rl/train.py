@@ -1,0 +1,235 @@
+"""Stock SB3 SAC in the latent space of a prior: train and resume.
+
+A run is a folder: `config.json`, `log.jsonl` and `tensorboard/`, `episodes.jsonl`, `checkpoints/`
+(see `rl_checkpoint`), and `model.zip` at the end, which `stable_baselines3.SAC.load` opens.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+from stable_baselines3 import SAC
+from stable_baselines3.common.callbacks import BaseCallback, CallbackList
+from stable_baselines3.common.logger import Logger, TensorBoardOutputFormat
+from stable_baselines3.common.monitor import Monitor
+from stable_baselines3.common.vec_env import DummyVecEnv
+
+from parrot_wrapper.checks import as_path, require_instance
+from parrot_wrapper.errors import CheckpointError, InvalidArgumentError, absence
+from parrot_wrapper.io.atomic_files import atomic_path, clear_strays, room_below, write_json
+from parrot_wrapper.io.interruption import deferred_interrupt
+from parrot_wrapper.io.locking import folder_lock
+from parrot_wrapper.io.strict_json import parse_json
+from parrot_wrapper.priors.encoder_prior import EncoderPrior
+from parrot_wrapper.priors.loading import load_prior
+from parrot_wrapper.rl.callbacks import (
+    CheckpointCallback,
+    DiagnosticsCallback,
+    EnvStepsCallback,
+    HardTargetCallback,
+    ProgressCallback,
+)
+from parrot_wrapper.rl.checkpoint import (
+    list_checkpoints,
+    load_checkpoint,
+    read_header,
+)
+from parrot_wrapper.rl.cloned_actor import initialise_actor
+from parrot_wrapper.rl.config import RLConfig
+from parrot_wrapper.rl.envs import SeededEpisodes
+from parrot_wrapper.rl.episode_log import EPISODES_FILE, STEPS_KEY, EpisodeLogCallback
+from parrot_wrapper.rl.model import add_demonstrations, build_model, wrap_env
+from parrot_wrapper.rl.run_log import JsonLinesWriter, cut_log
+from parrot_wrapper.rl.warm_up import FirstRewardsCallback, FirstUpdateCallback
+from parrot_wrapper.types import ActionPrior
+
+CONFIG_FILE, LOG_FILE, MODEL_FILE = "config.json", "log.jsonl", "model.zip"
+_MAY_CHANGE = ("total_steps", "checkpoint_every", "device")
+_LOG_EVERY_EPISODES = 10
+_PATIENCE_SECONDS = 10.0
+"""For the process of a killed run to be gone."""
+
+
+EnvFactory = Callable[..., gym.Env[Any, Any]]
+"""Makes an env from its id and keywords, as `gymnasium.make` does."""
+
+
+def train(
+    config: RLConfig,
+    run_folder: str | Path,
+    *,
+    make_env: EnvFactory = gym.make,
+    prior: ActionPrior | None = None,
+    progress: bool = True,
+    label: str = "SAC",
+) -> SAC:
+    """Train SAC as `config` says; a folder that holds this run already is continued.
+
+    A run killed and started again gives the networks and buffer of an unbroken one, bit for bit on
+    one CPU where the env's episodes follow from their seeds. In the log, `rollout/success_once` and
+    the mean of `parrot/clipped` begin anew where it goes on.
+
+    All steps are env steps, also where one decision drives a chunk of H of them: `total_steps`,
+    `learning_starts`, `checkpoint_every`, the logs and SB3's `num_timesteps`. The run ends, or a
+    checkpoint is due, with the first decision that reaches the number.
+
+    Args:
+        config: The run's settings.
+        run_folder: Where everything goes.
+        make_env: Makes the bare env from `config.env_id` and `config.env_kwargs`.
+        prior: A live prior in place of loading `config.prior`.
+        progress: Show a progress bar.
+        label: Text before the bar.
+
+    Returns:
+        The trained model.
+
+    Raises:
+        InvalidArgumentError: The folder holds a run with other settings.
+        CheckpointError: The folder's checkpoint or log is damaged.
+        DataFileError: Another process is at work in the folder.
+        WriteError: The disk is full, or the folder cannot be written to; with room, the same call
+            goes on from the last checkpoint.
+        KeyboardInterrupt: Ctrl-C; a checkpoint was written first, where an episode began.
+    """
+    require_instance("config", config, RLConfig, "an RLConfig")
+    folder = as_path("run_folder", run_folder)
+    with room_below(folder), folder_lock(folder, patience=_PATIENCE_SECONDS):
+        for place in (folder, folder / "checkpoints"):
+            clear_strays(place)
+        return _train(config, folder, make_env, prior, progress=progress, label=label)
+
+
+def _train(
+    config: RLConfig,
+    folder: Path,
+    make_env: EnvFactory,
+    prior: ActionPrior | None,
+    *,
+    progress: bool,
+    label: str,
+) -> SAC:
+    _require_same_run(folder, config)
+    checkpoints = list_checkpoints(folder / "checkpoints")
+    first = int(read_header(checkpoints[-1])["episode"]) if checkpoints else 0
+    bare = make_env(config.env_id, **config.env_kwargs)
+    episodes = SeededEpisodes(bare, seed=config.seed, first_episode=first)
+    # The monitor stands below the wrapper, where it counts env steps and their bare rewards.
+    venv = DummyVecEnv([lambda: wrap_env(Monitor(episodes), config, prior)])
+    try:
+        model = build_model(config, venv, prior)
+        add_demonstrations(model, venv, config)  # no part of checkpoints
+        seconds = 0.0
+        if checkpoints:
+            seconds = load_checkpoint(model, checkpoints[-1])["seconds"]
+        elif config.initial_actor is not None:
+            initialise_actor(model, config.initial_actor, _features_source(config, prior))
+        write_json(folder / CONFIG_FILE, config.to_dict())  # only now that all of it fits
+        cut_log(folder / LOG_FILE, model.num_timesteps)
+        cut_log(folder / EPISODES_FILE, model.num_timesteps, key=STEPS_KEY)
+        remaining = config.total_steps - model.num_timesteps
+        if remaining > 0:
+            with deferred_interrupt() as interruption:
+                saver = CheckpointCallback(
+                    folder / "checkpoints",
+                    episodes=episodes,
+                    every=config.checkpoint_every,
+                    interruption=interruption,
+                    seconds=seconds,
+                )
+                callbacks = _callbacks(config, folder, saver, progress=progress, label=label)
+                logger = _logger(folder)
+                model.set_logger(logger)
+                try:
+                    model.learn(
+                        remaining,
+                        callback=CallbackList(callbacks),
+                        log_interval=_LOG_EVERY_EPISODES,
+                        reset_num_timesteps=False,
+                    )
+                finally:
+                    logger.close()
+                saver.save()
+        _export(model, folder / MODEL_FILE)
+    finally:
+        venv.close()
+    return model
+
+
+def _features_source(config: RLConfig, prior: ActionPrior | None) -> EncoderPrior | None:
+    """The prior whose features the agent sees, where it is of a kind that can be compared."""
+    if config.prior is None or config.observation != "features":
+        return None
+    live = load_prior(config.prior) if prior is None else prior
+    return live if isinstance(live, EncoderPrior) else None
+
+
+def read_config(run_folder: str | Path) -> RLConfig:
+    """The settings of a run.
+
+    Raises:
+        CheckpointError: The folder holds no run, or a damaged or newer one.
+    """
+    path = as_path("run_folder", run_folder) / CONFIG_FILE
+    try:
+        return RLConfig.from_dict(parse_json(path.read_bytes()))
+    except (AttributeError, OSError, OverflowError, TypeError, ValueError) as error:
+        raise CheckpointError(
+            f"{path}: expected the settings of an RL run ({error}).{absence(path.parent)}"
+        ) from error
+
+
+def _callbacks(
+    config: RLConfig, folder: Path, saver: CheckpointCallback, *, progress: bool, label: str
+) -> list[BaseCallback]:
+    diagnostics = DiagnosticsCallback(latent_actions=config.latent_actions)
+    callbacks: list[BaseCallback] = [
+        EnvStepsCallback(),  # first: all others go by its count
+        diagnostics,
+        EpisodeLogCallback(folder),
+    ]
+    if config.initial_actor is not None:
+        callbacks.append(FirstUpdateCallback(after=config.learning_starts))
+    if config.first_rewards:
+        callbacks.append(FirstRewardsCallback(episodes=config.first_rewards))
+    if config.copies_by_callback:
+        callbacks.append(HardTargetCallback(interval=config.target_update_interval, tau=config.tau))
+    callbacks.append(saver)  # after the copy, so that a checkpoint holds it
+    if progress:
+        callbacks.append(
+            ProgressCallback(total=config.total_steps, diagnostics=diagnostics, label=label)
+        )
+    return callbacks
+
+
+def _logger(folder: Path) -> Logger:
+    formats: list[Any] = [JsonLinesWriter(folder / LOG_FILE)]
+    try:
+        formats.append(TensorBoardOutputFormat(str(folder / "tensorboard")))
+    except AssertionError:  # SB3's way to say that tensorboard is not installed
+        warnings.warn("tensorboard is not installed; the run logs to log.jsonl only.", stacklevel=3)
+    return Logger(str(folder), formats)
+
+
+def _require_same_run(folder: Path, config: RLConfig) -> None:
+    if (folder / CONFIG_FILE).is_file():
+        old, new = read_config(folder).to_dict(), config.to_dict()
+        different = [
+            f"{key}: {old[key]!r} there, {new[key]!r} given"
+            for key in new
+            if key not in _MAY_CHANGE and old[key] != new[key]
+        ]
+        if different:
+            raise InvalidArgumentError(
+                f"{folder} holds a run with other settings ({'; '.join(different)}); "
+                "choose another folder, or the same settings to continue it."
+            )
+
+
+def _export(model: SAC, path: Path) -> None:
+    with atomic_path(path) as partial, partial.open("wb") as stream:
+        model.save(stream)

@@ -1,0 +1,277 @@
+"""How to take what a prior looks at out of an env's observations: pure functions over spaces."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+import numpy as np
+from gymnasium import spaces
+
+from parrot_wrapper.checks import float_array, number_array
+from parrot_wrapper.errors import InvalidArgumentError, SpaceMismatchError
+from parrot_wrapper.image_layout import ImageLayout, fitting_layout, usual_layout
+from parrot_wrapper.types import (
+    IMPORTED_KEYS_FACT,
+    KEYS_FACT,
+    PARTS,
+    AnyArray,
+    Observations,
+    ObservationSpec,
+)
+
+Keys: TypeAlias = str | Sequence[str] | None
+"""One key of a Dict observation, several whose values are joined, or None for the usual."""
+
+
+@dataclass(frozen=True)
+class ObservationReader:
+    """Brings a batch of an env's observations to what a prior reads.
+
+    Attributes:
+        keys: The prior's part ("image", "proprio", "state") to the env's keys, whose values are
+            flattened and joined in this order; None where the env's observation is that part alone
+            and no mapping.
+        layout: How the env's images are laid out; the prior's are (H, W, C).
+    """
+
+    keys: Mapping[str, tuple[str, ...] | None]
+    layout: ImageLayout = field(default_factory=ImageLayout)
+
+    @property
+    def env_keys(self) -> set[str]:
+        """The keys of a Dict observation that are read."""
+        return {key for keys in self.keys.values() for key in keys or ()}
+
+    def __call__(self, observations: Observations) -> Observations:
+        """What the prior reads of a batch of the env's observations: no copy if avoidable."""
+        parts = self.parts(observations)
+        return parts if len(parts) > 1 else next(iter(parts.values()))
+
+    def parts(self, observations: Observations) -> dict[str, AnyArray]:
+        """The same by the names of the parts, also where there is one only."""
+        return {part: self._read(part, observations, keys) for part, keys in self.keys.items()}
+
+    def _read(
+        self, part: str, observations: Observations, keys: tuple[str, ...] | None
+    ) -> AnyArray:
+        if isinstance(observations, Mapping):
+            names = keys or (part,)
+            missing = [name for name in names if name not in observations]
+            if missing:
+                raise SpaceMismatchError(
+                    f"Expected {', '.join(missing)} in the observation, got "
+                    f"{', '.join(map(str, observations))}."
+                )
+            arrays = [_array(name, observations[name]) for name in names]
+        else:
+            arrays = [_array(part, observations)]
+        if part == "image":
+            return self.layout(arrays[0])
+        vectors = [array.reshape(len(array), -1) for array in arrays]
+        joined = vectors[0] if len(vectors) == 1 else np.concatenate(vectors, axis=1)
+        return float_array(part, joined, SpaceMismatchError)
+
+
+def _array(name: str, values: Any) -> AnyArray:
+    return number_array(f"observation {name!r}", values, SpaceMismatchError)
+
+
+def observation_keys(
+    metadata: Mapping[str, Any],
+    space: spaces.Space[Any] | None = None,
+    *,
+    image: str | None,
+    proprio: Keys,
+    state: Keys,
+) -> dict[str, tuple[str, ...]]:
+    """The env's keys of every part: as given, else as `metadata` tells, else the part's own name.
+
+    Where a Dict `space` has no such name, but all of those that imported data had, it is these.
+
+    Raises:
+        InvalidArgumentError: No key, or one that is no text.
+    """
+    told = metadata.get(KEYS_FACT)
+    known: Mapping[str, Any] = told if isinstance(told, Mapping) else {}
+    known = {**_imported_keys(metadata.get(IMPORTED_KEYS_FACT), space), **known}
+    given = {"image": image, "proprio": proprio, "state": state}
+    return {
+        part: _as_keys(part, known.get(part) or part if keys is None else keys)
+        for part, keys in given.items()
+    }
+
+
+def _imported_keys(imported: Any, space: spaces.Space[Any] | None) -> dict[str, Any]:
+    if not isinstance(imported, Mapping) or not isinstance(space, spaces.Dict):
+        return {}
+    found = {part: [keys] if isinstance(keys, str) else keys for part, keys in imported.items()}
+    return {
+        part: keys
+        for part, keys in found.items()
+        if part not in space.spaces
+        and isinstance(keys, list)
+        and all(key in space.spaces for key in keys)
+    }
+
+
+def _as_keys(part: str, keys: Any) -> tuple[str, ...]:
+    named = (keys,) if isinstance(keys, str) else keys
+    if not isinstance(named, Sequence) or not named or not all(isinstance(k, str) for k in named):
+        raise InvalidArgumentError(
+            f"Expected the key of a Dict observation as {part}_key, or a sequence of keys to join, "
+            f"got {keys!r}."
+        )
+    if part == "image" and len(named) > 1:
+        raise InvalidArgumentError(f"Expected one image_key, got {keys!r}.")
+    return tuple(named)
+
+
+def match_observation(
+    space: spaces.Space[Any], spec: ObservationSpec, keys: Mapping[str, tuple[str, ...]]
+) -> tuple[ObservationReader, list[str]]:
+    """How to read `spec` out of observations of `space`, and everything that is in the way."""
+    shapes: dict[str, tuple[int, ...]] = {} if spec.image is None else {"image": spec.image}
+    shapes |= {"proprio": (spec.proprio,)} if spec.proprio else {}
+    shapes |= {"state": (spec.state,)} if spec.state else {}
+    wanted: dict[str, tuple[str, ...] | None] = dict.fromkeys(list(shapes)[:1])
+    if isinstance(space, spaces.Dict):
+        wanted = {part: keys[part] for part in shapes}
+    problems = [
+        f"{part}: expected beside the image in a Dict observation, got {described(space)}"
+        for part in shapes
+        if part not in wanted
+    ]
+    layout = ImageLayout()
+    for part, names in wanted.items():
+        where = _where(names)
+        found = _offered(space, names)
+        missing = [key for key, offered in found.items() if offered is None]
+        if missing:
+            problems.append(
+                f"{where}: expected the {part}, got the keys {', '.join(_names(space))}; "
+                f"say where it is with {part}_key"
+            )
+        elif part == "image":
+            layout, more = _image_problems(next(iter(found.values())), shapes[part], where)
+            problems += more
+        else:
+            problems += _vector_problems(list(found.values()), shapes[part], where, part)
+    return ObservationReader(wanted, layout), problems
+
+
+def reader_of_space(
+    space: spaces.Space[Any], *, image: str | None, proprio: Keys, state: Keys
+) -> ObservationReader:
+    """How to read an env that no prior has seen yet: for recording data of it.
+
+    A Box of uint8 is an image, another Box a state. Of a Dict, the keys that are given are read; if
+    none is, those called "image", "proprio" and "state".
+
+    Raises:
+        SpaceMismatchError: There is nothing to read, or it is of another kind; all is listed.
+        InvalidArgumentError: A key is no text.
+    """
+    if not isinstance(space, spaces.Dict):
+        part = "image" if isinstance(space, spaces.Box) and space.dtype == np.uint8 else "state"
+        chosen: dict[str, tuple[str, ...] | None] = {part: None}
+    else:
+        keys = observation_keys({}, image=image, proprio=proprio, state=state)
+        given = {"image": image, "proprio": proprio, "state": state}
+        if all(value is None for value in given.values()):
+            given = {part: part if part in space.spaces else None for part in PARTS}
+        chosen = {part: keys[part] for part in PARTS if given[part] is not None}
+    problems = [] if chosen else [f"got the keys {', '.join(_names(space))}; say which to read"]
+    layout = ImageLayout()
+    for part, names in chosen.items():
+        for key, offered in _offered(space, names).items():
+            problems += _unreadable(part, offered, _where((key,) if key else None))
+            if part == "image" and not problems and offered is not None:
+                layout = usual_layout(offered.shape or ())
+    if problems:
+        raise SpaceMismatchError(
+            "The env's observations cannot be read: " + "; ".join(problems) + ". Arguments: "
+            "image_key, proprio_key and state_key."
+        )
+    return ObservationReader(chosen, layout)
+
+
+def _unreadable(part: str, space: spaces.Space[Any] | None, where: str) -> list[str]:
+    if part == "image":
+        expected, fits = "a uint8 image (H, W, C) or (C, H, W)", _is_image(space)
+    else:
+        expected = f"the {part}, a float Box"
+        fits = isinstance(space, spaces.Box) and np.issubdtype(space.dtype, np.floating)
+    got = "no such key" if space is None else described(space)
+    return [] if fits else [f"{where}: expected {expected}, got {got}"]
+
+
+def _is_image(space: spaces.Space[Any] | None) -> bool:
+    return isinstance(space, spaces.Box) and space.dtype == np.uint8 and len(space.shape) in (3, 4)
+
+
+def _names(space: spaces.Space[Any]) -> list[str]:
+    return [str(key) for key in space.spaces] if isinstance(space, spaces.Dict) else []
+
+
+def _offered(
+    space: spaces.Space[Any], names: tuple[str, ...] | None
+) -> dict[str | None, spaces.Space[Any] | None]:
+    if names is None:
+        return {None: space}
+    inside = space.spaces if isinstance(space, spaces.Dict) else {}
+    return {name: inside.get(name) for name in names}
+
+
+def _where(names: tuple[str, ...] | None) -> str:
+    if names is None:
+        return "observation"
+    return " + ".join(f"observation[{name!r}]" for name in names)
+
+
+def _image_problems(
+    space: spaces.Space[Any] | None, shape: tuple[int, ...], where: str
+) -> tuple[ImageLayout, list[str]]:
+    first = (shape[-1], *shape[:-1])
+    expected = f"{where}: expected a uint8 image {shape}, or channels first {first}"
+    if not isinstance(space, spaces.Box):
+        return ImageLayout(), [f"{expected}, got {described(space)}"]
+    problems = []
+    layout = fitting_layout(space.shape, shape)
+    if layout is None:
+        order = sorted(space.shape) == sorted(shape)
+        hint = "; the channels are in the middle" if order else ""
+        problems.append(f"{expected}, got shape {space.shape}{hint}")
+    if space.dtype != np.uint8:
+        problems.append(f"{where}: expected dtype uint8, got {space.dtype}")
+    elif space.low.min() != 0 or space.high.max() != 255:
+        problems.append(
+            f"{where}: expected pixels 0 to 255, got {space.low.min()} to {space.high.max()}"
+        )
+    return layout or ImageLayout(), problems
+
+
+def _vector_problems(
+    offered: list[spaces.Space[Any] | None], shape: tuple[int, ...], where: str, part: str
+) -> list[str]:
+    boxes = [space for space in offered if isinstance(space, spaces.Box)]
+    if len(boxes) < len(offered):
+        got = " + ".join(described(space) for space in offered)
+        return [f"{where}: expected the {part}, a float Box {shape}, got {got}"]
+    problems = []
+    length = sum(int(np.prod(box.shape)) for box in boxes)
+    if (length,) != shape:
+        got = " + ".join(str(box.shape) for box in boxes)
+        problems.append(f"{where}: expected the {part} of shape {shape}, got shape {got}")
+    strange = [box.dtype for box in boxes if not np.issubdtype(box.dtype, np.floating)]
+    if strange:
+        problems.append(f"{where}: expected the {part} in float32, got {strange[0]}")
+    return problems
+
+
+def described(space: spaces.Space[Any] | None) -> str:
+    """A space in few words."""
+    if isinstance(space, spaces.Box):
+        return f"Box {space.shape} {space.dtype}"
+    return str(space)

@@ -1,0 +1,212 @@
+"""What an env offers against what a prior needs: pure functions, all disagreements in one error."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, TypeAlias, get_args
+
+import numpy as np
+from gymnasium import spaces
+
+from parrot_wrapper.errors import InvalidArgumentError, SpaceMismatchError, unknown_name
+from parrot_wrapper.types import ActionPrior, AnyArray, Observations
+from parrot_wrapper.wrappers.reader import (
+    Keys,
+    ObservationReader,
+    described,
+    match_observation,
+    observation_keys,
+)
+
+AgentObservation: TypeAlias = Literal["image", "features", "both"]
+"""What the agent sees: the env's own observation, the prior's features, or both."""
+
+FEATURES_KEY = "features"
+_RANDOMIZED = "randomize"
+
+
+def check_spaces(
+    observation_space: spaces.Space[Any],
+    action_space: spaces.Space[Any],
+    prior: ActionPrior,
+    *,
+    image_key: str | None = None,
+    proprio_key: Keys = None,
+    state_key: Keys = None,
+    cameras: Sequence[Mapping[str, Any]] = (),
+    whole_chunks: bool = False,
+    looks: bool = True,
+) -> ObservationReader:
+    """Compare an env with a prior.
+
+    Args:
+        observation_space: The env's: a Box, or a Dict of Boxes.
+        action_space: The env's, a Box (A,).
+        prior: The prior.
+        image_key: Where a Dict observation has the image; None for where the prior's data had it,
+            and "image" if they do not tell.
+        proprio_key: The same for the proprioception; several keys are joined in this order.
+        state_key: The same for the state.
+        cameras: The env's camera descriptions, of each env that has one; compared with the one in
+            the prior's metadata, if that has one too. An env that randomizes what the prior's data
+            did not is warned about only.
+        whole_chunks: Whether the env has to take a prior's chunks (H, A), see `ActionChunking`.
+        looks: Whether observations are read at all; if not, they may be anything.
+
+    Returns:
+        How to read the env's observations; where they are not read, of no parts.
+
+    Raises:
+        SpaceMismatchError: They disagree; the message lists every disagreement.
+        InvalidArgumentError: The prior's horizon is below 1, or a key is no text.
+    """
+    if prior.horizon < 1:
+        raise InvalidArgumentError(
+            f"Expected a prior whose latents drive at least one env step, got horizon "
+            f"{prior.horizon}."
+        )
+    keys = observation_keys(
+        prior.metadata, observation_space, image=image_key, proprio=proprio_key, state=state_key
+    )
+    reader, problems = ObservationReader({}), list[str]()
+    if looks:
+        reader, problems = match_observation(observation_space, prior.observation_spec, keys)
+        problems += _camera_problems(cameras, prior.metadata.get("camera"))
+    problems += _action_problems(action_space, prior, whole_chunks=whole_chunks)
+    if problems:
+        raise SpaceMismatchError(
+            "The env does not fit the prior:\n"
+            + "\n".join(f"  - {problem}" for problem in problems)
+            + "\nChange the env's arguments, adapt it with a gymnasium wrapper, or use a prior "
+            "that was trained on this env."
+        )
+    return reader
+
+
+def check_agent_observation(observation: str) -> AgentObservation:
+    """The argument if it is one of the known ones.
+
+    Raises:
+        UnknownNameError: It is not; the nearest is named.
+    """
+    for known in get_args(AgentObservation):
+        if observation == known:
+            return known  # type: ignore[no-any-return]  # get_args forgets the literals
+    raise unknown_name("observation", str(observation), get_args(AgentObservation))
+
+
+def latent_space(prior: ActionPrior) -> spaces.Box:
+    """The box of u, exactly (-1, 1) in each of the Z latent dimensions, float32."""
+    return spaces.Box(-1.0, 1.0, (prior.latent_dim,), np.float32)
+
+
+def agent_space(
+    env_space: spaces.Space[Any],
+    prior: ActionPrior,
+    reader: ObservationReader,
+    observation: AgentObservation,
+) -> spaces.Space[Any]:
+    """The observation space that the agent gets.
+
+    Raises:
+        SpaceMismatchError: For "both", the env has a key "features" of its own.
+    """
+    if observation == "image":
+        return env_space
+    features = spaces.Box(-np.inf, np.inf, (prior.feature_dim,), np.float32)
+    if observation == "features":
+        return features
+    own = env_space.spaces if isinstance(env_space, spaces.Dict) else _named(env_space, reader)
+    if FEATURES_KEY in own:
+        raise SpaceMismatchError(
+            f"Expected observations without a key {FEATURES_KEY!r}, which observation='both' adds, "
+            f"got the keys {', '.join(own)}; rename it or use observation='features'."
+        )
+    return spaces.Dict({**own, FEATURES_KEY: features})
+
+
+def agent_view(
+    observations: Observations,
+    features: AnyArray,
+    reader: ObservationReader,
+    observation: AgentObservation,
+) -> Any:
+    """What the agent gets to see, one or a batch; features are copied, observations are not."""
+    if observation == "image":
+        return observations
+    if observation == "features":
+        return features.copy()
+    own = observations if isinstance(observations, Mapping) else _named(observations, reader)
+    return {**own, FEATURES_KEY: features.copy()}
+
+
+def _named(whole: Any, reader: ObservationReader) -> dict[str, Any]:
+    """An observation (or its space) that is one part alone, under that part's name."""
+    return {next(iter(reader.keys)): whole}
+
+
+def _action_problems(
+    space: spaces.Space[Any], prior: ActionPrior, *, whole_chunks: bool
+) -> list[str]:
+    shape: tuple[int, ...] = (prior.action_dim,)
+    hint = ""
+    if whole_chunks and prior.horizon > 1:
+        shape = (prior.horizon, *shape)
+        hint = (
+            f"; the prior decodes chunks, which a sub-env has to execute by itself: wrap each with "
+            f"ActionChunking(env, {prior.horizon}) before vectorising"
+        )
+    if not isinstance(space, spaces.Box):
+        return [f"action: expected a Box {shape}, got {described(space)}"]
+    problems = []
+    if not np.issubdtype(space.dtype, np.floating):
+        problems.append(f"action: expected dtype float32, got {space.dtype}")
+    if space.shape != shape:
+        return [*problems, f"action: expected shape {shape}, got shape {space.shape}{hint}"]
+    edges = zip(("low", "high"), prior.action_bounds, (space.low, space.high), strict=True)
+    for name, expected, got in edges:
+        if not np.allclose(expected, got):
+            problems.append(
+                f"action: expected the {name} bound {np.asarray(expected).tolist()} of the prior's "
+                f"training env, got {got.tolist()}"
+            )
+    return problems
+
+
+def _camera_problems(cameras: Sequence[Mapping[str, Any]], trained: object) -> list[str]:
+    if not isinstance(trained, Mapping):
+        return []
+    expected = _as_json(trained)
+    known = _pop_randomized(expected)
+    problems: dict[str, None] = {}  # a set that keeps the order: many envs, one camera
+    for camera in cameras:
+        got = _as_json(camera)
+        strange = _pop_randomized(got) - known
+        if strange:
+            warnings.warn(
+                f"The env randomizes {', '.join(sorted(strange))}, which the prior's data did not: "
+                "expect it to do worse than in an env like theirs.",
+                stacklevel=2,
+            )
+        for key in sorted({*expected, *got}):
+            if expected.get(key) != got.get(key):
+                problems[
+                    f"camera {key}: expected {expected.get(key)!r} as in the prior's data, "
+                    f"got {got.get(key)!r}"
+                ] = None
+    return list(problems)
+
+
+def _pop_randomized(camera: dict[str, Any]) -> set[str]:
+    """Take out what differs between episodes: data that had more of it fit an env with less."""
+    if not isinstance(camera.get(_RANDOMIZED), list):
+        return set()
+    return set(camera.pop(_RANDOMIZED))
+
+
+def _as_json(content: Mapping[str, Any]) -> dict[str, Any]:
+    """As it would come back from a file: tuples are lists."""
+    plain: dict[str, Any] = json.loads(json.dumps(content, default=np.ndarray.tolist))
+    return plain

@@ -1,0 +1,191 @@
+"""The Stable-Baselines3 twin of the wrapper: one batched decode a step for all envs of a VecEnv."""
+
+from __future__ import annotations
+
+import warnings
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import ArrayLike
+
+from parrot_wrapper.errors import InvalidArgumentError, MissingExtraError
+from parrot_wrapper.float_errors import quiet_underflow
+from parrot_wrapper.latent.charts import Chart
+from parrot_wrapper.types import ActionPrior, AnyArray, FloatArray
+from parrot_wrapper.wrappers.driver import TERMINATION_WARNING, Decoded, LatentTranslator
+from parrot_wrapper.wrappers.reader import Keys
+from parrot_wrapper.wrappers.spaces import AgentObservation
+from parrot_wrapper.wrappers.stateful_observations import check_stateful_observations
+
+try:
+    from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper
+    from stable_baselines3.common.vec_env.base_vec_env import (
+        VecEnvIndices,
+        VecEnvObs,
+        VecEnvStepReturn,
+    )
+except ImportError as error:
+    raise MissingExtraError(
+        "BehavioralPriorVecWrapper needs Stable-Baselines3, which is not installed; "
+        "run: pip install 'parrot-wrapper[sb3]'"
+    ) from error
+
+
+class BehavioralPriorVecWrapper(VecEnvWrapper):
+    """`BehavioralPriorWrapper` for Stable-Baselines3 vectorised envs.
+
+    The prior stays in this process and embeds and decodes for all envs at once. Each env's action
+    is decoded for the observation that it returned last, which after an episode is the first of
+    the next one; `infos[i]["terminal_observation"]` is converted to what the agent sees.
+
+    With a prior of chunks each env has to execute them by itself, since a VecEnv steps all its envs
+    together and begins new episodes by itself: wrap each with `ActionChunking`, which has the
+    discount within a chunk and stops where the episode ends.
+
+    Args:
+        venv: Vectorised env whose envs all fit the prior.
+        prior: Name of a packaged prior, a prior's folder, or a live prior.
+        latent: See `BehavioralPriorWrapper`.
+        observation: See `BehavioralPriorWrapper`.
+        image_key: See `BehavioralPriorWrapper`.
+        proprio_key: See `BehavioralPriorWrapper`.
+        state_key: See `BehavioralPriorWrapper`.
+
+    Raises:
+        SpaceMismatchError: Envs and prior disagree; every disagreement is listed.
+        UnknownNameError: No such prior, chart or observation; the nearest is named.
+        CheckpointError: The prior's folder cannot be trusted.
+        InvalidArgumentError: No VecEnv, another argument outside its range, or `venv` or its envs
+            normalise observations by running statistics, which the prior was not trained on.
+
+    Warns:
+        UserWarning: An env terminates on success, which SAC learns to avoid; or a wrapper below
+            changes observations in a way that the prior's data may not have.
+
+    Example:
+        >>> from stable_baselines3.common.env_util import make_vec_env
+        >>> import numpy as np
+        >>> from parrot_wrapper import FlowPrior, FlowPriorConfig, ObservationSpec
+        >>> config = FlowPriorConfig(ObservationSpec(state=3), action_dim=1, encoder="state",
+        ...                          action_low=(-2.0,), action_high=(2.0,))
+        >>> venv = BehavioralPriorVecWrapper(make_vec_env("Pendulum-v1", 2), FlowPrior(config))
+        >>> _ = venv.reset()
+        >>> *_, infos = venv.step(np.zeros((2, 1), np.float32))
+        >>> infos[1]["parrot/latent"]
+        array([0.], dtype=float32)
+    """
+
+    def __init__(
+        self,
+        venv: VecEnv,
+        prior: str | Path | ActionPrior,
+        *,
+        latent: str | Chart = "gaussian",
+        observation: AgentObservation = "image",
+        image_key: str | None = None,
+        proprio_key: Keys = None,
+        state_key: Keys = None,
+    ) -> None:
+        if not isinstance(venv, VecEnv):
+            raise InvalidArgumentError(
+                f"Expected a VecEnv of Stable-Baselines3, got {venv!r}; one env takes "
+                "BehavioralPriorWrapper, a gymnasium.vector.VectorEnv BehavioralPriorVectorWrapper."
+            )
+        translator = LatentTranslator(
+            prior,
+            observation_space=venv.observation_space,
+            action_space=venv.action_space,
+            latent=latent,
+            observation=observation,
+            image_key=image_key,
+            proprio_key=proprio_key,
+            state_key=state_key,
+            cameras=venv.env_method("camera_spec") if venv.has_attr("camera_spec") else [],
+            whole_chunks=True,
+        )
+        check_stateful_observations(venv, reads=translator.reads)
+        if venv.has_attr("terminate_on_success") and any(venv.get_attr("terminate_on_success")):
+            warnings.warn(TERMINATION_WARNING, UserWarning, stacklevel=2)
+        super().__init__(
+            venv,
+            observation_space=translator.observation_space,
+            action_space=translator.action_space,
+        )
+        self._translator = translator
+        self._decoded: Decoded | None = None
+
+    def __repr__(self) -> str:
+        """With the prior and the chart, and the number of envs inside."""
+        envs = f"{self.num_envs} envs of {type(self.venv).__name__}"
+        return f"<{type(self).__name__}({self._translator}), {envs}>"
+
+    @property
+    def prior(self) -> ActionPrior:
+        """The frozen prior."""
+        return self._translator.prior
+
+    @property
+    def chart(self) -> Chart:
+        """The map from u to base noise."""
+        return self._translator.chart
+
+    def reset(self) -> VecEnvObs:
+        """Reset all envs; the prior is conditioned on their first observations."""
+        self._translator.forget()
+        observations = self.venv.reset()
+        self._tell_resets()
+        return self._see(observations)
+
+    def step_async(self, actions: AnyArray) -> None:
+        """Start executing what the prior makes of the latent actions u (B, Z).
+
+        Raises:
+            ResetNeeded: The envs were not reset yet.
+            LatentError: u has the wrong shape or dtype, is not finite, or is outside [-1, 1].
+                No env is stepped.
+        """
+        self._decoded = self._translator.decode(actions)
+        self.venv.step_async(self._decoded.action.copy())
+
+    def step_wait(self) -> VecEnvStepReturn:
+        """Wait for the envs; see `VecEnv.step_wait`."""
+        with quiet_underflow():
+            observations, rewards, dones, infos = self.venv.step_wait()
+        assert self._decoded is not None  # step_async comes first
+        told = [{**info, **self._decoded.info(index)} for index, info in enumerate(infos)]
+        ended = [info for info in told if "terminal_observation" in info]
+        views = self._translator.views_of_last([info["terminal_observation"] for info in ended])
+        for info, view in zip(ended, views, strict=True):
+            info["terminal_observation"] = view
+        if ended:
+            self._tell_resets()
+        return self._see(observations), rewards, dones, told
+
+    def encode(self, actions: ArrayLike) -> FloatArray:
+        """The latent actions u (B, Z) that make the prior do `actions` (B, A) at this moment.
+
+        Raises:
+            ResetNeeded: The envs were not reset yet.
+            InvalidArgumentError: The actions have the wrong shape or are not finite.
+        """
+        return self._translator.encode(actions)
+
+    def env_method(
+        self, method_name: str, *args: Any, indices: VecEnvIndices = None, **kwargs: Any
+    ) -> list[Any]:
+        """Call a method of the envs; see `BehavioralPriorWrapper.get_wrapper_attr`."""
+        call = partial(self.venv.env_method, method_name, indices=indices)
+        guarded = self._translator.guarded(call) if method_name == "compute_reward" else call
+        results: list[Any] = guarded(*args, **kwargs)
+        return results
+
+    def _tell_resets(self) -> None:
+        """Take over what the envs told of their last resets, with the keys of a step's info."""
+        nothing = self._translator.nothing_done(1).info(0)
+        self.reset_infos = [{**info, **nothing} for info in self.venv.reset_infos]
+
+    def _see(self, observations: Any) -> VecEnvObs:
+        self._translator.observe(observations)
+        seen: VecEnvObs = self._translator.view(observations)
+        return seen

@@ -1,0 +1,152 @@
+"""`parrot train-prior --kind KIND` from a data set's folder to what RL opens."""
+
+import json
+
+import numpy as np
+import pytest
+
+from parrot_wrapper.cli import main
+from parrot_wrapper.data import save_dataset
+from parrot_wrapper.priors import FlowPrior, FlowPriorConfig, load_prior
+from parrot_wrapper.rl.cloned_actor import load_cloned_actor
+from tests.training.toy_data import image_data
+
+FEW = ["--steps", "3", "--batch-size", "8", "--device", "cpu", "--threads", "1", "--no-progress"]
+
+
+@pytest.fixture
+def data(tmp_path):
+    save_dataset(image_data(episodes=6, side=48), tmp_path / "data")
+    return tmp_path / "data"
+
+
+@pytest.fixture
+def shared(tmp_path):
+    options = {"channels": 4, "hidden": 8, "embedding": 6}
+    spec = image_data(side=48).observation_spec
+    prior = FlowPrior(FlowPriorConfig(spec, 3, "convolutional", options), seed=7)
+    prior.save(tmp_path / "shared")
+    return tmp_path / "shared"
+
+
+def command(kind, data, shared, out, *more):
+    sharing = ["--encoder-of", str(shared), "--cache", str(out.parent / "cache")] if shared else []
+    folders = ["--data", str(data), "--out", str(out)]
+    return ["train-prior", "--kind", kind, *folders, *sharing, *FEW, *more]
+
+
+@pytest.mark.parametrize(
+    ("named", "kind", "shape"),
+    [
+        ("flow", "flow", (2, 3)),
+        ("cvae", "cvae", (2, 3)),
+        ("hirl", "cvae", (2, 3)),  # its former name
+        ("trajectory", "trajectory", (2, 4, 3)),
+    ],
+)
+def test_priors_share_an_encoder(data, shared, tmp_path, capsys, named, kind, shape):
+    out = tmp_path / "run"
+    arguments = command(named, data, shared, out)
+    assert main(arguments) == 0
+    assert "3 steps" in capsys.readouterr().out
+    prior = load_prior(out)
+    assert prior.type_tag == kind
+    image = image_data(side=48).observations["image"][:2]
+    np.testing.assert_array_equal(prior.features(image), load_prior(shared).features(image))
+    z = np.zeros((2, prior.latent_dim), np.float32)
+    assert prior.decode(z, image).shape == shape
+    facts = prior.metadata
+    assert facts["camera"] == {"fov": 45}
+    assert facts["encoder"] == {"from": str(shared), "sha256": load_prior(shared).encoder_digest}
+    assert facts["data"]["episodes"] == 6
+    assert json.loads((out / "report.json").read_text())["steps"] == 3
+    assert json.loads((out / "train-prior-config.json").read_text())["kind"] == named
+
+    # the stored command asks for the same thing, and a finished run is not made again
+    weights = (out / "prior" / "weights.safetensors").read_bytes()
+    assert main([*facts["command"].split()[1:], "--no-progress"]) == 0
+    assert (out / "prior" / "weights.safetensors").read_bytes() == weights
+    assert main([*arguments, "--seed", "1"]) == 2
+    assert "training.seed was 0, is 1" in capsys.readouterr().err
+
+
+def test_kinds_share_cached_features(data, shared, tmp_path, monkeypatch):
+    assert main(command("bc", data, shared, tmp_path / "bc")) == 0
+    actor = load_cloned_actor(tmp_path / "bc")
+    assert actor.config.features_dim == 6
+    assert actor.config.encoder_sha256 == load_prior(shared).encoder_digest
+    assert actor.config.net_arch == (256, 256)
+    monkeypatch.setattr(FlowPrior, "features", None)  # would fail if they were computed again
+    assert main(command("cvae", data, shared, tmp_path / "cvae")) == 0
+    assert len(list((tmp_path / "cache").glob("*.npy"))) == 1
+
+
+def test_from_pixels(data, tmp_path):
+    for kind in ("cvae", "trajectory"):
+        assert main(command(kind, data, None, tmp_path / kind)) == 0
+        prior = load_prior(tmp_path / kind)
+        assert prior.config.encoder == "convolutional"
+        assert "encoder" not in prior.metadata
+    assert main(command("bc", data, None, tmp_path / "bc", "--preset", "paper")) == 0
+    config = load_cloned_actor(tmp_path / "bc").config
+    assert config.image == (48, 48, 3)
+    assert (config.net_arch, config.layer_norm) == ((1024, 512, 256), False)
+
+
+def test_options_are_those_of_the_kind(data, tmp_path):
+    out = tmp_path / "run"
+    assert main(command("features", data, None, out, "--beta", "0.5")) == 0
+    prior = load_prior(out)
+    assert prior.config.beta == 0.5
+    assert prior.config.encoder_options["channels"] == 16  # of the laptop, not of the paper
+    assert prior.feature_dim == 64
+    assert main(command("trajectory", data, None, tmp_path / "short", "--horizon", "3")) == 0
+    assert load_prior(tmp_path / "short").horizon == 3
+
+
+@pytest.mark.parametrize("kind", ["flow", "cvae", "trajectory", "features", "bc"])
+def test_help_shows_options_and_defaults_of_the_kind(kind, capsys):
+    assert main(["train-prior", "--kind", kind, "--preset", "paper", "--help"]) == 0
+    shown = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    assert "--learning-rate" in shown
+    assert ("--beta" in shown) == (kind in ("cvae", "trajectory", "features"))
+    assert ("--jacobian" in shown) == (kind == "flow")
+    assert ("--entropy" in shown) == (kind == "bc")
+    assert {"bc": "(default: 2000000)", "features": "(default: 1500000)"}.get(
+        kind, "(default: 500000)"
+    ) in shown
+
+
+@pytest.mark.parametrize(
+    ("kind", "more", "message"),
+    [
+        ("cvea", (), "Unknown kind of prior 'cvea'. Did you mean 'cvae'"),
+        ("cvae", ("--preset", "papre"), "Did you mean 'paper'"),
+        ("cvae", ("--beta", "0"), "beta must be positive"),
+        ("flow", ("--jacobian", "-1"), "jacobian must be 0 or more"),
+        ("bc", ("--entropy", "1"), "entropy must be in [0, 1)"),
+        ("cvae", ("--encoder-of", "parrot-v1"), "Did you mean 'parrot-v0'"),
+        ("features", (), "'features' is an encoder"),
+        ("flow", ("--encoder", "convolutional"), "beside a shared encoder"),
+        ("flow", ("--initial", "parrot-v0"), "no encoder_of beside initial"),
+        ("cvae", ("--steps", "0"), "steps must be at least 1"),
+        ("trajectory", ("--data", "nowhere"), "nowhere"),
+    ],
+)
+def test_mistakes_are_one_line(data, shared, tmp_path, capsys, kind, more, message):
+    assert main(command(kind, data, shared, tmp_path / "run", *more)) == 2
+    shown = capsys.readouterr().err
+    assert message in shown
+    assert shown.count("\n") == 1
+
+
+def test_an_option_of_another_kind(data, tmp_path, capsys):
+    assert main(command("bc", data, None, tmp_path / "run", "--beta", "0.1")) == 2
+    assert "--beta" in capsys.readouterr().err
+
+
+def test_the_former_command_says_what_it_is_called_now(capsys):
+    assert main(["train-baseline", "hirl", "--data", "x", "--out", "y"]) == 2
+    shown = capsys.readouterr().err
+    assert "train-prior --kind" in shown
+    assert shown.count("\n") == 1
