@@ -23,7 +23,6 @@ from parrot_wrapper.experiments.needs import (
     need_name,
 )
 from parrot_wrapper.experiments.runs import Run
-from parrot_wrapper.priors.trainable import prior_kind
 
 KINDS = ("rl", "exploration")
 
@@ -185,6 +184,8 @@ class Grid:
             )
 
     def _check_options(self) -> None:
+        from parrot_wrapper.priors.trainable import prior_kind  # brings torch
+
         for name in ("prior_options", "env_kwargs", "rl"):
             checks.require_options(name, getattr(self, name))
         for name in ("baseline_options", "method_rl"):

@@ -8,7 +8,6 @@ from typing import Any
 
 from parrot_wrapper.errors import InvalidArgumentError
 from parrot_wrapper.experiments import grid_checks as checks
-from parrot_wrapper.priors.trainable import prior_kind
 
 BASELINES = ("hirl", "trajrl", "bc", "vae-features")
 """Kinds of learned parts of the paper's comparisons, by names that `parrot train-prior` knows."""
@@ -113,6 +112,8 @@ def all_artifacts(
             if not prior:
                 kind, encoder = ("flow", prior_encoder) if prior_encoder else ("prior", OWN_ENCODER)
                 yield Artifact(flow, kind, prior_options, entry.episodes, seed, source, encoder)
+            from parrot_wrapper.priors.trainable import prior_kind  # brings torch
+
             for kind in parts:
                 shares = shared_encoder and prior_kind(kind).shares_encoder
                 yield Artifact(
