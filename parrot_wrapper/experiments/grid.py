@@ -184,6 +184,7 @@ class Grid:
             )
 
     def _check_options(self) -> None:
+
         for name in ("prior_options", "env_kwargs", "rl"):
             checks.require_options(name, getattr(self, name))
         for name in ("baseline_options", "method_rl"):
