@@ -141,8 +141,8 @@ class TrainPriorCommand:
         initial = load_prior(self.initial)
         if type(initial) is not kind:
             raise InvalidArgumentError(
-                f"Expected a prior of kind {self.kind!r} to start from, got {self.initial!r} of "
-                f"type {initial.type_tag!r}."
+                f"Expected a prior of kind {self.kind!r} to start from, got {self.initial!r}; it "
+                f"needs --kind {initial.type_tag}."
             )
         given = self._given(beside_preset=True)
         try:
