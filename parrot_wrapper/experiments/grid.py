@@ -22,7 +22,7 @@ from parrot_wrapper.experiments.needs import (
     need_name,
 )
 from parrot_wrapper.experiments.runs import Run
-from parrot_wrapper.registry import PRIORS
+from parrot_wrapper.priors.registry import PRIORS
 
 KINDS = ("rl", "exploration")
 
