@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypedDict
 
+import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
 from gymnasium.error import ResetNeeded
@@ -23,6 +24,7 @@ from parrot_wrapper.types import (
     AnyArray,
     FloatArray,
     Observations,
+    OffersCamera,
 )
 from parrot_wrapper.wrappers.chunk import closed_loop
 from parrot_wrapper.wrappers.decoded import Decoded
@@ -207,6 +209,10 @@ class Driver:
 
         return reward
 
+    def read(self, observations: Any) -> Observations:
+        """What the prior reads of a batch; of lists where `with_batch_axis` made it."""
+        return self._reader(observations)
+
     @quiet_floats()
     def observe(self, observations: Observations, began: AnyArray | bool = False) -> None:
         """Take a new batch of observations to act on; it is copied.
@@ -375,6 +381,16 @@ class Driver:
             )
         with torch_threads(threads_for(len(features))):
             return self.prior.encode_features(array, features)
+
+
+def offered(env: gym.Env[Any, Any]) -> dict[str, Any]:
+    """What a driver has to know of one env: spaces and camera."""
+    bare = env.unwrapped
+    return {
+        "observation_space": env.observation_space,
+        "action_space": env.action_space,
+        "cameras": [bare.camera_spec()] if isinstance(bare, OffersCamera) else [],
+    }
 
 
 class Driven:

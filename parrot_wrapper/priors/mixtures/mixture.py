@@ -12,7 +12,13 @@ from scipy.special import ndtr, ndtri
 from parrot_wrapper.checks import number_array, require_share
 from parrot_wrapper.errors import InvalidArgumentError, LatentError, ParrotError
 from parrot_wrapper.float_errors import quiet_floats
-from parrot_wrapper.types import ActionPrior, FloatArray, Observations, ObservationSpec
+from parrot_wrapper.types import (
+    ActionPrior,
+    FloatArray,
+    Observations,
+    ObservationSpec,
+    OffersMemory,
+)
 
 
 class PriorMixture:
@@ -28,7 +34,8 @@ class PriorMixture:
         share: Largest e(s), in (0, 1).
 
     Raises:
-        InvalidArgumentError: The share is outside its range, or the prior is of a longer horizon.
+        InvalidArgumentError: The share is outside its range, or the prior is of a longer horizon or
+            has a memory.
     """
 
     def __init__(self, prior: ActionPrior, share: float) -> None:
@@ -37,6 +44,8 @@ class PriorMixture:
                 f"Expected a prior of horizon 1, got one of {prior.horizon}: a chunk has no single "
                 "moment at which to do something else."
             )
+        if isinstance(prior, OffersMemory):
+            raise InvalidArgumentError("Expected a prior without memory, which a mixture lacks.")
         require_share("share", share)
         self.prior = prior
         self._share = share
