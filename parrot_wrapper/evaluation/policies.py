@@ -226,7 +226,7 @@ class RawClone:
         self._box, self._predict = action_box(env), predict
         self._driver = Driver(env, prior, observation="features", **offered(env))
         self._began = True
-        self._forgets = prior.horizon > 1  # as `recordings.embed`
+        self._forgets = prior.horizon > 1  # a chunk's memory knows no single actions
 
     def begin(self, seed: int) -> None:
         """Start an episode."""
@@ -239,5 +239,6 @@ class RawClone:
         self._began = False
         predicted = self._predict(self._driver.features())[0]
         action: FloatArray = np.clip(predicted, self._box.low, self._box.high).astype(np.float32)
-        self._driver.acting(action[None])
+        if not self._forgets:
+            self._driver.acting(action[None])
         return action
