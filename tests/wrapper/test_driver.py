@@ -270,6 +270,14 @@ def test_who_cannot_close_the_loop_says_so():
         PriorExploreSAC("MlpPolicy", EchoEnv("state"), prior=prior, sees_features=False)
 
 
+@pytest.mark.parametrize("twin", [BehavioralPriorVecWrapper, BehavioralPriorVectorWrapper])
+@pytest.mark.parametrize("option", ["latnet", "gamma"])
+def test_twins_know_their_options(twin, option):
+    kind = DummyVecEnv if twin is BehavioralPriorVecWrapper else SyncVectorEnv
+    with pytest.raises(TypeError, match=option):
+        twin(kind([lambda: EchoEnv("state")]), AffinePrior(SPECS["state"]), **{option: 0.9})
+
+
 def test_one_action_a_latent_is_no_closed_loop():
     class Single(ClosedLoopPrior):
         decode_features = AffinePrior.decode_features
