@@ -1,7 +1,8 @@
-"""Kinds of priors and encoders by name: ours, those of installed packages, and those just defined.
+"""Priors, encoders and mixtures by name: ours, those of installed packages, and those just defined.
 
-A package offers its own under the entry point groups `parrot_wrapper.priors` and
-`parrot_wrapper.encoders`; nothing of it is imported before its name is asked for.
+A package offers its own under the entry point groups `parrot_wrapper.priors`,
+`parrot_wrapper.encoders` and `parrot_wrapper.mixtures`; nothing of it is imported before its name
+is asked for.
 """
 
 from __future__ import annotations
@@ -127,10 +128,15 @@ ENCODERS = Registry(
     "encoder",
     "parrot_wrapper.encoders",
     {
-        "structured": f"{_HERE}.encoders.structured:StructuredEncoder",
+        "structured": "parrot_table.structured:StructuredEncoder",
         "convolutional": f"{_HERE}.encoders.convolutional:ConvolutionalEncoder",
         "residual": f"{_HERE}.encoders.residual:ResidualEncoder",
         "state": f"{_HERE}.encoders.state:StateEncoder",
     },
 )
 """Observation encoders by `name`."""
+
+MIXTURES = Registry(
+    "mixture", "parrot_wrapper.mixtures", {"broad": "parrot_wrapper.mixtures.broad:BroadMixture"}
+)
+"""Mixtures of a prior with another way to act, by the `name` of their settings."""
