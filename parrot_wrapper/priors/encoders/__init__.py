@@ -13,7 +13,7 @@ from parrot_wrapper.priors.encoders.base import ActingEncoder, Encoder, Observat
 from parrot_wrapper.priors.encoders.convolutional import ConvolutionalEncoder
 from parrot_wrapper.priors.encoders.residual import ResidualEncoder
 from parrot_wrapper.priors.encoders.state import StateEncoder
-from parrot_wrapper.registry import ENCODERS
+from parrot_wrapper.priors.registry import ENCODERS
 from parrot_wrapper.types import ObservationSpec
 
 
