@@ -40,8 +40,8 @@ if TYPE_CHECKING:
     from parrot_wrapper.errors import ParrotError
     from parrot_wrapper.evaluation import evaluate, judge_prior
     from parrot_wrapper.latent import kl_to_prior, parse_chart, target_entropy
-    from parrot_wrapper.mixtures.broad import BroadMixture
     from parrot_wrapper.priors import FlowPrior, FlowPriorConfig, flow_config, load_prior
+    from parrot_wrapper.priors.mixtures.broad import BroadMixture
     from parrot_wrapper.rl.normed_activation import LayerNormReLU
     from parrot_wrapper.rl.replay.demonstration_replay import (
         DemonstrationDictReplayBuffer,
@@ -96,7 +96,7 @@ _HOMES = {
     "BehavioralPriorVecWrapper": "wrappers.vec_wrapper",
     "BehavioralPriorVectorWrapper": "wrappers.vector_wrapper",
     "BehavioralPriorWrapper": "wrappers.wrapper",
-    "BroadMixture": "mixtures.broad",
+    "BroadMixture": "priors.mixtures.broad",
     "DemonstrationDictReplayBuffer": "rl.replay.demonstration_replay",
     "DemonstrationReplayBuffer": "rl.replay.demonstration_replay",
     "EpisodeDataset": "data",

@@ -28,7 +28,6 @@ LAYERS: dict[str, set[str] | None] = {
     "checks": {"numpy"},
     "io": set(),
     "latent": {"numpy", "scipy"},
-    "mixtures": {"numpy", "scipy"},
     "priors": {"numpy", "scipy", "torch", "safetensors"},
     "data": {"numpy", "h5py", "minari", "pyarrow", "av", "PIL"},
     "wrappers": {"numpy", "gymnasium", "stable_baselines3"},
@@ -47,7 +46,7 @@ OF_THE_TABLE = re.compile(r"container|gripper|redirected", re.IGNORECASE)
 MAY_NAME_THE_TABLE = {"moved", "evaluation/simulator_state", "experiments/studies"}
 """Where modules have gone, what our envs call the label of a hand, methods of our own studies."""
 PLUG_IN_MAY_IMPORT = {"numpy", "torch", "parrot_wrapper"}
-PARTS_FOR_PLUG_INS = {"errors", "types", "float_errors", "checks", "mixtures", "priors"}
+PARTS_FOR_PLUG_INS = {"errors", "types", "float_errors", "checks", "priors"}
 ENVS_MAY_IMPORT = {"gymnasium", "numpy", "pybullet", "pybullet_data", "pybullet_utils"}
 
 

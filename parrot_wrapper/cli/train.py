@@ -14,7 +14,7 @@ from parrot_wrapper.cli.options import Option, chosen, default_of, group, helps,
 from parrot_wrapper.cli.run_options import fitting_kwargs
 from parrot_wrapper.errors import InvalidArgumentError
 from parrot_wrapper.evaluation.report import rollout_table
-from parrot_wrapper.registry import MIXTURES
+from parrot_wrapper.priors.registry import MIXTURES
 from parrot_wrapper.rl.config import PRESETS, REPLAYS, RawActions, RLConfig, preset_config
 from parrot_wrapper.torch_threads import DEFAULT_THREADS, use_threads
 

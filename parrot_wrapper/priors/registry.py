@@ -137,6 +137,6 @@ ENCODERS = Registry(
 """Observation encoders by `name`."""
 
 MIXTURES = Registry(
-    "mixture", "parrot_wrapper.mixtures", {"broad": "parrot_wrapper.mixtures.broad:BroadMixture"}
+    "mixture", "parrot_wrapper.mixtures", {"broad": f"{_HERE}.mixtures.broad:BroadMixture"}
 )
 """Mixtures of a prior with another way to act, by the `name` of their settings."""

@@ -10,8 +10,8 @@ from typing import Any, ClassVar, TypeAlias
 
 from parrot_wrapper.checks import as_tagged, check_fields, from_tagged, require_count, require_share
 from parrot_wrapper.errors import InvalidArgumentError, unknown_name
-from parrot_wrapper.mixtures.settings import MixtureConfig, read_former, read_mixture
-from parrot_wrapper.registry import MIXTURES
+from parrot_wrapper.priors.mixtures.settings import MixtureConfig, read_former, read_mixture
+from parrot_wrapper.priors.registry import MIXTURES
 from parrot_wrapper.wrappers.spaces import check_agent_observation
 
 CONVOLUTIONS = ("stock", "paper")

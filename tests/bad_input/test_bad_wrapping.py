@@ -23,8 +23,8 @@ from parrot_wrapper.errors import (
     SpaceMismatchError,
     UnknownNameError,
 )
-from parrot_wrapper.mixtures.broad import BroadMixture
-from parrot_wrapper.mixtures.settings import read_mixture
+from parrot_wrapper.priors.mixtures.broad import BroadMixture
+from parrot_wrapper.priors.mixtures.settings import read_mixture
 from tests.bad_input.mistakes import (
     Table,
     cases,

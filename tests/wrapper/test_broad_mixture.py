@@ -10,8 +10,8 @@ from scipy.stats import norm
 
 from parrot_wrapper import BehavioralPriorWrapper
 from parrot_wrapper.errors import InvalidArgumentError, ParrotError, SpaceMismatchError
-from parrot_wrapper.mixtures.broad import BroadConfig, BroadMixture
-from parrot_wrapper.mixtures.settings import read_former, read_mixture
+from parrot_wrapper.priors.mixtures.broad import BroadConfig, BroadMixture
+from parrot_wrapper.priors.mixtures.settings import read_former, read_mixture
 from parrot_wrapper.rl.train import read_config
 from parrot_wrapper.types import ActionPrior, ObservationSpec
 from tests.helpers import AffinePrior, EchoEnv

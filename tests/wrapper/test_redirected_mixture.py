@@ -10,7 +10,7 @@ import parrot_envs  # noqa: F401  # registers the ids
 from parrot_table.redirected import RedirectedConfig, RedirectedMixture
 from parrot_wrapper import FlowPrior, FlowPriorConfig, ObservationSpec, load_prior
 from parrot_wrapper.errors import InvalidArgumentError, NotOfferedError
-from parrot_wrapper.mixtures.broad import BroadConfig
+from parrot_wrapper.priors.mixtures.broad import BroadConfig
 from parrot_wrapper.rl.config import RLConfig
 from parrot_wrapper.rl.model import wrap_env
 from parrot_wrapper.types import ActionPrior

@@ -12,8 +12,8 @@ from scipy.special import ndtr, ndtri
 from parrot_wrapper.checks import number_array
 from parrot_wrapper.errors import InvalidArgumentError, LatentError, ParrotError
 from parrot_wrapper.float_errors import quiet_floats
-from parrot_wrapper.mixtures.settings import MixtureConfig
-from parrot_wrapper.registry import MIXTURES
+from parrot_wrapper.priors.mixtures.settings import MixtureConfig
+from parrot_wrapper.priors.registry import MIXTURES
 from parrot_wrapper.types import ActionPrior, FloatArray, Observations, ObservationSpec
 
 

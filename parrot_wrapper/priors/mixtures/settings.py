@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from parrot_wrapper.checks import check_fields, from_tagged, require_instance, require_share
 from parrot_wrapper.errors import InvalidArgumentError
-from parrot_wrapper.registry import MIXTURES
+from parrot_wrapper.priors.registry import MIXTURES
 from parrot_wrapper.types import ActionPrior
 
 
