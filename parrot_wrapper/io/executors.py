@@ -17,6 +17,7 @@ import traceback
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from io import TextIOWrapper
 from multiprocessing.connection import Connection, wait
 from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
@@ -85,7 +86,7 @@ class Ended:
 
 
 class Executor(Protocol):
-    """What does tasks. It is made without arguments; its user submits as many as may run at once."""
+    """What does tasks; made without arguments. It gets no more than may run at once."""
 
     def submit(self, task: Task) -> str:
         """Start a task.
@@ -303,11 +304,12 @@ def _sendable(error: BaseException) -> BaseException:
 def _write_to(log: Path) -> None:
     """From here on all output goes to a file, that of libraries in C too."""
     log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("ab") as stream:
+    with log.open("ab") as file:
         for number in (1, 2):
-            os.dup2(stream.fileno(), number)
-    sys.stdout = open(1, "w", encoding="utf-8", buffering=1, closefd=False)
-    sys.stderr = open(2, "w", encoding="utf-8", buffering=1, closefd=False)
+            os.dup2(file.fileno(), number)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(line_buffering=True)
 
 
 def _obey(life: Connection) -> None:

@@ -221,11 +221,6 @@ def _run(
     progress: bool,
 ) -> None:
     running: set[Task] = set()
-
-    def finish(ended: Ended) -> None:
-        running.discard(ended.task)
-        plan.finish(_result(ended))
-
     with deferred_interrupt() as interruption, _bar(plan, progress) as bar, closing(engine):
         while not plan.complete and not interruption.requested:
             while len(running) < workers and (index := plan.next_shard()) is not None:
@@ -233,7 +228,8 @@ def _run(
                 running.add(task)
                 engine.submit(task)
             for ended in engine.poll(_LOOK_EVERY):
-                finish(ended)
+                running.discard(ended.task)
+                plan.finish(_result(ended))
             _tell(plan, source, bar)
         for ended in stopping(engine, running):  # shards in flight are finished first
             running.discard(ended.task)
