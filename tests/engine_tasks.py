@@ -57,9 +57,6 @@ def patient(folder: Path) -> None:
 
 
 def stubborn(folder: Path) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     (folder / "begun").touch()
-    while True:
-        try:
-            time.sleep(60)
-        except KeyboardInterrupt:
-            continue
+    time.sleep(600)

@@ -73,7 +73,7 @@ def test_a_grid_is_the_same_with_any_engine(here: str, tmp_path: Path) -> None:
         places = Places(tmp_path / engine / "results", tmp_path / engine / "runs")
         heard: list[str] = []
         outcome = run_grid(
-            grid, places, workers=2, engine=engine, device="cpu", do.say=heard.append, progress=False
+            grid, places, workers=2, engine=engine, device="cpu", say=heard.append, progress=False
         )
         assert outcome.done == 2
         assert any("started, here" in line for line in heard) == (engine == here)
