@@ -31,7 +31,7 @@ LAYERS: dict[str, set[str] | None] = {
     "latent": {"numpy", "scipy"},
     "priors": {"numpy", "scipy", "torch", "safetensors"},
     "data": {"numpy", "h5py", "minari", "pyarrow", "av", "PIL"},
-    "wrappers": {"numpy", "gymnasium", "stable_baselines3"},
+    "wrappers": {"numpy", "gymnasium", "stable_baselines3", "typing_extensions"},
     "record": {"numpy", "gymnasium", "tqdm"},
     "training": {"numpy", "torch", "safetensors", "tqdm", "tensorboard"},
     "evaluation": None,
