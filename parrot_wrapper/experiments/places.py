@@ -13,6 +13,7 @@ from parrot_wrapper.experiments.grid import Grid
 from parrot_wrapper.experiments.runs import Run
 from parrot_wrapper.io.atomic_files import write_json
 from parrot_wrapper.io.strict_json import parse_json
+from parrot_wrapper.rl.config import with_current_names
 
 GRID_FILE = "grid.json"
 _AXES = ("tasks", "methods", "prior_seeds", "rl_seeds", "data", "method_data")
@@ -88,7 +89,8 @@ def read_grid(path: str | Path) -> Grid:
 
 def _require_same(folder: Path, old: Grid, new: Grid) -> None:
     common = old.method_rl.keys() & new.method_rl.keys()  # a grid may get more variants
-    there, given = _fixed(old, common), _fixed(new, common)
+    changed = {name for name in common if not _same_rl(old.method_rl[name], new.method_rl[name])}
+    there, given = _fixed(old, changed), _fixed(new, changed)
     different = [
         f"{key}: {there[key]!r} there, {given[key]!r} given"
         for key in given
@@ -99,6 +101,11 @@ def _require_same(folder: Path, old: Grid, new: Grid) -> None:
             f"{folder} holds a grid with other settings ({'; '.join(different)}); choose other "
             "folders, or give the grid another name."
         )
+
+
+def _same_rl(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
+    """Whether settings are the same, be it under names that they had before."""
+    return old == new or with_current_names(old) == with_current_names(new)
 
 
 def _fixed(grid: Grid, variants: Set[str]) -> Mapping[str, Any]:

@@ -11,7 +11,8 @@ from parrot_wrapper.errors import DataFileError, ParrotError
 from parrot_wrapper.experiments.grid import Grid
 from parrot_wrapper.experiments.methods import EXPLORATION, METHODS, needed_parts, run_config
 from parrot_wrapper.experiments.needs import PriorData
-from parrot_wrapper.experiments.places import Places, read_grid
+from parrot_wrapper.experiments.places import GRID_FILE, Places, read_grid
+from parrot_wrapper.experiments.rows import read_rows
 from parrot_wrapper.experiments.studies import (
     GRASP_TASKS,
     PLACE_TASKS,
@@ -19,7 +20,7 @@ from parrot_wrapper.experiments.studies import (
     STUDIES,
     study_grid,
 )
-from parrot_wrapper.rl.config import DemonstrationReplay
+from parrot_wrapper.rl.config import DemonstrationReplay, RLConfig
 
 DATA = PriorData(10, folder="data")
 
@@ -268,6 +269,19 @@ def test_variants_may_be_added_and_not_changed(tmp_path: Path) -> None:
     places.claim(variants(tight={"kl": 2.0}, eager={"gradient_steps": 2}))
     with pytest.raises(ParrotError, match=r"method_rl: .*'kl': 2.0.* there, .*'kl': 3.0.* given"):
         places.check(variants(tight={"kl": 3.0}))
+
+
+@pytest.mark.parametrize("study", ["agent", "mismatch"])
+def test_a_published_grid_goes_on_though_its_settings_had_other_names(
+    tmp_path: Path, study: str
+) -> None:
+    path = Path(__file__).parents[2] / "results" / f"{study}-laptop" / GRID_FILE
+    places = Places(tmp_path, tmp_path)
+    places.claim(read_grid(path))
+    places.check(replace(read_grid(path), method_rl=study_grid(study, "laptop").method_rl))
+    for row in read_rows(path.parent):
+        config = RLConfig.from_dict(row.config)
+        assert RLConfig.from_dict(config.to_dict()) == config
 
 
 @pytest.mark.parametrize("setting", SETTINGS)
