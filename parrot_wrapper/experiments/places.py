@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Set
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,10 @@ from parrot_wrapper.io.atomic_files import write_json
 from parrot_wrapper.io.strict_json import parse_json
 
 GRID_FILE = "grid.json"
-_AXES = ("tasks", "methods", "prior_seeds", "rl_seeds", "data", "method_data")
+_AXES = ("tasks", "methods", "prior_seeds", "rl_seeds", "data")
 """A grid may grow or shrink along these without a new folder; data have a check of their own."""
+_SHOWN = ("label", "colour", "data")
+"""Of a method, what does not change its runs."""
 
 
 @dataclass(frozen=True)
@@ -87,8 +89,7 @@ def read_grid(path: str | Path) -> Grid:
 
 
 def _require_same(folder: Path, old: Grid, new: Grid) -> None:
-    common = old.method_rl.keys() & new.method_rl.keys()  # a grid may get more variants
-    there, given = _fixed(old, common), _fixed(new, common)
+    there, given = _fixed(old, new), _fixed(new, old)
     different = [
         f"{key}: {there[key]!r} there, {given[key]!r} given"
         for key in given
@@ -101,6 +102,13 @@ def _require_same(folder: Path, old: Grid, new: Grid) -> None:
         )
 
 
-def _fixed(grid: Grid, variants: Set[str]) -> Mapping[str, Any]:
+def _fixed(grid: Grid, other: Grid) -> Mapping[str, Any]:
+    """What must be alike; of methods how those act that both have."""
     values = {key: value for key, value in grid.to_dict().items() if key not in _AXES}
-    return {**values, "method_rl": {name: grid.method_rl[name] for name in sorted(variants)}}
+    common = {method.name for method in other.methods}
+    acting = {
+        f"method {method.name}": {k: v for k, v in asdict(method).items() if k not in _SHOWN}
+        for method in grid.methods
+        if method.name in common
+    }
+    return {**values, **acting}

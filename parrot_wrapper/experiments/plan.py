@@ -25,7 +25,7 @@ from parrot_wrapper.io.strict_json import parse_json
 _USUAL_SECONDS_PER_STEP = 0.03
 """One process of a 2-core machine without GPU, default settings; see docs/results.md."""
 _USUAL_EPISODE_STEPS = 25
-_SELECTABLE = ("task", "method", "data", "prior_seed", "rl_seed")
+_SELECTABLE = ("task", "data", "prior_seed", "rl_seed")
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class Plan:
             return sum(e[1] for e in same) / steps if steps else _USUAL_SECONDS_PER_STEP
 
         total = sum(
-            per_step(run.method) * (weight(run) - steps_so_far(places.run_folder(run)))
+            per_step(run.method.name) * (weight(run) - steps_so_far(places.run_folder(run)))
             for run in self.left
         )
         return total / max(1, min(workers, len(self.left)))
@@ -161,7 +161,8 @@ def select_runs(runs: Sequence[Run], only: Sequence[str]) -> tuple[Run, ...]:
 
 
 def _facts(run: Run) -> dict[str, str]:
-    return {**run.labels, **{name: str(getattr(run, name)) for name in _SELECTABLE}}
+    facts = {name: str(getattr(run, name)) for name in _SELECTABLE}
+    return {**run.labels, **facts, "method": run.method.name}
 
 
 def _row_steps(row: ResultRow | ExplorationRow) -> int:

@@ -14,6 +14,8 @@ import numpy as np
 
 from parrot_wrapper.checks import as_path
 from parrot_wrapper.errors import DataError, DataFileError, absence
+from parrot_wrapper.experiments.grid import Grid
+from parrot_wrapper.experiments.methods import METHODS, Method
 from parrot_wrapper.experiments.places import GRID_FILE, read_grid
 from parrot_wrapper.experiments.rows import (
     ExplorationRow,
@@ -25,18 +27,6 @@ from parrot_wrapper.experiments.rows import (
 from parrot_wrapper.experiments.runs import RunKey
 from parrot_wrapper.experiments.statistics import Values, curve_points, curve_steps, smoothed
 
-METHOD_NAMES = {
-    "parrot": "PARROT",
-    "bc-sac": "BC-SAC",
-    "prior-explore": "Prior-explore",
-    "hirl": "HIRL",
-    "trajrl": "TrajRL",
-    "vae-features": "VAE-features",
-    "sac": "SAC",
-    "uniform": "Uniform actions",
-}
-"""Methods in the order of the report, with their names there."""
-
 
 @dataclass(frozen=True)
 class Variant:
@@ -46,16 +36,27 @@ class Variant:
         method: As in the rows.
         data_episodes: Demonstrations, where the study varies them.
         labels: The labels that the study varies, as (key, value) in order of key.
+        shown: The method's label and colour, where its grid tells; else those of ours.
     """
 
     method: str
     data_episodes: int | None = None
     labels: tuple[tuple[str, str], ...] = ()
+    shown: Method | None = field(default=None, compare=False, repr=False)
 
     @property
     def base(self) -> str:
         """The method without its "+variant"."""
         return self.method.partition("+")[0]
+
+    @property
+    def colour(self) -> str:
+        """Its method's colour; empty where that has none."""
+        return self._as_shown.colour if self._as_shown else ""
+
+    @property
+    def _as_shown(self) -> Method | None:
+        return self.shown or METHODS.get(self.base)
 
     @property
     def name(self) -> str:
@@ -65,16 +66,16 @@ class Variant:
             >>> Variant("parrot+residual", 5_000, (("prior_data", "grasp-only"),)).name
             'PARROT + residual, 5,000 demonstrations, grasp-only'
         """
-        base, _, extra = self.method.partition("+")
-        parts = [" + ".join(filter(None, [METHOD_NAMES.get(base, base), extra]))]
+        label, extra = self._as_shown and self._as_shown.label, self.method.partition("+")[2]
+        parts = [" + ".join(filter(None, [label or self.base, extra]))]
         if self.data_episodes is not None:
             parts.append(f"{self.data_episodes:,} demonstrations")
         return ", ".join([*parts, *(value for _, value in self.labels if value)])
 
     @property
     def order(self) -> tuple[int, str, int, tuple[tuple[str, str], ...]]:
-        """Sorts variants: methods as in `METHOD_NAMES`, then their variants, data and labels."""
-        known = list(METHOD_NAMES)
+        """Sorts variants: methods as in `METHODS`, then their variants, data and labels."""
+        known = list(METHODS)
         place = known.index(self.base) if self.base in known else len(known)
         return place, self.method, self.data_episodes or 0, self.labels
 
@@ -131,6 +132,7 @@ class Study:
         setting: Its setting.
         rows: The finished runs, at least one.
         planned: The keys of all runs of the grid, finished or not; empty where they are not known.
+        methods: The grid's methods by name; ours where one is not known.
 
     Raises:
         DataError: Two rows of one and the same run.
@@ -140,6 +142,7 @@ class Study:
     setting: str
     rows: Sequence[ReportRow]
     planned: frozenset[RunKey] = frozenset()
+    methods: Mapping[str, Method] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         counts = Counter(row.key for row in self.rows)
@@ -179,7 +182,17 @@ class Study:
         """What a row is a run of."""
         by_data, keys = self._varies
         labels = tuple((key, row.labels.get(key, "")) for key in sorted(keys))
-        return Variant(row.method, row.data_episodes if by_data else None, labels)
+        amount = row.data_episodes if by_data else None
+        return Variant(row.method, amount, labels, self.methods.get(row.method))
+
+    @property
+    def method_names(self) -> tuple[str, ...]:
+        """Methods with a run, in the report's order."""
+        return tuple(dict.fromkeys(variant.method for variant in self.variants))
+
+    def alone(self, method: str) -> Variant:
+        """A method without data and labels."""
+        return Variant(method, shown=self.methods.get(method))
 
     def of(self, variant: Variant) -> list[ReportRow]:
         """The rows of a variant."""
@@ -282,14 +295,14 @@ def load_rows(folder: str | Path) -> list[ReportRow]:
     return [ReportRow.of(row) for row in rows]
 
 
-def load_plan(folder: str | Path) -> frozenset[RunKey]:
-    """The keys of all runs of the grid of a results folder; empty where it does not say.
+def load_grid(folder: str | Path) -> Grid | None:
+    """The grid of a results folder; None where it does not say.
 
     Raises:
         DataFileError: A damaged description of the grid.
     """
     path = as_path("folder", folder) / GRID_FILE
-    return frozenset(run.key for run in read_grid(path).runs()) if path.is_file() else frozenset()
+    return read_grid(path) if path.is_file() else None
 
 
 def load_studies(folders: Sequence[str | Path]) -> list[Study]:
@@ -299,7 +312,7 @@ def load_studies(folders: Sequence[str | Path]) -> list[Study]:
         DataFileError: A folder without rows, or damaged rows.
         DataError: A folder that mixes grids or settings, or rows of the same run in two folders.
     """
-    found: dict[tuple[str, str], tuple[list[ReportRow], set[RunKey]]] = {}
+    found: dict[tuple[str, str], tuple[list[ReportRow], set[RunKey], dict[str, Method]]] = {}
     for folder in folders:
         rows = load_rows(folder)
         kinds = sorted({(row.grid, row.setting) for row in rows})
@@ -309,12 +322,14 @@ def load_studies(folders: Sequence[str | Path]) -> list[Study]:
                 f"{folder}: expected the rows of one grid in one setting, got {told}. Put each "
                 "into a folder of its own."
             )
-        all_rows, planned = found.setdefault(kinds[0], ([], set()))
+        all_rows, planned, methods = found.setdefault(kinds[0], ([], set(), {}))
         all_rows.extend(rows)
-        planned.update(load_plan(folder))
+        if (grid := load_grid(folder)) is not None:
+            planned.update(run.key for run in grid.runs())
+            methods.update({method.name: method for method in grid.methods})
     return [
-        Study(grid, setting, rows, frozenset(planned))
-        for (grid, setting), (rows, planned) in found.items()
+        Study(*name, rows, frozenset(planned), methods)
+        for name, (rows, planned, methods) in found.items()
     ]
 
 
