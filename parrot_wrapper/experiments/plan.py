@@ -11,13 +11,7 @@ from parrot_wrapper.experiments.artifacts import is_made
 from parrot_wrapper.experiments.grid import Grid
 from parrot_wrapper.experiments.needs import Artifact
 from parrot_wrapper.experiments.places import Places
-from parrot_wrapper.experiments.rows import (
-    ExplorationRow,
-    ResultRow,
-    read_exploration_rows,
-    read_rows,
-    row_from_dict,
-)
+from parrot_wrapper.experiments.rows import ResultRow, read_rows, row_from_dict
 from parrot_wrapper.experiments.run_files import ROW_FILE, steps_so_far
 from parrot_wrapper.experiments.runs import Run
 from parrot_wrapper.io.strict_json import parse_json
@@ -40,7 +34,7 @@ class Plan:
     """
 
     runs: tuple[Run, ...]
-    rows: tuple[ResultRow | ExplorationRow, ...]
+    rows: tuple[ResultRow, ...]
     made: tuple[Artifact, ...]
     missing: tuple[Artifact, ...]
 
@@ -82,9 +76,8 @@ def make_plan(grid: Grid, runs: Sequence[Run], places: Places) -> Plan:
         DataFileError: A damaged file.
     """
     places.check(grid)
-    reader = read_exploration_rows if grid.kind == "exploration" else read_rows
     keys = {run.key for run in runs}
-    rows = tuple(row for row in reader(places.results) if row.key in keys)
+    rows = tuple(row for row in read_rows(places.results) if row.key in keys)
     done = {row.key for row in rows}
     needed = grid.artifacts(runs)
     wanted = {a.name for a in grid.artifacts([run for run in runs if run.key not in done])}
@@ -104,7 +97,7 @@ def weight(run: Run) -> int:
     return run.env_steps
 
 
-def left_row(run: Run, folder: Path) -> ResultRow | ExplorationRow | None:
+def left_row(run: Run, folder: Path) -> ResultRow | None:
     """The row that a finished run's process left in its folder.
 
     Raises:
@@ -115,11 +108,7 @@ def left_row(run: Run, folder: Path) -> ResultRow | ExplorationRow | None:
         return None
     try:
         content = parse_json(path.read_bytes())
-        row: ResultRow | ExplorationRow = (
-            row_from_dict(ExplorationRow, content)
-            if run.kind == "exploration"
-            else row_from_dict(ResultRow, content)
-        )
+        row = row_from_dict(content, explores=run.kind == "exploration")
     except (OSError, ValueError) as error:
         raise DataFileError(f"{path}: {error}.") from error
     if row.key != run.key:
@@ -165,7 +154,5 @@ def _facts(run: Run) -> dict[str, str]:
     return {**run.labels, **facts, "method": run.method.name}
 
 
-def _row_steps(row: ResultRow | ExplorationRow) -> int:
-    if isinstance(row, ExplorationRow):
-        return row.success_once.episodes * _USUAL_EPISODE_STEPS
-    return row.env_steps
+def _row_steps(row: ResultRow) -> int:
+    return row.success_once.episodes * _USUAL_EPISODE_STEPS if row.explores else row.env_steps

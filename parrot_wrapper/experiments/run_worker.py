@@ -22,7 +22,7 @@ from parrot_wrapper.evaluation.policies import UniformActions
 from parrot_wrapper.evaluation.rates import Rate
 from parrot_wrapper.evaluation.rollouts import EvaluationResult, evaluate
 from parrot_wrapper.experiments.methods import run_config
-from parrot_wrapper.experiments.rows import ExplorationRow, ResultRow, Share
+from parrot_wrapper.experiments.rows import ResultRow, Share
 from parrot_wrapper.experiments.run_files import ROW_FILE, success_curve
 from parrot_wrapper.experiments.runs import Run
 from parrot_wrapper.io.atomic_files import write_json
@@ -86,11 +86,11 @@ def _result_row(run: Run, folder: Path, artifacts: Mapping[str, str], device: st
     )
 
 
-def _exploration_row(run: Run, artifacts: Mapping[str, str]) -> ExplorationRow:
+def _exploration_row(run: Run, artifacts: Mapping[str, str]) -> ResultRow:
     started = time.perf_counter()
     result = _explore(run, artifacts)
     lifted, placed = result.share("lifted"), result.share("placed")
-    return ExplorationRow(
+    return ResultRow(
         **_facts(run, "cpu"),
         wall_seconds=time.perf_counter() - started,
         lifted=None if lifted is None else _share(lifted),

@@ -5,10 +5,9 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -17,13 +16,7 @@ from parrot_wrapper.errors import DataError, DataFileError, absence
 from parrot_wrapper.experiments.grid import Grid
 from parrot_wrapper.experiments.methods import METHODS, Method
 from parrot_wrapper.experiments.places import GRID_FILE, read_grid
-from parrot_wrapper.experiments.rows import (
-    ExplorationRow,
-    ResultRow,
-    Share,
-    read_exploration_rows,
-    read_rows,
-)
+from parrot_wrapper.experiments.rows import ROW_FILES, ResultRow, read_rows
 from parrot_wrapper.experiments.runs import RunKey
 from parrot_wrapper.experiments.statistics import Values, curve_points, curve_steps, smoothed
 
@@ -81,49 +74,6 @@ class Variant:
 
 
 @dataclass(frozen=True)
-class ReportRow:
-    """A finished run, with RL or without; see `rows` for what is not told here.
-
-    Attributes:
-        key: What tells it apart from the grid's other runs.
-        success: Held-out success on the last step of an episode; without RL, on any step.
-        lifted: Share of episodes in which anything is lifted; None with RL.
-        placed: Share of episodes in which anything is placed; None with RL.
-        config: Settings of the RL run; empty without RL.
-        env_steps: Env steps of training; 0 without RL.
-        curve: (env steps, success in training) of bins; empty without RL.
-    """
-
-    grid: str
-    setting: str
-    task: str
-    method: str
-    prior_seed: int
-    rl_seed: int
-    data_episodes: int | None
-    labels: Mapping[str, str]
-    versions: Mapping[str, str]
-    machine: Mapping[str, Any]
-    wall_seconds: float
-    finished: str
-    key: RunKey
-    success: Share
-    success_once: Share
-    lifted: Share | None = None
-    placed: Share | None = None
-    config: Mapping[str, Any] = field(default_factory=dict)
-    env_steps: int = 0
-    curve: tuple[tuple[int, float], ...] = ()
-
-    @classmethod
-    def of(cls, row: ResultRow | ExplorationRow) -> ReportRow:
-        """A row in the report's form."""
-        known = [entry.name for entry in fields(cls) if hasattr(row, entry.name)]
-        values = {name: getattr(row, name) for name in known}
-        return cls(**{"success": row.success_once, **values})
-
-
-@dataclass(frozen=True)
 class Study:
     """All runs of one grid in one setting.
 
@@ -140,7 +90,7 @@ class Study:
 
     grid: str
     setting: str
-    rows: Sequence[ReportRow]
+    rows: Sequence[ResultRow]
     planned: frozenset[RunKey] = frozenset()
     methods: Mapping[str, Method] = field(default_factory=dict)
 
@@ -178,7 +128,7 @@ class Study:
         differ = {key for key in keys if len({row.labels.get(key, "") for row in self.rows}) > 1}
         return any(len(amount) > 1 for amount in amounts.values()), frozenset(differ)
 
-    def variant(self, row: ReportRow) -> Variant:
+    def variant(self, row: ResultRow) -> Variant:
         """What a row is a run of."""
         by_data, keys = self._varies
         labels = tuple((key, row.labels.get(key, "")) for key in sorted(keys))
@@ -194,15 +144,15 @@ class Study:
         """A method without data and labels."""
         return Variant(method, shown=self.methods.get(method))
 
-    def of(self, variant: Variant) -> list[ReportRow]:
+    def of(self, variant: Variant) -> list[ResultRow]:
         """The rows of a variant."""
         return [row for row in self.rows if self.variant(row) == variant]
 
     def by_task(
         self, variant: Variant, tasks: Iterable[str] | None = None
-    ) -> dict[str, list[ReportRow]]:
+    ) -> dict[str, list[ResultRow]]:
         """The rows of a variant for each task that it has, in the order of `tasks`."""
-        found: dict[str, list[ReportRow]] = {}
+        found: dict[str, list[ResultRow]] = {}
         rows = self.of(variant)
         for task in self.tasks if tasks is None else tasks:
             runs = [row for row in rows if row.task == task]
@@ -213,7 +163,7 @@ class Study:
     def scores(self, variant: Variant, tasks: Iterable[str] | None = None) -> dict[str, Values]:
         """Task to the held-out success (runs,) of a variant."""
         found = self.by_task(variant, tasks)
-        return {task: np.array([row.success.value for row in runs]) for task, runs in found.items()}
+        return {task: np.array([row.score.value for row in runs]) for task, runs in found.items()}
 
     def curves(
         self, variant: Variant, tasks: Iterable[str] | None = None
@@ -243,7 +193,7 @@ class Study:
     @property
     def explores(self) -> bool:
         """Whether these are rollouts of random behaviour, without RL."""
-        return all(row.lifted is not None or row.placed is not None for row in self.rows)
+        return all(row.explores for row in self.rows)
 
     def name(self, variant: Variant) -> str:
         """What tells it from the study's others: without the method where all have the same.
@@ -276,23 +226,21 @@ class Study:
         return dict(sorted(Counter(key[1] for key in lacking).items()))
 
 
-def load_rows(folder: str | Path) -> list[ReportRow]:
+def load_rows(folder: str | Path) -> list[ResultRow]:
     """All rows of a results folder; a torn last line (a killed run) is left out.
 
     Raises:
         DataFileError: No rows there, a damaged line, or rows of a newer format.
     """
-    rows: list[ResultRow | ExplorationRow] = []
     root = as_path("folder", folder)
-    if root.is_dir():
-        rows = [*read_rows(folder), *read_exploration_rows(folder)]
+    rows = read_rows(root) if root.is_dir() else []
     if not rows:
         raise DataFileError(
             f"{folder}: expected a folder with the rows of one finished run at least, as `parrot "
-            f"experiment` writes them ({ResultRow.file_name} or {ExplorationRow.file_name}), "
+            f"experiment` writes them ({' or '.join(ROW_FILES)}), "
             f"found none.{absence(root)}"
         )
-    return [ReportRow.of(row) for row in rows]
+    return rows
 
 
 def load_grid(folder: str | Path) -> Grid | None:
@@ -312,7 +260,7 @@ def load_studies(folders: Sequence[str | Path]) -> list[Study]:
         DataFileError: A folder without rows, or damaged rows.
         DataError: A folder that mixes grids or settings, or rows of the same run in two folders.
     """
-    found: dict[tuple[str, str], tuple[list[ReportRow], set[RunKey], dict[str, Method]]] = {}
+    found: dict[tuple[str, str], tuple[list[ResultRow], set[RunKey], dict[str, Method]]] = {}
     for folder in folders:
         rows = load_rows(folder)
         kinds = sorted({(row.grid, row.setting) for row in rows})
