@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from parrot_wrapper.checks import as_path
 from parrot_wrapper.errors import DataFileError, InvalidArgumentError, ParrotError, absence
 from parrot_wrapper.experiments.grid import Grid
+from parrot_wrapper.experiments.methods import run_config
 from parrot_wrapper.experiments.runs import Run
 from parrot_wrapper.io.atomic_files import write_json
 from parrot_wrapper.io.strict_json import parse_json
 
 GRID_FILE = "grid.json"
-_AXES = ("tasks", "methods", "prior_seeds", "rl_seeds", "data")
+_AXES = ("tasks", "methods", "rl", "prior_seeds", "rl_seeds", "data")
 """A grid may grow or shrink along these without a new folder; data have a check of their own."""
-_SHOWN = ("label", "colour", "data")
-"""Of a method, what does not change its runs."""
+_OF_A_RUN = ("env_id", "seed")
+"""Of an agent's settings, what differs between the runs of a method."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,7 @@ def _require_same(folder: Path, old: Grid, new: Grid) -> None:
     different = [
         f"{key}: {there[key]!r} there, {given[key]!r} given"
         for key in given
-        if there[key] != given[key]
+        if key in there and there[key] != given[key]
     ]
     if different:
         raise InvalidArgumentError(
@@ -103,12 +104,13 @@ def _require_same(folder: Path, old: Grid, new: Grid) -> None:
 
 
 def _fixed(grid: Grid, other: Grid) -> Mapping[str, Any]:
-    """What must be alike; of methods how those act that both have."""
-    values = {key: value for key, value in grid.to_dict().items() if key not in _AXES}
+    """What must be alike; of methods how those act that both have, whatever it was once called."""
+    fixed = {key: value for key, value in grid.to_dict().items() if key not in _AXES}
     common = {method.name for method in other.methods}
-    acting = {
-        f"method {method.name}": {k: v for k, v in asdict(method).items() if k not in _SHOWN}
-        for method in grid.methods
-        if method.name in common
-    }
-    return {**values, **acting}
+    first = {run.method.name: run for run in reversed(grid.runs()) if run.method.name in common}
+    for name, run in first.items():
+        fixed[f"{name} needs"] = sorted(run.needs)
+        if run.kind == "rl":
+            config = run_config(run, dict.fromkeys(run.needs, "placeholder")).to_dict()
+            fixed |= {f"{name} {key}": v for key, v in config.items() if key not in _OF_A_RUN}
+    return fixed

@@ -66,7 +66,7 @@ class ResultRow:
             actions there. Empty without an agent.
         lifted: Share of episodes in which random behaviour lifts any object; None if the env does
             not tell, and for agents.
-        placed: The same for placed in or on the container.
+        placed: The same for placed where the task wants it.
     """
 
     grid: str

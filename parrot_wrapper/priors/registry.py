@@ -1,7 +1,7 @@
-"""Kinds of priors and encoders by name; see `parrot_wrapper.registry`.
+"""Kinds of priors, encoders and mixtures by name; see `parrot_wrapper.registry`.
 
-A package offers its own under the entry point groups `parrot_wrapper.priors` and
-`parrot_wrapper.encoders`.
+A package offers its own under the entry point groups `parrot_wrapper.priors`,
+`parrot_wrapper.encoders` and `parrot_wrapper.mixtures`.
 """
 
 from __future__ import annotations
@@ -34,10 +34,15 @@ ENCODERS = Registry(
     "encoder",
     "parrot_wrapper.encoders",
     {
-        "structured": f"{_HERE}.encoders.structured:StructuredEncoder",
+        "structured": "parrot_table.structured:StructuredEncoder",
         "convolutional": f"{_HERE}.encoders.convolutional:ConvolutionalEncoder",
         "residual": f"{_HERE}.encoders.residual:ResidualEncoder",
         "state": f"{_HERE}.encoders.state:StateEncoder",
     },
 )
 """Observation encoders by `name`."""
+
+MIXTURES = Registry(
+    "mixture", "parrot_wrapper.mixtures", {"broad": f"{_HERE}.mixtures.broad:BroadMixture"}
+)
+"""Mixtures of a prior with another way to act, by the `name` of their settings."""

@@ -19,7 +19,9 @@ from parrot_wrapper.experiments.studies import (
     STUDIES,
     study_grid,
 )
+from parrot_wrapper.rl.config import DemonstrationReplay
 
+RESULTS = Path(__file__).parents[2] / "results"
 DATA = PriorData(10, folder="data")
 
 
@@ -108,7 +110,7 @@ def test_agents_that_are_shown_demonstrations_need_the_data() -> None:
     assert run.needs == {"prior": "parrot-v0", "data": "data-few"}
     assert [artifact.name for artifact in shown.artifacts([run])] == ["data-few"]
     config = run_config(run, {"prior": "P", "data": "there"})
-    assert (config.demonstrations, config.demonstration_share) == ("there", 0.5)
+    assert config.replay == DemonstrationReplay("there", share=0.5)
     assert replace(shown, data=(DATA,)).runs()[0].needs["data"] == "data"
 
 
@@ -120,8 +122,9 @@ def test_every_method_is_one_rl_config() -> None:
         assert set(run.needs) == set(run.method.parts(from_pixels="preset" in fields))
         config = run_config(run, parts)
         assert (config.env_id, config.total_steps) == ("A-v0", 25_000)
-        named = (config.prior, config.raw_actions, config.initial_actor)
-        return (*named, config.prior_explore, config.observation)
+        raw = config.raw
+        named = (config.prior, not config.latent_actions, raw.initial_actor)
+        return (*named, raw.explore, config.observation)
 
     features = {method.name: facts(method.name) for method in AGENTS}
     assert features == {
@@ -136,8 +139,8 @@ def test_every_method_is_one_rl_config() -> None:
     pixels = {m.name: facts(m.name, preset="paper") for m in AGENTS}
     assert pixels == {
         "parrot": ("P", False, None, 0.0, "image"),
-        "sac": (None, False, None, 0.0, "image"),
-        "bc-sac": (None, False, "B", 0.0, "image"),
+        "sac": (None, True, None, 0.0, "image"),
+        "bc-sac": (None, True, "B", 0.0, "image"),
         "vae-features": ("V", True, None, 0.0, "features"),
         "trajrl": ("T", False, None, 0.0, "image"),
         "hirl": ("H", False, None, 0.0, "image"),
@@ -165,7 +168,7 @@ def test_a_method_of_a_study_is_one_value() -> None:
     assert (ours[0].needs, len(ours)) == ({"cvae": "cvae-few-p0"}, 2 * 3)
     assert [a.kind for a in made.artifacts(ours)] == ["cvae"]
     config = run_config(ours[0], {"cvae": "C"})
-    assert (config.prior, config.raw_actions, config.gamma) == ("C", False, 0.8)
+    assert (config.prior, config.latent_actions, config.gamma) == ("C", True, 0.8)
     content = json.loads(json.dumps(made.to_dict()))
     assert content["methods"][0] == "parrot"
     assert content["methods"][2]["name"] == "ours+kl"
@@ -309,8 +312,14 @@ def test_variants_may_be_added_and_not_changed(tmp_path: Path) -> None:
     places = Places(tmp_path / "results", tmp_path / "runs")
     places.claim(variants(tight={"kl": 2.0}))
     places.claim(variants(tight={"kl": 2.0}, eager={"gradient_steps": 2}))
-    with pytest.raises(ParrotError, match=r"parrot\+tight: .*'kl': 2.0.* there, .*'kl': 3.0"):
+    with pytest.raises(ParrotError, match=r"parrot\+tight kl: 2.0 there, 3.0 given"):
         places.check(variants(tight={"kl": 3.0}))
+
+
+@pytest.mark.parametrize("folder", sorted(RESULTS.glob("*/grid.json")), ids=lambda p: p.parent.name)
+def test_published_studies_go_on_in_their_folders(folder: Path) -> None:
+    old = read_grid(folder)
+    Places(folder.parent, folder.parent).check(study_grid(old.name, old.setting))
 
 
 @pytest.mark.parametrize("setting", SETTINGS)
