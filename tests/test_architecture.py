@@ -21,8 +21,7 @@ MAX_LINES = 450
 LAYERS: dict[str, set[str] | None] = {
     "errors": set(),
     "types": {"numpy"},
-    "float_errors": {"numpy"},
-    "torch_threads": {"torch"},
+    "surroundings": {"numpy", "torch"},
     "moved": set(),
     "image_layout": {"numpy"},
     "checks": {"numpy"},

@@ -19,13 +19,13 @@ DISTRIBUTIONS = {
 UNNAMED = {"tensorboard", "pillow", "rich"}
 """Needed without being imported: by torch's writer, imageio's plugin, SB3's progress bar."""
 PARTS = {
-    "sb3": ["vec_wrapper.py", "training/*.py", "evaluation/rollouts.py"],
-    "data": ["data/*.py", "collect.py", "expert_episodes.py", "policy_episodes.py"],
+    "sb3": ["wrappers/vec_wrapper.py", "rl/*.py", "evaluation/rollouts.py"],
+    "data": ["data/*.py", "record/*.py"],
     "train": ["training/prior*.py", "data/*.py"],
     "plots": ["evaluation/*.py", "experiments/*.py"],
     "cli": ["cli/*.py"],
-    "minari": ["data/*.py", "data/exchange/minari_*.py"],
-    "lerobot": ["data/*.py", *(f"data/exchange/{n}.py" for n in ("lerobot*", "parquet", "video"))],
+    "minari": ["data/*.py", "data/exchange/minari.py"],
+    "lerobot": ["data/*.py", "data/exchange/lerobot*.py", "data/exchange/images.py"],
 }
 """What a user of one extra alone can import: files below parrot_wrapper."""
 

@@ -14,7 +14,7 @@ from parrot_wrapper.cli.environments import DEFAULT_PACKAGES, make_env, parse_en
 from parrot_wrapper.cli.run_options import fitting_kwargs
 from parrot_wrapper.evaluation.report import rollout_table
 from parrot_wrapper.rl.config import PRESETS, RLConfig, preset_config
-from parrot_wrapper.torch_threads import DEFAULT_THREADS, use_threads
+from parrot_wrapper.surroundings import DEFAULT_THREADS, use_threads
 
 _SETTINGS = (
     "prior_explore",

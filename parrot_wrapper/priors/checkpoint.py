@@ -24,7 +24,7 @@ from parrot_wrapper.checks import as_path
 from parrot_wrapper.errors import CheckpointError, InvalidArgumentError, absence
 from parrot_wrapper.io.atomic_files import atomic_folder, write_json
 from parrot_wrapper.io.strict_json import parse_json, seal_of
-from parrot_wrapper.priors.surroundings import own_surroundings
+from parrot_wrapper.surroundings import own_surroundings
 
 FORMAT_VERSION = 1
 HEADER_FILE = "prior.json"

@@ -10,8 +10,8 @@ from typing import Any
 from numpy.typing import ArrayLike
 
 from parrot_wrapper.errors import InvalidArgumentError, MissingExtraError
-from parrot_wrapper.float_errors import quiet_underflow
 from parrot_wrapper.latent.charts import Chart
+from parrot_wrapper.surroundings import quiet_underflow
 from parrot_wrapper.types import ActionPrior, AnyArray, FloatArray
 from parrot_wrapper.wrappers.driver import TERMINATION_WARNING, Decoded, LatentTranslator
 from parrot_wrapper.wrappers.reader import Keys

@@ -14,8 +14,8 @@ from gymnasium.vector.utils import batch_space
 from numpy.typing import ArrayLike
 
 from parrot_wrapper.errors import InvalidArgumentError
-from parrot_wrapper.float_errors import quiet_underflow
 from parrot_wrapper.latent.charts import Chart
+from parrot_wrapper.surroundings import quiet_underflow
 from parrot_wrapper.types import ActionPrior, AnyArray, FloatArray
 from parrot_wrapper.wrappers.chunk import CHUNK_KEYS
 from parrot_wrapper.wrappers.driver import TERMINATION_WARNING, Decoded, LatentTranslator

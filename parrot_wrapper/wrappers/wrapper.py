@@ -12,8 +12,8 @@ from numpy.typing import ArrayLike
 
 from parrot_wrapper.checks import number_array
 from parrot_wrapper.errors import InvalidArgumentError, LatentError
-from parrot_wrapper.float_errors import quiet_underflow
 from parrot_wrapper.latent.charts import Chart
+from parrot_wrapper.surroundings import quiet_underflow
 from parrot_wrapper.types import (
     ActionPrior,
     AnyArray,

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from parrot_wrapper.priors.encoders.base import ObservationTensors
-from parrot_wrapper.priors.encoders.image_sides import padded, quarter
+from parrot_wrapper.priors.encoders.image_encoder import padded, quarter
 from parrot_wrapper.priors.encoders.keypoint_losses import CELL_MASS
 from parrot_wrapper.priors.encoders.structured import (
     FAINT,

@@ -18,8 +18,13 @@ from torch.nn import functional
 
 from parrot_wrapper.errors import InvalidArgumentError
 from parrot_wrapper.priors.encoders.base import ObservationTensors
-from parrot_wrapper.priors.encoders.image_encoder import ImageEncoder, vector_dim
-from parrot_wrapper.priors.encoders.image_sides import padded, quarter, require_image
+from parrot_wrapper.priors.encoders.image_encoder import (
+    ImageEncoder,
+    padded,
+    quarter,
+    require_image,
+    vector_dim,
+)
 from parrot_wrapper.priors.encoders.keypoint_losses import CELL_MASS, keypoint_losses
 from parrot_wrapper.types import FloatArray, ObservationSpec
 

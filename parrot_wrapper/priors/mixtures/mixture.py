@@ -11,7 +11,7 @@ from scipy.special import ndtr, ndtri
 
 from parrot_wrapper.checks import number_array, require_share
 from parrot_wrapper.errors import InvalidArgumentError, LatentError, ParrotError
-from parrot_wrapper.float_errors import quiet_floats
+from parrot_wrapper.surroundings import quiet_floats
 from parrot_wrapper.types import ActionPrior, FloatArray, Observations, ObservationSpec
 
 
