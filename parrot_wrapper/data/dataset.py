@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -27,6 +27,7 @@ from parrot_wrapper.types import (
 IntArray = npt.NDArray[np.int64]
 
 
+@dataclass(kw_only=True, repr=False, eq=False)
 class EpisodeDataset:
     """Episodes of different lengths in RAM; subsets share the images instead of copying them.
 
@@ -57,34 +58,24 @@ class EpisodeDataset:
         ['action', 'state']
     """
 
-    def __init__(
-        self,
-        *,
-        observations: Mapping[str, AnyArray],
-        labels: Mapping[str, FloatArray],
-        actions: FloatArray,
-        rewards: FloatArray,
-        success: npt.NDArray[np.bool_],
-        seeds: IntArray,
-        lengths: IntArray,
-        metadata: Mapping[str, Any],
-        obs_offsets: IntArray | None = None,
-        digests: npt.NDArray[np.uint8] | None = None,
-    ) -> None:
-        """Take arrays that are consistent already; users call `from_arrays`, which checks."""
-        self.observations = dict(observations)
-        self.labels = dict(labels)
-        self.actions = actions
-        self.rewards = rewards
-        self.success = success
-        self.seeds = seeds
-        self.lengths = lengths
-        self.metadata = dict(metadata)
-        self.step_offsets: IntArray = np.cumsum(lengths) - lengths
-        self.obs_offsets: IntArray = (
-            np.cumsum(lengths + 1) - (lengths + 1) if obs_offsets is None else obs_offsets
-        )
-        self.digests = digests
+    observations: dict[str, AnyArray]
+    labels: dict[str, FloatArray]
+    actions: FloatArray
+    rewards: FloatArray
+    success: npt.NDArray[np.bool_]
+    seeds: IntArray
+    lengths: IntArray
+    metadata: dict[str, Any]
+    obs_offsets: IntArray = field(default_factory=lambda: np.empty(0, np.int64))
+    step_offsets: IntArray = field(init=False)
+    digests: npt.NDArray[np.uint8] | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("observations", "labels", "metadata"):
+            setattr(self, name, dict(getattr(self, name)))
+        self.step_offsets = np.cumsum(self.lengths) - self.lengths
+        if not len(self.obs_offsets):  # no subset, which shares the rows of its parent
+            self.obs_offsets = self.step_offsets + np.arange(self.n_episodes)
 
     @classmethod
     @quiet_floats()

@@ -15,14 +15,20 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from parrot_wrapper.checks import as_path
 from parrot_wrapper.data.dataset import EpisodeDataset
 from parrot_wrapper.data.exchange.choosing import ImportOptions, listed
-from parrot_wrapper.data.exchange.guarded_files import inside, is_hidden, open_hdf5_arrays, open_npz
+from parrot_wrapper.data.exchange.guarded_files import (
+    OpenArrays,
+    inside,
+    is_hidden,
+    open_hdf5_arrays,
+    open_npz,
+)
 from parrot_wrapper.data.exchange.source import (
     Choice,
     Part,
@@ -70,7 +76,7 @@ def dataset_from_arrays(
     given = [episodes] if isinstance(episodes, Mapping) else episodes
     if not given:
         raise DataError("Expected at least one episode, got none.")
-    opened = {f"episode {i}": _held(_InMemory(arrays)) for i, arrays in enumerate(given)}
+    opened = {f"episode {i}": _in_memory(arrays) for i, arrays in enumerate(given)}
     chosen = options or ImportOptions()
     alone = isinstance(episodes, Mapping)
     return load_source(_source("arrays", opened, chosen, alone=alone), chosen)
@@ -94,33 +100,17 @@ def open_arrays(path: str | Path, options: ImportOptions) -> Source:
     return _source(str(path), opened, options, alone=len(files) == 1)
 
 
-class _Arrays(Protocol):
-    """Arrays of a file or in memory: whole shapes first, values one by one."""
-
-    @property
-    def headers(self) -> Mapping[str, Part]: ...
-
-    def __getitem__(self, name: str) -> AnyArray: ...
+_Opening = Callable[[], AbstractContextManager[OpenArrays]]
 
 
-_Opening = Callable[[], AbstractContextManager[_Arrays]]
-
-
-class _InMemory:
-    def __init__(self, arrays: object) -> None:
-        if not isinstance(arrays, Mapping):
-            raise DataError(
-                f"Expected each episode as a mapping of names to arrays, got {arrays!r:.60}."
-            )
-        self._arrays = dict(_named(arrays))
-        self.headers = {name: Part(a.shape, a.dtype) for name, a in self._arrays.items()}
-
-    def __getitem__(self, name: str) -> AnyArray:
-        return self._arrays[name]
-
-
-def _held(arrays: _Arrays) -> _Opening:
-    return lambda: nullcontext(arrays)
+def _in_memory(arrays: object) -> _Opening:
+    if not isinstance(arrays, Mapping):
+        raise DataError(
+            f"Expected each episode as a mapping of names to arrays, got {arrays!r:.60}."
+        )
+    held = dict(_named(arrays))
+    headers = {name: Part(array.shape, array.dtype) for name, array in held.items()}
+    return lambda: nullcontext(OpenArrays(headers, held.__getitem__))
 
 
 def _named(arrays: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, AnyArray]]:
@@ -170,7 +160,7 @@ def _source(
         wanted = (*choice.fields, *choice.keys, *map(next_name, choice.keys), "seed", "lengths")
         for place, opening in opened.items():
             with opening() as arrays:
-                taken = {key: arrays[key] for key in wanted if key in arrays.headers}
+                taken = {key: arrays.read(key) for key in wanted if key in arrays.headers}
                 found = parts_of(arrays.headers)
             if choice.action not in taken:
                 raise DataError(
@@ -190,13 +180,13 @@ def _source(
     )
 
 
-def _box(name: str, arrays: _Arrays) -> tuple[FloatArray, FloatArray] | None:
+def _box(name: str, arrays: OpenArrays) -> tuple[FloatArray, FloatArray] | None:
     told = [edge for edge in ("action_low", "action_high") if edge in arrays.headers]
     if not told:
         return None
     if len(told) < 2:
         raise DataError(f"{name}: expected both action_low and action_high, got only {told[0]}.")
-    low, high = (np.asarray(arrays[edge], np.float32) for edge in told)
+    low, high = (np.asarray(arrays.read(edge), np.float32) for edge in told)
     return low, high
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import math
 import zipfile
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, NamedTuple
 
 import h5py
 import numpy as np
@@ -20,6 +21,12 @@ from parrot_wrapper.types import AnyArray
 MAX_ARRAY_BYTES = 4 * 1024**3
 """No single array of an episode may claim more memory than this."""
 _MAX_JSON_BYTES = 256 * 1024**2
+_ALWAYS_FINE = 64 * 1024**2
+_BEST_COMPRESSION = 1100  # deflate cannot do better than 1032 to 1
+_HEADERS = {
+    (1, 0): np.lib.format.read_array_header_1_0,
+    (2, 0): np.lib.format.read_array_header_2_0,
+}
 
 
 @contextmanager
@@ -115,10 +122,6 @@ def require_modest(where: str, shape: Sequence[int], dtype: np.dtype[Any]) -> in
     return claimed
 
 
-_ALWAYS_FINE = 64 * 1024**2
-_BEST_COMPRESSION = 1100  # deflate cannot do better than 1032 to 1
-
-
 @contextmanager
 def open_guarded(path: Path) -> Iterator[h5py.File]:
     """Open an HDF5 file for reading; whatever h5py raises becomes a `DataFileError`."""
@@ -133,29 +136,19 @@ def require_self_contained(file: h5py.File) -> None:
         DataFileError: There is such a thing, or an array that claims more than the file can hold.
             The message says where.
     """
-    seen: set[int] = set()
-    waiting: list[h5py.Group] = [file]
-    while waiting:
-        group = waiting.pop()
-        for name in group:
-            link = group.get(name, getlink=True)
-            where = f"{file.filename}: {group.name.rstrip('/')}/{name}"
-            if isinstance(link, h5py.ExternalLink):
-                raise DataFileError(
-                    f"{where} is a link to another file, {link.filename!r}. Links out of a file "
-                    "are not followed; copy the data in with h5repack or h5py."
-                )
-            if isinstance(link, h5py.SoftLink):
-                continue  # leads to something that is visited by its own name
-            item = group[name]
-            address = h5py.h5o.get_info(item.id).addr
-            if address in seen:
-                continue
-            seen.add(address)
-            if isinstance(item, h5py.Group):
-                waiting.append(item)
-            elif isinstance(item, h5py.Dataset):
-                _require_own_values(item, where)
+    links: dict[str, Any] = {}
+    file.visititems_links(links.__setitem__)
+    for name, link in links.items():
+        where = f"{file.filename}: /{name}"
+        if isinstance(link, h5py.ExternalLink):
+            raise DataFileError(
+                f"{where} is a link to another file, {link.filename!r}. Links out of a file "
+                "are not followed; copy the data in with h5repack or h5py."
+            )
+        # a soft link leads to something that is visited by its own name
+        item = None if isinstance(link, h5py.SoftLink) else file[name]
+        if isinstance(item, h5py.Dataset):
+            _require_own_values(item, where)
 
 
 def arrays_below(group: h5py.Group, skip: Collection[str] = ()) -> dict[str, Part]:
@@ -184,24 +177,25 @@ def arrays_below(group: h5py.Group, skip: Collection[str] = ()) -> dict[str, Par
     return found
 
 
-class GuardedHdf5:
-    """The arrays of an open HDF5 file, read one by one; see `GuardedNpz`, which is the same."""
+class OpenArrays(NamedTuple):
+    """Arrays of a file or in memory.
 
-    def __init__(self, file: h5py.File) -> None:
-        require_self_contained(file)
-        self._file = file
-        self.headers: Mapping[str, Part] = arrays_below(file)
+    Attributes:
+        headers: Name to whole shape and dtype, without reading the values. There may be objects
+            and text, which are refused only when they are read.
+        read: From a name to the values of that array.
+    """
 
-    def __getitem__(self, name: str) -> AnyArray:
-        """The values of an array."""
-        return array_of(self._file, name)
+    headers: Mapping[str, Part]
+    read: Callable[[str], AnyArray]
 
 
 @contextmanager
-def open_hdf5_arrays(path: Path) -> Iterator[GuardedHdf5]:
+def open_hdf5_arrays(path: Path) -> Iterator[OpenArrays]:
     """Open an HDF5 file of plain arrays; whatever h5py raises becomes a `DataFileError`."""
     with open_guarded(path) as file:
-        yield GuardedHdf5(file)
+        require_self_contained(file)
+        yield OpenArrays(arrays_below(file), partial(array_of, file))
 
 
 def array_of(group: h5py.Group, name: str) -> AnyArray:
@@ -236,73 +230,40 @@ def _require_own_values(item: h5py.Dataset, where: str) -> None:
         raise DataFileError(f"{where} claims {claimed} bytes, of which only {stored} are there.")
 
 
-_HEADERS = {
-    (1, 0): np.lib.format.read_array_header_1_0,
-    (2, 0): np.lib.format.read_array_header_2_0,
-}
-
-
-class GuardedNpz:
-    """The arrays of an open `.npz` file, read one by one.
-
-    Args:
-        path: Of the file, for messages.
-        archive: The file.
-
-    Attributes:
-        headers: Name to whole shape and dtype, without reading the values. There may be objects
-            and text, which are refused only when they are read.
-
-    Raises:
-        DataFileError: An array is absurdly big, or does not fit its entry.
-    """
-
-    def __init__(self, path: Path, archive: zipfile.ZipFile) -> None:
-        self._path = path
-        self._archive = archive
-        self.headers: Mapping[str, Part] = {
-            info.filename.removesuffix(".npy"): self._header(info)
+@contextmanager
+def open_npz(path: Path) -> Iterator[OpenArrays]:
+    """Open an `.npz` file; whatever zipfile or NumPy raises becomes a `DataFileError`."""
+    with foreign_errors(path, "an .npz file"), zipfile.ZipFile(path) as archive:
+        headers = {
+            info.filename.removesuffix(".npy"): _npy_header(path, archive, info)
             for info in archive.infolist()
             if info.filename.endswith(".npy") and not is_hidden(info.filename)
         }
 
-    def _header(self, info: zipfile.ZipInfo) -> Part:
-        where = f"{self._path}: {info.filename}"
-        with foreign_errors(self._path, "NumPy arrays"), self._archive.open(info) as stream:
-            version = np.lib.format.read_magic(stream)
-            if version not in _HEADERS:
-                raise ValueError(f"{info.filename} has format version {version}")
-            shape, _, dtype = _HEADERS[version](stream)
-            begins = stream.tell()
-        if dtype.hasobject:
-            return Part(shape, dtype)  # a pickle, which is of any size and never read
-        require_modest(where, shape, dtype)
-        if math.prod(shape) * dtype.itemsize + begins != info.file_size:
-            raise DataFileError(f"{where}: its header claims another size than it has. It is torn.")
-        return Part(shape, dtype)
+        def read(name: str) -> AnyArray:
+            dtype = headers[name].dtype
+            if dtype.hasobject or dtype.kind not in "fiub":
+                raise DataFileError(
+                    f"{path}: {name}: expected an array of numbers, got dtype {dtype}. Arrays of "
+                    "objects are pickles, which are never loaded."
+                )
+            with foreign_errors(path, "NumPy arrays"), archive.open(f"{name}.npy") as stream:
+                values: AnyArray = np.lib.format.read_array(stream, allow_pickle=False)
+                return values
 
-    def __getitem__(self, name: str) -> AnyArray:
-        """The values of an array.
-
-        Raises:
-            DataFileError: They are no numbers, or torn.
-        """
-        dtype = self.headers[name].dtype
-        if dtype.hasobject or dtype.kind not in "fiub":
-            raise DataFileError(
-                f"{self._path}: {name}: expected an array of numbers, got dtype {dtype}. Arrays of "
-                "objects are pickles, which are never loaded."
-            )
-        with (
-            foreign_errors(self._path, "NumPy arrays"),
-            self._archive.open(f"{name}.npy") as stream,
-        ):
-            values: AnyArray = np.lib.format.read_array(stream, allow_pickle=False)
-            return values
+        yield OpenArrays(headers, read)
 
 
-@contextmanager
-def open_npz(path: Path) -> Iterator[GuardedNpz]:
-    """Open an `.npz` file; whatever zipfile or NumPy raises becomes a `DataFileError`."""
-    with foreign_errors(path, "an .npz file"), zipfile.ZipFile(path) as archive:
-        yield GuardedNpz(path, archive)
+def _npy_header(path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Part:
+    where = f"{path}: {info.filename}"
+    with foreign_errors(path, "NumPy arrays"), archive.open(info) as stream:
+        version = np.lib.format.read_magic(stream)
+        if version not in _HEADERS:
+            raise ValueError(f"{info.filename} has format version {version}")
+        shape, _, dtype = _HEADERS[version](stream)
+        begins = stream.tell()
+    if dtype.hasobject:
+        return Part(shape, dtype)  # a pickle, which is of any size and never read
+    if require_modest(where, shape, dtype) + begins != info.file_size:
+        raise DataFileError(f"{where}: its header claims another size than it has. It is torn.")
+    return Part(shape, dtype)

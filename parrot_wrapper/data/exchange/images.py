@@ -1,4 +1,4 @@
-"""Images as the data format has them: height, width, channels; uint8; one size."""
+"""Images as the data format has them, (H, W, C) uint8 of one size, also out of MP4 files."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from parrot_wrapper.data.exchange.guarded_files import foreign_errors, require_modest
-from parrot_wrapper.errors import DataError, DataFileError, MissingExtraError
+from parrot_wrapper.errors import DataError, DataFileError, needed_extra
 from parrot_wrapper.types import ImageArray
 
 _MAX_PIXELS = 32 * 1024**2
@@ -74,12 +74,8 @@ def require_few_pixels(path: Path, height: int, width: int) -> None:
 
 
 def _pillow() -> Any:
-    try:
+    with needed_extra("lerobot", "Reading and resizing images needs Pillow"):
         from PIL import Image
-    except ImportError as error:
-        raise MissingExtraError(
-            "Reading and resizing images needs Pillow: pip install 'parrot-wrapper[lerobot]'."
-        ) from error
     return Image
 
 
@@ -104,7 +100,8 @@ def video_frames(
         DataFileError: It is no MP4, is broken, or has not all of the frames.
         MissingExtraError: PyAV is not installed.
     """
-    av = _av()
+    with needed_extra("lerobot", "Videos of LeRobot need PyAV"):
+        import av
     frames: dict[int, ImageArray] = {}
     # a file object and a fixed format: playlists and other protocols cannot be smuggled in
     with (
@@ -132,13 +129,3 @@ def video_frames(
             "download may be incomplete."
         )
     return np.concatenate([frames[index] for index in range(count)])
-
-
-def _av() -> Any:
-    try:
-        import av
-    except ImportError as error:
-        raise MissingExtraError(
-            f"Videos of LeRobot need PyAV: pip install 'parrot-wrapper[lerobot]' ({error})."
-        ) from error
-    return av

@@ -1,4 +1,4 @@
-"""What the metadata of a LeRobot folder say: features, episodes, and where their files are.
+"""What a LeRobot folder says of its features and episodes, where their files are, and its tables.
 
 Versions 2.0 and 2.1 have one file an episode and list episodes in `meta/episodes.jsonl`; version
 3.0 packs many into a file and lists them in `meta/episodes/chunk-000/file-000.parquet`.
@@ -22,11 +22,12 @@ from parrot_wrapper.data.exchange.guarded_files import (
     read_json_file,
     read_json_lines,
 )
-from parrot_wrapper.errors import DataError, DataFileError, MissingExtraError, absence
+from parrot_wrapper.errors import DataError, DataFileError, absence, needed_extra
 from parrot_wrapper.types import AnyArray
 
 _FIELD = re.compile(r"\{(\w+)(?::0?(\d{1,2})d)?\}")
 _DEFAULT_CHUNK = 1000
+_VALUE_BYTES = 8
 
 
 @dataclass(frozen=True)
@@ -208,9 +209,6 @@ def _told_success(row: Mapping[str, Any]) -> bool | None:
     return told if isinstance(told, bool) else None
 
 
-_VALUE_BYTES = 8
-
-
 def read_parquet(path: Path, columns: Sequence[str]) -> Any:
     """The columns of a table that are there, as a `pyarrow.Table`.
 
@@ -218,7 +216,8 @@ def read_parquet(path: Path, columns: Sequence[str]) -> Any:
         DataFileError: It is no such table, is broken, or claims absurdly much.
         MissingExtraError: pyarrow is not installed.
     """
-    parquet = _pyarrow_parquet()
+    with needed_extra("lerobot", "LeRobot folders need pyarrow"):
+        from pyarrow import parquet
     with foreign_errors(path, "a Parquet table"), parquet.ParquetFile(path) as file:
         chosen = [name for name in columns if name in file.schema_arrow.names]
         claimed = 0
@@ -268,13 +267,3 @@ def column_array(table: Any, name: str, path: Path) -> AnyArray:
         if values.dtype.kind not in "fiub":
             raise ValueError("there are empty cells")
         return values.reshape(shape)
-
-
-def _pyarrow_parquet() -> Any:
-    try:
-        import pyarrow.parquet as parquet
-    except ImportError as error:
-        raise MissingExtraError(
-            f"LeRobot folders need pyarrow: pip install 'parrot-wrapper[lerobot]' ({error})."
-        ) from error
-    return parquet

@@ -1,4 +1,7 @@
-"""Minari data sets, read with Minari's own reader after a look at what it would open."""
+"""Minari data sets in, by Minari's own reader after a look at what it would open, and out.
+
+Images stay as they are on the way out: no JPEG.
+"""
 
 from __future__ import annotations
 
@@ -34,12 +37,14 @@ from parrot_wrapper.data.exchange.source import (
     last_success,
     parts_of,
 )
-from parrot_wrapper.errors import DataError, DataFileError, InvalidArgumentError, MissingExtraError
+from parrot_wrapper.errors import DataError, DataFileError, InvalidArgumentError, needed_extra
 from parrot_wrapper.types import AnyArray, FloatArray
 
 METADATA_KEY = "parrot_wrapper"
 LABELS_KEY = "labels"
 SUCCESS_KEY = "is_success"
+_ROOT_VARIABLE = "MINARI_DATASETS_PATH"
+_ID = re.compile(r"([\w-]{2,}/)*[\w-]+-v\d+")
 
 
 def minari_module() -> Any:
@@ -48,13 +53,8 @@ def minari_module() -> Any:
     Raises:
         MissingExtraError: It is not installed.
     """
-    try:
+    with needed_extra("minari", "Minari data sets need Minari (Python 3.11 or newer)"):
         import minari
-    except ImportError as error:
-        raise MissingExtraError(
-            "Minari data sets need Minari (Python 3.11 or newer): "
-            f"pip install 'parrot-wrapper[minari]' ({error})."
-        ) from error
     return minari
 
 
@@ -196,10 +196,6 @@ def _card(metadata: Mapping[str, Any]) -> dict[str, Any]:
         with contextlib.suppress(ValueError, AttributeError):
             card["env_id"] = json.loads(env).get("id")
     return card
-
-
-_ID = re.compile(r"([\w-]{2,}/)*[\w-]+-v\d+")
-_ROOT_VARIABLE = "MINARI_DATASETS_PATH"
 
 
 def export_minari(
