@@ -26,7 +26,7 @@ LAYERS: dict[str, set[str] | None] = {
     "registry": set(),
     "image_layout": {"numpy"},
     "checks": {"numpy"},
-    "io": set(),
+    "io": {"filelock"},
     "latent": {"numpy", "scipy"},
     "priors": {"numpy", "scipy", "torch", "safetensors"},
     "data": {"numpy", "h5py", "minari", "pyarrow", "av", "PIL"},

@@ -28,6 +28,10 @@ from parrot_wrapper.types import REWARDS_FACT, AnyArray, FloatArray
 
 _SHARD_EPISODES = 64
 _SHARD_BYTES = 128 * 1024**2
+_COUNTED = (
+    *("read", "kept", "dropped_as_failures", "success_unknown"),
+    "last_observation_repeated",
+)
 
 
 @dataclass(frozen=True)
@@ -74,7 +78,7 @@ def write_source(source: Source, folder: str | Path, options: ImportOptions) -> 
         settings = metadata.pop("settings")
         write_manifest(partial, Manifest(len(tally.actions), settings, metadata))
     steps = sum(map(len, tally.actions))
-    return ImportReport(root, tally.counts(), steps, choice, dict(tally.ends), origin)
+    return ImportReport(root, tally.counts, steps, choice, dict(tally.ends), origin)
 
 
 def load_source(source: Source, options: ImportOptions) -> EpisodeDataset:
@@ -112,11 +116,9 @@ def _metadata(
     source: Source, choice: Choice, options: ImportOptions, tally: Tally
 ) -> tuple[dict[str, Any], str]:
     if not tally.actions:
-        dropped = (
-            f" All {tally.failed} were dropped as failures; keep='all' (--keep all) takes them too."
-            if tally.failed
-            else ""
-        )
+        failed = tally.counts["dropped_as_failures"]
+        told = f" All {failed} were dropped as failures; keep='all' (--keep all) takes them too."
+        dropped = told if failed else ""
         raise DataError(f"{source.name}: expected at least one episode, got none.{dropped}")
     actions = np.concatenate(tally.actions)
     low, high, origin = _action_box(source, options, actions)
@@ -130,7 +132,7 @@ def _metadata(
             "episode_ends": dict(tally.ends),
             "image_size": options.image_size,
             "action_box": origin,
-            **tally.counts(),
+            **tally.counts,
         },
         **({REWARDS_FACT: False} if tally.unrewarded else {}),
         **source.facts,
@@ -173,32 +175,16 @@ class Tally:
     """What became of the episodes, and all of their actions.
 
     Attributes:
-        read: Episodes that were looked at.
-        failed: Those dropped as failures.
-        unknown: Those kept though nothing told whether they succeeded.
-        repeated: Those whose last observation had to stand for the one after the last action.
+        counts: As in `ImportReport`.
         ends: How many of those kept end by what; empty where the format keeps them apart.
-        unrewarded: Those without rewards, which are stored as zeros.
+        unrewarded: Whether some have no rewards, which are stored as zeros.
         actions: (T, A) of each kept episode.
     """
 
-    read: int = 0
-    failed: int = 0
-    unknown: int = 0
-    repeated: int = 0
+    counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(_COUNTED, 0))
     ends: Counter[str] = field(default_factory=Counter)
-    unrewarded: int = 0
+    unrewarded: bool = False
     actions: list[FloatArray] = field(default_factory=list)
-
-    def counts(self) -> dict[str, int]:
-        """JSON-able."""
-        return {
-            "read": self.read,
-            "kept": len(self.actions),
-            "dropped_as_failures": self.failed,
-            "success_unknown": self.unknown,
-            "last_observation_repeated": self.repeated,
-        }
 
 
 def converted(
@@ -211,13 +197,14 @@ def converted(
             the message.
     """
     layout: dict[str, tuple[int, ...]] = {}
+    counts = tally.counts
     for raw in source.read(choice):
-        if options.episodes and tally.read == options.episodes:
+        if options.episodes and counts["read"] == options.episodes:
             return
-        tally.read += 1
+        counts["read"] += 1
         success = _success(raw, options)
         if success is False and options.keep == "successes":
-            tally.failed += 1
+            counts["dropped_as_failures"] += 1
             continue
         episode = _episode(raw, choice, options, success)
         found = {name: part.shape[1:] for name, part in episode.observations.items()}
@@ -228,9 +215,12 @@ def converted(
                 f"{raw.name}: expected {layout} per step as in the first episode, got {found}. "
                 "Bring images to one size with image_size (--image-size), or drop the odd ones."
             )
-        tally.unknown += success is None
-        tally.unrewarded += raw.rewards is None
-        tally.repeated += any(len(raw.observations[k]) == len(raw.actions) for k in choice.keys)
+        counts["kept"] += 1
+        counts["success_unknown"] += success is None
+        counts["last_observation_repeated"] += any(
+            len(raw.observations[k]) == len(raw.actions) for k in choice.keys
+        )
+        tally.unrewarded |= raw.rewards is None
         tally.ends.update([raw.end] if raw.end else [])
         tally.actions.append(episode.actions)
         yield episode
