@@ -11,7 +11,7 @@ from torch import nn
 
 from parrot_wrapper.errors import DataError
 from parrot_wrapper.evaluation.policies import Predictor
-from parrot_wrapper.priors.surroundings import own_surroundings
+from parrot_wrapper.surroundings import own_surroundings
 from parrot_wrapper.types import FloatArray
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from parrot_wrapper.errors import InvalidArgumentError, MissingExtraError
-from parrot_wrapper.float_errors import quiet_underflow
+from parrot_wrapper.surroundings import quiet_underflow
 from parrot_wrapper.types import ActionPrior, AnyArray, FloatArray
 from parrot_wrapper.wrappers.decoded import Decoded
 from parrot_wrapper.wrappers.driver import Driven, Driver, DriverOptions

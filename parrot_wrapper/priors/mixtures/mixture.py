@@ -11,9 +11,9 @@ from scipy.special import ndtr, ndtri
 
 from parrot_wrapper.checks import number_array
 from parrot_wrapper.errors import InvalidArgumentError, LatentError, ParrotError
-from parrot_wrapper.float_errors import quiet_floats
 from parrot_wrapper.priors.mixtures.settings import MixtureConfig
 from parrot_wrapper.priors.registry import MIXTURES
+from parrot_wrapper.surroundings import quiet_floats
 from parrot_wrapper.types import (
     ActionPrior,
     FloatArray,
