@@ -133,8 +133,8 @@ _MISMATCH = {
 }
 _WAYS_OUT = {
     "grasp-only prior": "parrot",
-    "with `--broad`": "parrot+broad",
-    "with `--redirected`": "parrot+redirected",
+    "with `BroadMixture`": "parrot+broad",
+    "with `RedirectedMixture`": "parrot+redirected",
     "with both": "parrot+redirected-broad",
 }
 Runs = Sequence[ResultRow]

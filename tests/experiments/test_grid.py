@@ -12,6 +12,7 @@ from parrot_wrapper.experiments.grid import Grid
 from parrot_wrapper.experiments.methods import AGENTS, EXPLORERS, Method, run_config
 from parrot_wrapper.experiments.needs import PriorData
 from parrot_wrapper.experiments.places import Places, read_grid
+from parrot_wrapper.experiments.rows import read_rows
 from parrot_wrapper.experiments.studies import (
     GRASP_TASKS,
     PLACE_TASKS,
@@ -19,7 +20,7 @@ from parrot_wrapper.experiments.studies import (
     STUDIES,
     study_grid,
 )
-from parrot_wrapper.rl.config import DemonstrationReplay
+from parrot_wrapper.rl.config import DemonstrationReplay, RLConfig
 
 RESULTS = Path(__file__).parents[2] / "results"
 DATA = PriorData(10, folder="data")
@@ -320,6 +321,10 @@ def test_variants_may_be_added_and_not_changed(tmp_path: Path) -> None:
 def test_published_studies_go_on_in_their_folders(folder: Path) -> None:
     old = read_grid(folder)
     Places(folder.parent, folder.parent).check(study_grid(old.name, old.setting))
+    for row in read_rows(folder.parent):
+        if not row.explores:
+            config = RLConfig.from_dict(row.config)
+            assert RLConfig.from_dict(config.to_dict()) == config
 
 
 @pytest.mark.parametrize("setting", SETTINGS)
