@@ -44,11 +44,9 @@ if TYPE_CHECKING:
     from parrot_wrapper.priors.mixtures.broad import BroadMixture
     from parrot_wrapper.priors.mixtures.redirected import RedirectedMixture
     from parrot_wrapper.rl.normed_activation import LayerNormReLU
-    from parrot_wrapper.rl.replay.demonstration_replay import (
+    from parrot_wrapper.rl.replay.buffers import (
         DemonstrationDictReplayBuffer,
         DemonstrationReplayBuffer,
-    )
-    from parrot_wrapper.rl.replay.rewarded_replay import (
         RewardedDictReplayBuffer,
         RewardedReplayBuffer,
     )
@@ -99,8 +97,8 @@ _HOMES = {
     "BehavioralPriorVectorWrapper": "wrappers.vector_wrapper",
     "BehavioralPriorWrapper": "wrappers.wrapper",
     "BroadMixture": "priors.mixtures.broad",
-    "DemonstrationDictReplayBuffer": "rl.replay.demonstration_replay",
-    "DemonstrationReplayBuffer": "rl.replay.demonstration_replay",
+    "DemonstrationDictReplayBuffer": "rl.replay.buffers",
+    "DemonstrationReplayBuffer": "rl.replay.buffers",
     "EpisodeDataset": "data",
     "FlowPrior": "priors",
     "FlowPriorConfig": "priors",
@@ -109,8 +107,8 @@ _HOMES = {
     "ParrotError": "errors",
     "PriorTrainingConfig": "training.prior_config",
     "RedirectedMixture": "priors.mixtures.redirected",
-    "RewardedDictReplayBuffer": "rl.replay.rewarded_replay",
-    "RewardedReplayBuffer": "rl.replay.rewarded_replay",
+    "RewardedDictReplayBuffer": "rl.replay.buffers",
+    "RewardedReplayBuffer": "rl.replay.buffers",
     "evaluate": "evaluation",
     "fit_prior": "training.prior",
     "flow_config": "priors",

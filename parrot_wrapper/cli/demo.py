@@ -244,7 +244,7 @@ def _read_scores(folder: Path, names: tuple[str, ...]) -> dict[str, dict[str, An
 
 
 def _curve(run_folder: Path) -> tuple[list[float], list[float]]:
-    from parrot_wrapper.rl.run_log import STEP_KEY, read_log
+    from parrot_wrapper.rl.logs import STEP_KEY, read_log
     from parrot_wrapper.rl.train import LOG_FILE
 
     rows = [

@@ -26,8 +26,8 @@ from parrot_wrapper.experiments.run_files import ROW_FILE, success_curve
 from parrot_wrapper.experiments.runs import Run
 from parrot_wrapper.io.atomic_files import write_json
 from parrot_wrapper.priors.checkpoint import library_versions
-from parrot_wrapper.rl.episode_log import training_seconds
 from parrot_wrapper.rl.evaluation import evaluate_run
+from parrot_wrapper.rl.logs import training_seconds
 from parrot_wrapper.rl.train import MODEL_FILE, train
 from parrot_wrapper.torch_threads import use_threads
 from parrot_wrapper.wrappers.wrapper import BehavioralPriorWrapper

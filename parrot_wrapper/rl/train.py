@@ -30,6 +30,8 @@ from parrot_wrapper.rl.callbacks import (
     CheckpointCallback,
     DiagnosticsCallback,
     EnvStepsCallback,
+    FirstRewardsCallback,
+    FirstUpdateCallback,
     HardTargetCallback,
     ProgressCallback,
 )
@@ -40,11 +42,14 @@ from parrot_wrapper.rl.checkpoint import (
 )
 from parrot_wrapper.rl.cloned_actor import initialise_actor
 from parrot_wrapper.rl.config import RLConfig
-from parrot_wrapper.rl.envs import SeededEpisodes
-from parrot_wrapper.rl.episode_log import EPISODES_FILE, STEPS_KEY, EpisodeLogCallback
-from parrot_wrapper.rl.model import add_demonstrations, build_model, wrap_env
-from parrot_wrapper.rl.run_log import JsonLinesWriter, cut_log
-from parrot_wrapper.rl.warm_up import FirstRewardsCallback, FirstUpdateCallback
+from parrot_wrapper.rl.logs import (
+    EPISODES_FILE,
+    STEPS_KEY,
+    EpisodeLogCallback,
+    JsonLinesWriter,
+    cut_log,
+)
+from parrot_wrapper.rl.model import SeededEpisodes, add_demonstrations, build_model, wrap_env
 from parrot_wrapper.types import ActionPrior
 
 CONFIG_FILE, LOG_FILE, MODEL_FILE = "config.json", "log.jsonl", "model.zip"

@@ -16,7 +16,7 @@ from parrot_wrapper.evaluation.prior_features import PriorFeaturesObservation
 from parrot_wrapper.rl.cloned_actor import ClonedActor, ClonedActorConfig
 from parrot_wrapper.rl.config import RLConfig
 from parrot_wrapper.rl.prior_explore import PriorExploreSAC
-from parrot_wrapper.rl.replay.replay_arrays import replay_arrays
+from parrot_wrapper.rl.replay.buffers import replay_arrays
 from parrot_wrapper.rl.train import train
 from parrot_wrapper.types import AnyArray
 from tests.helpers import SPECS, AffinePrior, EchoEnv
