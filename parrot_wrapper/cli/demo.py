@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import multiprocessing
+import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 import gymnasium as gym
 
-from parrot_wrapper.cli.demo_clock import WorkClock
 from parrot_wrapper.cli.durations import announce, training_seconds_left
-from parrot_wrapper.cli.environments import DEFAULT_PACKAGES, make_env
-from parrot_wrapper.cli.run_options import fitting_kwargs, render_kwargs
+from parrot_wrapper.cli.environments import (
+    DEFAULT_PACKAGES,
+    fitting_kwargs,
+    make_env,
+    render_kwargs,
+)
 from parrot_wrapper.errors import ParrotError
 from parrot_wrapper.evaluation.pictures import film, save_gif, save_learning_curves
 from parrot_wrapper.evaluation.policies import EpisodePolicy, PriorSamples, UniformActions
@@ -253,3 +259,62 @@ def _curve(run_folder: Path) -> tuple[list[float], list[float]]:
         if "rollout/success_rate" in row
     ]
     return [float(step) for step, _ in rows], [float(rate) for _, rate in rows]
+
+
+_EVERY_SECONDS = 5.0
+
+
+class WorkClock:
+    """Adds up the seconds of all sessions in a small JSON file; a kill loses at most five.
+
+    Args:
+        path: The file; a damaged one starts at zero.
+
+    Example:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp()) / "clock.json"
+        >>> with WorkClock(path) as clock:
+        ...     pass
+        >>> 0.0 <= clock.seconds < 1.0
+        True
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._before = _read(path)
+        self._started = time.monotonic()
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._keep, daemon=True)
+
+    @property
+    def seconds(self) -> float:
+        """Seconds so far, earlier sessions included."""
+        return self._before + time.monotonic() - self._started
+
+    def __enter__(self) -> WorkClock:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._over.set()
+        self._thread.join()
+        self._write()
+
+    def _keep(self) -> None:
+        while not self._over.wait(_EVERY_SECONDS):
+            self._write()
+
+    def _write(self) -> None:
+        write_json(self._path, {"seconds": self.seconds})
+
+
+def _read(path: Path) -> float:
+    try:
+        return float(parse_json(path.read_bytes())["seconds"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return 0.0

@@ -10,8 +10,13 @@ from typing import TYPE_CHECKING, Any
 import gymnasium as gym
 
 from parrot_wrapper.cli.durations import announce, timed
-from parrot_wrapper.cli.environments import DEFAULT_PACKAGES, make_env, parse_env_kwargs
-from parrot_wrapper.cli.run_options import fitting_kwargs, render_kwargs
+from parrot_wrapper.cli.environments import (
+    DEFAULT_PACKAGES,
+    fitting_kwargs,
+    make_env,
+    parse_env_kwargs,
+    render_kwargs,
+)
 from parrot_wrapper.evaluation.pictures import (
     film,
     frame_of,

@@ -9,8 +9,7 @@ from typing import Annotated
 
 import tyro
 
-from parrot_wrapper.cli.environments import DEFAULT_PACKAGES, make_env
-from parrot_wrapper.cli.run_options import render_kwargs
+from parrot_wrapper.cli.environments import DEFAULT_PACKAGES, make_env, render_kwargs
 from parrot_wrapper.evaluation.pictures import film, save_gif
 from parrot_wrapper.evaluation.report import rollout_table
 from parrot_wrapper.evaluation.rollouts import HELD_OUT_SEED, AgentPolicy

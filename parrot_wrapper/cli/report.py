@@ -11,8 +11,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from parrot_wrapper.cli.environments import DEFAULT_PACKAGES, make_env, require_env_id
-from parrot_wrapper.cli.run_options import render_kwargs
+from parrot_wrapper.cli.environments import (
+    DEFAULT_PACKAGES,
+    make_env,
+    render_kwargs,
+    require_env_id,
+)
 from parrot_wrapper.errors import InvalidArgumentError, absence
 from parrot_wrapper.experiments.places import GRID_FILE
 from parrot_wrapper.experiments.studies import STUDIES
@@ -62,10 +66,10 @@ class ReportCommand:
         Raises:
             InvalidArgumentError: No folders, or folders of runs that are not there.
         """
-        from parrot_wrapper.experiments.gallery import save_figures
+        from parrot_wrapper.experiments.figures import save_figures
         from parrot_wrapper.experiments.page import report_page
         from parrot_wrapper.experiments.study import load_studies
-        from parrot_wrapper.experiments.summary import report_markdown
+        from parrot_wrapper.experiments.tables import report_markdown
 
         if not self.folders:
             raise InvalidArgumentError(
@@ -97,7 +101,7 @@ class ReportCommand:
         print(self.out)
 
     def _film(self, studies: Sequence[Study]) -> None:
-        from parrot_wrapper.experiments.films import runs_to_film
+        from parrot_wrapper.experiments.page import runs_to_film
 
         if not self.runs:
             raise InvalidArgumentError(

@@ -10,8 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from parrot_wrapper.cli.durations import announce, training_seconds_left
-from parrot_wrapper.cli.environments import DEFAULT_PACKAGES, make_env, parse_env_kwargs
-from parrot_wrapper.cli.run_options import fitting_kwargs
+from parrot_wrapper.cli.environments import (
+    DEFAULT_PACKAGES,
+    fitting_kwargs,
+    make_env,
+    parse_env_kwargs,
+)
 from parrot_wrapper.evaluation.report import rollout_table
 from parrot_wrapper.rl.config import PRESETS, RLConfig, preset_config
 from parrot_wrapper.torch_threads import DEFAULT_THREADS, use_threads

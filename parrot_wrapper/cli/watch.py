@@ -13,11 +13,12 @@ import tyro
 
 from parrot_wrapper.cli.environments import (
     DEFAULT_PACKAGES,
+    fitting_kwargs,
     make_env,
     parse_env_kwargs,
+    render_kwargs,
     require_env_id,
 )
-from parrot_wrapper.cli.run_options import fitting_kwargs, render_kwargs
 from parrot_wrapper.errors import InvalidArgumentError, unknown_name
 from parrot_wrapper.evaluation.pictures import Film, save_gif
 from parrot_wrapper.evaluation.policies import (

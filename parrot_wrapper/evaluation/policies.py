@@ -1,4 +1,4 @@
-"""Policies that a prior is judged by, all over bare envs: noise, samples, experts, clones."""
+"""Policies that a prior is judged by, over bare envs, and what a prior makes of observations."""
 
 from __future__ import annotations
 
@@ -8,12 +8,22 @@ from typing import Any, Protocol
 import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
+from gymnasium.utils import RecordConstructorArgs
 
 from parrot_wrapper.checks import float_array
 from parrot_wrapper.errors import DataError, InvalidArgumentError
-from parrot_wrapper.evaluation.prior_features import PriorSight
-from parrot_wrapper.types import ActionPrior, Expert, FloatArray, OffersExpert
+from parrot_wrapper.types import (
+    ActionPrior,
+    Expert,
+    FloatArray,
+    Observations,
+    OffersCamera,
+    OffersExpert,
+)
 from parrot_wrapper.wrappers.chunk import require_single_actions
+from parrot_wrapper.wrappers.driver import with_batch_axis
+from parrot_wrapper.wrappers.spaces import check_spaces
+from parrot_wrapper.wrappers.stateful_observations import check_stateful_observations
 
 Predictor = Callable[[FloatArray], FloatArray]
 """A fitted regression: inputs (B, I) to outputs (B, O)."""
@@ -184,3 +194,55 @@ class Clone(_ThroughPrior):
         if self._raw:
             return _within(self._box, predicted[0])
         return self._execute(predicted, features)
+
+
+class PriorSight:
+    """Reads single observations of one env with a prior's eyes.
+
+    Args:
+        env: The bare env.
+        prior: The prior.
+
+    Raises:
+        SpaceMismatchError: They disagree; the message lists every disagreement.
+        InvalidArgumentError: A wrapper normalises observations by running statistics.
+    """
+
+    def __init__(self, env: gym.Env[Any, Any], prior: ActionPrior) -> None:
+        bare = env.unwrapped
+        cameras = [bare.camera_spec()] if isinstance(bare, OffersCamera) else []
+        self._read = check_spaces(env.observation_space, env.action_space, prior, cameras=cameras)
+        check_stateful_observations(env, reads=self._read.env_keys)
+        self._prior = prior
+
+    def batch(self, observation: Any) -> Observations:
+        """One observation of the env as a batch of one that the prior reads."""
+        return self._read(with_batch_axis(observation))
+
+    def features(self, observation: Any) -> FloatArray:
+        """The prior's features of one observation: (1, F) float32."""
+        features: FloatArray = self._prior.features(self.batch(observation))
+        return features
+
+
+class PriorFeaturesObservation(gym.ObservationWrapper[FloatArray, Any, Any], RecordConstructorArgs):
+    """Show an agent a prior's features and leave it the env's own actions: the fair control.
+
+    Args:
+        env: The bare env.
+        prior: A live prior.
+
+    Raises:
+        SpaceMismatchError: Env and prior disagree; the message lists every disagreement.
+    """
+
+    def __init__(self, env: gym.Env[Any, Any], prior: ActionPrior) -> None:
+        RecordConstructorArgs.__init__(self, prior=f"<live {type(prior).__name__}>")
+        gym.ObservationWrapper.__init__(self, env)
+        self._sight = PriorSight(env, prior)
+        self.observation_space = spaces.Box(-np.inf, np.inf, (prior.feature_dim,), np.float32)
+
+    def observation(self, observation: Any) -> FloatArray:
+        """The features (F,) float32 of one observation."""
+        features: FloatArray = self._sight.features(observation)[0]
+        return features

@@ -12,9 +12,8 @@ import numpy.typing as npt
 from tqdm import tqdm
 
 from parrot_wrapper.errors import DataError
-from parrot_wrapper.evaluation.policies import EpisodePolicy
-from parrot_wrapper.evaluation.prior_features import PriorSight
-from parrot_wrapper.evaluation.rates import Rate
+from parrot_wrapper.evaluation.policies import EpisodePolicy, PriorSight
+from parrot_wrapper.evaluation.rollouts import Rate
 from parrot_wrapper.types import (
     PARTS,
     ActionPrior,

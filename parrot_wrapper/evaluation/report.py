@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from parrot_wrapper.evaluation.rates import Rate
-from parrot_wrapper.evaluation.rollouts import EvaluationResult
+from parrot_wrapper.evaluation.rollouts import EvaluationResult, Rate
 
 if TYPE_CHECKING:  # these bring SciPy and torch, which a command's --help should not
     from parrot_wrapper.evaluation.judge import Judgement

@@ -17,8 +17,7 @@ import torch
 
 from parrot_wrapper.errors import MissingExtraError
 from parrot_wrapper.evaluation.policies import UniformActions
-from parrot_wrapper.evaluation.rates import Rate
-from parrot_wrapper.evaluation.rollouts import EvaluationResult, evaluate
+from parrot_wrapper.evaluation.rollouts import EvaluationResult, Rate, evaluate
 from parrot_wrapper.experiments.job import RunJob
 from parrot_wrapper.experiments.methods import explored_parts, run_config
 from parrot_wrapper.experiments.rows import ExplorationRow, ResultRow, Share

@@ -19,7 +19,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv
 from torch import Tensor, nn
 
 from parrot_wrapper.errors import InvalidArgumentError
-from parrot_wrapper.evaluation.prior_features import PriorFeaturesObservation
+from parrot_wrapper.evaluation.policies import PriorFeaturesObservation
 from parrot_wrapper.latent import target_entropy
 from parrot_wrapper.priors.loading import load_prior
 from parrot_wrapper.priors.mixtures.broad import parse_broad

@@ -6,10 +6,14 @@ import numpy as np
 import pytest
 
 from parrot_wrapper.errors import InvalidArgumentError, SpaceMismatchError
-from parrot_wrapper.evaluation.policies import PriorSamples, ScriptedExpert, UniformActions
-from parrot_wrapper.evaluation.prior_features import PriorFeaturesObservation, PriorSight
-from parrot_wrapper.evaluation.rates import Rate
-from parrot_wrapper.evaluation.rollouts import EvaluationResult, evaluate
+from parrot_wrapper.evaluation.policies import (
+    PriorFeaturesObservation,
+    PriorSamples,
+    PriorSight,
+    ScriptedExpert,
+    UniformActions,
+)
+from parrot_wrapper.evaluation.rollouts import EvaluationResult, Rate, evaluate
 from tests.evaluation.toy_reach import STATE, ToyReach
 from tests.helpers import IMAGE_SHAPE, SPECS, AffinePrior, EchoEnv
 

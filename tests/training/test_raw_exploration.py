@@ -12,7 +12,7 @@ from stable_baselines3 import SAC
 from stable_baselines3.common.vec_env import DummyVecEnv, VecTransposeImage
 
 from parrot_wrapper.errors import InvalidArgumentError, SpaceMismatchError
-from parrot_wrapper.evaluation.prior_features import PriorFeaturesObservation
+from parrot_wrapper.evaluation.policies import PriorFeaturesObservation
 from parrot_wrapper.rl.cloned_actor import ClonedActor, ClonedActorConfig
 from parrot_wrapper.rl.config import RLConfig
 from parrot_wrapper.rl.prior_explore import PriorExploreSAC
