@@ -9,7 +9,7 @@ from typing import Any
 
 import gymnasium as gym
 
-from parrot_wrapper.rl.config import RLConfig
+from parrot_wrapper.rl.config import RLConfig, UniformReplay
 
 _WORTH_SAYING = 30.0
 """Seconds; what takes less is not announced."""
@@ -70,10 +70,8 @@ def training_seconds_left(
         config,
         learning_starts=_PROBE_STEPS,
         first_rewards=0,
-        initial_actor=None,
-        demonstrations=None,
-        demonstration_share=0.0,
-        rewarded_share=0.0,
+        raw_actions=None if config.latent_actions else replace(config.raw, initial_actor=None),
+        replay=config.replay if isinstance(config.replay, UniformReplay) else UniformReplay(),
         buffer_size=max(_PROBE_STEPS, config.batch_size),
     )
     env = wrap_env(make_env(config.env_id, **config.env_kwargs), probe, None)

@@ -21,7 +21,7 @@ from parrot_wrapper.types import (
     OffersExpert,
 )
 from parrot_wrapper.wrappers.chunk import require_single_actions
-from parrot_wrapper.wrappers.driver import with_batch_axis
+from parrot_wrapper.wrappers.reader import with_batch_axis
 from parrot_wrapper.wrappers.spaces import check_spaces
 from parrot_wrapper.wrappers.stateful_observations import check_stateful_observations
 
