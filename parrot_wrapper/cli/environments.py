@@ -8,6 +8,7 @@ import json
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
@@ -62,6 +63,18 @@ def require_env_id(env_id: str, packages: Sequence[str] = DEFAULT_PACKAGES) -> N
     if name not in gym.registry:
         nearest = difflib.get_close_matches(name, list(gym.registry), n=1)
         raise unknown_name("environment id", name, {*known, *nearest})
+
+
+def packages_of(run_folder: Path, given: Sequence[str]) -> tuple[str, ...]:
+    """Modules whose import registers env ids: those given, and those of a run where there is one.
+
+    Raises:
+        CheckpointError: A damaged run.
+    """
+    from parrot_wrapper.rl.train import CONFIG_FILE, read_packages  # brings torch and SB3
+
+    known = read_packages(run_folder) if (run_folder / CONFIG_FILE).is_file() else ()
+    return tuple(dict.fromkeys([*given, *known]))
 
 
 def make_env(

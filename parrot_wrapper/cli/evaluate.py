@@ -9,7 +9,12 @@ from typing import Annotated
 
 import tyro
 
-from parrot_wrapper.cli.environments import DEFAULT_PACKAGES, make_env, render_kwargs
+from parrot_wrapper.cli.environments import (
+    DEFAULT_PACKAGES,
+    make_env,
+    packages_of,
+    render_kwargs,
+)
 from parrot_wrapper.evaluation.pictures import film, save_gif
 from parrot_wrapper.evaluation.report import rollout_table
 from parrot_wrapper.evaluation.rollouts import HELD_OUT_SEED, AgentPolicy
@@ -46,7 +51,8 @@ class EvaluateCommand:
         from parrot_wrapper.rl.train import read_config  # brings torch and SB3
 
         use_threads(self.threads)
-        factory = partial(make_env, gym_packages=self.gym_packages)
+        packages = packages_of(self.run_folder, self.gym_packages)
+        factory = partial(make_env, gym_packages=packages)
         result = evaluate_run(
             self.run_folder,
             make_env=factory,

@@ -14,6 +14,7 @@ import tyro
 from parrot_wrapper.cli.environments import (
     DEFAULT_PACKAGES,
     make_env,
+    packages_of,
     render_kwargs,
     require_env_id,
 )
@@ -164,9 +165,9 @@ def _film_run(run_folder: Path, *, gym_packages: Sequence[str]) -> Path:
     from parrot_wrapper.rl.train import read_config  # needs SB3, which reading does not
 
     use_threads()
-    env_id = read_config(run_folder).env_id
-    require_env_id(env_id, gym_packages)
-    factory = partial(make_env, gym_packages=gym_packages, **render_kwargs(env_id))
+    env_id, packages = read_config(run_folder).env_id, packages_of(run_folder, gym_packages)
+    require_env_id(env_id, packages)
+    factory = partial(make_env, gym_packages=packages, **render_kwargs(env_id))
     model, env = load_agent(run_folder, make_env=factory)
     try:
         frames = film(env, AgentPolicy(model), episodes=1)

@@ -13,6 +13,7 @@ from parrot_wrapper.cli.environments import (
     DEFAULT_PACKAGES,
     fitting_kwargs,
     make_env,
+    packages_of,
     parse_env_kwargs,
 )
 from parrot_wrapper.cli.options import Option, chosen, default_of, group, helps, nesting, option
@@ -63,13 +64,21 @@ class TrainCommand:
 
         use_threads(self.threads)
         config = self.config()
-        factory = partial(make_env, gym_packages=self.gym_packages)
+        packages = packages_of(self.out, self.gym_packages)
+        factory = partial(make_env, gym_packages=packages)
         done = steps_of_run(self.out)
         finished = done >= config.total_steps
         if not finished:
             left = training_seconds_left(config, factory, done=done)
             announce(f"{config.total_steps - done} env steps of training", left)
-        train(config, self.out, make_env=factory, progress=self.progress, label=config.env_id)
+        train(
+            config,
+            self.out,
+            make_env=factory,
+            gym_packages=packages,
+            progress=self.progress,
+            label=config.env_id,
+        )
         print(
             f"{self.out}: {config.total_steps} steps were done before; more with --total-steps."
             if finished
@@ -95,7 +104,8 @@ class TrainCommand:
         kwargs = parse_env_kwargs(values["env_kwargs"])
         if prior is not None:
             live = load_prior(prior)
-            kwargs = fitting_kwargs(values["env_id"], live, kwargs, self.gym_packages)
+            packages = packages_of(self.out, self.gym_packages)
+            kwargs = fitting_kwargs(values["env_id"], live, kwargs, packages)
         groups = {name: values.pop(name) for name in _groups()}
         given = {
             name: {"kind": name, **asdict(options)}

@@ -15,6 +15,7 @@ from parrot_wrapper.cli.environments import (
     DEFAULT_PACKAGES,
     fitting_kwargs,
     make_env,
+    packages_of,
     parse_env_kwargs,
     render_kwargs,
     require_env_id,
@@ -67,7 +68,10 @@ class WatchCommand:
         if self.episodes < 1:
             raise InvalidArgumentError(f"Expected episodes >= 1, got {self.episodes}.")
         use_threads(self.threads)
-        require_env_id(self.env_id, self.gym_packages)
+        packages = self.gym_packages
+        if kind == "agent":
+            packages = packages_of(Path(name), packages)
+        require_env_id(self.env_id, packages)
         render = render_kwargs(self.env_id, window=self.out is None and has_display())
         policy, env = self._cast(kind, name, {**parse_env_kwargs(self.env_kwargs), **render})
         film = None if env.render_mode == "human" else Film()

@@ -72,7 +72,7 @@ def run_command(words: Sequence[str]) -> None:
 def _result_row(run: Run, folder: Path, artifacts: Mapping[str, str], device: str) -> ResultRow:
     config = replace(run_config(run, artifacts), device=device)
     if not (folder / MODEL_FILE).is_file():  # the last thing that training writes
-        train(config, folder, progress=False)
+        train(config, folder, gym_packages=run.gym_packages, progress=False)
     result = evaluate_run(folder, episodes=run.evaluation_episodes)
     return ResultRow(
         **_facts(run, device),

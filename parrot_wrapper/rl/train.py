@@ -7,7 +7,7 @@ A run is a folder: `config.json`, `log.jsonl` and `tensorboard/`, `episodes.json
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +53,7 @@ from parrot_wrapper.rl.model import SeededEpisodes, add_demonstrations, build_mo
 from parrot_wrapper.types import ActionPrior
 
 CONFIG_FILE, LOG_FILE, MODEL_FILE = "config.json", "log.jsonl", "model.zip"
+_PACKAGES_KEY = "gym_packages"
 _MAY_CHANGE = ("total_steps", "checkpoint_every", "device")
 _LOG_EVERY_EPISODES = 10
 _PATIENCE_SECONDS = 10.0
@@ -69,6 +70,7 @@ def train(
     *,
     make_env: EnvFactory = gym.make,
     prior: ActionPrior | None = None,
+    gym_packages: Sequence[str] = (),
     progress: bool = True,
     label: str = "SAC",
 ) -> SAC:
@@ -87,6 +89,8 @@ def train(
         run_folder: Where everything goes.
         make_env: Makes the bare env from `config.env_id` and `config.env_kwargs`.
         prior: A live prior in place of loading `config.prior`.
+        gym_packages: Modules whose import registers the env id; only kept with the run, for
+            `read_packages`.
         progress: Show a progress bar.
         label: Text before the bar.
 
@@ -106,7 +110,8 @@ def train(
     with room_below(folder), folder_lock(folder, patience=_PATIENCE_SECONDS):
         for place in (folder, folder / "checkpoints"):
             clear_strays(place)
-        return _train(config, folder, make_env, prior, progress=progress, label=label)
+        made_by = {_PACKAGES_KEY: list(gym_packages)} if gym_packages else {}
+        return _train(config, folder, make_env, prior, made_by, progress=progress, label=label)
 
 
 def _train(
@@ -114,6 +119,7 @@ def _train(
     folder: Path,
     make_env: EnvFactory,
     prior: ActionPrior | None,
+    made_by: dict[str, Any],
     *,
     progress: bool,
     label: str,
@@ -133,7 +139,8 @@ def _train(
             seconds = load_checkpoint(model, checkpoints[-1])["seconds"]
         elif config.raw.initial_actor is not None:
             initialise_actor(model, config.raw.initial_actor, _features_source(config, prior))
-        write_json(folder / CONFIG_FILE, config.to_dict())  # only now that all of it fits
+        # only now that all of it fits
+        write_json(folder / CONFIG_FILE, {**config.to_dict(), **made_by})
         cut_log(folder / LOG_FILE, model.num_timesteps)
         cut_log(folder / EPISODES_FILE, model.num_timesteps, key=STEPS_KEY)
         remaining = config.total_steps - model.num_timesteps
@@ -179,9 +186,26 @@ def read_config(run_folder: str | Path) -> RLConfig:
     Raises:
         CheckpointError: The folder holds no run, or a damaged or newer one.
     """
+    return _read_settings(run_folder)[0]
+
+
+def read_packages(run_folder: str | Path) -> tuple[str, ...]:
+    """The modules whose import registers a run's env id, as far as `train` was told.
+
+    Raises:
+        CheckpointError: The folder holds no run, or a damaged or newer one.
+    """
+    return _read_settings(run_folder)[1]
+
+
+def _read_settings(run_folder: str | Path) -> tuple[RLConfig, tuple[str, ...]]:
     path = as_path("run_folder", run_folder) / CONFIG_FILE
     try:
-        return RLConfig.from_dict(parse_json(path.read_bytes()))
+        settings = dict(parse_json(path.read_bytes()))
+        packages = settings.pop(_PACKAGES_KEY, [])
+        if not isinstance(packages, list) or not all(isinstance(name, str) for name in packages):
+            raise ValueError(f"{_PACKAGES_KEY}: expected a list of names, found {packages!r}")
+        return RLConfig.from_dict(settings), tuple(packages)
     except (AttributeError, OSError, OverflowError, TypeError, ValueError) as error:
         raise CheckpointError(
             f"{path}: expected the settings of an RL run ({error}).{absence(path.parent)}"
