@@ -16,10 +16,9 @@ import gymnasium as gym
 
 from parrot_wrapper.evaluation.likelihood import embed
 from parrot_wrapper.evaluation.policies import ClippedExpert, Clone, Predictor
-from parrot_wrapper.evaluation.recordings import Recording
+from parrot_wrapper.evaluation.recordings import Recording, state_vectors
 from parrot_wrapper.evaluation.regression import FitSettings, fit_mlp, held_out_rows
 from parrot_wrapper.evaluation.rollouts import EvaluationResult, evaluate
-from parrot_wrapper.evaluation.simulator_state import state_vectors
 from parrot_wrapper.types import ActionPrior, FloatArray, OffersLabels
 
 

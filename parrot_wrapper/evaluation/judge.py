@@ -26,11 +26,10 @@ from parrot_wrapper.evaluation.policies import (
     ScriptedExpert,
     UniformActions,
 )
-from parrot_wrapper.evaluation.probe import Probe, probe_features
-from parrot_wrapper.evaluation.recordings import Recording, record, recording_of
+from parrot_wrapper.evaluation.recordings import HAND, LANDMARKS, Recording, record, recording_of
+from parrot_wrapper.evaluation.regression import Probe, probe_features
 from parrot_wrapper.evaluation.report import judgement_text
 from parrot_wrapper.evaluation.rollouts import HELD_OUT_SEED, EvaluationResult, evaluate
-from parrot_wrapper.evaluation.simulator_state import HAND, LANDMARKS
 from parrot_wrapper.evaluation.verdict import Verdict, reach_verdict
 from parrot_wrapper.types import ActionPrior, OffersExpert, OffersLabels
 from parrot_wrapper.wrappers.chunk import require_single_actions

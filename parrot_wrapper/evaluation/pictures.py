@@ -12,8 +12,8 @@ import numpy as np
 
 from parrot_wrapper.errors import InvalidArgumentError, MissingExtraError
 from parrot_wrapper.evaluation.policies import EpisodePolicy
+from parrot_wrapper.evaluation.recordings import HAND, LANDMARKS, POSITION
 from parrot_wrapper.evaluation.rollouts import HELD_OUT_SEED, evaluate
-from parrot_wrapper.evaluation.simulator_state import HAND, LANDMARKS, POSITION
 from parrot_wrapper.io.atomic_files import atomic_path
 from parrot_wrapper.types import FloatArray, ImageArray, OffersLabels
 

@@ -27,9 +27,14 @@ from parrot_wrapper.evaluation.pictures import (
     trace,
 )
 from parrot_wrapper.evaluation.policies import PriorSamples, ScriptedExpert, UniformActions
-from parrot_wrapper.evaluation.probe import probe_features
 from parrot_wrapper.evaluation.recordings import Recording, record, recording_of
-from parrot_wrapper.evaluation.regression import FitSettings, fit_mlp, fit_ridge, held_out_rows
+from parrot_wrapper.evaluation.regression import (
+    FitSettings,
+    fit_mlp,
+    fit_ridge,
+    held_out_rows,
+    probe_features,
+)
 from parrot_wrapper.evaluation.report import judgement_text, rollout_table
 from parrot_wrapper.evaluation.rollouts import EpisodeOutcome, EvaluationResult
 from tests.evaluation.toy_reach import STATE, MuteReach, ToyReach
