@@ -14,7 +14,7 @@ from typing import Any
 
 import gymnasium as gym
 
-from parrot_wrapper.cli.durations import announce, training_seconds_left
+from parrot_wrapper.cli.durations import announce
 from parrot_wrapper.cli.environments import (
     DEFAULT_PACKAGES,
     fitting_kwargs,
@@ -80,6 +80,7 @@ class DemoCommand:
 
     def run(self) -> None:
         """Train, evaluate, draw, print the table."""
+        from parrot_wrapper.rl.duration import training_seconds_left
         from parrot_wrapper.rl.evaluation import steps_of_run
 
         config = self.config()  # a typo is found here, before processes and folders are made

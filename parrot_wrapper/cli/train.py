@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, get_type_hints
 
-from parrot_wrapper.cli.durations import announce, training_seconds_left
+from parrot_wrapper.cli.durations import announce
 from parrot_wrapper.cli.environments import (
     DEFAULT_PACKAGES,
     fitting_kwargs,
@@ -59,6 +59,7 @@ class TrainCommand:
 
     def run(self) -> None:
         """Train, evaluate the last checkpoint, and say how it went."""
+        from parrot_wrapper.rl.duration import training_seconds_left
         from parrot_wrapper.rl.evaluation import evaluate_run, steps_of_run
         from parrot_wrapper.rl.train import train  # brings torch and SB3
 
