@@ -6,8 +6,8 @@ import multiprocessing
 import threading
 import time
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -19,13 +19,13 @@ from parrot_wrapper.cli.environments import (
     DEFAULT_PACKAGES,
     fitting_kwargs,
     make_env,
-    render_kwargs,
 )
+from parrot_wrapper.cli.evaluate import film_run
 from parrot_wrapper.errors import ParrotError
-from parrot_wrapper.evaluation.pictures import film, save_gif, save_learning_curves
+from parrot_wrapper.evaluation.pictures import save_learning_curves
 from parrot_wrapper.evaluation.policies import EpisodePolicy, PriorSamples, UniformActions
 from parrot_wrapper.evaluation.report import markdown_table
-from parrot_wrapper.evaluation.rollouts import AgentPolicy, EvaluationResult, evaluate
+from parrot_wrapper.evaluation.rollouts import EvaluationResult, evaluate
 from parrot_wrapper.io.atomic_files import write_json
 from parrot_wrapper.io.strict_json import parse_json
 from parrot_wrapper.rl.config import RLConfig
@@ -80,8 +80,8 @@ class DemoCommand:
 
     def run(self) -> None:
         """Train, evaluate, draw, print the table."""
-        from parrot_wrapper.rl.duration import training_seconds_left
         from parrot_wrapper.rl.evaluation import steps_of_run
+        from parrot_wrapper.rl.train import training_seconds_left
 
         config = self.config()  # a typo is found here, before processes and folders are made
         use_threads()
@@ -175,11 +175,9 @@ class DemoCommand:
 
         def measure() -> EvaluationResult:
             env = make_env(config.env_id, **config.env_kwargs)
-            try:
+            with closing(env):
                 policy = make_policy(env)
                 return evaluate(policy, env, episodes=self.episodes, on_reset=policy.begin)
-            finally:
-                env.close()
 
         return self.score(name, measure)
 
@@ -201,22 +199,11 @@ class DemoCommand:
         }
 
     def _show(self, config: RLConfig) -> None:
-        from parrot_wrapper.rl.evaluation import load_agent
-
         curves = {_NAMES[name]: _curve(self.out / folder) for name, folder in _AGENTS.items()}
         save_learning_curves(self.out / "learning-curve.png", curves, title=self.env_id)
-        if not self.gif_episodes:
-            return
-        model, env = load_agent(
-            self.out / _AGENTS["trained"],
-            make_env=partial(make_env, **render_kwargs(self.env_id)),
-        )
-        try:
-            frames = film(env, AgentPolicy(model), episodes=self.gif_episodes)
-        finally:
-            env.close()
-        if frames:
-            save_gif(self.out / "trained.gif", frames)
+        if self.gif_episodes:
+            run = self.out / _AGENTS["trained"]
+            film_run(run, self.out / "trained.gif", episodes=self.gif_episodes)
 
     def _table(self, results: dict[str, dict[str, Any]]) -> str:
         rows = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -95,7 +96,7 @@ class EvalPriorCommand:
         )
         rendered = render_kwargs(self.env_id)
         env = factory()
-        try:
+        with closing(env):
             policy = PriorSamples(env, prior)
             episode = partial(evaluate, policy, env, episodes=1, on_reset=policy.begin)
             count = self._episodes(env, len(settings.limits))
@@ -116,8 +117,6 @@ class EvalPriorCommand:
             self._write(judgement, text)
             if drawn:
                 self._draw(env, prior)
-        finally:
-            env.close()
         if self.gif_episodes and filmed:
             self._film(partial(factory, **rendered), prior)
         print(text)
@@ -157,9 +156,7 @@ class EvalPriorCommand:
 
     def _film(self, factory: partial[gym.Env[Any, Any]], prior: ActionPrior) -> None:
         env = factory()
-        try:
+        with closing(env):
             frames = film(env, PriorSamples(env, prior), episodes=self.gif_episodes)
-        finally:
-            env.close()
         if frames:
             save_gif(self.out / "samples.gif", frames)

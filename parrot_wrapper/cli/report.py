@@ -5,7 +5,6 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,11 +12,9 @@ import tyro
 
 from parrot_wrapper.cli.environments import (
     DEFAULT_PACKAGES,
-    make_env,
     packages_of,
-    render_kwargs,
-    require_env_id,
 )
+from parrot_wrapper.cli.evaluate import film_run
 from parrot_wrapper.errors import InvalidArgumentError, absence
 from parrot_wrapper.experiments.places import GRID_FILE
 from parrot_wrapper.experiments.studies import STUDIES
@@ -108,9 +105,15 @@ class ReportCommand:
             raise InvalidArgumentError(
                 "Expected --runs, the folders of the runs to film, got none."
             )
-        runs = [run for study in studies for run in runs_to_film(study, self.runs)]
-        for run in runs:
-            print(_film_run(run, gym_packages=self.gym_packages))
+        use_threads()
+        for run in [run for study in studies for run in runs_to_film(study, self.runs)]:
+            path, packages = run / FILM_FILE, packages_of(run, self.gym_packages)
+            if not film_run(run, path, packages=packages, side=_SIDE):
+                raise InvalidArgumentError(
+                    "Expected runs of envs with render mode rgb_array or with image observations, "
+                    f"got one of neither: {run} cannot be filmed."
+                )
+            print(path)
 
     def _command(self) -> str:
         parts = ["parrot", "report", *map(str, self.folders)]
@@ -147,38 +150,3 @@ def _experiments(folders: Sequence[Path], studies: Sequence[Study]) -> list[str]
 def _write(path: Path, text: str) -> None:
     with atomic_path(path) as partial:
         partial.write_text(text, encoding="utf-8")
-
-
-def _film_run(run_folder: Path, *, gym_packages: Sequence[str]) -> Path:
-    """Film the first held-out episode of a run's last checkpoint.
-
-    Returns:
-        The GIF, in the run's folder.
-
-    Raises:
-        CheckpointError: No checkpoint there, or a damaged one.
-        InvalidArgumentError: The env shows nothing.
-    """
-    from parrot_wrapper.evaluation.pictures import film, save_gif
-    from parrot_wrapper.evaluation.rollouts import AgentPolicy
-    from parrot_wrapper.rl.evaluation import load_agent
-    from parrot_wrapper.rl.train import read_config  # needs SB3, which reading does not
-
-    use_threads()
-    env_id, packages = read_config(run_folder).env_id, packages_of(run_folder, gym_packages)
-    require_env_id(env_id, packages)
-    factory = partial(make_env, gym_packages=packages, **render_kwargs(env_id))
-    model, env = load_agent(run_folder, make_env=factory)
-    try:
-        frames = film(env, AgentPolicy(model), episodes=1)
-    finally:
-        env.close()
-    if not frames:
-        raise InvalidArgumentError(
-            f"Expected an env with render mode rgb_array or with image observations, {env_id} has "
-            f"neither: {run_folder} cannot be filmed."
-        )
-    factor = max(1, min(frames[0].shape[:2]) // _SIDE)
-    path = run_folder / FILM_FILE
-    save_gif(path, [frame[::factor, ::factor] for frame in frames])
-    return path

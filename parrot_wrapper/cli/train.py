@@ -59,9 +59,11 @@ class TrainCommand:
 
     def run(self) -> None:
         """Train, evaluate the last checkpoint, and say how it went."""
-        from parrot_wrapper.rl.duration import training_seconds_left
         from parrot_wrapper.rl.evaluation import evaluate_run, steps_of_run
-        from parrot_wrapper.rl.train import train  # brings torch and SB3
+        from parrot_wrapper.rl.train import (
+            train,  # brings torch and SB3
+            training_seconds_left,
+        )
 
         use_threads(self.threads)
         config = self.config()

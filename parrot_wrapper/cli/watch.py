@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -75,10 +76,8 @@ class WatchCommand:
         render = render_kwargs(self.env_id, window=self.out is None and has_display())
         policy, env = self._cast(kind, name, {**parse_env_kwargs(self.env_kwargs), **render})
         film = None if env.render_mode == "human" else Film()
-        try:
+        with closing(env):
             self._play(policy, env, film)
-        finally:
-            env.close()
         if film is not None:
             self._save(film, env.metadata.get("render_fps") or 10.0)
 

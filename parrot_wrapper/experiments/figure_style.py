@@ -19,7 +19,7 @@ from pathlib import Path
 from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
-from parrot_wrapper.evaluation.pictures import matplotlib_classes
+from parrot_wrapper.evaluation import pictures
 from parrot_wrapper.experiments.study import Variant
 from parrot_wrapper.io.atomic_files import atomic_path
 
@@ -120,7 +120,7 @@ def drawing(width: float = WIDE) -> Iterator[None]:
     Raises:
         MissingExtraError: matplotlib is not installed.
     """
-    matplotlib_classes()  # says how to get matplotlib where it is missing
+    pictures.new_figure(1.0, 1.0)  # says how to get matplotlib where it is missing
     import matplotlib
 
     with matplotlib.rc_context():
@@ -140,11 +140,7 @@ def fits_columns() -> bool:
 
 def new_figure(height: float, *, width: float | None = None) -> Figure:
     """An empty figure of a size in inches, as wide as `drawing` says where that is left out."""
-    figure_class, canvas_class = matplotlib_classes()
-    size = (_width.get() if width is None else width, height)
-    figure: Figure = figure_class(figsize=size, layout="constrained")
-    canvas_class(figure)
-    return figure
+    return pictures.new_figure(_width.get() if width is None else width, height)
 
 
 @dataclass(frozen=True)

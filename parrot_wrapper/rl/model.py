@@ -176,13 +176,17 @@ def discount_of_decisions(config: RLConfig, env: gym.Env[Any, Any] | DummyVecEnv
         env: What `wrap_env` made.
     """
     single = env.envs[0] if isinstance(env, DummyVecEnv) else env
-    wrapper = unwrap_wrapper(single, BehavioralPriorWrapper)
-    if not isinstance(wrapper, BehavioralPriorWrapper) or wrapper.prior.horizon == 1:
-        return config.gamma
+    horizon = decision_horizon(single)
     limit = None if single.spec is None else single.spec.max_episode_steps
-    if limit is not None and wrapper.prior.horizon >= limit:
+    if horizon > 1 and limit is not None and horizon >= limit:
         return 0.0
-    return float(config.gamma**wrapper.prior.horizon)
+    return float(config.gamma**horizon)
+
+
+def decision_horizon(env: gym.Env[Any, Any]) -> int:
+    """H, the env steps that a decision drives at most; 1 without a prior to act through."""
+    wrapper = unwrap_wrapper(env, BehavioralPriorWrapper)
+    return wrapper.prior.horizon if isinstance(wrapper, BehavioralPriorWrapper) else 1
 
 
 def _replay_options(config: RLConfig, observations: spaces.Space[Any]) -> dict[str, Any]:

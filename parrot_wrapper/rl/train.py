@@ -1,13 +1,16 @@
 """Stock SB3 SAC in the latent space of a prior: train and resume.
 
 A run is a folder: `config.json`, `log.jsonl` and `tensorboard/`, `episodes.jsonl`, `checkpoints/`
-(see `rl_checkpoint`), and `model.zip` at the end, which `stable_baselines3.SAC.load` opens.
+(see `rl.checkpoint`), and `model.zip` at the end, which `stable_baselines3.SAC.load` opens.
 """
 
 from __future__ import annotations
 
+import time
 import warnings
 from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +44,7 @@ from parrot_wrapper.rl.checkpoint import (
     read_header,
 )
 from parrot_wrapper.rl.cloned_actor import initialise_actor
-from parrot_wrapper.rl.config import RLConfig
+from parrot_wrapper.rl.config import RLConfig, UniformReplay
 from parrot_wrapper.rl.logs import (
     EPISODES_FILE,
     STEPS_KEY,
@@ -49,7 +52,13 @@ from parrot_wrapper.rl.logs import (
     JsonLinesWriter,
     cut_log,
 )
-from parrot_wrapper.rl.model import SeededEpisodes, add_demonstrations, build_model, wrap_env
+from parrot_wrapper.rl.model import (
+    SeededEpisodes,
+    add_demonstrations,
+    build_model,
+    decision_horizon,
+    wrap_env,
+)
 from parrot_wrapper.types import ActionPrior
 
 CONFIG_FILE, LOG_FILE, MODEL_FILE = "config.json", "log.jsonl", "model.zip"
@@ -131,7 +140,7 @@ def _train(
     episodes = SeededEpisodes(bare, seed=config.seed, first_episode=first)
     # The monitor stands below the wrapper, where it counts env steps and their bare rewards.
     venv = DummyVecEnv([lambda: wrap_env(Monitor(episodes), config, prior)])
-    try:
+    with closing(venv):
         model = build_model(config, venv, prior)
         add_demonstrations(model, venv, config)  # no part of checkpoints
         seconds = 0.0
@@ -167,8 +176,6 @@ def _train(
                     logger.close()
                 saver.save()
         _export(model, folder / MODEL_FILE)
-    finally:
-        venv.close()
     return model
 
 
@@ -262,3 +269,47 @@ def _require_same_run(folder: Path, config: RLConfig) -> None:
 def _export(model: SAC, path: Path) -> None:
     with atomic_path(path) as partial, partial.open("wb") as stream:
         model.save(stream)
+
+
+_PROBE_STEPS = 60
+_SHORT_RUN = 1_000
+"""Env steps; a run of no more is over about as soon as it is measured."""
+
+
+def training_seconds_left(
+    config: RLConfig, make_env: Callable[..., gym.Env[Any, Any]], *, done: int = 0
+) -> float:
+    """Seconds that an RL run takes, by a throw-away agent that makes a few steps and updates.
+
+    Args:
+        config: The run's settings.
+        make_env: Makes the bare env.
+        done: Env steps that the run has made already.
+
+    Returns:
+        The estimate; 0 where the run is so short that nothing is measured.
+    """
+    left = config.total_steps - done
+    if left <= _SHORT_RUN:
+        return 0.0
+    probe = replace(
+        config,
+        learning_starts=_PROBE_STEPS,
+        first_rewards=0,
+        raw_actions=None if config.latent_actions else replace(config.raw, initial_actor=None),
+        replay=config.replay if isinstance(config.replay, UniformReplay) else UniformReplay(),
+        buffer_size=max(_PROBE_STEPS, config.batch_size),
+    )
+    env = wrap_env(make_env(config.env_id, **config.env_kwargs), probe)
+    venv = DummyVecEnv([lambda: env])
+    with closing(venv):
+        model = build_model(probe, venv)
+        started = time.perf_counter()
+        model.learn(_PROBE_STEPS)
+        warmed_up = time.perf_counter()
+        model.learn(_PROBE_STEPS // 2, reset_num_timesteps=False)
+        warm_up = (warmed_up - started) / _PROBE_STEPS
+        full = (time.perf_counter() - warmed_up) / (_PROBE_STEPS // 2)
+        horizon = decision_horizon(env)
+    first = min(left, max(0, config.learning_starts - done))
+    return (first * warm_up + (left - first) * full) / horizon
