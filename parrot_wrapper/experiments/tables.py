@@ -12,6 +12,7 @@ import numpy as np
 
 from parrot_wrapper.checks import as_tagged
 from parrot_wrapper.evaluation.report import markdown_table
+from parrot_wrapper.experiments.rows import ResultRow
 from parrot_wrapper.experiments.statistics import (
     Estimate,
     estimate_iqm,
@@ -21,7 +22,6 @@ from parrot_wrapper.experiments.statistics import (
 )
 from parrot_wrapper.experiments.study import (
     KINDS,
-    ReportRow,
     Study,
     Variant,
     compares_data,
@@ -149,7 +149,7 @@ def mismatch_table(study: Study) -> Table:
     )
 
 
-def reached(runs: Sequence[ReportRow], level: float) -> str:
+def reached(runs: Sequence[ResultRow], level: float) -> str:
     """Median env steps to a level over runs, and how many runs reached it."""
     steps = [steps_to(row.curve, level) for row in runs]
     count = sum(map(math.isfinite, steps))
@@ -176,7 +176,7 @@ def minutes(seconds: Sequence[float]) -> str:
     return f"{float(np.median(seconds)) / 60.0:.1f}"
 
 
-def fastest(study: Study, level: float = LEVELS[-1]) -> tuple[ReportRow, float] | None:
+def fastest(study: Study, level: float = LEVELS[-1]) -> tuple[ResultRow, float] | None:
     """The run that was first at a level by wall-clock, and after how many seconds of training.
 
     Training time is taken as even over the run's env steps; None if no run reached the level.
@@ -301,7 +301,7 @@ def cautions(study: Study) -> list[str]:
     notes = []
     if study.missing:
         done = len(study.planned) - sum(study.missing.values())
-        lacking = ", ".join(f"{_method(name)} {n}" for name, n in study.missing.items())
+        lacking = ", ".join(f"{study.alone(name).name} {n}" for name, n in study.missing.items())
         notes.append(
             f"Unfinished: {done} of {len(study.planned)} runs are done. Missing runs: {lacking}."
         )
@@ -392,13 +392,15 @@ def _fastest(study: Study) -> list[str]:
 
 def _data_size(study: Study) -> list[str]:
     texts = []
-    for method in dict.fromkeys(variant.method for variant in study.variants):
+    for method in study.method_names:
         same = [variant for variant in study.variants if variant.method == method]
         told = []
         for variant in same:
             amount = "no" if variant.data_episodes is None else f"{variant.data_episodes:,}"
             told.append(f"{estimate_iqm(study.scores(variant))} with {amount} demonstrations")
-        texts.append(f"{_method(method)}: {', '.join(told)} (interquartile mean of success).")
+        texts.append(
+            f"{study.alone(method).name}: {', '.join(told)} (interquartile mean of success)."
+        )
     return texts
 
 
@@ -430,10 +432,6 @@ def _exploration(study: Study) -> list[str]:
         ]
         texts.append(f"{variant.name}: {', '.join(told)} of episodes.")
     return texts
-
-
-def _method(name: str) -> str:
-    return Variant(name).name
 
 
 def _count(number: int, thing: str) -> str:
