@@ -33,7 +33,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from parrot_wrapper import moved as _moved  # finds modules under their old names
-from parrot_wrapper import torch_threads as _torch_threads  # noqa: F401  # minds forked processes
+from parrot_wrapper import surroundings as _surroundings  # noqa: F401  # minds forked processes
 
 if TYPE_CHECKING:
     from parrot_wrapper.data import EpisodeDataset, load_dataset, save_dataset

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from parrot_wrapper.errors import InvalidArgumentError, ParrotError, unknown_name
-from parrot_wrapper.float_errors import quiet_floats
+from parrot_wrapper.surroundings import quiet_floats
 from parrot_wrapper.types import AnyArray, FloatArray
 
 _DOUBLE = np.dtype(np.float64)

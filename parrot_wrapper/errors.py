@@ -7,7 +7,8 @@ generic handlers (`except ValueError`) keep working.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 
@@ -61,6 +62,25 @@ class ExecutorError(ParrotError, RuntimeError):
 
 class MissingExtraError(ParrotError, ImportError):
     """An optional dependency is not installed; the message has the pip command."""
+
+
+@contextmanager
+def needed_extra(extra: str, what: str) -> Iterator[None]:
+    """For a block that imports an optional dependency.
+
+    Args:
+        extra: What `pip install 'parrot-wrapper[...]'` has to name.
+        what: What needs it, in words that begin a sentence.
+
+    Raises:
+        MissingExtraError: It is not installed.
+    """
+    try:
+        yield
+    except ImportError as error:
+        raise MissingExtraError(
+            f"{what}: pip install 'parrot-wrapper[{extra}]' ({error})."
+        ) from error
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> UnknownNameError:

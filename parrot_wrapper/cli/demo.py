@@ -29,7 +29,7 @@ from parrot_wrapper.evaluation.rollouts import EvaluationResult, evaluate
 from parrot_wrapper.io.atomic_files import write_json
 from parrot_wrapper.io.strict_json import parse_json
 from parrot_wrapper.rl.config import RLConfig
-from parrot_wrapper.torch_threads import use_threads
+from parrot_wrapper.surroundings import use_threads
 
 SUMMARY_FILE = "summary.json"
 _NAMES = {

@@ -31,7 +31,7 @@ from parrot_wrapper.evaluation.recordings import HAND, POSITION
 from parrot_wrapper.evaluation.report import judgement_text
 from parrot_wrapper.evaluation.rollouts import evaluate
 from parrot_wrapper.io.atomic_files import atomic_path, write_json
-from parrot_wrapper.torch_threads import DEFAULT_THREADS, use_threads
+from parrot_wrapper.surroundings import DEFAULT_THREADS, use_threads
 from parrot_wrapper.types import ActionPrior, OffersExpert, OffersLabels
 
 if TYPE_CHECKING:

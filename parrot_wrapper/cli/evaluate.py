@@ -21,7 +21,7 @@ from parrot_wrapper.cli.environments import (
 from parrot_wrapper.evaluation.pictures import film, save_gif
 from parrot_wrapper.evaluation.report import rollout_table
 from parrot_wrapper.evaluation.rollouts import HELD_OUT_SEED, AgentPolicy
-from parrot_wrapper.torch_threads import DEFAULT_THREADS, use_threads
+from parrot_wrapper.surroundings import DEFAULT_THREADS, use_threads
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from parrot_wrapper.errors import InvalidArgumentError, absence
 from parrot_wrapper.experiments.places import GRID_FILE
 from parrot_wrapper.experiments.studies import STUDIES
 from parrot_wrapper.io.atomic_files import atomic_path
-from parrot_wrapper.torch_threads import use_threads
+from parrot_wrapper.surroundings import use_threads
 
 if TYPE_CHECKING:  # it brings SciPy, which --help should not
     from parrot_wrapper.experiments.study import Study

@@ -21,7 +21,7 @@ from parrot_wrapper.errors import InvalidArgumentError
 from parrot_wrapper.evaluation.report import rollout_table
 from parrot_wrapper.priors.registry import MIXTURES
 from parrot_wrapper.rl.config import PRESETS, REPLAYS, RawActions, RLConfig, preset_config
-from parrot_wrapper.torch_threads import DEFAULT_THREADS, use_threads
+from parrot_wrapper.surroundings import DEFAULT_THREADS, use_threads
 
 _RAW, _SHARE = RawActions.name, "share"
 

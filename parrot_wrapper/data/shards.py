@@ -19,17 +19,13 @@ import numpy as np
 
 from parrot_wrapper.data.checks import concatenated
 from parrot_wrapper.data.episodes import Episode
-from parrot_wrapper.errors import DataFileError, MissingExtraError
+from parrot_wrapper.errors import DataFileError, needed_extra
 from parrot_wrapper.io.atomic_files import atomic_path, write_json
 from parrot_wrapper.io.strict_json import SEAL_KEY, breaks_seal, parse_json, sealed
 from parrot_wrapper.types import AnyArray
 
-try:
+with needed_extra("data", "Data sets on disk need h5py"):
     import h5py
-except ImportError as error:
-    raise MissingExtraError(
-        "Data sets on disk need h5py: pip install 'parrot-wrapper[data]'."
-    ) from error
 
 SHARD_FORMAT = "parrot-shard"
 FORMAT_VERSION = 1

@@ -11,10 +11,9 @@ import torch
 from torch import nn
 
 from parrot_wrapper.errors import DataError
-from parrot_wrapper.evaluation.likelihood import embed
 from parrot_wrapper.evaluation.policies import Predictor
-from parrot_wrapper.evaluation.recordings import HAND, LANDMARKS, Recording
-from parrot_wrapper.priors.surroundings import own_surroundings
+from parrot_wrapper.evaluation.recordings import HAND, LANDMARKS, Recording, embed
+from parrot_wrapper.surroundings import own_surroundings
 from parrot_wrapper.types import ActionPrior, FloatArray
 
 

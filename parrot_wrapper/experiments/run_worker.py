@@ -29,7 +29,7 @@ from parrot_wrapper.priors.checkpoint import library_versions
 from parrot_wrapper.rl.evaluation import evaluate_run
 from parrot_wrapper.rl.logs import training_seconds
 from parrot_wrapper.rl.train import MODEL_FILE, train
-from parrot_wrapper.torch_threads import use_threads
+from parrot_wrapper.surroundings import use_threads
 from parrot_wrapper.wrappers.wrapper import BehavioralPriorWrapper
 
 _MORE_VERSIONS = ("stable-baselines3", "gymnasium", "pybullet")

@@ -16,7 +16,7 @@ from scipy.special import erf, erfinv
 
 from parrot_wrapper.checks import is_number, number_array
 from parrot_wrapper.errors import InvalidArgumentError, LatentError
-from parrot_wrapper.float_errors import quiet_floats
+from parrot_wrapper.surroundings import quiet_floats
 from parrot_wrapper.types import FloatArray
 
 EDGE = 1.0 - 2.0**-24

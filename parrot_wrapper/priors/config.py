@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, ClassVar, TypeVar
 
 from parrot_wrapper.checks import is_number, require_instance
@@ -52,15 +52,8 @@ class PriorConfig:
 
     def to_dict(self) -> dict[str, Any]:
         """All fields as JSON-able values; `from_dict` restores an equal config."""
-        content: dict[str, Any] = {f.name: getattr(self, f.name) for f in fields(self)}
-        image = self.observation.image
-        content["observation"] = {
-            "image": None if image is None else list(image),
-            "proprio": self.observation.proprio,
-            "state": self.observation.state,
-        }
-        content["encoder_options"] = _plain_options(self.encoder_options)
-        return {k: list(v) if isinstance(v, tuple) else v for k, v in content.items()}
+        content: dict[str, Any] = json.loads(json.dumps(asdict(self), allow_nan=False))
+        return content
 
     @classmethod
     def from_dict(cls: type[_ConfigT], content: Mapping[str, Any]) -> _ConfigT:

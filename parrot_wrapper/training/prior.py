@@ -17,9 +17,8 @@ from parrot_wrapper.errors import InvalidArgumentError, NotOfferedError
 from parrot_wrapper.io.atomic_files import clear_strays, room_below
 from parrot_wrapper.io.locking import folder_lock
 from parrot_wrapper.priors.flow import FlowPrior
-from parrot_wrapper.priors.surroundings import own_surroundings
 from parrot_wrapper.priors.trainable import FEATURES_KEY, Trainable
-from parrot_wrapper.torch_threads import torch_threads
+from parrot_wrapper.surroundings import own_surroundings, torch_threads
 from parrot_wrapper.training.prior_batches import (
     batch_maker,
     long_enough,
