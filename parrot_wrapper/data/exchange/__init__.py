@@ -74,7 +74,7 @@ def _opened(form: str, source: str | Path, options: ImportOptions) -> Source:
             f"{source}: expected data, got what looks like a pickle, which can run code and is "
             "never loaded. A replay buffer that Stable-Baselines3 saved is one: load it yourself "
             "where you trust it, and pass it to "
-            "parrot_wrapper.rl.replay.replay_episodes.dataset_from_replay_buffer."
+            "parrot_wrapper.rl.replay.episodes.dataset_from_replay_buffer."
         )
     if form == "minari":
         return open_minari(source)
