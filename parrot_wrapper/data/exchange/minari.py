@@ -48,11 +48,7 @@ _ID = re.compile(r"([\w-]{2,}/)*[\w-]+-v\d+")
 
 
 def minari_module() -> Any:
-    """The `minari` module.
-
-    Raises:
-        MissingExtraError: It is not installed.
-    """
+    """The `minari` module, or `MissingExtraError`."""
     with needed_extra("minari", "Minari data sets need Minari (Python 3.11 or newer)"):
         import minari
     return minari
