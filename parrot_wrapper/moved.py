@@ -76,9 +76,9 @@ MOVED = {
 """Old names of modules below this package and their new ones, there or in the plug-in beside it."""
 MOVED_NAMES = {
     "RedirectedMixture": "parrot_table.redirected",
-    "StructuredEncoder": "parrot_table.structured",
+    "priors.encoders.StructuredEncoder": "parrot_table.structured",
 }
-"""What a package offered by name, and the module that has it now."""
+"""What this package or one below it offered by name, and the module that has it now."""
 _PLUG_IN = "parrot_table."
 
 
@@ -88,9 +88,9 @@ def moved_name(package: str, name: str) -> Any:
     Raises:
         AttributeError: Nothing of that name.
     """
-    if name not in MOVED_NAMES:
+    new = MOVED_NAMES.get(f"{package}.{name}".removeprefix(f"{_PACKAGE}."))
+    if new is None:
         raise AttributeError(f"module {package!r} has no attribute {name!r}")
-    new = MOVED_NAMES[name]
     warnings.warn(f"{package}.{name} is {new}.{name} now.", DeprecationWarning, stacklevel=3)
     return getattr(import_module(new), name)
 

@@ -1,6 +1,7 @@
 """Imports point one way, files stay small, and importing the package needs no extra."""
 
 import ast
+import importlib
 import inspect
 import pydoc
 import re
@@ -11,6 +12,8 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+
+from parrot_wrapper import moved
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("parrot_wrapper", "parrot_envs", "parrot_table")
@@ -210,6 +213,22 @@ def test_every_public_name_has_its_home():
         assert getattr(parrot_wrapper, name).__name__ == name
     with pytest.raises(AttributeError, match="no attribute 'Nothing'"):
         parrot_wrapper.Nothing  # noqa: B018
+
+
+@pytest.mark.parametrize("name", moved.MOVED_NAMES)
+def test_names_that_moved_are_found_with_a_warning(name):
+    package, _, name = f"parrot_wrapper.{name}".rpartition(".")
+    with pytest.warns(DeprecationWarning, match="parrot_table"):
+        found = getattr(importlib.import_module(package), name)
+    assert found.__module__.startswith("parrot_table.")
+
+
+@pytest.mark.parametrize("name", moved.MOVED)
+def test_modules_that_moved_are_found_with_a_warning(name):
+    sys.modules.pop(f"parrot_wrapper.{name}", None)
+    with pytest.warns(DeprecationWarning, match="now"):
+        found = importlib.import_module(f"parrot_wrapper.{name}")
+    assert sys.modules[found.__name__] is found
 
 
 def test_help_is_a_summary_of_all_public_names():

@@ -14,13 +14,12 @@ from typing import Any
 
 import gymnasium as gym
 
-from parrot_wrapper.evaluation.likelihood import embed
-from parrot_wrapper.evaluation.policies import Clone, Predictor
-from parrot_wrapper.evaluation.recordings import Recording
+from parrot_wrapper.evaluation.policies import Clone, EpisodePolicy, Predictor, RawClone
+from parrot_wrapper.evaluation.recordings import Recording, decisions, embed
 from parrot_wrapper.evaluation.regression import FitSettings, fit_mlp, held_out_rows
 from parrot_wrapper.evaluation.rollouts import EvaluationResult, evaluate
 from parrot_wrapper.evaluation.simulator_state import state_vectors
-from parrot_wrapper.types import ActionPrior, FloatArray, OffersLabels
+from parrot_wrapper.types import ActionPrior, AnyArray, FloatArray, OffersLabels
 
 
 @dataclass(frozen=True)
@@ -89,19 +88,18 @@ def clone_in_latent(
         DataError: Fewer than two successful episodes.
     """
     good = recording.successful()
-    features = embed(prior, good)
-    actions = good.actions if good.intended is None else good.intended
-    latents = prior.encode_features(actions, features)
-    held_out = held_out_rows(good.episodes)
+    decided = decisions(prior, good, intended=True)
+    latents = prior.encode_features(decided.actions, decided.features)
     bare = env.unwrapped
 
     def score(
         name: str,
         inputs: FloatArray,
         outputs: FloatArray,
-        make_policy: Callable[[Predictor], Clone],
+        episodes_of: AnyArray,
+        make_policy: Callable[[Predictor], EpisodePolicy],
     ) -> CloneResult:
-        fitted = fit_mlp(inputs, outputs, held_out, settings)
+        fitted = fit_mlp(inputs, outputs, held_out_rows(episodes_of), settings)
         policy = make_policy(fitted.predict)
         rollouts = evaluate(
             policy,
@@ -123,14 +121,25 @@ def clone_in_latent(
 
         privileged = score(
             "z from state",
-            state_vectors(good.labels),
+            state_vectors(decided.at.labels),
             latents,
+            decided.at.episodes,
             lambda predict: Clone(env, prior, predict, state=state),
         )
     return Cloning(
-        latent=score("z", features, latents, lambda predict: Clone(env, prior, predict)),
+        latent=score(
+            "z",
+            decided.features,
+            latents,
+            decided.at.episodes,
+            lambda predict: Clone(env, prior, predict),
+        ),
         action=score(
-            "action", features, actions, lambda predict: Clone(env, prior, predict, raw=True)
+            "action",
+            embed(prior, good),
+            good.actions if good.intended is None else good.intended,
+            good.episodes,
+            lambda predict: RawClone(env, prior, predict),
         ),
         privileged=privileged,
         steps=len(good),

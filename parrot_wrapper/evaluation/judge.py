@@ -28,7 +28,6 @@ from parrot_wrapper.evaluation.rollouts import HELD_OUT_SEED, EvaluationResult, 
 from parrot_wrapper.evaluation.simulator_state import HAND, LANDMARKS
 from parrot_wrapper.evaluation.verdict import Verdict, reach_verdict
 from parrot_wrapper.types import ActionPrior, OffersExpert, OffersLabels
-from parrot_wrapper.wrappers.chunk import require_single_actions
 
 if TYPE_CHECKING:
     from parrot_wrapper.data.dataset import EpisodeDataset
@@ -150,10 +149,8 @@ def judge_prior(
 
     Raises:
         SpaceMismatchError: Env and prior disagree.
-        InvalidArgumentError: The prior's horizon is above 1.
     """
     require_instance("prior", prior, ActionPrior, "a live prior; load_prior makes one of a name")
-    require_single_actions(prior, "judge_prior")
     chosen, started = settings or JudgeSettings(), time.perf_counter()
     skipped: dict[str, str] = {}
     uniform = _score(UniformActions(env), env, chosen, "uniform actions")

@@ -2,49 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, SupportsFloat
 
 import gymnasium as gym
 import numpy as np
-from gymnasium import spaces
 from gymnasium.utils import RecordConstructorArgs
 
-from parrot_wrapper.types import ActionPrior, FloatArray, Observations, OffersCamera
+from parrot_wrapper.errors import InvalidArgumentError
+from parrot_wrapper.types import ActionPrior, FloatArray, OffersMemory
+from parrot_wrapper.wrappers.driver import Driver, offered
 from parrot_wrapper.wrappers.reader import with_batch_axis
-from parrot_wrapper.wrappers.spaces import check_spaces
-from parrot_wrapper.wrappers.stateful_observations import check_stateful_observations
 
 
-class PriorSight:
-    """Reads single observations of one env with a prior's eyes.
-
-    Args:
-        env: The bare env.
-        prior: The prior.
-
-    Raises:
-        SpaceMismatchError: They disagree; the message lists every disagreement.
-        InvalidArgumentError: A wrapper normalises observations by running statistics.
-    """
-
-    def __init__(self, env: gym.Env[Any, Any], prior: ActionPrior) -> None:
-        bare = env.unwrapped
-        cameras = [bare.camera_spec()] if isinstance(bare, OffersCamera) else []
-        self._read = check_spaces(env.observation_space, env.action_space, prior, cameras=cameras)
-        check_stateful_observations(env, reads=self._read.env_keys)
-        self._prior = prior
-
-    def batch(self, observation: Any) -> Observations:
-        """One observation of the env as a batch of one that the prior reads."""
-        return self._read(with_batch_axis(observation))
-
-    def features(self, observation: Any) -> FloatArray:
-        """The prior's features of one observation: (1, F) float32."""
-        features: FloatArray = self._prior.features(self.batch(observation))
-        return features
-
-
-class PriorFeaturesObservation(gym.ObservationWrapper[FloatArray, Any, Any], RecordConstructorArgs):
+class PriorFeaturesObservation(gym.Wrapper[FloatArray, Any, Any, Any], RecordConstructorArgs):
     """Show an agent a prior's features and leave it the env's own actions: the fair control.
 
     Args:
@@ -53,15 +23,41 @@ class PriorFeaturesObservation(gym.ObservationWrapper[FloatArray, Any, Any], Rec
 
     Raises:
         SpaceMismatchError: Env and prior disagree; the message lists every disagreement.
+        InvalidArgumentError: A wrapper normalises observations by running statistics, or the prior
+            is of chunks and remembers them.
     """
 
     def __init__(self, env: gym.Env[Any, Any], prior: ActionPrior) -> None:
-        RecordConstructorArgs.__init__(self, prior=f"<live {type(prior).__name__}>")
-        gym.ObservationWrapper.__init__(self, env)
-        self._sight = PriorSight(env, prior)
-        self.observation_space = spaces.Box(-np.inf, np.inf, (prior.feature_dim,), np.float32)
+        if isinstance(prior, OffersMemory) and prior.horizon > 1:
+            raise InvalidArgumentError(
+                f"Expected a prior of single actions, got one that remembers its chunks of "
+                f"{prior.horizon}, and raw actions are no such. Act through BehavioralPriorWrapper."
+            )
+        driver = Driver(env, prior, observation="features", **offered(env))
+        RecordConstructorArgs.__init__(self, prior=driver.recorded)
+        gym.Wrapper.__init__(self, env)
+        self.observation_space = driver.observation_space
+        self._driver = driver
 
-    def observation(self, observation: Any) -> FloatArray:
-        """The features (F,) float32 of one observation."""
-        features: FloatArray = self._sight.features(observation)[0]
-        return features
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[FloatArray, dict[str, Any]]:
+        """Reset the env; what the prior remembers is set back."""
+        self._driver.forget()
+        observation, info = self.env.reset(seed=seed, options=options)
+        return self._see(observation, began=True), info
+
+    def step(self, action: Any) -> tuple[FloatArray, SupportsFloat, bool, bool, dict[str, Any]]:
+        """Step the env.
+
+        Raises:
+            ResetNeeded: The env was not reset yet.
+        """
+        self._driver.acting(np.array(action)[None])
+        observation, reward, terminated, truncated, info = self.env.step(action)
+        return self._see(observation), reward, terminated, truncated, info
+
+    def _see(self, observation: Any, *, began: bool = False) -> FloatArray:
+        self._driver.observe(with_batch_axis(observation), began)
+        seen: FloatArray = self._driver.view(observation, index=0)
+        return seen

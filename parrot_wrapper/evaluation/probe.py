@@ -7,8 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from parrot_wrapper.evaluation.likelihood import embed
-from parrot_wrapper.evaluation.recordings import Recording
+from parrot_wrapper.evaluation.recordings import Recording, embed
 from parrot_wrapper.evaluation.regression import (
     FitSettings,
     Regression,

@@ -18,6 +18,7 @@ from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 from parrot_wrapper.evaluation.pictures import matplotlib_classes
+from parrot_wrapper.experiments.methods import METHODS
 from parrot_wrapper.experiments.study import Variant
 from parrot_wrapper.io.atomic_files import atomic_path
 
@@ -28,17 +29,6 @@ if TYPE_CHECKING:
 INK, FAINT, RULE = "#1b1f24", "#5b6470", "#d5d9de"
 """Text and axes, lesser text, grid lines."""
 
-_COLORS = {
-    "parrot": "#0072b2",
-    "bc-sac": "#e69f00",
-    "prior-explore": "#d55e00",
-    "hirl": "#cc79a7",
-    "trajrl": "#009e73",
-    "vae-features": "#56b4e9",
-    "sac": "#7a7f87",
-    "uniform": "#7a7f87",
-}
-"""Okabe and Ito's colours, which people with any colour vision tell apart."""
 _OTHERS = ("#8c6d31", "#6b4fa0", "#4d7a26", "#a3324b")
 _FEW = 7
 """So many lines of different colours can be told apart in one drawing."""
@@ -95,13 +85,12 @@ def variant_colors(variants: Sequence[Variant]) -> dict[Variant, str]:
     """
     last = {variant.base: variant for variant in variants}
     strange = iter(_OTHERS * len(last))
-    methods = {base: _COLORS.get(base) or next(strange) for base in sorted(last)}
+    methods = {base: last[base].colour or next(strange) for base in sorted(last)}
     if is_crowded(variants):
         return {**{v: methods[v.base] for v in variants}, variants[0]: FAINT}
     colors = {variant: methods[base] for base, variant in last.items()}
-    free = iter(
-        [c for c in dict.fromkeys((*_COLORS.values(), *_OTHERS)) if c not in colors.values()]
-    )
+    every = dict.fromkeys((*(method.colour for method in METHODS.values()), *_OTHERS))
+    free = iter([color for color in every if color not in colors.values()])
     return {v: colors[v] if v in colors else next(free) for v in variants}
 
 

@@ -264,7 +264,7 @@ def data_size_curves(study: Study) -> Figure:
     figure = new_figure(2.8)
     axes = figure.subplots()
     sizes = sorted({v.data_episodes for v in study.variants if v.data_episodes is not None})
-    colors = variant_colors([Variant(m) for m in dict.fromkeys(v.method for v in study.variants)])
+    colors = variant_colors([study.alone(name) for name in study.method_names])
     ends = []
     for method, color in colors.items():
         same = [v for v in study.variants if v.method == method.method]

@@ -87,7 +87,7 @@ def _files(folders: Sequence[Path]) -> list[Path]:
 
 def _first_of_each(study: Study, paths: Sequence[Path]) -> dict[tuple[str, str], Path]:
     """For each task and method of a study the first path that both are part of."""
-    methods = dict.fromkeys(variant.method for variant in study.variants)
+    methods = study.method_names
     found: dict[tuple[str, str], Path] = {}
     for pair in itertools.product(study.tasks, methods):
         path = next((path for path in paths if set(pair) <= set(path.parts)), None)

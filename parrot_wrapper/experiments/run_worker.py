@@ -21,8 +21,8 @@ from parrot_wrapper.errors import ExecutorError, MissingExtraError
 from parrot_wrapper.evaluation.policies import UniformActions
 from parrot_wrapper.evaluation.rates import Rate
 from parrot_wrapper.evaluation.rollouts import EvaluationResult, evaluate
-from parrot_wrapper.experiments.methods import explored_parts, run_config
-from parrot_wrapper.experiments.rows import ExplorationRow, ResultRow, Share
+from parrot_wrapper.experiments.methods import run_config
+from parrot_wrapper.experiments.rows import ResultRow, Share
 from parrot_wrapper.experiments.run_files import ROW_FILE, success_curve
 from parrot_wrapper.experiments.runs import Run
 from parrot_wrapper.io.atomic_files import write_json
@@ -86,11 +86,11 @@ def _result_row(run: Run, folder: Path, artifacts: Mapping[str, str], device: st
     )
 
 
-def _exploration_row(run: Run, artifacts: Mapping[str, str]) -> ExplorationRow:
+def _exploration_row(run: Run, artifacts: Mapping[str, str]) -> ResultRow:
     started = time.perf_counter()
     result = _explore(run, artifacts)
     lifted, placed = result.share("lifted"), result.share("placed")
-    return ExplorationRow(
+    return ResultRow(
         **_facts(run, "cpu"),
         wall_seconds=time.perf_counter() - started,
         lifted=None if lifted is None else _share(lifted),
@@ -102,7 +102,7 @@ def _exploration_row(run: Run, artifacts: Mapping[str, str]) -> ExplorationRow:
 def _explore(run: Run, artifacts: Mapping[str, str]) -> EvaluationResult:
     """Held-out episodes of uniform actions, which behind a wrapper are samples of its prior."""
     env = gym.make(run.task, **run.env_kwargs)
-    for part in explored_parts(run.method):
+    for part in run.method.explored:
         env = BehavioralPriorWrapper(env, artifacts[part])
     try:
         policy = UniformActions(env)
@@ -123,7 +123,7 @@ def _facts(run: Run, device: str) -> dict[str, Any]:
         "grid": run.grid,
         "setting": run.setting,
         "task": run.task,
-        "method": run.method,
+        "method": run.method.name,
         "prior_seed": run.prior_seed,
         "rl_seed": run.rl_seed,
         "data_episodes": run.data_episodes,

@@ -37,7 +37,7 @@ def cautions(study: Study) -> list[str]:
     notes = []
     if study.missing:
         done = len(study.planned) - sum(study.missing.values())
-        lacking = ", ".join(f"{_method(name)} {n}" for name, n in study.missing.items())
+        lacking = ", ".join(f"{study.alone(name).name} {n}" for name, n in study.missing.items())
         notes.append(
             f"Unfinished: {done} of {len(study.planned)} runs are done. Missing runs: {lacking}."
         )
@@ -128,13 +128,15 @@ def _fastest(study: Study) -> list[str]:
 
 def _data_size(study: Study) -> list[str]:
     texts = []
-    for method in dict.fromkeys(variant.method for variant in study.variants):
+    for method in study.method_names:
         same = [variant for variant in study.variants if variant.method == method]
         told = []
         for variant in same:
             amount = "no" if variant.data_episodes is None else f"{variant.data_episodes:,}"
             told.append(f"{estimate_iqm(study.scores(variant))} with {amount} demonstrations")
-        texts.append(f"{_method(method)}: {', '.join(told)} (interquartile mean of success).")
+        texts.append(
+            f"{study.alone(method).name}: {', '.join(told)} (interquartile mean of success)."
+        )
     return texts
 
 
@@ -166,10 +168,6 @@ def _exploration(study: Study) -> list[str]:
         ]
         texts.append(f"{variant.name}: {', '.join(told)} of episodes.")
     return texts
-
-
-def _method(name: str) -> str:
-    return Variant(name).name
 
 
 def _count(number: int, thing: str) -> str:

@@ -13,13 +13,14 @@ import numpy as np
 from parrot_wrapper.checks import as_tagged
 from parrot_wrapper.evaluation.report import markdown_table
 from parrot_wrapper.experiments.mismatch import KINDS, mismatch_rows
+from parrot_wrapper.experiments.rows import ResultRow
 from parrot_wrapper.experiments.statistics import (
     estimate_iqm,
     estimate_mean,
     median_steps,
     steps_to,
 )
-from parrot_wrapper.experiments.study import ReportRow, Study, Variant, task_name
+from parrot_wrapper.experiments.study import Study, Variant, task_name
 from parrot_wrapper.rl.config import RLConfig, with_current_names
 
 LEVELS = (0.5, 0.8)
@@ -141,7 +142,7 @@ def mismatch_table(study: Study) -> Table:
     )
 
 
-def reached(runs: Sequence[ReportRow], level: float) -> str:
+def reached(runs: Sequence[ResultRow], level: float) -> str:
     """Median env steps to a level over runs, and how many runs reached it."""
     steps = [steps_to(row.curve, level) for row in runs]
     count = sum(map(math.isfinite, steps))
@@ -168,7 +169,7 @@ def minutes(seconds: Sequence[float]) -> str:
     return f"{float(np.median(seconds)) / 60.0:.1f}"
 
 
-def fastest(study: Study, level: float = LEVELS[-1]) -> tuple[ReportRow, float] | None:
+def fastest(study: Study, level: float = LEVELS[-1]) -> tuple[ResultRow, float] | None:
     """The run that was first at a level by wall-clock, and after how many seconds of training.
 
     Training time is taken as even over the run's env steps; None if no run reached the level.

@@ -80,7 +80,7 @@ def build_model(
         prior: A live prior in place of loading `config.prior`, to explore with.
 
     Raises:
-        InvalidArgumentError: No Box action space, or a prior of chunks to explore with.
+        InvalidArgumentError: No Box action space, or a prior that cannot be explored with.
     """
     actions = env.action_space
     if not isinstance(actions, spaces.Box):
@@ -158,6 +158,7 @@ def add_demonstrations(model: SAC, env: DummyVecEnv, config: RLConfig) -> None:
         wrapper.prior,
         latent=config.latent,
         observation=check_agent_observation(config.observation),
+        gamma=config.gamma,
     )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypedDict
 
+import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
 from gymnasium.error import ResetNeeded
@@ -22,6 +23,7 @@ from parrot_wrapper.types import (
     AnyArray,
     FloatArray,
     Observations,
+    OffersCamera,
 )
 from parrot_wrapper.wrappers.chunk import closed_loop
 from parrot_wrapper.wrappers.decoded import Decoded
@@ -206,6 +208,10 @@ class Driver:
 
         return reward
 
+    def read(self, observations: Any) -> Observations:
+        """What the prior reads of a batch; of lists where `with_batch_axis` made it."""
+        return self._reader(observations)
+
     @quiet_floats()
     def observe(self, observations: Observations, began: AnyArray | bool = False) -> None:
         """Take a new batch of observations to act on; it is copied.
@@ -228,12 +234,13 @@ class Driver:
 
     def _embedded(self, seen: Observations, rows: int, envs: AnyArray | None = None) -> FloatArray:
         """Features of what was read, with what is remembered of these envs."""
-        if not self._looks:
-            features = np.zeros((rows, self.prior.feature_dim), np.float32)
-        else:
-            with torch_threads(threads_for(rows)):
-                features = self.prior.features(seen)
-        return self._memory.recall(features, envs)
+        with quiet_floats():
+            if not self._looks:
+                features = np.zeros((rows, self.prior.feature_dim), np.float32)
+            else:
+                with torch_threads(threads_for(rows)):
+                    features = self.prior.features(seen)
+            return self._memory.recall(features, envs)
 
     def view(self, observations: Any, *, index: int | None = None) -> Any:
         """What the agent sees of the observations just taken.
@@ -268,7 +275,6 @@ class Driver:
         """Drop the observations: the next step needs a reset first."""
         self._seen = self._features = self._memory.under_way = None
 
-    @quiet_floats()
     def features(self) -> FloatArray:
         """The prior's features (B, F) of the observations to act on.
 
@@ -293,12 +299,15 @@ class Driver:
             LatentError: u has the wrong shape or dtype, is not finite or outside [-1, 1], or the
                 prior made no finite action of it, or one of the wrong shape.
         """
-        rows = len(self.features())
-        return self.decode_latent(self.chart.to_latent(_checked(u, (rows, self.prior.latent_dim))))
+        checked = _checked(u, (len(self.features()), self.prior.latent_dim))
+        return self._decoded(self.chart.to_latent(checked))
 
     @quiet_floats()
     def decode_latent(self, latent: FloatArray) -> Decoded:
         """`decode` of base noise (B, Z) instead of u."""
+        return self._decoded(latent)
+
+    def _decoded(self, latent: FloatArray) -> Decoded:
         features = self.features()
         if self._by_step is None:
             with torch_threads(threads_for(len(features))):
@@ -360,11 +369,14 @@ class Driver:
             ResetNeeded: There is no observation yet.
             InvalidArgumentError: The actions have the wrong shape or are not finite.
         """
-        return self.chart.to_unit(self.encode_latent(action))
+        return self.chart.to_unit(self._encoded(action))
 
     @quiet_floats()
     def encode_latent(self, action: ArrayLike) -> FloatArray:
         """`encode` to base noise (B, Z)."""
+        return self._encoded(action)
+
+    def _encoded(self, action: ArrayLike) -> FloatArray:
         features = self.features()
         array = float_array("actions", action, InvalidArgumentError)
         shape = (len(features), *self._action_shape)
@@ -374,6 +386,16 @@ class Driver:
             )
         with torch_threads(threads_for(len(features))):
             return self.prior.encode_features(array, features)
+
+
+def offered(env: gym.Env[Any, Any]) -> dict[str, Any]:
+    """What a driver has to know of one env: spaces and camera."""
+    bare = env.unwrapped
+    return {
+        "observation_space": env.observation_space,
+        "action_space": env.action_space,
+        "cameras": [bare.camera_spec()] if isinstance(bare, OffersCamera) else [],
+    }
 
 
 class Driven:

@@ -31,7 +31,7 @@ except ImportError as error:
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-_TERMINATES = "terminate_on_success"
+_TERMINATES, _LAST = "terminate_on_success", "terminal_observation"
 
 
 class BehavioralPriorVecWrapper(Driven, VecEnvWrapper):
@@ -133,13 +133,8 @@ class BehavioralPriorVecWrapper(Driven, VecEnvWrapper):
             observations, rewards, dones, infos = self.venv.step_wait()
         assert self._decoded is not None  # step_async comes first
         told = [{**info, **self._decoded.info(index)} for index, info in enumerate(infos)]
-        ended = [env for env in np.flatnonzero(dones) if "terminal_observation" in told[env]]
-        views = self._driver.views_of_last(
-            [told[env]["terminal_observation"] for env in ended], np.array(ended, int)
-        )
-        for env, view in zip(ended, views, strict=True):
-            told[env]["terminal_observation"] = view
-        if ended:
+        if dones.any():
+            self._show_last(told, np.flatnonzero(dones))
             self._tell_resets()
         return self._see(observations, dones), rewards, dones, told
 
@@ -160,6 +155,13 @@ class BehavioralPriorVecWrapper(Driven, VecEnvWrapper):
         guarded = self._driver.guarded(call) if method_name == "compute_reward" else call
         results: list[Any] = guarded(*args, **kwargs)
         return results
+
+    def _show_last(self, told: list[dict[str, Any]], envs: AnyArray) -> None:
+        """Make last observations of episodes, where they were told, what the agent sees of them."""
+        known = np.array([env for env in envs if _LAST in told[env]], int)
+        views = self._driver.views_of_last([told[env][_LAST] for env in known], known)
+        for env, view in zip(known, views, strict=True):
+            told[env][_LAST] = view
 
     def _tell_resets(self) -> None:
         """Take over what the envs told of their last resets, with the keys of a step's info."""

@@ -13,16 +13,19 @@ import pytest
 from parrot_wrapper.cli import main
 from parrot_wrapper.errors import DataError, DataFileError
 from parrot_wrapper.experiments import figure_style, tables
+from parrot_wrapper.experiments.figure_style import variant_colors
 from parrot_wrapper.experiments.figures import panel_figure
 from parrot_wrapper.experiments.films import find_films
 from parrot_wrapper.experiments.gallery import plates, save_figures
+from parrot_wrapper.experiments.grid import Grid
+from parrot_wrapper.experiments.methods import AGENTS, Method
 from parrot_wrapper.experiments.mismatch import mismatch_rows
+from parrot_wrapper.experiments.needs import PriorData
 from parrot_wrapper.experiments.page import report_page
 from parrot_wrapper.experiments.studies import study_grid
-from parrot_wrapper.experiments.study import METHOD_NAMES, Study, Variant, load_studies
+from parrot_wrapper.experiments.study import Study, Variant, load_studies
 from parrot_wrapper.experiments.summary import cautions, findings
 from tests.experiments.synthetic_rows import (
-    METHODS,
     TASKS,
     agent_rows,
     data_size_rows,
@@ -75,7 +78,7 @@ def few(tmp_path: Path, rows, name: str = "few") -> Study:
 
 def test_studies_are_sorted_by_what_is_compared(studies):
     assert [variant.method for variant in studies["main"].variants] == [
-        name for name in METHOD_NAMES if name in METHODS
+        method.name for method in AGENTS
     ]
     assert studies["main"].tasks[0] == "ParrotGraspBar-v0"
     assert sorted(studies["main"].tasks) == sorted(TASKS)
@@ -83,6 +86,18 @@ def test_studies_are_sorted_by_what_is_compared(studies):
     assert sizes == [5_000, 10_000, 25_000, 50_000, None]
     names = [variant.name for variant in studies["mismatch"].variants]
     assert names[-1] == "PARROT + remedy, grasp-only"
+
+
+def test_a_new_method_is_shown_as_its_grid_says(tmp_path: Path):
+    own = Method("hirl+ours", "Ours", "#123456", prior="cvae")
+    rows = [row(TASKS[5], name, seed) for name in ("parrot", "hirl+ours") for seed in (0, 1)]
+    folder = write_rows(tmp_path / "rows", rows)
+    grid = Grid("main", "laptop", (TASKS[5],), ("parrot", own), data=(PriorData(9, folder="d"),))
+    (folder / "grid.json").write_text(json.dumps(grid.to_dict()))
+    [study] = load_studies([folder])
+    assert [v.name for v in study.variants] == ["PARROT", "Ours + ours"]
+    assert list(variant_colors(study.variants).values()) == ["#0072b2", "#123456"]
+    assert {line[0] for line in tables.method_table(study).rows} == {"PARROT", "Ours + ours"}
 
 
 def test_method_table(studies):

@@ -198,8 +198,8 @@ def a_row(grid: Grid, seed: int) -> ResultRow:
     half = Share(0.5, 0.2, 0.8, 10)
     run = next(run for run in grid.runs() if run.rl_seed == seed)
     return ResultRow(
-        grid.name, grid.setting, run.task, run.method, 0, seed, None, {}, {"python": "3"},
-        {"cpu_count": 2}, 1.5, "2026-01-01T00:00:00+00:00", {"gamma": 0.9}, 1_000, half, half,
+        grid.name, grid.setting, run.task, run.method.name, 0, seed, None, {}, {"python": "3"},
+        {"cpu_count": 2}, 1.5, "2026-01-01T00:00:00+00:00", half, half, {"gamma": 0.9}, 1_000,
         ((500, 0.25), (1_000, 0.5)),
     )  # fmt: skip
 

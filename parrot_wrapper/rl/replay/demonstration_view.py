@@ -11,6 +11,7 @@ from gymnasium import spaces
 from parrot_wrapper.data.dataset import EpisodeDataset
 from parrot_wrapper.errors import SpaceMismatchError
 from parrot_wrapper.types import ActionPrior, AnyArray, FloatArray, Observations
+from parrot_wrapper.wrappers.memory import recalled
 from parrot_wrapper.wrappers.spaces import FEATURES_KEY, AgentObservation
 
 _BATCH = 512
@@ -104,6 +105,20 @@ class DemonstrationView:
             seen: Observations = batch if len(batch) > 1 else batch[parts[0]]
             batches.append(self._prior.features(seen))
         self.features = np.concatenate(batches)
+
+    def recall(self, rows: AnyArray, actions: AnyArray, episodes: AnyArray) -> None:
+        """Make the features of decisions, and of the last observations, those of a prior's memory.
+
+        Args:
+            rows: (M,) of the decisions, in order.
+            actions: (M, A) of the decisions, chunks (M, H, A).
+            episodes: (M,) whose they are.
+        """
+        lasts = np.flatnonzero(np.r_[episodes[1:] != episodes[:-1], True]) + 1
+        every = np.insert(rows, lasts, np.cumsum(self._dataset.lengths + 1) - 1)
+        after = np.insert(actions, lasts, 0, axis=0)  # nothing is done at the last ones
+        owners = np.insert(episodes, lasts, episodes[lasts - 1])
+        self.features[every] = recalled(self._prior, self.features[every], after, owners)
 
     def __call__(self, rows: AnyArray) -> Any:
         """What the agent sees in these rows, one for each env."""

@@ -19,7 +19,7 @@ from parrot_wrapper.priors.loading import load_prior
 from parrot_wrapper.rl.replay.demonstration_replay import holds_demonstrations
 from parrot_wrapper.rl.replay.demonstration_view import DemonstrationView
 from parrot_wrapper.types import ActionPrior, AnyArray, FloatArray
-from parrot_wrapper.wrappers.chunk import require_single_actions
+from parrot_wrapper.wrappers.chunk import Chunks, check_discount, chunks_of
 from parrot_wrapper.wrappers.spaces import (
     AgentObservation,
     check_agent_observation,
@@ -56,11 +56,14 @@ def fill_replay_buffer(
     proprio_key: str = "proprio",
     final_reward: float | None = None,
     terminal: bool = False,
+    gamma: float = 1.0,
 ) -> FilledBuffer:
     """Put demonstrations into a replay buffer, as transitions of an agent behind the wrapper.
 
     Each action is encoded by the prior's exact inverse and the chart; observations are what
-    `BehavioralPriorWrapper` would have shown. Say `latent`, `observation` and the keys as to it.
+    `BehavioralPriorWrapper` would have shown. Say `latent`, `observation`, the keys and `gamma` as
+    to it. With a prior of chunks an episode is cut into chunks of H from its first step on; the
+    last one, where it is shorter, is filled up by repeating its last action before it is encoded.
     Episodes stay whole and in order; with several envs they are dealt out evenly, and the shorter
     columns go on with episodes from the front. A `DemonstrationReplayBuffer` takes them as its
     `demonstrations`, in place of those it had.
@@ -77,10 +80,11 @@ def fill_replay_buffer(
             the data's own.
         terminal: The last step of an episode ends it for good, so that nothing is expected after
             it. Left out, it counts as cut off by a time limit.
+        gamma: Discount of an env step within a chunk, in [0, 1]; of no effect at horizon 1.
 
     Raises:
-        InvalidArgumentError: The target has no replay buffer or one that relabels goals, the prior
-            is of chunks, or the demonstrations do not fit into the buffer.
+        InvalidArgumentError: The target has no replay buffer or one that relabels goals, an
+            argument is outside its range, or the demonstrations do not fit into the buffer.
         SpaceMismatchError: Data, prior and buffer disagree on observations or actions.
         NotOfferedError: The prior has no exact inverse.
 
@@ -89,7 +93,7 @@ def fill_replay_buffer(
     """
     buffer = _buffer_of(target)
     loaded = prior if isinstance(prior, ActionPrior) else load_prior(prior)
-    require_single_actions(loaded, "A replay buffer of demonstrations")
+    check_discount(gamma)
     chart = parse_chart(latent)
     viewer = DemonstrationView(
         buffer.observation_space,
@@ -99,7 +103,10 @@ def fill_replay_buffer(
         {image_key: "image", proprio_key: "proprio", "state": "state"},
     )
     _check_actions(buffer, dataset, loaded)
-    columns = _columns(dataset, buffer.n_envs)
+    episodes = np.repeat(np.arange(dataset.n_episodes), dataset.lengths)
+    chunks = chunks_of(dataset.actions, episodes, loaded.horizon)
+    owners = episodes[chunks.first]
+    columns = _columns(np.bincount(owners, minlength=dataset.n_episodes), buffer.n_envs)
     rows = len(columns[0])
     store = buffer.room_for(rows) if holds_demonstrations(buffer) else buffer
     free = 0 if store.full else store.buffer_size - store.pos
@@ -108,19 +115,21 @@ def fill_replay_buffer(
             f"Expected room for {rows} transitions of each of {buffer.n_envs} envs, got {free}. "
             "Take a subset of the data, or a larger buffer_size."
         )
-    rewards = _rewards(dataset, final_reward)
+    rewards = _discounted(_rewards(dataset, final_reward), chunks, gamma)
+    actions = chunks.actions if loaded.horizon > 1 else chunks.actions[:, 0]
+    starts = viewer.rows_of_steps[chunks.first]
+    following = starts + chunks.steps
     viewer.embed()
-    starts = viewer.rows_of_steps
-    noise = _encoded(dataset, loaded, viewer.features[starts])
+    viewer.recall(starts, actions, owners)
+    noise = _encoded(actions, loaded, viewer.features[starts])
     unit = chart.to_unit(noise)
-    ends = np.zeros(dataset.n_steps, bool)
-    ends[dataset.step_offsets + dataset.lengths - 1] = True
+    ends = np.r_[owners[1:] != owners[:-1], True]
     for row, index in enumerate(np.stack(columns, axis=1)):
         done = ends[index] | (row == rows - 1)
         over = ends[index] & terminal
         store.add(
             viewer(starts[index]),
-            viewer(starts[index] + 1),
+            viewer(following[index]),
             unit[index],
             rewards[index],
             done,
@@ -180,33 +189,42 @@ def _rewards(dataset: EpisodeDataset, final_reward: float | None) -> FloatArray:
     return rewards
 
 
-def _encoded(dataset: EpisodeDataset, prior: ActionPrior, features: FloatArray) -> FloatArray:
-    return np.concatenate(
-        [
-            prior.encode_features(
-                dataset.actions[start : start + _BATCH], features[start : start + _BATCH]
-            )
-            for start in range(0, dataset.n_steps, _BATCH)
-        ]
-    )
+def _discounted(rewards: FloatArray, chunks: Chunks, gamma: float) -> FloatArray:
+    """Reward (M,) of each chunk: sum_k gamma^k r_k over the steps that were recorded."""
+    last = len(rewards) - 1
+    total = np.zeros(len(chunks.first), np.float32)
+    for step in range(chunks.actions.shape[1]):
+        rows = np.minimum(chunks.first + step, last)
+        total += np.where(step < chunks.steps, gamma**step * rewards[rows], 0.0).astype(np.float32)
+    return total
 
 
-def _columns(dataset: EpisodeDataset, n_envs: int) -> list[AnyArray]:
-    """Steps for each env, equally many: whole episodes in order, to whoever has the fewest."""
+def _encoded(actions: AnyArray, prior: ActionPrior, features: FloatArray) -> FloatArray:
+    spans = [slice(start, start + _BATCH) for start in range(0, len(actions), _BATCH)]
+    return np.concatenate([prior.encode_features(actions[s], features[s]) for s in spans])
+
+
+def _columns(counts: AnyArray, n_envs: int) -> list[AnyArray]:
+    """Transitions for each env, equally many: whole episodes in order, to whoever has the fewest.
+
+    Args:
+        counts: (E,) transitions of each episode.
+        n_envs: Envs of the buffer.
+    """
     dealt: list[list[AnyArray]] = [[] for _ in range(n_envs)]
-    counts = np.zeros(n_envs, np.int64)
+    totals = np.zeros(n_envs, np.int64)
+    offsets = np.cumsum(counts) - counts
 
     def deal(env: int, episode: int) -> None:
-        first = dataset.step_offsets[episode]
-        dealt[env].append(np.arange(first, first + dataset.lengths[episode]))
-        counts[env] += dataset.lengths[episode]
+        dealt[env].append(offsets[episode] + np.arange(counts[episode]))
+        totals[env] += counts[episode]
 
-    for episode in range(dataset.n_episodes):
-        deal(int(counts.argmin()), episode)
-    rows = int(counts.max())
+    for episode in range(len(counts)):
+        deal(int(totals.argmin()), episode)
+    rows = int(totals.max())
     for env in range(n_envs):
         episode = 0
-        while counts[env] < rows:
-            deal(env, episode % dataset.n_episodes)
+        while totals[env] < rows:
+            deal(env, episode % len(counts))
             episode += 1
     return [np.concatenate(steps)[:rows] for steps in dealt]
