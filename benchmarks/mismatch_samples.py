@@ -34,12 +34,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--tasks", nargs="+", default=PLACE_TASKS)
     args = parser.parse_args(argv)
     prior = load_prior(args.prior)
-    ways = {"parrot": {}, **study_grid("mismatch", "laptop").method_rl}
+    ways = {way.name: way.settings for way in study_grid("mismatch", "laptop").methods}
     cells = []
     for task in args.tasks:
         row = [f"`{task}`"]
         for way, settings in ways.items():
-            env = wrap_env(gym.make(task), RLConfig(task, prior=args.prior, **settings), prior)
+            config = RLConfig.from_dict({"env_id": task, "prior": args.prior, **settings})
+            env = wrap_env(gym.make(task), config, prior)
             samples = UniformActions(env)  # behind the Gaussian chart: exact ones
             result = evaluate(
                 samples,

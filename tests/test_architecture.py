@@ -1,6 +1,7 @@
 """Imports point one way, files stay small, and importing the package needs no extra."""
 
 import ast
+import importlib
 import inspect
 import pydoc
 import re
@@ -12,8 +13,10 @@ from pathlib import Path
 
 import pytest
 
+from parrot_wrapper import moved
+
 ROOT = Path(__file__).parents[1]
-PACKAGES = ("parrot_wrapper", "parrot_envs")
+PACKAGES = ("parrot_wrapper", "parrot_envs", "parrot_table")
 MAX_LINES = 450
 
 # Folders and files of parrot_wrapper from the lowest on: each imports from those above it in this
@@ -21,12 +24,12 @@ MAX_LINES = 450
 LAYERS: dict[str, set[str] | None] = {
     "errors": set(),
     "types": {"numpy"},
-    "float_errors": {"numpy"},
-    "torch_threads": {"torch"},
+    "surroundings": {"numpy", "torch"},
     "moved": set(),
+    "registry": set(),
     "image_layout": {"numpy"},
     "checks": {"numpy"},
-    "io": set(),
+    "io": {"filelock"},
     "latent": {"numpy", "scipy"},
     "priors": {"numpy", "scipy", "torch", "safetensors"},
     "data": {"numpy", "h5py", "minari", "pyarrow", "av", "PIL"},
@@ -42,6 +45,11 @@ LAYERS: dict[str, set[str] | None] = {
 }
 ABOVE_SB3 = ("wrappers/vec_wrapper", "wrappers/stateful_observations")
 """Of the wrappers, these alone may name Stable-Baselines3."""
+OF_THE_TABLE = re.compile(r"container|gripper|redirected", re.IGNORECASE)
+MAY_NAME_THE_TABLE = {"moved", "evaluation/simulator_state", "experiments/studies"}
+"""Where modules have gone, what our envs call the label of a hand, methods of our own studies."""
+PLUG_IN_MAY_IMPORT = {"numpy", "torch", "parrot_wrapper"}
+PARTS_FOR_PLUG_INS = {"errors", "types", "surroundings", "checks", "priors"}
 ENVS_MAY_IMPORT = {"gymnasium", "numpy", "pybullet", "pybullet_data", "pybullet_utils"}
 
 
@@ -89,6 +97,11 @@ def test_imports_point_one_way(path):
     if package == "parrot_envs":
         assert foreign(path) <= ENVS_MAY_IMPORT
         return
+    if package == "parrot_table":
+        assert foreign(path) <= PLUG_IN_MAY_IMPORT
+        assert parts_used(path) <= PARTS_FOR_PLUG_INS
+        return
+    assert "parrot_table" not in foreign(path)
     if not rest:
         return  # the package itself names everything, lazily; the bare import below holds it
     below = list(LAYERS)[: list(LAYERS).index(rest[0]) + 1]
@@ -98,6 +111,13 @@ def test_imports_point_one_way(path):
     assert rest[0] == "cli" or "parrot_envs" not in foreign(path)
     if rest[0] == "wrappers" and "/".join(rest) not in ABOVE_SB3:
         assert "stable_baselines3" not in foreign(path)
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "parrot_wrapper").rglob("*.py")), ids=named)
+def test_what_knows_the_table_stands_beside(path):
+    place = path.relative_to(ROOT / "parrot_wrapper").with_suffix("").as_posix()
+    found = OF_THE_TABLE.search(path.read_text(encoding="utf-8"))
+    assert found is None or place in MAY_NAME_THE_TABLE, found
 
 
 def test_no_import_cycles():
@@ -193,6 +213,22 @@ def test_every_public_name_has_its_home():
         assert getattr(parrot_wrapper, name).__name__ == name
     with pytest.raises(AttributeError, match="no attribute 'Nothing'"):
         parrot_wrapper.Nothing  # noqa: B018
+
+
+@pytest.mark.parametrize("name", moved.MOVED_NAMES)
+def test_names_that_moved_are_found_with_a_warning(name):
+    package, _, name = f"parrot_wrapper.{name}".rpartition(".")
+    with pytest.warns(DeprecationWarning, match="parrot_table"):
+        found = getattr(importlib.import_module(package), name)
+    assert found.__module__.startswith("parrot_table.")
+
+
+@pytest.mark.parametrize("name", moved.MOVED)
+def test_modules_that_moved_are_found_with_a_warning(name):
+    sys.modules.pop(f"parrot_wrapper.{name}", None)
+    with pytest.warns(DeprecationWarning, match="now"):
+        found = importlib.import_module(f"parrot_wrapper.{name}")
+    assert sys.modules[found.__name__] is found
 
 
 def test_help_is_a_summary_of_all_public_names():

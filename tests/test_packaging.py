@@ -12,6 +12,7 @@ from tests.project_file import ROOT, core_dependencies, extras_of_all, optional_
 
 DISTRIBUTIONS = {
     "PIL": "pillow",
+    "docstring_parser": "docstring-parser",
     "pybullet_data": "pybullet",
     "stable_baselines3": "stable-baselines3",
 }
@@ -19,13 +20,13 @@ DISTRIBUTIONS = {
 UNNAMED = {"tensorboard", "pillow", "rich"}
 """Needed without being imported: by torch's writer, imageio's plugin, SB3's progress bar."""
 PARTS = {
-    "sb3": ["vec_wrapper.py", "training/*.py", "evaluation/rollouts.py"],
-    "data": ["data/*.py", "collect.py", "expert_episodes.py", "policy_episodes.py"],
-    "train": ["training/prior*.py", "data/*.py"],
+    "sb3": ["wrappers/*.py", "rl/*.py", "rl/replay/*.py", "evaluation/rollouts.py"],
+    "data": ["data/*.py", "record/*.py"],
+    "train": ["training/*.py", "data/*.py"],
     "plots": ["evaluation/*.py", "experiments/*.py"],
     "cli": ["cli/*.py"],
-    "minari": ["data/*.py", "data/exchange/minari_*.py"],
-    "lerobot": ["data/*.py", *(f"data/exchange/{n}.py" for n in ("lerobot*", "parquet", "video"))],
+    "minari": ["data/*.py", "data/exchange/minari.py"],
+    "lerobot": ["data/*.py", "data/exchange/lerobot*.py", "data/exchange/images.py"],
 }
 """What a user of one extra alone can import: files below parrot_wrapper."""
 

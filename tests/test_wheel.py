@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PACKAGES = ("parrot_wrapper", "parrot_envs")
+PACKAGES = ("parrot_wrapper", "parrot_envs", "parrot_table")
 
 pytestmark = pytest.mark.slow
 

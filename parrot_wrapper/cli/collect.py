@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -30,6 +31,7 @@ class CollectCommand:
         episodes: How many successful episodes to keep.
         out: Folder of the data set.
         workers: Processes.
+        engine: What does the work: local for processes of this machine, or another by name.
         seed: Seed of the first attempt; attempt k has seed + k.
         noise: Standard deviation of the noise on the expert's actions.
         stray_steps: In half of the attempts the arm goes astray for up to so many steps, which are
@@ -44,6 +46,7 @@ class CollectCommand:
     episodes: int = 1000
     out: Path = Path("datasets/multitask")
     workers: int = os.cpu_count() or 1
+    engine: str = "local"
     seed: int = 0
     noise: float = 0.1
     stray_steps: int = 0
@@ -75,6 +78,7 @@ class CollectCommand:
             n_episodes=self.episodes,
             folder=self.out,
             workers=self.workers,
+            engine=self.engine,
             progress=self.progress,
         )
         write_json(self.out / "collect-config.json", {**asdict(self), "out": str(self.out)})
@@ -95,8 +99,6 @@ def _kept_before(folder: Path) -> int:
 
 def _episode_seconds(source: ExpertSource) -> float:
     env = source.make_env()
-    try:
+    with closing(env):
         seconds = timed(lambda: record_episode(env, source.base_seed, noise=source.noise), times=2)
-    finally:
-        env.close()
     return seconds

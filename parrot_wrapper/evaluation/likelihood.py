@@ -10,7 +10,7 @@ from scipy.special import ndtr
 
 from parrot_wrapper.errors import InvalidArgumentError, NotOfferedError
 from parrot_wrapper.evaluation.recordings import Decisions, Recording, decisions
-from parrot_wrapper.float_errors import quiet_floats
+from parrot_wrapper.surroundings import quiet_floats
 from parrot_wrapper.types import ActionPrior, FloatArray, OffersMemory
 
 

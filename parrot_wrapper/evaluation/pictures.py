@@ -5,17 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 import gymnasium as gym
 import numpy as np
 
 from parrot_wrapper.errors import InvalidArgumentError, MissingExtraError
 from parrot_wrapper.evaluation.policies import EpisodePolicy
+from parrot_wrapper.evaluation.recordings import HAND, LANDMARKS, POSITION
 from parrot_wrapper.evaluation.rollouts import HELD_OUT_SEED, evaluate
-from parrot_wrapper.evaluation.simulator_state import GRIPPER, LANDMARKS, POSITION
 from parrot_wrapper.io.atomic_files import atomic_path
 from parrot_wrapper.types import FloatArray, ImageArray, OffersLabels
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 HELD_FRAMES = 4
 """So often is the last frame of an episode repeated."""
@@ -82,13 +86,7 @@ def save_gif(path: Path, frames: list[ImageArray], *, frames_per_second: float =
     """
     if not frames:
         raise InvalidArgumentError("A GIF needs at least one frame, got none.")
-    try:
-        import imageio.v3 as imageio
-    except ImportError as error:
-        raise MissingExtraError(
-            "GIFs need imageio: pip install 'parrot-wrapper[plots]'."
-        ) from error
-    content = imageio.imwrite(
+    content = _imageio().imwrite(
         "<bytes>",
         np.stack(frames),
         extension=".gif",
@@ -106,14 +104,19 @@ def save_png(path: Path, image: ImageArray) -> None:
     Raises:
         MissingExtraError: imageio is not installed.
     """
+    content = _imageio().imwrite("<bytes>", image, extension=".png", plugin="pillow")
+    with atomic_path(path) as partial:
+        partial.write_bytes(content)
+
+
+def _imageio() -> ModuleType:
     try:
         import imageio.v3 as imageio
     except ImportError as error:
         raise MissingExtraError(
             "Pictures need imageio: pip install 'parrot-wrapper[plots]'."
         ) from error
-    with atomic_path(path) as partial:
-        partial.write_bytes(imageio.imwrite("<bytes>", image, extension=".png", plugin="pillow"))
+    return imageio
 
 
 @dataclass(frozen=True)
@@ -121,7 +124,7 @@ class Paths:
     """Trajectories of one policy in one scene.
 
     Attributes:
-        points: One (T, 2) array an episode: x and y of the gripper in cm, or of what the env calls
+        points: One (T, 2) array an episode: x and y of the hand in cm, or of what the env calls
             its position in the env's own unit.
         landmarks: (L, 2) things on the table in cm, or None.
         unit: Of all of them; empty where it is the env's own.
@@ -133,8 +136,8 @@ class Paths:
 
 
 def tells_positions(env: gym.Env[Any, Any]) -> bool:
-    """Whether a reset env tells positions to draw: labels "gripper" or "position"."""
-    return bool({GRIPPER, POSITION} & set(_labels(env)))
+    """Whether a reset env tells positions to draw: labels `HAND` or `POSITION`."""
+    return bool({HAND, POSITION} & set(_labels(env)))
 
 
 def trace(
@@ -159,8 +162,8 @@ def trace(
         over = False
         while not over:
             labels = _labels(env)
-            unit = "cm" if GRIPPER in labels else ""
-            if landmarks is None and GRIPPER in labels and LANDMARKS in labels:
+            unit = "cm" if HAND in labels else ""
+            if landmarks is None and HAND in labels and LANDMARKS in labels:
                 landmarks = labels[LANDMARKS][:, :2] * np.float32(100.0)
             points.append(_place(env, labels))
             observation, _, terminated, truncated, _ = env.step(policy(observation))
@@ -175,12 +178,12 @@ def _labels(env: gym.Env[Any, Any]) -> dict[str, FloatArray]:
 
 
 def _place(env: gym.Env[Any, Any], labels: Mapping[str, FloatArray]) -> FloatArray:
-    if GRIPPER in labels:
-        place: FloatArray = np.asarray(labels[GRIPPER][:2], np.float32) * np.float32(100.0)
+    if HAND in labels:
+        place: FloatArray = np.asarray(labels[HAND][:2], np.float32) * np.float32(100.0)
         return place
     if POSITION not in labels:
         raise InvalidArgumentError(
-            f"Expected privileged_labels() with {GRIPPER!r} or {POSITION!r} to draw, got "
+            f"Expected privileged_labels() with {HAND!r} or {POSITION!r} to draw, got "
             f"{sorted(labels) or 'none'} from {type(env.unwrapped).__name__}."
         )
     return np.asarray(labels[POSITION], np.float32).reshape(-1)[:2]
@@ -192,9 +195,7 @@ def save_trajectories(path: Path, panels: Mapping[str, Paths]) -> None:
     Raises:
         MissingExtraError: matplotlib is not installed.
     """
-    figure_class, canvas_class = matplotlib_classes()
-    figure = figure_class(figsize=(4.2 * len(panels), 4.4), layout="constrained")
-    canvas_class(figure)
+    figure = new_figure(4.2 * len(panels), 4.4)
     axes = figure.subplots(1, len(panels), squeeze=False, sharex=True, sharey=True)[0]
     for axis, (name, paths) in zip(axes, panels.items(), strict=True):
         for index, points in enumerate(paths.points):
@@ -228,9 +229,7 @@ def save_learning_curves(
     Raises:
         MissingExtraError: matplotlib is not installed.
     """
-    figure_class, canvas_class = matplotlib_classes()
-    figure = figure_class(figsize=(6.4, 4.0), layout="constrained")
-    canvas_class(figure)
+    figure = new_figure(6.4, 4.0)
     axis = figure.subplots()
     for name, (steps, rates) in curves.items():
         axis.plot(steps, rates, label=name)
@@ -253,8 +252,8 @@ def _rimmed(frame: ImageArray, color: tuple[int, int, int]) -> ImageArray:
     return rimmed
 
 
-def matplotlib_classes() -> tuple[Any, Any]:
-    """Figure and Agg canvas classes, without pyplot: no display, no global state.
+def new_figure(width: float, height: float) -> Figure:
+    """An empty matplotlib figure of a size in inches, without pyplot: no display, no global state.
 
     Raises:
         MissingExtraError: matplotlib is not installed.
@@ -266,4 +265,6 @@ def matplotlib_classes() -> tuple[Any, Any]:
         raise MissingExtraError(
             "Pictures need matplotlib: pip install 'parrot-wrapper[plots]'."
         ) from error
-    return Figure, FigureCanvasAgg
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure

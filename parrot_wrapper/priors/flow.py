@@ -18,10 +18,9 @@ from torch import Tensor
 from parrot_wrapper.checks import is_number
 from parrot_wrapper.errors import InvalidArgumentError
 from parrot_wrapper.priors.config import PriorConfig, require_at_least, require_positive
-from parrot_wrapper.priors.coupling import CouplingStack
+from parrot_wrapper.priors.coupling import CouplingStack, FoldedCouplings
 from parrot_wrapper.priors.encoder_prior import EncoderPrior
 from parrot_wrapper.priors.folded import Folded
-from parrot_wrapper.priors.folded_coupling import FoldedCouplings
 from parrot_wrapper.priors.trainable import PAPER, Batch, DataShapes
 
 _STEP = 0.02
@@ -231,10 +230,10 @@ def flow_config(dataset: DataShapes, **options: Any) -> FlowPriorConfig:
 def squared_jacobian(prior: FlowPrior, context: Tensor, noise: Tensor) -> Tensor:
     """An estimate of E |J|_F^2, where J is the derivative of the standardised action by the latent.
 
-    Likelihood alone lets a flow be steep where the data are bimodal, such as a gripper's: there a
-    latent acts otherwise than elsewhere, and an agent has to learn it anew. E |J v|^2 with v from a
-    standard normal is |J|_F^2 (Hutchinson's trick; Finlay et al. 2020, section 3.2); J v is a
-    central difference.
+    Likelihood alone lets a flow be steep where the data are bimodal, as of a hand that opens or
+    closes: there a latent acts otherwise than elsewhere, and an agent has to learn it anew.
+    E |J v|^2 with v from a standard normal is |J|_F^2 (Hutchinson's trick; Finlay et al. 2020,
+    section 3.2); J v is a central difference.
 
     Args:
         prior: In training or not.

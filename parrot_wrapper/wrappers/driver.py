@@ -15,10 +15,9 @@ from numpy.typing import ArrayLike
 
 from parrot_wrapper.checks import float_array
 from parrot_wrapper.errors import InvalidArgumentError, LatentError
-from parrot_wrapper.float_errors import quiet_floats
 from parrot_wrapper.latent import parse_chart
 from parrot_wrapper.latent.charts import Chart
-from parrot_wrapper.torch_threads import threads_for, torch_threads
+from parrot_wrapper.surroundings import quiet_floats, threads_for, torch_threads
 from parrot_wrapper.types import ActionPrior, AnyArray, FloatArray, Observations, OffersCamera
 from parrot_wrapper.wrappers.chunk import closed_loop
 from parrot_wrapper.wrappers.decoded import Decoded

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from parrot_wrapper.errors import InvalidArgumentError, MissingExtraError
-from parrot_wrapper.float_errors import quiet_underflow
+from parrot_wrapper.surroundings import quiet_underflow
 from parrot_wrapper.types import ActionPrior, AnyArray
 from parrot_wrapper.wrappers.decoded import Decoded
 from parrot_wrapper.wrappers.driver import DrivenBatch, Driver, DriverOptions

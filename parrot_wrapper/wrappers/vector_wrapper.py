@@ -13,7 +13,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv, VectorWrapper
 from gymnasium.vector.utils import batch_space
 
 from parrot_wrapper.errors import InvalidArgumentError
-from parrot_wrapper.float_errors import quiet_underflow
+from parrot_wrapper.surroundings import quiet_underflow
 from parrot_wrapper.types import ActionPrior, AnyArray
 from parrot_wrapper.wrappers.chunk import CHUNK_KEYS
 from parrot_wrapper.wrappers.decoded import Decoded

@@ -11,8 +11,8 @@ from numpy.typing import ArrayLike
 
 from parrot_wrapper.checks import number_array
 from parrot_wrapper.errors import InvalidArgumentError, LatentError
-from parrot_wrapper.float_errors import quiet_underflow
 from parrot_wrapper.latent.charts import Chart
+from parrot_wrapper.surroundings import quiet_underflow
 from parrot_wrapper.types import ActionPrior, AnyArray, FloatArray
 from parrot_wrapper.wrappers.chunk import check_discount, execute_chunk, nothing_executed
 from parrot_wrapper.wrappers.driver import Driven, Driver, DriverOptions, offered

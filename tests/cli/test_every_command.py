@@ -23,8 +23,8 @@ from parrot_wrapper.errors import ParrotError
 from parrot_wrapper.experiments.places import read_grid
 from parrot_wrapper.experiments.study import load_studies
 from parrot_wrapper.priors.checkpoint import read_prior
-from parrot_wrapper.rl.episode_log import read_episodes
 from parrot_wrapper.rl.evaluation import load_agent
+from parrot_wrapper.rl.logs import read_episodes
 from parrot_wrapper.rl.train import read_config
 from parrot_wrapper.training.prior import fit_prior
 from parrot_wrapper.training.prior_config import PriorTrainingConfig
@@ -101,10 +101,12 @@ def test_help_says_what_a_preset_does(capsys: pytest.CaptureFixture[str]) -> Non
     for preset in ("features", "paper"):
         assert main(["train", "--preset", preset, "--help"]) == 0
         text = " ".join(re.sub("[│╭╰─╮╯]", " ", capsys.readouterr().out).split())
-        found = re.findall(r"--([a-z-]+) (?:(?!--).)*?\(default: ([^)]*)\)", text)
+        found = re.findall(r"--([a-z.-]+) (?:(?!--).)*?\(default: ([^)]*)\)", text)
         shown.append(dict(found))
         assert shown[-1]["preset"] == preset
-        assert {k for k, v in found if v == "None"} <= {"broad", "initial-actor", "demonstrations"}
+        assert {k for k, v in found if v == "None"} <= {
+            *("raw.initial-actor", "broad.idle", "broad.motion", "demonstrations.data")
+        }
     assert (shown[0]["gamma"], shown[1]["gamma"]) == ("0.95", "0.99")
     assert (shown[0]["kl"], shown[1]["kl"]) == ("5.0", "0.0")
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from parrot_wrapper.cli import main
-from parrot_wrapper.cli.demo_clock import WorkClock
-from parrot_wrapper.rl.episode_log import read_episodes
+from parrot_wrapper.cli.demo import WorkClock
+from parrot_wrapper.rl.logs import read_episodes
 
 pytest.importorskip("pybullet")
 import parrot_envs
@@ -54,9 +54,9 @@ def test_plain_sac_needs_no_prior(tmp_path: Path) -> None:
 
 def test_prior_explore_trains_and_evaluates(prior_folder: str, tmp_path: Path) -> None:
     command = ["train", "--env-id", ENV_ID, "--prior", prior_folder, "--out", str(tmp_path)]
-    assert main([*command, *SHORT, "--raw-actions", "--prior-explore", "0.9"]) == 0
+    assert main([*command, *SHORT, "--raw.explore", "0.9"]) == 0
     config = json.loads((tmp_path / "config.json").read_text())
-    assert (config["raw_actions"], config["prior_explore"]) == (True, 0.9)
+    assert config["raw_actions"] == {"kind": "raw", "explore": 0.9, "initial_actor": None}
     assert [row["env_steps"] for row in read_episodes(tmp_path)] == [25, 50]
     assert (tmp_path / "evaluation.json").is_file()
 
@@ -68,7 +68,12 @@ def test_prior_explore_trains_and_evaluates(prior_folder: str, tmp_path: Path) -
         (["--prior", "parot-v0"], "Unknown prior 'parot-v0'"),
         (["--preset", "papers"], "Did you mean 'paper'"),
         (["--latent", "gausian"], "Did you mean 'gaussian'"),
-        (["--initial-actor", "runs/clone"], "initial_actor='runs/clone' needs raw_actions"),
+        (["--initial-actor", "runs/clone"], "'--initial-actor' is now --raw.initial-actor."),
+        (["--broad", "0.1"], "'--broad' is now --broad.idle, --broad.motion, --broad.share"),
+        (["--redirected=0.8"], "--redirected.share"),
+        (["--broad.idle", "0.1"], "share must be in (0, 1)"),
+        (["--n-steps", "3"], "--uniform.n-steps"),
+        (["--uniform.n-steps", "3", "--rewarded.share", "0.5"], "options of one replay"),
     ],
 )
 def test_mistakes_are_one_line(

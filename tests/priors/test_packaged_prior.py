@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 import parrot_envs
+from parrot_table.layout import LENGTH
 from parrot_wrapper import load_prior
 from parrot_wrapper.evaluation.policies import PriorSamples
 from parrot_wrapper.evaluation.rollouts import evaluate
-from parrot_wrapper.priors.encoders.structured import LENGTH
 from parrot_wrapper.priors.flow import FlowPrior
 
 FOLDER = files("parrot_wrapper") / "assets" / "priors" / "parrot-v0"

@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 import torch
 
+from parrot_table.layout import CONTAINER_CODE, GRIPPER
+from parrot_table.structured import StructuredEncoder
 from parrot_wrapper.errors import InvalidArgumentError, UnknownNameError
 from parrot_wrapper.priors import FlowPrior, FlowPriorConfig, load_prior
 from parrot_wrapper.priors.encoders import build_encoder
-from parrot_wrapper.priors.encoders.structured import CONTAINER_CODE, GRIPPER, StructuredEncoder
 from parrot_wrapper.types import ObservationSpec
 
 SIDE, THINGS, LABELS = 32, 3, ("landmarks", "landmark_pixels", "landmark_kinds", "gripper")

@@ -6,14 +6,13 @@ import inspect
 from collections.abc import Mapping
 from typing import Any
 
-from parrot_wrapper.errors import unknown_name
+from parrot_wrapper.errors import require_known
+from parrot_wrapper.moved import moved_name
 from parrot_wrapper.priors.encoders.backbone import BackboneEncoder
 from parrot_wrapper.priors.encoders.base import ActingEncoder, Encoder, ObservationTensors
 from parrot_wrapper.priors.encoders.convolutional import ConvolutionalEncoder
-from parrot_wrapper.priors.encoders.folded_structured import FoldedStructured
 from parrot_wrapper.priors.encoders.residual import ResidualEncoder
 from parrot_wrapper.priors.encoders.state import StateEncoder
-from parrot_wrapper.priors.encoders.structured import StructuredEncoder
 from parrot_wrapper.priors.registry import ENCODERS
 from parrot_wrapper.types import ObservationSpec
 
@@ -30,9 +29,7 @@ def build_encoder(name: str, observation: ObservationSpec, options: Mapping[str,
     parameters = inspect.signature(make).parameters.values()
     keywords = [p.name for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY]
     known = keywords if ours else [p.name for p in parameters]
-    for option in options:
-        if option not in known:
-            raise unknown_name(f"option of the {name} encoder", option, known)
+    require_known(f"option of the {name} encoder", options, known)
     if not ours:
         return BackboneEncoder(observation, name=name, module=make(**options))
     encoder: Encoder = make(observation, **options)
@@ -52,7 +49,7 @@ def parts_read(name: str) -> tuple[str, ...]:
 
 def for_acting(encoder: Encoder) -> ActingEncoder:
     """The quickest form of an encoder on one or a few observations, on the CPU, in float32."""
-    return FoldedStructured(encoder) if type(encoder) is StructuredEncoder else encoder
+    return encoder.for_acting()
 
 
 __all__ = [
@@ -63,7 +60,10 @@ __all__ = [
     "ObservationTensors",
     "ResidualEncoder",
     "StateEncoder",
-    "StructuredEncoder",
     "build_encoder",
     "parts_read",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    return moved_name(__name__, name)
