@@ -24,13 +24,12 @@ MAX_LINES = 450
 LAYERS: dict[str, set[str] | None] = {
     "errors": set(),
     "types": {"numpy"},
-    "float_errors": {"numpy"},
-    "torch_threads": {"torch"},
+    "surroundings": {"numpy", "torch"},
     "moved": set(),
     "registry": set(),
     "image_layout": {"numpy"},
     "checks": {"numpy"},
-    "io": set(),
+    "io": {"filelock"},
     "latent": {"numpy", "scipy"},
     "priors": {"numpy", "scipy", "torch", "safetensors"},
     "data": {"numpy", "h5py", "minari", "pyarrow", "av", "PIL"},
@@ -50,7 +49,7 @@ OF_THE_TABLE = re.compile(r"container|gripper|redirected", re.IGNORECASE)
 MAY_NAME_THE_TABLE = {"moved", "evaluation/simulator_state", "experiments/studies"}
 """Where modules have gone, what our envs call the label of a hand, methods of our own studies."""
 PLUG_IN_MAY_IMPORT = {"numpy", "torch", "parrot_wrapper"}
-PARTS_FOR_PLUG_INS = {"errors", "types", "float_errors", "checks", "priors"}
+PARTS_FOR_PLUG_INS = {"errors", "types", "surroundings", "checks", "priors"}
 ENVS_MAY_IMPORT = {"gymnasium", "numpy", "pybullet", "pybullet_data", "pybullet_utils"}
 
 

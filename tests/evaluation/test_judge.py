@@ -10,7 +10,13 @@ import pytest
 
 from parrot_wrapper.data import Episode, EpisodeDataset
 from parrot_wrapper.errors import DataError, InvalidArgumentError
-from parrot_wrapper.evaluation.cloning import CloneResult, Cloning, clone_in_latent
+from parrot_wrapper.evaluation.cloning import (
+    CloneResult,
+    Cloning,
+    Reachability,
+    clone_in_latent,
+    measure_reachability,
+)
 from parrot_wrapper.evaluation.judge import Judgement, JudgeSettings, judge_prior
 from parrot_wrapper.evaluation.likelihood import ks_distance, measure_likelihood
 from parrot_wrapper.evaluation.pictures import (
@@ -21,10 +27,14 @@ from parrot_wrapper.evaluation.pictures import (
     trace,
 )
 from parrot_wrapper.evaluation.policies import PriorSamples, ScriptedExpert, UniformActions
-from parrot_wrapper.evaluation.probe import probe_features
-from parrot_wrapper.evaluation.reachability import Reachability, measure_reachability
 from parrot_wrapper.evaluation.recordings import Recording, record, recording_of
-from parrot_wrapper.evaluation.regression import FitSettings, fit_mlp, fit_ridge, held_out_rows
+from parrot_wrapper.evaluation.regression import (
+    FitSettings,
+    fit_mlp,
+    fit_ridge,
+    held_out_rows,
+    probe_features,
+)
 from parrot_wrapper.evaluation.report import judgement_text, rollout_table
 from parrot_wrapper.evaluation.rollouts import EpisodeOutcome, EvaluationResult
 from tests.evaluation.toy_reach import STATE, MuteReach, ToyReach
@@ -158,6 +168,44 @@ def test_everything_at_once(recording: Recording) -> None:
     stored = json.loads(json.dumps(judgement.to_dict(), allow_nan=False))
     assert stored["samples"]["success"]["episodes"] == 4
     assert stored["on_data"]["steps"] == 6
+
+
+class Pairs(AffinePrior):
+    """Chunks of two actions, each driven by two of four latent dimensions."""
+
+    def __init__(self) -> None:
+        super().__init__(STATE, scale=0.5, horizon=2)
+        self.latent_dim = 4
+
+    def decode_features(self, z: Any, features: Any) -> Any:
+        assert z.shape == (len(features), 4)
+        return np.clip(0.5 * z.reshape(-1, 2, 2) + self.shift(features)[:, None], -9, 9)
+
+    def encode_features(self, action: Any, features: Any) -> Any:
+        return ((action - self.shift(features)[:, None]) / np.float32(0.5)).reshape(-1, 4)
+
+
+def test_priors_of_chunks_are_judged_by_every_measure() -> None:
+    """Eight steps in chunks of two, each of whose actions is free: the expert fits in."""
+    settings = JudgeSettings(episodes=6, expert_episodes=60, limits=(0.1, 9.0), progress=False)
+    data = EpisodeDataset.from_episodes(
+        [
+            Episode({"state": states(n + 1, n)}, states(n)[:, :2], np.zeros(n), True, 0)
+            for n in (5, 2, 1)
+        ]
+    )
+    judgement = judge_prior(Pairs(), ToyReach(), dataset=data, settings=settings)
+    assert judgement.skipped == {}
+    assert judgement.on_data is not None and judgement.on_data.steps == 3 * 2  # whole chunks only
+    assert judgement.on_expert is not None and judgement.on_expert.inversion_error < 1e-5
+    assert judgement.reachability is not None and judgement.cloning is not None
+    near, far = (result.success.value for result in judgement.reachability.rollouts)
+    assert near < 0.5 < 0.9 <= far
+    assert judgement.cloning.latent.rollouts.success.value >= 0.5
+    assert judgement.cloning.steps > 400
+    short = EpisodeDataset.from_episodes([data.episode(2)])
+    again = judge_prior(Pairs(), MuteReach(ToyReach()), dataset=short, settings=settings)
+    assert "at least 2 steps" in again.skipped["likelihood on data"]
 
 
 def rolled(successes: int, episodes: int = 100, *, told: bool = True) -> EvaluationResult:

@@ -6,11 +6,16 @@ import numpy as np
 import pytest
 
 from parrot_wrapper.errors import InvalidArgumentError, SpaceMismatchError
-from parrot_wrapper.evaluation.policies import PriorSamples, ScriptedExpert, UniformActions
-from parrot_wrapper.evaluation.prior_features import PriorFeaturesObservation, PriorSight
-from parrot_wrapper.evaluation.rates import Rate
-from parrot_wrapper.evaluation.rollouts import EvaluationResult, evaluate
-from tests.evaluation.toy_reach import STATE, ToyReach
+from parrot_wrapper.evaluation.policies import (
+    PriorFeaturesObservation,
+    PriorSamples,
+    ScriptedExpert,
+    UniformActions,
+)
+from parrot_wrapper.evaluation.rollouts import EvaluationResult, Rate, evaluate
+from parrot_wrapper.wrappers.driver import Driver, offered
+from parrot_wrapper.wrappers.reader import with_batch_axis
+from tests.evaluation.toy_reach import ToyReach
 from tests.helpers import IMAGE_SHAPE, SPECS, AffinePrior, EchoEnv
 
 
@@ -140,7 +145,9 @@ def test_features_of_every_kind_of_observation(obs: str) -> None:
     env = EchoEnv(obs)
     prior = AffinePrior(SPECS[obs])
     observation, _ = env.reset(seed=0)
-    features = PriorSight(env, prior).features(observation)
+    driver = Driver(env, prior, **offered(env))
+    driver.observe(with_batch_axis(observation), True)
+    features = driver.features()
     wrapped = PriorFeaturesObservation(env, prior)
     seen, _ = wrapped.reset(seed=0)
     np.testing.assert_array_equal(seen, features[0])
@@ -149,13 +156,6 @@ def test_features_of_every_kind_of_observation(obs: str) -> None:
     if obs == "hwc":
         np.testing.assert_allclose(seen, observation.mean(axis=(0, 1)) / 255.0, rtol=1e-5)
         assert observation.shape == IMAGE_SHAPE
-
-
-def test_state_spec_of_the_toy_is_what_priors_read() -> None:
-    assert PriorSight(ToyReach(), AffinePrior(STATE)).features(np.zeros(4, np.float32)).shape == (
-        1,
-        4,
-    )
 
 
 class CalledSuccess(ToyReach):

@@ -12,11 +12,11 @@ from stable_baselines3 import SAC
 from stable_baselines3.common.vec_env import DummyVecEnv, VecTransposeImage
 
 from parrot_wrapper.errors import InvalidArgumentError, SpaceMismatchError
-from parrot_wrapper.evaluation.prior_features import PriorFeaturesObservation
+from parrot_wrapper.evaluation.policies import PriorFeaturesObservation
 from parrot_wrapper.rl.cloned_actor import ClonedActor, ClonedActorConfig
 from parrot_wrapper.rl.config import RawActions, RLConfig
 from parrot_wrapper.rl.prior_explore import PriorExploreSAC
-from parrot_wrapper.rl.replay.replay_arrays import replay_arrays
+from parrot_wrapper.rl.replay.buffers import replay_arrays
 from parrot_wrapper.rl.train import train
 from parrot_wrapper.types import AnyArray
 from tests.helpers import SPECS, AffinePrior, EchoEnv
@@ -117,6 +117,28 @@ def test_each_env_of_several_draws_for_itself() -> None:
     assert 0.3 < near.mean() < 0.7
 
 
+def test_chunks_are_executed_whole_until_the_episode_ends() -> None:
+    """Two envs; a chunk's actions rise by 0.1, and the die is cast every three steps."""
+    venv = DummyVecEnv([lambda n=n: EchoEnv("state", steps=n) for n in (4, 7)])
+    prior = AffinePrior(SPECS["state"], scale=1e-4, horizon=3)
+    options: Any = {"buffer_size": 600, "learning_starts": 600, "seed": 0}
+    model = PriorExploreSAC(
+        "MlpPolicy", venv, prior=prior, prior_explore=0.7, sees_features=False, **options
+    )
+    model.learn(600)
+    seen, actions = model.replay_buffer.observations, model.replay_buffer.actions
+    shares = []
+    for env, length in enumerate((4, 7)):
+        for begin in range(0, 300 - length, length):
+            for step in range(0, length, 3):
+                rows = np.arange(begin + step, begin + min(step + 3, length))
+                chunk = np.clip(prior.decode(np.zeros((1, 2), "f4"), seen[rows[:1], env])[0], -1, 1)
+                off = np.abs(actions[rows, env] - chunk[: len(rows)]).max(axis=1)
+                assert (off < 0.01).all() or (off > 0.01).all()  # whole, or the agent's own
+                shares.append(off[0] < 0.01)
+    assert 0.6 < np.mean(shares) < 0.8
+
+
 def test_saved_models_open_as_both_classes_but_keep_no_prior(tmp_path: Path) -> None:
     config = toy_config(raw_actions=RawActions(explore=0.9), total_steps=10)
     toy_train(config, tmp_path)
@@ -133,8 +155,6 @@ def test_saved_models_open_as_both_classes_but_keep_no_prior(tmp_path: Path) -> 
 def test_prior_explore_refuses_what_cannot_be() -> None:
     with pytest.raises(InvalidArgumentError, match=r"in \[0, 1\], got -0.1"):
         PriorExploreSAC("MlpPolicy", EchoEnv("state"), prior_explore=-0.1)
-    with pytest.raises(InvalidArgumentError, match="Prior-explore needs .* got horizon 2"):
-        PriorExploreSAC("MlpPolicy", EchoEnv("state"), prior=AffinePrior(STATE, horizon=2))
     with pytest.raises(SpaceMismatchError, match="does not fit the prior"):
         PriorExploreSAC(
             "MlpPolicy", EchoEnv("state"), prior=AffinePrior(), sees_features=False, buffer_size=1
