@@ -17,7 +17,7 @@ from parrot_wrapper.evaluation.likelihood import measure_likelihood
 from parrot_wrapper.evaluation.policies import Clone, PriorSamples, RawClone, UniformActions
 from parrot_wrapper.evaluation.prior_features import PriorFeaturesObservation
 from parrot_wrapper.evaluation.recordings import decisions, embed, record
-from parrot_wrapper.priors.mixtures.mixture import PriorMixture
+from parrot_wrapper.priors.mixtures.broad import BroadMixture
 from parrot_wrapper.rl.prior_explore import PriorExploreSAC
 from tests.helpers import SPECS, AffinePrior, ClosedLoopPrior, EchoEnv, RememberingPrior
 
@@ -190,7 +190,7 @@ def test_who_cannot_carry_a_memory_says_so():
     with pytest.raises(InvalidArgumentError, match="BehavioralPriorWrapper"):
         PriorFeaturesObservation(EchoEnv("state"), remembering(3))
     with pytest.raises(InvalidArgumentError, match="memory"):
-        PriorMixture(remembering(1), 0.1)
+        BroadMixture(remembering(1))
 
 
 def newest(seen, first, step, u=0.0):
