@@ -26,7 +26,7 @@ from parrot_envs.registration import PAPER_TASKS, TABLE
 from parrot_envs.scene_sets import SCENE_SETS, SceneSet
 from parrot_envs.training_objects import TRAINING_FAMILIES, VARIANTS_PER_FAMILY
 from parrot_wrapper.experiments.figure_style import drawing, save_png
-from parrot_wrapper.experiments.gallery import plates
+from parrot_wrapper.experiments.figures import plates
 from parrot_wrapper.experiments.rows import ResultRow
 from parrot_wrapper.experiments.statistics import estimate_iqm
 from parrot_wrapper.experiments.studies import GRASP_TASKS, PLACE_TASKS, study_grid

@@ -326,7 +326,7 @@ def action_statistics(actions: FloatArray, low: FloatArray, high: FloatArray) ->
     )
 
 
-_GAP = 2
+_GAP = (0, 2)
 _BACKGROUND = 255
 
 
@@ -357,24 +357,13 @@ def contact_sheet(dataset: EpisodeDataset, *, episodes: int = 8, frames: int = 8
             f"Expected a data set with images, got {', '.join(dataset.observations)} only."
         )
     images = dataset.observations["image"]
-    height, width, channels = images.shape[1:]
-    chosen = _spread(dataset.n_episodes, episodes)
-    sheet = np.full(
-        (len(chosen) * (height + _GAP) + _GAP, frames * (width + _GAP) + _GAP, 3),
-        _BACKGROUND,
-        np.uint8,
-    )
-    for row, episode in enumerate(chosen):
-        steps = np.linspace(0, dataset.lengths[episode], frames).round().astype(np.int64)
-        top = row * (height + _GAP) + _GAP
-        for column, index in enumerate(dataset.obs_offsets[episode] + steps):
-            left = column * (width + _GAP) + _GAP
-            image = images[index]
-            shown = image[..., -3:] if channels >= 3 else image[..., -1:]
-            sheet[top : top + height, left : left + width] = shown
-    return sheet
-
-
-def _spread(count: int, wanted: int) -> list[int]:
-    evenly = np.linspace(0, count - 1, min(wanted, count)).round().astype(np.int64)
-    return [int(index) for index in evenly]
+    rows = np.linspace(0, dataset.n_episodes - 1, min(episodes, dataset.n_episodes)).round()
+    chosen = rows.astype(np.int64)
+    shares = np.linspace(0, dataset.lengths[chosen], frames, axis=1).round().astype(np.int64)
+    shown = images[dataset.obs_offsets[chosen][:, None] + shares]
+    shown = shown[..., -3:] if shown.shape[-1] >= 3 else shown[..., -1:].repeat(3, axis=-1)
+    # each picture with a gap behind it and below, and one before the first
+    tiles = np.pad(shown, ((0, 0), (0, 0), _GAP, _GAP, (0, 0)), constant_values=_BACKGROUND)
+    n, m, height, width, _ = tiles.shape
+    sheet = tiles.swapaxes(1, 2).reshape(n * height, m * width, 3)
+    return np.pad(sheet, (_GAP[::-1], _GAP[::-1], (0, 0)), constant_values=_BACKGROUND)

@@ -87,11 +87,7 @@ def require_format(path: Path, content: object, expected: str) -> dict[str, Any]
 
 
 def read_json(path: Path) -> object:
-    """The content of a JSON file.
-
-    Raises:
-        DataFileError: It does not exist or is not whole JSON.
-    """
+    """The content of a JSON file; `DataFileError` where there is none, or it is not whole."""
     try:
         content: object = parse_json(path.read_bytes())
     except FileNotFoundError as error:
@@ -187,11 +183,7 @@ def has_shard(folder: Path, index: int) -> bool:
 
 
 def verify_shard(folder: Path, info: ShardInfo) -> None:
-    """Compare the HDF5 file with the checksum of its sidecar.
-
-    Raises:
-        DataFileError: The file is missing, truncated or altered.
-    """
+    """Refuse an HDF5 file that is missing or does not have the checksum of its sidecar."""
     path = shard_path(folder, info.index)
     if not info.n_episodes:
         return

@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from parrot_wrapper.errors import DataError
 from parrot_wrapper.evaluation.policies import EpisodePolicy
-from parrot_wrapper.evaluation.rates import Rate
+from parrot_wrapper.evaluation.rollouts import Rate
 from parrot_wrapper.types import (
     PARTS,
     ActionPrior,
@@ -30,6 +30,7 @@ from parrot_wrapper.wrappers.reader import with_batch_axis
 
 if TYPE_CHECKING:
     from parrot_wrapper.data.dataset import EpisodeDataset
+
 
 RECORDING_SEED = 2_000_000
 """Recorded episode k is reset with this plus k: apart from held-out evaluation."""
@@ -233,3 +234,24 @@ def _concatenate(batches: list[Observations]) -> Observations:
         return np.concatenate(arrays)
     mappings = [batch for batch in batches if isinstance(batch, Mapping)]
     return {key: np.concatenate([batch[key] for batch in mappings]) for key in mappings[0]}
+
+
+LANDMARKS = "landmarks"
+HAND = "gripper"
+"""What an arm acts with: its tip first, in metres."""
+POSITION = "position"
+"""Where the agent is, (2,) or more in the env's own unit; drawn where there is no hand."""
+_LEFT_OUT = ("landmark_pixels",)
+
+
+def state_vectors(labels: Mapping[str, FloatArray]) -> FloatArray:
+    """All labels side by side: (N, S) float32 from arrays (N, ...).
+
+    Where the labels have `LANDMARKS` (N, L, 3) and `HAND` (N, 3 or more), the vectors from the
+    hand to each landmark stand beside them: what an expert steers by.
+    """
+    rows = len(next(iter(labels.values())))
+    parts = [labels[key].reshape(rows, -1) for key in sorted(labels) if key not in _LEFT_OUT]
+    if LANDMARKS in labels and HAND in labels:
+        parts.append((labels[LANDMARKS] - labels[HAND][:, None, :3]).reshape(rows, -1))
+    return np.concatenate(parts, axis=1).astype(np.float32)

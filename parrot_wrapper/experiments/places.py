@@ -18,8 +18,8 @@ from parrot_wrapper.io.strict_json import parse_json
 GRID_FILE = "grid.json"
 _AXES = ("tasks", "methods", "rl", "prior_seeds", "rl_seeds", "data")
 """A grid may grow or shrink along these without a new folder; data have a check of their own."""
-_OF_A_RUN = ("env_id", "seed")
-"""Of an agent's settings, what differs between the runs of a method."""
+_OF_A_RUN = ("env_id", "env_kwargs", "seed", "total_steps")
+"""Of an agent's settings, what differs between the runs of a method, or is compared already."""
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,9 @@ from parrot_wrapper.experiments.run_files import ROW_FILE, steps_so_far
 from parrot_wrapper.experiments.runs import Run
 from parrot_wrapper.io.strict_json import parse_json
 
-_USUAL_SECONDS_PER_STEP = 0.03
-"""One process of a 2-core machine without GPU, default settings; see docs/results.md."""
+_USUAL_SECONDS_PER_STEP = {"rl": 0.0146, "exploration": 0.0031}
+"""Where no run is done yet: `wall_seconds` by env steps of all rows of results/main-laptop (batch
+128) and of results/exploration-laptop, two processes side by side on two cores without a GPU."""
 _USUAL_EPISODE_STEPS = 25
 _SELECTABLE = ("task", "data", "prior_seed", "rl_seed")
 
@@ -51,13 +52,13 @@ class Plan:
         """
         spent = [(row.method, row.wall_seconds, _row_steps(row)) for row in self.rows]
 
-        def per_step(method: str) -> float:
-            same = [entry for entry in spent if entry[0] == method] or spent
+        def per_step(run: Run) -> float:
+            same = [entry for entry in spent if entry[0] == run.method.name] or spent
             steps = sum(entry[2] for entry in same)
-            return sum(e[1] for e in same) / steps if steps else _USUAL_SECONDS_PER_STEP
+            return sum(e[1] for e in same) / steps if steps else _USUAL_SECONDS_PER_STEP[run.kind]
 
         total = sum(
-            per_step(run.method.name) * (weight(run) - steps_so_far(places.run_folder(run)))
+            per_step(run) * (weight(run) - steps_so_far(places.run_folder(run)))
             for run in self.left
         )
         return total / max(1, min(workers, len(self.left)))

@@ -19,16 +19,15 @@ import torch
 
 from parrot_wrapper.errors import ExecutorError, MissingExtraError
 from parrot_wrapper.evaluation.policies import UniformActions
-from parrot_wrapper.evaluation.rates import Rate
-from parrot_wrapper.evaluation.rollouts import EvaluationResult, evaluate
+from parrot_wrapper.evaluation.rollouts import EvaluationResult, Rate, evaluate
 from parrot_wrapper.experiments.methods import run_config
 from parrot_wrapper.experiments.rows import ResultRow, Share
 from parrot_wrapper.experiments.run_files import ROW_FILE, success_curve
 from parrot_wrapper.experiments.runs import Run
 from parrot_wrapper.io.atomic_files import write_json
 from parrot_wrapper.priors.checkpoint import library_versions
-from parrot_wrapper.rl.episode_log import training_seconds
 from parrot_wrapper.rl.evaluation import evaluate_run
+from parrot_wrapper.rl.logs import training_seconds
 from parrot_wrapper.rl.train import MODEL_FILE, train
 from parrot_wrapper.surroundings import use_threads
 from parrot_wrapper.wrappers.wrapper import BehavioralPriorWrapper
@@ -73,7 +72,7 @@ def run_command(words: Sequence[str]) -> None:
 def _result_row(run: Run, folder: Path, artifacts: Mapping[str, str], device: str) -> ResultRow:
     config = replace(run_config(run, artifacts), device=device)
     if not (folder / MODEL_FILE).is_file():  # the last thing that training writes
-        train(config, folder, progress=False)
+        train(config, folder, gym_packages=run.gym_packages, progress=False)
     result = evaluate_run(folder, episodes=run.evaluation_episodes)
     return ResultRow(
         **_facts(run, device),

@@ -33,8 +33,8 @@ from parrot_wrapper.priors.trainable import (
     Trainable,
     checked_options,
 )
+from parrot_wrapper.rl.model import PaperConvolutions
 from parrot_wrapper.rl.normed_activation import LayerNormReLU
-from parrot_wrapper.rl.paper_convolutions import PaperConvolutions
 from parrot_wrapper.surroundings import own_surroundings
 from parrot_wrapper.types import FloatArray, ObservationSpec
 

@@ -71,7 +71,7 @@ class PriorExploreSAC(SAC):
                 f"Expected prior_explore, a probability, in [0, 1], got {prior_explore!r}."
             )
         if prior is not None:
-            _check(prior, sees_features)
+            _check(prior, sees_features=sees_features)
         super().__init__(policy, env, **options)
         self.prior, self.prior_explore = prior, prior_explore
         self.explore_rng = np.random.default_rng(None if self.seed is None else (self.seed, 1))
@@ -103,6 +103,8 @@ class PriorExploreSAC(SAC):
         """Which envs begin an episode, or have used up what was decided last."""
         horizon = 1 if self.prior is None else self.prior.horizon
         if self._plan is None or self._plan.actions.shape[:2] != (n_envs, horizon):
+            if self.prior is not None:
+                _check(self.prior, sees_features=self._read is None)
             self._plan = _Plan(n_envs, horizon, self.action_space.shape or ())
         due: AnyArray = self._last_episode_starts | (self._plan.step == horizon)
         self._plan.step[due] = 0
@@ -154,7 +156,7 @@ class _Plan:
         self.step = np.full(envs, horizon)
 
 
-def _check(prior: ActionPrior, sees_features: bool) -> None:
+def _check(prior: ActionPrior, *, sees_features: bool) -> None:
     if closed_loop(prior) is not None:
         raise InvalidArgumentError(
             "Prior-explore executes chunks as they were sampled, got a prior that decodes each "

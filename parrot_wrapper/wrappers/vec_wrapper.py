@@ -7,13 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from parrot_wrapper.errors import InvalidArgumentError, MissingExtraError
 from parrot_wrapper.surroundings import quiet_underflow
-from parrot_wrapper.types import ActionPrior, AnyArray, FloatArray
+from parrot_wrapper.types import ActionPrior, AnyArray
 from parrot_wrapper.wrappers.decoded import Decoded
-from parrot_wrapper.wrappers.driver import Driven, Driver, DriverOptions
+from parrot_wrapper.wrappers.driver import DrivenBatch, Driver, DriverOptions
 
 try:
     from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper
@@ -34,7 +33,7 @@ if TYPE_CHECKING:
 _TERMINATES, _LAST = "terminate_on_success", "terminal_observation"
 
 
-class BehavioralPriorVecWrapper(Driven, VecEnvWrapper):
+class BehavioralPriorVecWrapper(DrivenBatch, VecEnvWrapper):
     """`BehavioralPriorWrapper` for Stable-Baselines3 vectorised envs.
 
     The prior stays in this process and embeds and decodes for all envs at once. Each env's action
@@ -137,15 +136,6 @@ class BehavioralPriorVecWrapper(Driven, VecEnvWrapper):
             self._show_last(told, np.flatnonzero(dones))
             self._tell_resets()
         return self._see(observations, dones), rewards, dones, told
-
-    def encode(self, actions: ArrayLike) -> FloatArray:
-        """The latent actions u (B, Z) that make the prior do `actions` (B, A) at this moment.
-
-        Raises:
-            ResetNeeded: The envs were not reset yet.
-            InvalidArgumentError: The actions have the wrong shape or are not finite.
-        """
-        return self._driver.encode(actions)
 
     def env_method(
         self, method_name: str, *args: Any, indices: VecEnvIndices = None, **kwargs: Any

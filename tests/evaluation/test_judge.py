@@ -10,7 +10,13 @@ import pytest
 
 from parrot_wrapper.data import Episode, EpisodeDataset
 from parrot_wrapper.errors import DataError, InvalidArgumentError
-from parrot_wrapper.evaluation.cloning import CloneResult, Cloning, clone_in_latent
+from parrot_wrapper.evaluation.cloning import (
+    CloneResult,
+    Cloning,
+    Reachability,
+    clone_in_latent,
+    measure_reachability,
+)
 from parrot_wrapper.evaluation.judge import Judgement, JudgeSettings, judge_prior
 from parrot_wrapper.evaluation.likelihood import ks_distance, measure_likelihood
 from parrot_wrapper.evaluation.pictures import (
@@ -21,10 +27,14 @@ from parrot_wrapper.evaluation.pictures import (
     trace,
 )
 from parrot_wrapper.evaluation.policies import PriorSamples, ScriptedExpert, UniformActions
-from parrot_wrapper.evaluation.probe import probe_features
-from parrot_wrapper.evaluation.reachability import Reachability, measure_reachability
 from parrot_wrapper.evaluation.recordings import Recording, record, recording_of
-from parrot_wrapper.evaluation.regression import FitSettings, fit_mlp, fit_ridge, held_out_rows
+from parrot_wrapper.evaluation.regression import (
+    FitSettings,
+    fit_mlp,
+    fit_ridge,
+    held_out_rows,
+    probe_features,
+)
 from parrot_wrapper.evaluation.report import judgement_text, rollout_table
 from parrot_wrapper.evaluation.rollouts import EpisodeOutcome, EvaluationResult
 from tests.evaluation.toy_reach import STATE, MuteReach, ToyReach

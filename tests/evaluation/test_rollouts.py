@@ -6,10 +6,13 @@ import numpy as np
 import pytest
 
 from parrot_wrapper.errors import InvalidArgumentError, SpaceMismatchError
-from parrot_wrapper.evaluation.policies import PriorSamples, ScriptedExpert, UniformActions
-from parrot_wrapper.evaluation.prior_features import PriorFeaturesObservation
-from parrot_wrapper.evaluation.rates import Rate
-from parrot_wrapper.evaluation.rollouts import EvaluationResult, evaluate
+from parrot_wrapper.evaluation.policies import (
+    PriorFeaturesObservation,
+    PriorSamples,
+    ScriptedExpert,
+    UniformActions,
+)
+from parrot_wrapper.evaluation.rollouts import EvaluationResult, Rate, evaluate
 from parrot_wrapper.wrappers.driver import Driver, offered
 from parrot_wrapper.wrappers.reader import with_batch_axis
 from tests.evaluation.toy_reach import ToyReach

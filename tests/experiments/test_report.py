@@ -14,17 +14,14 @@ from parrot_wrapper.cli import main
 from parrot_wrapper.errors import DataError, DataFileError
 from parrot_wrapper.experiments import figure_style, tables
 from parrot_wrapper.experiments.figure_style import variant_colors
-from parrot_wrapper.experiments.figures import panel_figure
-from parrot_wrapper.experiments.films import find_films
-from parrot_wrapper.experiments.gallery import plates, save_figures
+from parrot_wrapper.experiments.figures import plates, save_figures
 from parrot_wrapper.experiments.grid import Grid
 from parrot_wrapper.experiments.methods import AGENTS, Method
-from parrot_wrapper.experiments.mismatch import mismatch_rows
 from parrot_wrapper.experiments.needs import PriorData
-from parrot_wrapper.experiments.page import report_page
+from parrot_wrapper.experiments.page import find_films, report_page
 from parrot_wrapper.experiments.studies import study_grid
-from parrot_wrapper.experiments.study import Study, Variant, load_studies
-from parrot_wrapper.experiments.summary import cautions, findings
+from parrot_wrapper.experiments.study import Study, Variant, load_studies, mismatch_rows
+from parrot_wrapper.experiments.tables import cautions, findings
 from tests.experiments.synthetic_rows import (
     TASKS,
     agent_rows,
@@ -244,7 +241,8 @@ def test_no_text_of_a_figure_overlaps_another_or_is_cut_off(small, name, width):
     with figure_style.drawing(width):
         for plate in plates(study):
             whole = len(plate.panels) < 2 or width == figure_style.WIDE
-            drawn = [plate.draw(study)] if whole else map(panel_figure, plate.panels[:3])
+            panels = map(figure_style.panel_figure, plate.panels[:3])
+            drawn = [plate.draw(study)] if whole else panels
             for figure in drawn:
                 boxes = shown_texts(figure)
                 for (one, first), (two, second) in itertools.combinations(boxes, 2):
@@ -260,7 +258,7 @@ def test_a_panel_has_few_lines_and_colours_tell_them_apart(small, name):
     with figure_style.drawing():
         for plate in plates(study):
             for panel in plate.panels:
-                axes = panel_figure(panel).axes[0]
+                axes = figure_style.panel_figure(panel).axes[0]
                 colors = [line.get_color() for line in axes.lines]
                 assert 1 <= len(colors) == len(set(colors)) <= 7
                 assert panel.named or len(colors) == 2

@@ -23,10 +23,9 @@ from parrot_wrapper.experiments.run_files import ROW_FILE, steps_so_far
 from parrot_wrapper.priors import FlowPrior, FlowPriorConfig, load_prior
 from parrot_wrapper.rl.checkpoint import list_checkpoints, load_checkpoint
 from parrot_wrapper.rl.cloned_actor import ClonedActor, ClonedActorConfig, load_cloned_actor
-from parrot_wrapper.rl.episode_log import read_episodes
+from parrot_wrapper.rl.logs import cut_log, read_episodes, read_log
 from parrot_wrapper.rl.model import build_model, wrap_env
-from parrot_wrapper.rl.replay.replay_arrays import replay_arrays
-from parrot_wrapper.rl.run_log import cut_log, read_log
+from parrot_wrapper.rl.replay.buffers import replay_arrays
 from parrot_wrapper.rl.train import LOG_FILE, read_config, train
 from parrot_wrapper.training.feature_cache import FeatureCache
 from parrot_wrapper.training.prior_checkpoint import (

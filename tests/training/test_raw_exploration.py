@@ -12,11 +12,11 @@ from stable_baselines3 import SAC
 from stable_baselines3.common.vec_env import DummyVecEnv, VecTransposeImage
 
 from parrot_wrapper.errors import InvalidArgumentError, SpaceMismatchError
-from parrot_wrapper.evaluation.prior_features import PriorFeaturesObservation
+from parrot_wrapper.evaluation.policies import PriorFeaturesObservation
 from parrot_wrapper.rl.cloned_actor import ClonedActor, ClonedActorConfig
 from parrot_wrapper.rl.config import RawActions, RLConfig
 from parrot_wrapper.rl.prior_explore import PriorExploreSAC
-from parrot_wrapper.rl.replay.replay_arrays import replay_arrays
+from parrot_wrapper.rl.replay.buffers import replay_arrays
 from parrot_wrapper.rl.train import train
 from parrot_wrapper.types import AnyArray
 from tests.helpers import SPECS, AffinePrior, EchoEnv

@@ -14,13 +14,15 @@ from stable_baselines3.common.vec_env import DummyVecEnv
 from parrot_wrapper import BehavioralPriorVecWrapper
 from parrot_wrapper.data import EpisodeDataset
 from parrot_wrapper.errors import DataError, InvalidArgumentError
-from parrot_wrapper.rl.replay.demonstration_replay import (
+from parrot_wrapper.rl.replay.buffers import (
     DemonstrationDictReplayBuffer,
     DemonstrationReplayBuffer,
+    RewardedDictReplayBuffer,
+    RewardedReplayBuffer,
+    replay_arrays,
+    restore_replay,
 )
-from parrot_wrapper.rl.replay.replay_arrays import replay_arrays, restore_replay
-from parrot_wrapper.rl.replay.replay_demonstrations import fill_replay_buffer
-from parrot_wrapper.rl.replay.rewarded_replay import RewardedDictReplayBuffer, RewardedReplayBuffer
+from parrot_wrapper.rl.replay.demonstrations import fill_replay_buffer
 from tests.helpers import SPECS, AffinePrior, EchoEnv
 
 PRIOR = AffinePrior(SPECS["state"])

@@ -9,11 +9,12 @@ from gymnasium import spaces
 from stable_baselines3.common.buffers import DictReplayBuffer, ReplayBuffer
 
 from parrot_wrapper.errors import InvalidArgumentError
-from parrot_wrapper.rl.replay.replay_arrays import replay_arrays, restore_replay
-from parrot_wrapper.rl.replay.rewarded_replay import (
+from parrot_wrapper.rl.replay.buffers import (
     RewardedDictReplayBuffer,
     RewardedReplayBuffer,
     count_rewarded_episodes,
+    replay_arrays,
+    restore_replay,
 )
 from tests.helpers import AffinePrior
 from tests.training.toy_rl import STATE, ReachEnv, toy_config, toy_train

@@ -14,8 +14,13 @@ from parrot_wrapper import (
 )
 from parrot_wrapper.errors import InvalidArgumentError, NotOfferedError
 from parrot_wrapper.evaluation.likelihood import measure_likelihood
-from parrot_wrapper.evaluation.policies import Clone, PriorSamples, RawClone, UniformActions
-from parrot_wrapper.evaluation.prior_features import PriorFeaturesObservation
+from parrot_wrapper.evaluation.policies import (
+    Clone,
+    PriorFeaturesObservation,
+    PriorSamples,
+    RawClone,
+    UniformActions,
+)
 from parrot_wrapper.evaluation.recordings import decisions, embed, record
 from parrot_wrapper.priors.mixtures.broad import BroadMixture
 from parrot_wrapper.rl.prior_explore import PriorExploreSAC

@@ -25,7 +25,7 @@ from parrot_wrapper import (
     ObservationSpec,
 )
 from parrot_wrapper.errors import InvalidArgumentError, SpaceMismatchError
-from parrot_wrapper.evaluation.prior_features import PriorFeaturesObservation
+from parrot_wrapper.evaluation.policies import PriorFeaturesObservation
 from tests.helpers import SPECS, AffinePrior, EchoEnv
 
 PRIOR = AffinePrior(SPECS["state"])

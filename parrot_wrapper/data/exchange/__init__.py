@@ -13,7 +13,7 @@ from parrot_wrapper.data.exchange.minari import export_minari, open_minari
 from parrot_wrapper.data.exchange.robomimic import open_robomimic
 from parrot_wrapper.data.exchange.source import Choice, RawEpisode, Source
 from parrot_wrapper.data.exchange.writing import ImportReport, write_source
-from parrot_wrapper.errors import DataFileError, unknown_name
+from parrot_wrapper.errors import DataFileError, require_known
 
 __all__ = [
     "FORMATS",
@@ -67,14 +67,13 @@ def import_data(
 
 
 def _opened(form: str, source: str | Path, options: ImportOptions) -> Source:
-    if form not in FORMATS:
-        raise unknown_name("format of data", form, FORMATS)
+    require_known("format of data", [form], FORMATS)
     if Path(source).suffix in _PICKLES:
         raise DataFileError(
             f"{source}: expected data, got what looks like a pickle, which can run code and is "
             "never loaded. A replay buffer that Stable-Baselines3 saved is one: load it yourself "
             "where you trust it, and pass it to "
-            "parrot_wrapper.rl.replay.replay_episodes.dataset_from_replay_buffer."
+            "parrot_wrapper.rl.replay.episodes.dataset_from_replay_buffer."
         )
     if form == "minari":
         return open_minari(source)

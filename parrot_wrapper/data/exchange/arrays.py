@@ -287,11 +287,7 @@ def episode_ends(bundle: Bundle, choice: Choice, options: ImportOptions) -> list
 def separated(
     bundle: Bundle, choice: Choice, lengths: list[int]
 ) -> Iterator[tuple[str, dict[str, AnyArray]]]:
-    """The episodes of a bundle that holds many, each as a name and its arrays.
-
-    Raises:
-        DataError: An array has neither a row for each step, nor one more for each episode.
-    """
+    """The episodes of a bundle that holds many, each as a name and its arrays."""
     steps, count = sum(lengths), len(lengths)
     one_each = {"seed", choice.success}
     step, row = 0, 0

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from parrot_wrapper.data.exchange.source import Choice, Part, Source
-from parrot_wrapper.errors import DataError, InvalidArgumentError, unknown_name
+from parrot_wrapper.errors import DataError, InvalidArgumentError, require_known
 
 ACTION_NAMES = ("actions", "action")
 REWARD_NAMES = ("rewards", "reward", "next.reward")
@@ -81,9 +81,7 @@ def _named(
 ) -> list[str]:
     """What is asked for, or else all that is called as usual."""
     names = [name for name in wanted if name]
-    for name in names:
-        if name not in fields:
-            raise unknown_name(option, name, fields)
+    require_known(option, names, fields)
     return names or [name for name in usual if name in fields]
 
 
@@ -169,8 +167,7 @@ def _of(names: Sequence[str]) -> str:
 
 
 def _known(parts: Mapping[str, Part], name: str) -> Part:
-    if name not in parts:
-        raise unknown_name("observation key", name, parts)
+    require_known("observation key", [name], parts)
     return parts[name]
 
 
@@ -234,8 +231,7 @@ class ImportOptions:
         for keys in ("vector_keys", "end_keys"):
             given = getattr(self, keys)
             object.__setattr__(self, keys, (given,) if isinstance(given, str) else tuple(given))
-        if self.keep not in get_args(Keep):
-            raise unknown_name("choice of keep", str(self.keep), get_args(Keep))
+        require_known("choice of keep", [self.keep], get_args(Keep))
         if self.episodes < 0:
             raise InvalidArgumentError(
                 f"Expected the number of episodes to read, or 0 for all, got {self.episodes}."

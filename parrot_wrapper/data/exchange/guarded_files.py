@@ -47,12 +47,7 @@ def foreign_errors(path: Path, kind: str) -> Iterator[None]:
 
 
 def inside(root: Path, relative: str) -> Path:
-    """The file `relative` below `root`.
-
-    Raises:
-        DataFileError: The name is absolute or leads out of the folder, by `..` or by a link; or
-            there is no such file.
-    """
+    """The file `relative` below `root`; no `..` and no link may lead out, and it must be there."""
     named = root / relative
     try:
         found = named.resolve(strict=True)
@@ -75,21 +70,13 @@ def is_hidden(relative: str) -> bool:
 
 
 def read_json_file(path: Path) -> Any:
-    """The content of a JSON file.
-
-    Raises:
-        DataFileError: It is too big, or no JSON.
-    """
+    """The content of a JSON file; refused with `DataFileError` where it is too big, or no JSON."""
     with foreign_errors(path, "a JSON file"):
         return json.loads(_text(path))
 
 
 def read_json_lines(path: Path) -> list[Any]:
-    """The values in a file that has one on each line; empty lines are passed over.
-
-    Raises:
-        DataFileError: It is too big, or a line is no JSON.
-    """
+    """The values in a file that has one on each line; empty lines are passed over."""
     with foreign_errors(path, "one JSON object a line"):
         # not splitlines(): a text in JSON may hold what it takes for the end of a line
         lines = _text(path).replace("\r\n", "\n").replace("\r", "\n").split("\n")
@@ -107,11 +94,7 @@ def _text(path: Path) -> str:
 
 
 def require_modest(where: str, shape: Sequence[int], dtype: np.dtype[Any]) -> int:
-    """The bytes that an array of this shape and dtype takes, before they are allocated.
-
-    Raises:
-        DataFileError: They are absurdly many.
-    """
+    """The bytes that such an array takes; `DataFileError` where they are absurdly many."""
     # Python integers: a product of declared sizes may not wrap around
     claimed = math.prod(map(int, shape)) * dtype.itemsize
     if claimed > MAX_ARRAY_BYTES:
@@ -132,9 +115,7 @@ def open_guarded(path: Path) -> Iterator[h5py.File]:
 def require_self_contained(file: h5py.File) -> None:
     """Refuse what reaches out of the file, by a link or by keeping values in others, and bombs.
 
-    Raises:
-        DataFileError: There is such a thing, or an array that claims more than the file can hold.
-            The message says where.
+    A bomb claims more than the file can hold. The message says where.
     """
     links: dict[str, Any] = {}
     file.visititems_links(links.__setitem__)
@@ -152,11 +133,9 @@ def require_self_contained(file: h5py.File) -> None:
 
 
 def arrays_below(group: h5py.Group, skip: Collection[str] = ()) -> dict[str, Part]:
-    """Name, such as outer/inner, to whole shape and dtype of each array in a group and below.
+    """Whole shape and dtype of each array below a group, by names such as outer/inner.
 
-    Args:
-        group: Where to look.
-        skip: Names not to look below.
+    Names in `skip` are not looked at, nor what is below them.
     """
     found: dict[str, Part] = {}
     seen: set[int] = set()  # groups may be linked in a circle
@@ -199,12 +178,7 @@ def open_hdf5_arrays(path: Path) -> Iterator[OpenArrays]:
 
 
 def array_of(group: h5py.Group, name: str) -> AnyArray:
-    """The numbers of a dataset in `group`, after a look at how many it claims to have.
-
-    Raises:
-        DataFileError: There is no such dataset, it has no numbers, or it claims more than the
-            file can hold.
-    """
+    """The numbers of a dataset in `group`, after a look at how many it claims to have."""
     item: Any = group.get(name)
     label = f"{group.file.filename}: {group.name.rstrip('/')}/{name}"
     if not isinstance(item, h5py.Dataset) or item.dtype.kind not in "fiub":

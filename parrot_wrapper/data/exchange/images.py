@@ -44,15 +44,7 @@ def resized(images: ImageArray, size: tuple[int, int]) -> ImageArray:
 
 
 def decoded(content: bytes, path: Path) -> ImageArray:
-    """A PNG or JPEG as an array (H, W, 3).
-
-    Args:
-        content: The file's bytes.
-        path: Where it is from, for messages.
-
-    Raises:
-        DataFileError: It is none of these, broken, or absurdly big.
-    """
+    """A PNG or JPEG of which `content` is all as an array (H, W, 3); `path` is for messages."""
     pillow = _pillow()
     with foreign_errors(path, "PNG or JPEG images"):
         image = pillow.open(io.BytesIO(content), formats=("PNG", "JPEG"))
@@ -62,11 +54,7 @@ def decoded(content: bytes, path: Path) -> ImageArray:
 
 
 def require_few_pixels(path: Path, height: int, width: int) -> None:
-    """Refuse an image by its declared size, before its pixels are decoded.
-
-    Raises:
-        DataFileError: It is absurdly big, or empty.
-    """
+    """Refuse an image by its declared size, before its pixels are decoded."""
     if not 0 < height * width <= _MAX_PIXELS:
         raise DataFileError(
             f"{path}: expected images of 1 to {_MAX_PIXELS} pixels, got {height} x {width}."

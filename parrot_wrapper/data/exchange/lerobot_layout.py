@@ -115,12 +115,7 @@ def filled_template(template: str, values: Mapping[str, int | str]) -> str:
 
 
 def read_layout(root: Path) -> Layout:
-    """Read the metadata of a LeRobot folder.
-
-    Raises:
-        DataFileError: It is none, is broken, of another version, or leads out of the folder.
-        DataError: It has no episodes.
-    """
+    """Read and check the metadata of a LeRobot folder, of a version that is known."""
     if not (root / "meta" / "info.json").is_file():
         raise DataFileError(
             f"{root}: expected a LeRobot folder with meta/info.json, found none.{absence(root)}"
@@ -210,12 +205,7 @@ def _told_success(row: Mapping[str, Any]) -> bool | None:
 
 
 def read_parquet(path: Path, columns: Sequence[str]) -> Any:
-    """The columns of a table that are there, as a `pyarrow.Table`.
-
-    Raises:
-        DataFileError: It is no such table, is broken, or claims absurdly much.
-        MissingExtraError: pyarrow is not installed.
-    """
+    """The columns of a table that are there, as a `pyarrow.Table`; bombs are refused unread."""
     with needed_extra("lerobot", "LeRobot folders need pyarrow"):
         from pyarrow import parquet
     with foreign_errors(path, "a Parquet table"), parquet.ParquetFile(path) as file:
@@ -240,11 +230,7 @@ def _is_part_of(path_in_schema: str, name: str) -> bool:
 
 
 def column_array(table: Any, name: str, path: Path) -> AnyArray:
-    """A column of numbers, or of equally long lists of them, as an array (rows,) or (rows, ...).
-
-    Raises:
-        DataFileError: There is no such column, or it holds something else.
-    """
+    """A column of numbers, or of equally long lists of them, as an array (rows,) or (rows, ...)."""
     if name not in table.column_names:
         raise DataFileError(
             f"{path}: expected a column {name!r}, got {', '.join(table.column_names) or 'none'}."

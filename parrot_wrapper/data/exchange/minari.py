@@ -48,11 +48,7 @@ _ID = re.compile(r"([\w-]{2,}/)*[\w-]+-v\d+")
 
 
 def minari_module() -> Any:
-    """The `minari` module.
-
-    Raises:
-        MissingExtraError: It is not installed.
-    """
+    """The `minari` module, or `MissingExtraError`."""
     with needed_extra("minari", "Minari data sets need Minari (Python 3.11 or newer)"):
         import minari
     return minari
@@ -256,9 +252,9 @@ def export_minari(
         warnings.filterwarnings("ignore", category=UserWarning, module="minari")
         written = minari.create_dataset_from_buffers(
             dataset_id,
-            list(_buffers(dataset)),
-            action_space=_action_space(dataset),
-            observation_space=_observation_space(dataset),
+            [_buffer(index, dataset.episode(index)) for index in range(dataset.n_episodes)],
+            action_space=_space(_box_of(*dataset.action_bounds)),
+            observation_space=_space(_described(_plain(dataset.observations))),
             jpeg_encoding=False,
             **{key: value or None for key, value in card.items()},
         )
@@ -286,11 +282,6 @@ def _workplace(root: Path) -> Iterator[Path]:
         else:
             os.environ[_ROOT_VARIABLE] = before
         shutil.rmtree(work, ignore_errors=True)
-
-
-def _buffers(dataset: EpisodeDataset) -> Iterator[Any]:
-    for index in range(dataset.n_episodes):
-        yield _buffer(index, dataset.episode(index))
 
 
 def _buffer(index: int, episode: Episode) -> Any:
@@ -321,25 +312,17 @@ def _plain(parts: dict[str, Any]) -> Any:
     return next(iter(parts.values())) if set(parts) in ({"image"}, {"state"}) else parts
 
 
-def _observation_space(dataset: EpisodeDataset) -> Any:
-    return _space(_described(_plain(dataset.observations)))
-
-
-def _action_space(dataset: EpisodeDataset) -> Any:
-    low, high = dataset.action_bounds
-    edges = {"low": low.tolist(), "high": high.tolist()}
-    return _space({"type": "Box", "dtype": "float32", "shape": list(low.shape), **edges})
-
-
 def _described(part: Any) -> dict[str, Any]:
     """A space as Minari writes it down."""
     if isinstance(part, dict):
         return {"type": "Dict", "subspaces": {name: _described(p) for name, p in part.items()}}
-    array: AnyArray = part
-    low, high = (0, 255) if array.dtype == np.uint8 else (-np.inf, np.inf)
-    shape = array.shape[1:]
-    edges = {"low": np.full(shape, low).tolist(), "high": np.full(shape, high).tolist()}
-    return {"type": "Box", "dtype": str(array.dtype), "shape": list(shape), **edges}
+    low, high = (0, 255) if part.dtype == np.uint8 else (-np.inf, np.inf)
+    return _box_of(*(np.full(part.shape[1:], edge, part.dtype) for edge in (low, high)))
+
+
+def _box_of(low: AnyArray, high: AnyArray) -> dict[str, Any]:
+    edges = {"low": low.tolist(), "high": high.tolist()}
+    return {"type": "Box", "dtype": str(low.dtype), "shape": list(low.shape), **edges}
 
 
 def _space(description: dict[str, Any]) -> Any:

@@ -82,11 +82,7 @@ def write_source(source: Source, folder: str | Path, options: ImportOptions) -> 
 
 
 def load_source(source: Source, options: ImportOptions) -> EpisodeDataset:
-    """Read a foreign data set into memory.
-
-    Raises:
-        DataFileError, DataError: As of `write_source`.
-    """
+    """Read a foreign data set into memory; raises as `write_source`."""
     choice = choose(source, options)
     tally = Tally()
     episodes = list(converted(source, choice, options, tally))
