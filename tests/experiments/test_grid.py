@@ -11,7 +11,7 @@ from parrot_wrapper.errors import DataFileError, ParrotError
 from parrot_wrapper.experiments.grid import Grid
 from parrot_wrapper.experiments.methods import AGENTS, EXPLORERS, Method, run_config
 from parrot_wrapper.experiments.needs import PriorData
-from parrot_wrapper.experiments.places import Places, read_grid
+from parrot_wrapper.experiments.places import GRID_FILE, Places, read_grid
 from parrot_wrapper.experiments.rows import read_rows
 from parrot_wrapper.experiments.studies import (
     GRASP_TASKS,
@@ -325,6 +325,19 @@ def test_published_studies_go_on_in_their_folders(folder: Path) -> None:
         if not row.explores:
             config = RLConfig.from_dict(row.config)
             assert RLConfig.from_dict(config.to_dict()) == config
+
+
+@pytest.mark.parametrize("study", ["agent", "mismatch"])
+def test_a_published_grid_goes_on_though_its_settings_had_other_names(
+    tmp_path: Path, study: str
+) -> None:
+    published = Path(__file__).parents[2] / "results" / f"{study}-laptop"
+    old, places = read_grid(published / GRID_FILE), Places(tmp_path, tmp_path)
+    places.claim(old)
+    places.check(replace(old, methods=study_grid(study, "laptop").methods))
+    for row in read_rows(published):
+        config = RLConfig.from_dict(row.config)
+        assert RLConfig.from_dict(config.to_dict()) == config
 
 
 @pytest.mark.parametrize("setting", SETTINGS)
