@@ -1,6 +1,7 @@
 """Imports point one way, files stay small, and importing the package needs no extra."""
 
 import ast
+import importlib
 import inspect
 import pydoc
 import re
@@ -179,20 +180,23 @@ def test_the_rl_runner_needs_sb3_alone():
     assert run(f"{blocked}import parrot_wrapper.rl.train; print('fine')") == "fine"
 
 
-def test_importing_loads_nothing_heavy():
-    heavy = {"torch", "gymnasium", "scipy", "pybullet", "stable_baselines3", "h5py"}
-    loaded = run("import sys, parrot_wrapper; print(*sys.modules)")
-    assert not heavy & set(loaded.split())
-
-
-def test_every_public_name_has_its_home():
-    import parrot_wrapper
-
-    assert set(parrot_wrapper.__all__) == set(parrot_wrapper._HOMES) <= set(dir(parrot_wrapper))
-    for name in parrot_wrapper.__all__:
-        assert getattr(parrot_wrapper, name).__name__ == name
+@pytest.mark.parametrize(
+    ("package", "heavy"),
+    [
+        ("parrot_wrapper", "torch gymnasium scipy pybullet stable_baselines3 h5py"),
+        ("parrot_envs", "pybullet parrot_envs.env"),
+    ],
+)
+def test_importing_loads_nothing_heavy_and_every_public_name_has_its_home(package, heavy):
+    loaded = run(f"import sys, {package}; print(*sys.modules)").split()
+    assert package in loaded and not set(heavy.split()) & set(loaded)
+    module = importlib.import_module(package)
+    constants = {"ENV_IDS", "PAPER_TASKS"} & set(module.__all__)
+    assert set(module.__all__) == {*constants, *module._HOMES} <= set(dir(module))
+    for name in module._HOMES:
+        assert getattr(module, name).__name__ == name
     with pytest.raises(AttributeError, match="no attribute 'Nothing'"):
-        parrot_wrapper.Nothing  # noqa: B018
+        module.Nothing  # noqa: B018
 
 
 def test_help_is_a_summary_of_all_public_names():

@@ -9,9 +9,7 @@ import pytest
 
 from parrot_wrapper import __version__, cli
 from parrot_wrapper.cli import COMMANDS, main
-from parrot_wrapper.cli.environments import make_env, parse_env_kwargs, register_packages
 from parrot_wrapper.data import load_dataset
-from parrot_wrapper.errors import InvalidArgumentError, MissingExtraError, UnknownNameError
 from tests.expert_env import ENV_ID
 
 
@@ -42,35 +40,6 @@ def collect_args(folder: Path, *more: str) -> list[str]:
     own = ["--gym-packages", "tests.expert_env", "--no-progress", "--workers", "1"]
     args = ["--env-id", ENV_ID, "--out", str(folder), "--episodes", "4", "--shard-attempts", "8"]
     return ["collect", *args, *own, *more]
-
-
-@pytest.mark.parametrize(
-    ("more", "message"),
-    [
-        (["--env-id", "Raech-v0"], "Unknown environment id 'Raech-v0'. Did you mean 'Reach-v0'"),
-        (["--env-id", "CartPoll-v1"], "Did you mean 'CartPole-v1'"),
-        (["--env-id", "nowhere:Reach-v0"], "nowhere"),
-        (["--env-kwargs", "obz=image"], "['obz']"),
-        (["--env-kwargs", "image"], "key=value, got 'image'"),
-        (["--gym-packages", "no_such_pkg"], "'no_such_pkg'"),
-        (["--episodes", "0"], "n_episodes >= 1, got 0"),
-    ],
-)
-def test_mistakes_are_one_line_and_exit_code_2(tmp_path, more, message, capsys) -> None:
-    assert main(collect_args(tmp_path / "data", *more)) == 2
-    lines = capsys.readouterr().err.strip().splitlines()
-    assert len(lines) == 1
-    assert lines[0].startswith("parrot: ")
-    assert message in lines[0]
-    assert not (tmp_path / "data").exists()
-
-
-def test_unknown_command_and_option(capsys) -> None:
-    assert main(["colect"]) == 2
-    assert "Did you mean 'collect'" in capsys.readouterr().err
-    assert main(["collect", "--epsodes", "3"]) == 2
-    captured = capsys.readouterr()
-    assert "--episodes" in captured.out + captured.err
 
 
 class _Raises:
@@ -117,22 +86,3 @@ def test_info_overview(capsys) -> None:
     assert "gymnasium" in out
     assert "ParrotGrasp-v0" in out
     assert "CartPole-v1" not in out
-
-
-def test_info_of_what_is_neither(tmp_path: Path, capsys) -> None:
-    assert main(["info", str(tmp_path)]) == 2
-    assert "dataset.json or prior.json" in capsys.readouterr().err
-    assert main(["info", "no-such-prior"]) == 2
-    assert "no-such-prior" in capsys.readouterr().err
-
-
-def test_make_env() -> None:
-    env = make_env(ENV_ID, gym_packages=("tests.expert_env",), obs="state")
-    assert env.observation_space.shape == (2,)
-    assert ENV_ID in register_packages(("tests.expert_env",))
-    with pytest.raises(UnknownNameError, match="ParrotGrasp-v0"):
-        make_env("ParrotGrap-v0")
-    with pytest.raises(MissingExtraError, match="no_such_pkg"):
-        make_env(ENV_ID, gym_packages=("no_such_pkg",))
-    with pytest.raises(InvalidArgumentError, match="key=value"):
-        parse_env_kwargs(["=3"])

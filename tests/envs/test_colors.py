@@ -9,7 +9,6 @@ import pytest
 from parrot_envs.appearance import TwoColors
 from parrot_envs.sim import Simulator
 from parrot_envs.thing_library import container_library
-from parrot_envs.training_objects import training_objects
 
 
 @pytest.fixture
@@ -71,16 +70,3 @@ def test_random_colors_are_plain_and_two_tone(paint) -> None:
     plain = [len(set(colors)) == 1 for seed in range(40) for colors in paint(env, seed)[:2]]
     env.close()
     assert 0.3 < np.mean(plain) < 0.7
-
-
-def test_every_training_object_has_its_own_colors() -> None:
-    assert len({thing.colors for thing in training_objects()}) == len(training_objects())
-
-
-@pytest.mark.parametrize("colors", ["random", "fixed", "shared"])
-def test_same_seed_same_colors(colors: str) -> None:
-    env = gym.make("ParrotPickPlace-v0", colors=colors)
-    first = env.reset(seed=3)[0]
-    env.reset(seed=4)
-    assert (env.reset(seed=3)[0] == first).all()
-    env.close()

@@ -6,7 +6,7 @@ import numpy as np
 import pybullet
 
 from parrot_envs import kinematics
-from parrot_envs.robot import HOME, TIP_HIGH, TIP_LOW, Robot
+from parrot_envs.robot import TIP_HIGH, TIP_LOW, Robot
 from parrot_envs.sim import Simulator
 
 
@@ -36,19 +36,6 @@ def test_forward_agrees_with_the_urdf() -> None:
         np.testing.assert_allclose(
             tip, np.array(hand[4]) + kinematics.HAND * turned[:, 0], atol=1e-6
         )
-    sim.close()
-
-
-def test_reset_knows_where_the_arm_is_without_asking() -> None:
-    sim = Simulator()
-    robot = Robot(sim)
-    for _ in range(3):
-        robot.apply(np.array([1.0, -1.0, -0.5, 0.3, 0.3, 0.3, -1.0]))
-    robot.reset()
-    told = (*robot._joints, robot._width, *robot.tip)
-    robot._read()
-    assert told == (*robot._joints, robot._width, *robot.tip)
-    np.testing.assert_allclose(robot.tip, HOME, atol=1e-9)
     sim.close()
 
 

@@ -135,7 +135,9 @@ def test_image_size_changes_nothing_but_resolution(size: int) -> None:
     assert near < 0.5 * far
     for e in (env, fine):
         e.reset(seed=0)
-        column, row = e.unwrapped.privileged_labels()["landmark_pixels"][0].round().astype(int)
+        labels = e.unwrapped.privileged_labels()
+        assert labels["landmark_kinds"].tolist() == [0.0, 0.0, 1.0]
+        column, row = labels["landmark_pixels"][0].round().astype(int)
         red, _, blue = e.reset(seed=0)[0][row, column].astype(int)
         assert blue > red + 60  # the cup
         e.close()

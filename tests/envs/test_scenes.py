@@ -1,13 +1,18 @@
 """The table of ids: the paper's tasks, what stands on the table, and experts that succeed."""
 
+from dataclasses import replace
+
 import gymnasium as gym
+import numpy as np
 import pytest
 
 import parrot_envs
 from benchmarks.expert_success import success_rate
 from parrot_envs.containers import novel_containers, training_containers
+from parrot_envs.errors import SceneError
 from parrot_envs.novel_objects import novel_objects
 from parrot_envs.registration import PAPER_TASKS, TABLE
+from parrot_envs.scene import TABLE_HIGH, TABLE_LOW, place_without_overlap
 from parrot_envs.scene_sets import SCENE_SETS
 from parrot_envs.training_objects import TRAINING_FAMILIES, training_objects
 
@@ -65,10 +70,30 @@ def test_training_and_test_families_are_disjoint() -> None:
     assert not set(TRAINING_FAMILIES) & set(novel_objects())
     generators = {family.__code__ for family in TRAINING_FAMILIES.values()}
     assert len(generators) == len(TRAINING_FAMILIES) >= 20
-    assert len({thing.parts for thing in training_objects()}) == len(training_objects()) >= 500
+    for fact in ("parts", "colors"):
+        assert len({getattr(t, fact) for t in training_objects()}) == len(training_objects()) >= 500
     assert {t.parts for t in training_objects()}.isdisjoint(
         {t.parts for t in novel_objects().values()}
     )
     assert len(novel_objects()) >= 8
     containers = {thing.parts for thing in training_containers()}
     assert containers.isdisjoint({t.parts for t in novel_containers().values()})
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_things_stand_apart_on_the_table(seed: int) -> None:
+    things = [novel_objects()["cup"], novel_objects()["cap"], novel_containers()["basket"]]
+    placed = place_without_overlap(things, np.random.default_rng(seed))
+    spots = np.array([spot for spot, _ in placed])
+    assert (spots >= TABLE_LOW).all()
+    assert (spots <= TABLE_HIGH).all()
+    for i, one in enumerate(things):
+        assert abs(placed[i][1]) <= one.yaw_range
+        for j, other in enumerate(things[:i]):
+            assert np.linalg.norm(spots[i] - spots[j]) > one.radius + other.radius
+
+
+def test_too_large_things_are_named() -> None:
+    huge = [replace(novel_objects()[name], radius=0.2) for name in ("cup", "can")]
+    with pytest.raises(SceneError, match="cup, can"):
+        place_without_overlap(huge, np.random.default_rng(0))

@@ -74,8 +74,9 @@ def test_a_window_shows_the_same_episode_and_opens_again(start_server: Callable[
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="X11")
-def test_a_display_where_no_server_answers(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("DISPLAY", ":31999")
+@pytest.mark.parametrize("display", ["", ":31999"])
+def test_a_display_where_no_server_answers(display: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DISPLAY", display)
     monkeypatch.setattr("parrot_envs.display._PATIENCE", 0.0)
     with pytest.raises(EnvClosedError, match="needs a display, and .*'rgb_array'"):
         ManipulationEnv(render_mode="human")

@@ -61,31 +61,6 @@ def test_prior_explore_trains_and_evaluates(prior_folder: str, tmp_path: Path) -
     assert (tmp_path / "evaluation.json").is_file()
 
 
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        (["--env-id", "ParrotGraspCup-v9"], "Did you mean 'ParrotGraspCup-v0'"),
-        (["--prior", "parot-v0"], "Unknown prior 'parot-v0'"),
-        (["--preset", "papers"], "Did you mean 'paper'"),
-        (["--latent", "gausian"], "Did you mean 'gaussian'"),
-        (["--initial-actor", "runs/clone"], "initial_actor='runs/clone' needs raw_actions"),
-    ],
-)
-def test_mistakes_are_one_line(
-    prior_folder: str,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-    options: list[str],
-    message: str,
-) -> None:
-    command = ["train", "--prior", prior_folder, "--out", str(tmp_path / "run"), *SHORT, *options]
-    assert main(command) == 2
-    error = capsys.readouterr().err
-    assert message in error
-    assert error.count("\n") == 1
-    assert not (tmp_path / "run").exists()
-
-
 def test_eval_prior_leaves_table_json_film_and_picture(
     prior_folder: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

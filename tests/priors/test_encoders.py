@@ -3,7 +3,6 @@
 import pytest
 import torch
 
-from parrot_wrapper.errors import InvalidArgumentError, UnknownNameError
 from parrot_wrapper.priors.encoders import ENCODERS, build_encoder
 from parrot_wrapper.types import ObservationSpec
 
@@ -37,12 +36,6 @@ def test_residual(spec):
     (mean.sum() + log_variance.sum()).backward()
     assert all(p.grad is not None for p in encoder.parameters())
     assert {m.kernel_size for m in encoder.trunk if hasattr(m, "kernel_size")} == {(4, 4)}
-
-
-def test_residual_needs_images():
-    for spec in (ObservationSpec(state=3), ObservationSpec(image=(10, 2, 3))):
-        with pytest.raises(InvalidArgumentError, match="residual encoder needs images"):
-            build_encoder("residual", spec, {})
 
 
 @pytest.mark.parametrize("spec", [IMAGE, BOTH])
@@ -83,21 +76,6 @@ def test_state_is_standardised():
     torch.testing.assert_close(features.mean(0), torch.zeros(5), atol=1e-5, rtol=0)
     assert features[:, 1].abs().max() < 1e-5
     assert features[:, 0].std().item() == pytest.approx(1, abs=0.02)
-
-
-def test_mistakes():
-    with pytest.raises(UnknownNameError, match=r"'convolutionl'. Did you mean 'convolutional'"):
-        build_encoder("convolutionl", IMAGE, {})
-    with pytest.raises(UnknownNameError, match="option of the convolutional encoder 'chanels'"):
-        build_encoder("convolutional", IMAGE, {"chanels": 3})
-    with pytest.raises(InvalidArgumentError, match="needs images"):
-        build_encoder("convolutional", ObservationSpec(state=3), {})
-    with pytest.raises(InvalidArgumentError, match="at least 4 pixels a side, got .3, 48, 3"):
-        build_encoder("convolutional", ObservationSpec(image=(3, 48, 3)), {})
-    with pytest.raises(InvalidArgumentError, match="pixel_unshuffle must be 1 or 2"):
-        build_encoder("convolutional", IMAGE, {"pixel_unshuffle": 3})
-    with pytest.raises(InvalidArgumentError, match="needs a state vector"):
-        build_encoder("state", BOTH, {})
 
 
 SIZED = {

@@ -1,11 +1,8 @@
 """The structured encoder on squares on a plane, seen from straight above."""
 
 import numpy as np
-import pytest
 import torch
 
-from parrot_wrapper.errors import InvalidArgumentError, UnknownNameError
-from parrot_wrapper.priors import FlowPrior, FlowPriorConfig, load_prior
 from parrot_wrapper.priors.encoders import build_encoder
 from parrot_wrapper.priors.encoders.structured import CONTAINER_CODE, GRIPPER, StructuredEncoder
 from parrot_wrapper.types import ObservationSpec
@@ -87,17 +84,6 @@ def test_absent_slots_are_quiet() -> None:
     assert 0.3 < moved < 0.8
 
 
-def test_noise_follows_its_generator() -> None:
-    encoder = make()
-    features = encoder(scenes()).detach()
-    first, again, other = (
-        encoder.perturb(features, torch.Generator().manual_seed(seed)) for seed in (1, 1, 2)
-    )
-    assert torch.equal(first, again)
-    assert not torch.equal(first, other)
-    assert torch.equal(make(feature_noise=0.0).perturb(features, torch.Generator()), features)
-
-
 def test_slots_are_a_set() -> None:
     encoder = make()
     features = encoder(scenes())
@@ -154,32 +140,3 @@ def test_learns_and_gradients_reach_every_parameter() -> None:
     last = losses(encoder, batch)
     assert all(last[name] < first[name] for name in first)
     assert sum(last.values()) < 0.8 * sum(first.values())
-
-
-def test_saved_and_loaded_is_the_same(tmp_path) -> None:
-    config = FlowPriorConfig(SPEC, 3, encoder_options={"channels": 16, "slots": 5}, hidden=16)
-    prior, batch = FlowPrior(config), scenes()
-    prior.encoder.initialise(batch)  # fills buffers that have to come along
-    prior.save(tmp_path / "prior")
-    same = load_prior(tmp_path / "prior")
-    image, z = batch["image"].numpy(), np.ones((16, 3), np.float32)
-    assert same.config == prior.config
-    assert (same.features(image) == prior.features(image)).all()
-    assert (same.decode(z, image) == prior.decode(z, image)).all()
-
-
-@pytest.mark.parametrize(
-    "options",
-    [{"slots": 1}, {"channels": 4}, {"sharpness": 0.0}, {"feature_noise": -0.1}],
-)
-def test_options_out_of_range(options) -> None:
-    with pytest.raises(InvalidArgumentError, match=f"needs .*{next(iter(options))}"):
-        make(**options)
-
-
-def test_other_mistakes() -> None:
-    with pytest.raises(UnknownNameError, match="'slot'. Did you mean 'slots'"):
-        make(slot=3)
-    for spec in (ObservationSpec(state=3), ObservationSpec(image=(48, 3, 3))):
-        with pytest.raises(InvalidArgumentError, match="at least 4 pixels a side"):
-            build_encoder("structured", spec, {})
