@@ -26,7 +26,6 @@ from typing import Any, NamedTuple
 import gymnasium as gym
 import numpy as np
 import torch
-from parrot_wrapper.training.module_trainer import use_bfloat16
 from stable_baselines3 import SAC
 from stable_baselines3.common.logger import Logger
 
@@ -108,14 +107,9 @@ def fits(sizes: Sequence[int], folder: Path) -> Iterator[Work]:
     collect(source, n_episodes=8, folder=folder, workers=1, progress=False)
     data, settings = load_dataset(folder), PriorTrainingConfig()
     prior = FlowPrior(flow_config(data))
-    trainer = PriorTrainer(
-        prior,
-        bfloat16=use_bfloat16(settings.precision, torch.device("cpu")),
-        ema_decay=settings.ema_decay,
-        gradient_clip=settings.gradient_clip,
-    )
+    trainer = PriorTrainer(prior, settings, torch.device("cpu"))
     for size in sizes:
-        make = batch_maker(data, prior.config, batch_size=size, edge_spread=settings.edge_spread)
+        make = batch_maker(data, prior, batch_size=size, edge_spread=settings.edge_spread)
         batch = make(np.random.default_rng(0))
         step = partial(trainer.update, batch, step=0, learning_rate=1e-4, seed=0)
         yield Work(f"step of train-prior, batch {size}", step, 1)

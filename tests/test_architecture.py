@@ -25,6 +25,7 @@ LAYERS: dict[str, set[str] | None] = {
     "float_errors": {"numpy"},
     "torch_threads": {"torch"},
     "moved": set(),
+    "registry": set(),
     "image_layout": {"numpy"},
     "checks": {"numpy"},
     "io": set(),

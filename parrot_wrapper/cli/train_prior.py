@@ -19,8 +19,8 @@ from parrot_wrapper.errors import InvalidArgumentError
 from parrot_wrapper.io.atomic_files import write_json
 from parrot_wrapper.priors.encoder_prior import EncoderPrior
 from parrot_wrapper.priors.loading import RUN_SUBFOLDER, load_prior
-from parrot_wrapper.priors.registry import PRIORS
 from parrot_wrapper.priors.trainable import Trainable, prior_kind
+from parrot_wrapper.registry import PRIORS
 from parrot_wrapper.torch_threads import torch_threads
 from parrot_wrapper.training.data_facts import warn_of_unread
 from parrot_wrapper.training.feature_cache import FeatureCache

@@ -16,14 +16,13 @@ from parrot_wrapper.experiments.methods import (
     sees_pixels,
 )
 from parrot_wrapper.experiments.needs import (
-    BASELINES,
     Artifact,
     PriorData,
     all_artifacts,
     need_name,
 )
 from parrot_wrapper.experiments.runs import Run
-from parrot_wrapper.priors.trainable import prior_kind
+from parrot_wrapper.registry import PRIORS
 
 KINDS = ("rl", "exploration")
 
@@ -190,8 +189,7 @@ class Grid:
         for name in ("baseline_options", "method_rl"):
             checks.require_nested_options(name, getattr(self, name))
         for kind in self.baseline_options:
-            if kind not in BASELINES:
-                prior_kind(kind)
+            PRIORS.require(kind)
         for settings in (self.rl, *self.method_rl.values()):
             checks.require_open(settings)
 

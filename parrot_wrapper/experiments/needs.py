@@ -8,7 +8,6 @@ from typing import Any
 
 from parrot_wrapper.errors import InvalidArgumentError
 from parrot_wrapper.experiments import grid_checks as checks
-from parrot_wrapper.priors.trainable import prior_kind
 
 BASELINES = ("hirl", "trajrl", "bc", "vae-features")
 """Kinds of learned parts of the paper's comparisons, by names that `parrot train-prior` knows."""
@@ -106,6 +105,8 @@ def all_artifacts(
 ) -> Iterator[Artifact]:
     """Data, flow priors and the other `parts` of a grid with these fields; see `Grid` for them."""
     yield from (_collection(entry, data) for entry in data if entry.collect is not None)
+    from parrot_wrapper.priors.trainable import prior_kind  # brings torch
+
     for seed in seeds:
         for entry in data:
             source = _data_name(entry, data)

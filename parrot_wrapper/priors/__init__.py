@@ -1,11 +1,18 @@
-"""Behavioural priors: flows and others, their encoders, and their folders on disk."""
+"""Behavioural priors: flows and others, their encoders, and their folders on disk.
 
-from parrot_wrapper.priors.cvae import CVAEPrior, CVAEPriorConfig
-from parrot_wrapper.priors.encoder_prior import EncoderPrior
-from parrot_wrapper.priors.flow import FlowPrior, FlowPriorConfig, flow_config
-from parrot_wrapper.priors.loading import load_prior, packaged_names
-from parrot_wrapper.priors.trajectory import TrajectoryVAEPrior, TrajectoryVAEPriorConfig
-from parrot_wrapper.priors.vae_features import VAEFeatures, VAEFeaturesConfig
+Names are imported when they are first used: the register of kinds needs no torch.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from parrot_wrapper.priors.cvae import CVAEPrior, CVAEPriorConfig
+    from parrot_wrapper.priors.encoder_prior import EncoderPrior
+    from parrot_wrapper.priors.flow import FlowPrior, FlowPriorConfig, flow_config
+    from parrot_wrapper.priors.loading import load_prior, packaged_names
+    from parrot_wrapper.priors.trajectory import TrajectoryVAEPrior, TrajectoryVAEPriorConfig
+    from parrot_wrapper.priors.vae_features import VAEFeatures, VAEFeaturesConfig
 
 __all__ = [
     "CVAEPrior",
@@ -21,3 +28,30 @@ __all__ = [
     "load_prior",
     "packaged_names",
 ]
+
+_HOMES = {
+    "CVAEPrior": "cvae",
+    "CVAEPriorConfig": "cvae",
+    "EncoderPrior": "encoder_prior",
+    "FlowPrior": "flow",
+    "FlowPriorConfig": "flow",
+    "TrajectoryVAEPrior": "trajectory",
+    "TrajectoryVAEPriorConfig": "trajectory",
+    "VAEFeatures": "vae_features",
+    "VAEFeaturesConfig": "vae_features",
+    "flow_config": "flow",
+    "load_prior": "loading",
+    "packaged_names": "loading",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -19,9 +19,9 @@ from parrot_wrapper.priors import (
     VAEFeaturesConfig,
 )
 from parrot_wrapper.priors.config import PriorConfig
-from parrot_wrapper.priors.registry import PRIORS
 from parrot_wrapper.priors.trainable import prior_kind
 from parrot_wrapper.priors.variational import annealed
+from parrot_wrapper.registry import PRIORS
 from parrot_wrapper.rl.cloned_actor import (
     ClonedActor,
     ClonedActorConfig,

@@ -10,7 +10,12 @@ from collections.abc import Mapping
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
-from parrot_wrapper.errors import InvalidArgumentError, MissingExtraError, unknown_name
+from parrot_wrapper.errors import (
+    InvalidArgumentError,
+    MissingExtraError,
+    UnknownNameError,
+    unknown_name,
+)
 
 
 class Registry:
@@ -81,7 +86,19 @@ class Registry:
                 raise MissingExtraError(
                     f"Expected the {self._what} {name!r} at {point.value}, got: {error}."
                 ) from error
-        raise unknown_name(self._what, name, [*self.names(), *self._former])
+        raise self._unknown(name)
+
+    def require(self, name: str) -> None:
+        """Refuse a name that nothing has or had, without importing anything.
+
+        Raises:
+            UnknownNameError: Nothing has; the nearest is named.
+        """
+        if self.current(name) not in self.names():
+            raise self._unknown(name)
+
+    def _unknown(self, name: str) -> UnknownNameError:
+        return unknown_name(self._what, name, [*self.names(), *self._former])
 
 
 _HERE = "parrot_wrapper.priors"
