@@ -238,8 +238,6 @@ def test_grid_file(tmp_path: Path) -> None:
         '{"task": []}': "Unknown field of grid 'task'. Did you mean 'tasks'",
         json.dumps({**grid().to_dict(), "data": {}}): "data as a list",
         json.dumps({**grid().to_dict(), "data": [{"episode": 3}]}): "field of data 'episode'",
-        json.dumps({**grid().to_dict(), "data": {}}): "data as a list",
-        json.dumps({**grid().to_dict(), "data": [{"episode": 3}]}): "field of data 'episode'",
     }.items():
         path.write_text(text)
         with pytest.raises(DataFileError, match=r"my\.json: .*"):

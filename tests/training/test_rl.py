@@ -15,8 +15,7 @@ from parrot_wrapper.errors import CheckpointError, InvalidArgumentError, Unknown
 from parrot_wrapper.rl.actor_loss import skip_unused_gradients
 from parrot_wrapper.rl.callbacks import kl_nats
 from parrot_wrapper.rl.checkpoint import list_checkpoints, read_header
-from parrot_wrapper.rl.config import RLConfig, preset_config
-from parrot_wrapper.rl.envs import SeededEpisodes
+from parrot_wrapper.rl.config import preset_config
 from parrot_wrapper.rl.episode_log import read_episodes, training_seconds
 from parrot_wrapper.rl.evaluation import evaluate_run, load_agent
 from parrot_wrapper.rl.model import build_model, wrap_env
@@ -307,26 +306,6 @@ def test_hard_target_copies_happen_at_the_interval_only(tmp_path: Path) -> None:
     assert any(not torch.equal(first, now) for first, now in pairs)
 
 
-def test_episode_seeds_follow_from_run_and_index() -> None:
-    class SeedSpy(ReachEnv):
-        def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
-            self.seen = seed
-            return super().reset(seed=seed)
-
-    def seeds(**options: int) -> list[int]:
-        env = SeededEpisodes(SeedSpy(), **options)
-        found = []
-        for _ in range(3):
-            env.reset(seed=5)
-            found.append(env.unwrapped.seen)
-        return found
-
-    assert seeds(seed=1) == seeds(seed=1)
-    assert seeds(seed=1, first_episode=1)[:2] == seeds(seed=1)[1:]
-    assert seeds(seed=1) != seeds(seed=2)
-    assert min(seeds(seed=1)) >= 2**31
-
-
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
@@ -351,11 +330,6 @@ def test_episode_seeds_follow_from_run_and_index() -> None:
 def test_bad_settings_are_refused(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         toy_config(**settings)
-
-
-def test_unknown_setting_names_the_nearest() -> None:
-    with pytest.raises(UnknownNameError, match="Did you mean 'gamma'"):
-        RLConfig.from_dict({"env_id": "Toy-v0", "gama": 0.9})
 
 
 def test_memory_that_does_not_fit_is_announced() -> None:

@@ -1,12 +1,7 @@
 """The Stable-Baselines3 twin does for many envs what the wrapper does for one."""
 
-import subprocess
-import sys
-
-import gymnasium as gym
 import numpy as np
 import pytest
-from gymnasium.error import ResetNeeded
 from stable_baselines3 import SAC
 from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv, VecTransposeImage
 
@@ -14,10 +9,8 @@ from parrot_wrapper import (
     ActionChunking,
     BehavioralPriorVecWrapper,
     BehavioralPriorWrapper,
-    load_prior,
     target_entropy,
 )
-from parrot_wrapper.errors import InvalidArgumentError, LatentError, SpaceMismatchError
 from tests.helpers import CAMERA, SPECS, AffinePrior, CameraEnv, EchoEnv
 
 KINDS = pytest.mark.parametrize("kind", SPECS)
@@ -82,70 +75,6 @@ def test_does_for_many_what_the_wrapper_does_for_one(kind, mode):
             assert_equal(one(seen, index), last)
 
 
-def test_one_embedding_a_step_for_all_envs():
-    prior = AffinePrior()
-    venv = BehavioralPriorVecWrapper(DummyVecEnv([EchoEnv] * 3), prior, observation="features")
-    venv.reset()
-    for _ in range(4):
-        venv.step(np.zeros((3, 2), np.float32))
-    assert prior.feature_calls == 5
-
-
-def test_one_more_embedding_for_all_that_ended():
-    prior = AffinePrior()
-    venv = BehavioralPriorVecWrapper(DummyVecEnv([EchoEnv] * 3), prior, observation="features")
-    venv.reset()
-    for _ in range(5):
-        venv.step(np.zeros((3, 2), np.float32))
-    assert prior.feature_calls == 1 + 5 + 1
-
-
-def test_same_trajectories_as_single_envs_with_the_packaged_prior():
-    pytest.importorskip("pybullet")
-    pytest.importorskip("parrot_envs")
-
-    def make():
-        return gym.make("ParrotPickPlace-v0", max_episode_steps=3)
-
-    venv = BehavioralPriorVecWrapper(
-        DummyVecEnv([make] * 2), prior := load_prior("parrot-v0"), observation="features"
-    )
-    singles = [BehavioralPriorWrapper(make(), prior, observation="features") for _ in range(2)]
-    venv.seed(7)
-    seen = venv.reset()
-    for index, env in enumerate(singles):
-        np.testing.assert_allclose(seen[index], env.reset(seed=7 + index)[0], atol=1e-4)
-    for u in np.random.default_rng(0).uniform(-1, 1, (7, 2, 7)).astype(np.float32):
-        seen, _, dones, infos = venv.step(u)
-        for index, env in enumerate(singles):
-            last, _, _, done, info = env.step(u[index])
-            assert dones[index] == done
-            for key in ("parrot/action", "parrot/latent"):
-                np.testing.assert_allclose(infos[index][key], info[key], atol=1e-5)
-            if done:
-                terminal = infos[index]["terminal_observation"]
-                np.testing.assert_allclose(terminal, last, atol=1e-4)
-                last, _ = env.reset()
-            np.testing.assert_allclose(seen[index], last, atol=1e-4)
-    venv.close()
-    for env in singles:
-        env.close()
-
-
-@MODES
-def test_nothing_that_is_handed_out_is_kept(mode):
-    venv = BehavioralPriorVecWrapper(
-        DummyVecEnv([lambda: EchoEnv("state")] * 2), AffinePrior(SPECS["state"]), observation=mode
-    )
-    seen = venv.reset()
-    expected = venv.encode(np.zeros((2, 2)))
-    for array in seen.values() if isinstance(seen, dict) else [seen]:
-        array[...] = 0.0
-    np.testing.assert_array_equal(venv.encode(np.zeros((2, 2))), expected)
-    *_, infos = venv.step(np.zeros((2, 2), np.float32))
-    np.testing.assert_array_equal(infos[1]["parrot/action"], infos[1]["echo"])
-
-
 def test_images_that_were_transposed_below_are_read():
     venv = VecTransposeImage(DummyVecEnv([EchoEnv]))
     wrapped = BehavioralPriorVecWrapper(venv, AffinePrior(), observation="features")
@@ -153,33 +82,6 @@ def test_images_that_were_transposed_below_are_read():
     wrapped.seed(0)
     plain.seed(0)
     np.testing.assert_array_equal(wrapped.reset(), plain.reset())
-
-
-def test_refuses_before_any_env_is_stepped():
-    venv = BehavioralPriorVecWrapper(DummyVecEnv([EchoEnv] * 2), AffinePrior())
-    with pytest.raises(ResetNeeded):
-        venv.step(np.zeros((2, 2), np.float32))
-    venv.reset()
-    for u in (np.zeros(2), np.zeros((3, 2)), np.full((2, 2), np.nan)):
-        with pytest.raises(LatentError):
-            venv.step(u)
-    assert venv.get_attr("taken") == [0, 0]
-
-
-def test_a_failed_reset_leaves_no_observations_to_act_on(monkeypatch):
-    venv = BehavioralPriorVecWrapper(DummyVecEnv([EchoEnv] * 2), AffinePrior())
-    venv.reset()
-    monkeypatch.setattr(venv.venv.envs[1], "_observe", lambda: 1 / 0)
-    with pytest.raises(ZeroDivisionError):
-        venv.reset()
-    with pytest.raises(ResetNeeded):
-        venv.step(np.zeros((2, 2), np.float32))
-
-
-def test_other_kinds_of_env_are_named():
-    for env in (EchoEnv(), gym.vector.SyncVectorEnv([EchoEnv]), None):
-        with pytest.raises(InvalidArgumentError, match="VecEnv of Stable-Baselines3, got"):
-            BehavioralPriorVecWrapper(env, AffinePrior())
 
 
 def test_chunks_end_with_their_episode_in_every_env():
@@ -211,24 +113,6 @@ def test_chunks_end_with_their_episode_in_every_env():
                 assert_equal(venv.reset_infos[index], first_info)
             assert_equal(infos[index], info)
             assert_equal(one(seen, index), last)
-
-
-def test_envs_of_single_actions_are_told_how_to_take_chunks():
-    venv = DummyVecEnv([EchoEnv] * 2)
-    with pytest.raises(SpaceMismatchError, match=r"ActionChunking\(env, 4\) before vectorising"):
-        BehavioralPriorVecWrapper(venv, AffinePrior(horizon=4))
-
-
-def test_mismatch_camera_and_termination_are_noticed():
-    with pytest.raises(SpaceMismatchError, match="does not fit the prior"):
-        BehavioralPriorVecWrapper(DummyVecEnv([lambda: EchoEnv("state")]), AffinePrior())
-    other = AffinePrior(metadata={"camera": {**CAMERA, "size": 64}})
-    with pytest.raises(SpaceMismatchError, match="camera size: expected 64"):
-        BehavioralPriorVecWrapper(DummyVecEnv([CameraEnv] * 2), other)
-    ending = DummyVecEnv([EchoEnv, lambda: EchoEnv(terminate_on_success=True)])
-    with pytest.warns(UserWarning, match="entropy bonus") as caught:
-        BehavioralPriorVecWrapper(ending, AffinePrior())
-    assert caught[0].filename == __file__
 
 
 @pytest.mark.slow
@@ -265,15 +149,3 @@ def test_stock_sac_trains_and_warms_up_with_the_prior(mode, policy):
     u = model.replay_buffer.actions[:150]
     z = venv.chart.to_latent(u)
     assert abs(z.mean()) < 0.15 and z.std() == pytest.approx(1.0, abs=0.1)
-
-
-def test_without_sb3_the_error_says_what_to_install():
-    code = (
-        "import sys; sys.modules['stable_baselines3'] = None\n"
-        "import parrot_wrapper\n"
-        "parrot_wrapper.BehavioralPriorWrapper\n"
-        "try:\n    parrot_wrapper.BehavioralPriorVecWrapper\n"
-        "except parrot_wrapper.ParrotError as error:\n    print(error)\n"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert "pip install 'parrot-wrapper[sb3]'" in done.stdout
