@@ -47,6 +47,10 @@ def fit(data: Any = None, **settings: Any) -> Any:
     return fit_prior(prior(), data or dataset(), config, progress=False)
 
 
+def images_of(side: int) -> Any:
+    return np.zeros((7, side, side, 3), np.uint8)
+
+
 def images(side: int) -> VAEFeatures:
     spec = ObservationSpec(image=(side, side, 3))
     return VAEFeatures(VAEFeaturesConfig(spec, 2, encoder_options={"channels": 4}))
@@ -55,9 +59,8 @@ def images(side: int) -> VAEFeatures:
 TABLE: Table = {
     DataError: [
         ("one episode", lambda: fit(dataset(STATES[:4], ACTIONS[:3], [3])), "two or more"),
-        ("images for a state prior", lambda: fit(dataset(np.zeros((7, 4, 4, 3), np.uint8))),
-         "state"),
-        ("images of another size", lambda: fit_prior(images(16), dataset(np.zeros((7, 8, 8, 3), "u1"))),
+        ("images for a state prior", lambda: fit(dataset(images_of(4))), "state"),
+        ("images of another size", lambda: fit_prior(images(16), dataset(images_of(8))),
          r"image: the prior expects \(16, 16, 3\)"),
         ("another action dim", lambda: fit(dataset(actions=ACTIONS[:, :1])), "action"),
         ("another box", lambda: fit(dataset(action_high=2)), "box"),
