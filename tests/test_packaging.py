@@ -24,8 +24,8 @@ DISTRIBUTIONS = {
 UNNAMED = {"tensorboard", "pillow", "rich"}
 """Needed without being imported: by torch's writer, imageio's plugin, SB3's progress bar."""
 PARTS = {
-    "sb3": ["vec_wrapper.py", "training/*.py", "evaluation/rollouts.py"],
-    "data": ["data/*.py", "collect.py", "expert_episodes.py", "policy_episodes.py"],
+    "sb3": ["wrappers/vec_wrapper.py", "training/*.py", "evaluation/rollouts.py"],
+    "data": ["data/*.py", "record/*.py"],
     "train": ["training/prior*.py", "data/*.py"],
     "plots": ["evaluation/*.py", "experiments/*.py"],
     "cli": ["cli/*.py"],
