@@ -25,7 +25,6 @@ LAYERS: dict[str, set[str] | None] = {
     "float_errors": {"numpy"},
     "torch_threads": {"torch"},
     "moved": set(),
-    "registry": set(),
     "image_layout": {"numpy"},
     "checks": {"numpy"},
     "io": set(),

@@ -19,8 +19,8 @@ from parrot_wrapper.errors import InvalidArgumentError
 from parrot_wrapper.io.atomic_files import write_json
 from parrot_wrapper.priors.encoder_prior import EncoderPrior
 from parrot_wrapper.priors.loading import RUN_SUBFOLDER, load_prior
+from parrot_wrapper.priors.registry import PRIORS
 from parrot_wrapper.priors.trainable import Trainable, prior_kind
-from parrot_wrapper.registry import PRIORS
 from parrot_wrapper.torch_threads import torch_threads
 from parrot_wrapper.training.data_facts import warn_of_unread
 from parrot_wrapper.training.feature_cache import FeatureCache
@@ -141,8 +141,8 @@ class TrainPriorCommand:
         initial = load_prior(self.initial)
         if type(initial) is not kind:
             raise InvalidArgumentError(
-                f"Expected a prior of kind {self.kind!r} to start from, got {self.initial!r} of "
-                f"type {initial.type_tag!r}."
+                f"Expected a prior of kind {self.kind!r} to start from, got {self.initial!r}; it "
+                f"needs --kind {initial.type_tag}."
             )
         given = self._given(beside_preset=True)
         try:

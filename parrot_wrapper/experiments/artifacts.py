@@ -18,7 +18,7 @@ from parrot_wrapper.errors import DataFileError, InvalidArgumentError
 from parrot_wrapper.experiments.needs import OWN_ENCODER, Artifact
 from parrot_wrapper.io.atomic_files import write_json
 from parrot_wrapper.io.strict_json import parse_json
-from parrot_wrapper.registry import PRIORS
+from parrot_wrapper.priors.registry import PRIORS
 
 _RECIPE_FILE = "artifact.json"
 

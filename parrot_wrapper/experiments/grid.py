@@ -22,7 +22,7 @@ from parrot_wrapper.experiments.needs import (
     need_name,
 )
 from parrot_wrapper.experiments.runs import Run
-from parrot_wrapper.registry import PRIORS
+from parrot_wrapper.priors.registry import PRIORS
 
 KINDS = ("rl", "exploration")
 
@@ -184,6 +184,7 @@ class Grid:
             )
 
     def _check_options(self) -> None:
+
         for name in ("prior_options", "env_kwargs", "rl"):
             checks.require_options(name, getattr(self, name))
         for name in ("baseline_options", "method_rl"):

@@ -9,7 +9,7 @@ from typing import Any
 
 from parrot_wrapper.errors import unknown_name
 from parrot_wrapper.experiments.runs import Run
-from parrot_wrapper.registry import PRIORS
+from parrot_wrapper.priors.registry import PRIORS
 from parrot_wrapper.rl.config import PRESETS, RLConfig, preset_config
 
 

@@ -114,6 +114,7 @@ def all_artifacts(
             if not prior:
                 kind, encoder = ("flow", prior_encoder) if prior_encoder else ("prior", OWN_ENCODER)
                 yield Artifact(flow, kind, prior_options, entry.episodes, seed, source, encoder)
+
             for kind in parts:
                 shares = shared_encoder and prior_kind(kind).shares_encoder
                 yield Artifact(

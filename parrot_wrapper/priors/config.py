@@ -22,7 +22,7 @@ class PriorConfig:
     Attributes:
         observation: What the prior looks at.
         action_dim: A, number of action dimensions, 1 or more.
-        encoder: Name of the observation encoder, one of `registry.ENCODERS`.
+        encoder: Name of the observation encoder, one of `priors.registry.ENCODERS`.
         encoder_options: Keyword options of that encoder; JSON-able.
         action_low: Lower edge of the action box, length A; empty for all -1.
         action_high: Upper edge of the action box, length A; empty for all +1.

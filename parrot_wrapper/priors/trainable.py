@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from parrot_wrapper.errors import InvalidArgumentError, NotOfferedError, unknown_name
 from parrot_wrapper.priors.checkpoint import save_prior
-from parrot_wrapper.registry import PRIORS
+from parrot_wrapper.priors.registry import PRIORS
 from parrot_wrapper.types import FloatArray, ObservationSpec
 
 Batch: TypeAlias = Mapping[str, Tensor]

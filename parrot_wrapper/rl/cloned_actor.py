@@ -24,6 +24,7 @@ from parrot_wrapper.priors.arrays import as_float_array, vectors
 from parrot_wrapper.priors.checkpoint import HEADER_FILE, WEIGHTS_FILE, read_prior
 from parrot_wrapper.priors.encoder_prior import EncoderPrior
 from parrot_wrapper.priors.encoders import Encoder
+from parrot_wrapper.priors.registry import PRIORS
 from parrot_wrapper.priors.surroundings import own_surroundings
 from parrot_wrapper.priors.trainable import (
     FEATURES_KEY,
@@ -33,7 +34,6 @@ from parrot_wrapper.priors.trainable import (
     Trainable,
     checked_options,
 )
-from parrot_wrapper.registry import PRIORS
 from parrot_wrapper.rl.normed_activation import LayerNormReLU
 from parrot_wrapper.rl.paper_convolutions import PaperConvolutions
 from parrot_wrapper.types import FloatArray, ObservationSpec

@@ -13,10 +13,12 @@ import torch
 from torch import Tensor
 
 from parrot_wrapper.data.dataset import EpisodeDataset
-from parrot_wrapper.errors import DataError
+from parrot_wrapper.errors import DataError, unknown_name
 from parrot_wrapper.priors.trainable import Trainable
 from parrot_wrapper.types import AnyArray, FloatArray
 
+BATCHES = ("pairs", "windows", "episodes")
+"""What a batch may hold; see `Trainable`."""
 _EDGE = 1e-6
 _AHEAD = 3
 """Batches that wait ready for each loader thread."""
@@ -54,7 +56,10 @@ def long_enough(dataset: EpisodeDataset, prior: Trainable) -> EpisodeDataset:
 
     Raises:
         DataError: Fewer than two are left: one to learn from, one to hold out.
+        UnknownNameError: The prior reads other batches than there are.
     """
+    if prior.batches not in BATCHES:
+        raise unknown_name("kind of batches", str(prior.batches), BATCHES)
     needed = 1 if prior.batches == "pairs" else prior.horizon
     chosen = np.flatnonzero(dataset.lengths >= needed)
     if len(chosen) < 2:

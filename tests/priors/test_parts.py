@@ -92,10 +92,10 @@ def test_by_default_a_prior_looks_at_all_that_data_have(encoder, proprio, state)
         assert chosen == ObservationSpec(proprio=proprio, state=state)
 
 
-def test_proprioception_alone_is_a_state():
+def test_a_vector_that_stands_alone_is_called_state():
     made = data(ObservationSpec(proprio=3))
-    assert flow_config(made).observation == ObservationSpec(proprio=3)
-    fit(make_prior("flow", "state", ObservationSpec(proprio=3)), made)
+    with pytest.raises(InvalidArgumentError, match="needs a state vector.*called 'state'"):
+        make_prior("flow", "state", flow_config(made).observation)
 
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "trajectory"])

@@ -35,7 +35,7 @@ UNSAFE_CALLS = {
 }  # fmt: skip
 IMPORTERS = {
     "parrot_wrapper", "parrot_envs", "parrot_wrapper.cli", "parrot_wrapper.cli.environments",
-    "parrot_wrapper.evaluation", "parrot_wrapper.priors",
+    "parrot_wrapper.evaluation", "parrot_wrapper.moved", "parrot_wrapper.priors",
     "parrot_wrapper.record.expert_episodes", "parrot_wrapper.experiments.run_worker",
     "parrot_wrapper.rl_zoo.__main__",
 }  # fmt: skip

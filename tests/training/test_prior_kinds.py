@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from parrot_wrapper.data.dataset import EpisodeDataset
-from parrot_wrapper.errors import DataError, InvalidArgumentError, NotOfferedError
+from parrot_wrapper.errors import DataError, InvalidArgumentError, NotOfferedError, UnknownNameError
 from parrot_wrapper.priors import (
     CVAEPrior,
     CVAEPriorConfig,
@@ -19,9 +19,9 @@ from parrot_wrapper.priors import (
     VAEFeaturesConfig,
 )
 from parrot_wrapper.priors.config import PriorConfig
+from parrot_wrapper.priors.registry import PRIORS
 from parrot_wrapper.priors.trainable import prior_kind
 from parrot_wrapper.priors.variational import annealed
-from parrot_wrapper.registry import PRIORS
 from parrot_wrapper.rl.cloned_actor import (
     ClonedActor,
     ClonedActorConfig,
@@ -284,6 +284,11 @@ class TestMistakes:
         prior.weight = torch.nn.Parameter(torch.zeros(1))
         with pytest.raises(NotOfferedError, match="'test-chunks' has no losses"):
             fit_prior(prior, two_ways(), SMALL, progress=False)
+
+    def test_batches_that_there_are_not(self, monkeypatch):
+        monkeypatch.setattr(Chunks, "batches", "window")
+        with pytest.raises(UnknownNameError, match="Did you mean 'windows'"):
+            fit_prior(Chunks(PriorConfig(STATE, 2, "state")), two_ways(), SMALL, progress=False)
 
     def test_no_likelihood(self):
         report = fit_prior(cvae(), state_data(), SMALL, progress=False)

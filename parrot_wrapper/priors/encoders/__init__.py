@@ -14,7 +14,7 @@ from parrot_wrapper.priors.encoders.folded_structured import FoldedStructured
 from parrot_wrapper.priors.encoders.residual import ResidualEncoder
 from parrot_wrapper.priors.encoders.state import StateEncoder
 from parrot_wrapper.priors.encoders.structured import StructuredEncoder
-from parrot_wrapper.registry import ENCODERS
+from parrot_wrapper.priors.registry import ENCODERS
 from parrot_wrapper.types import ObservationSpec
 
 

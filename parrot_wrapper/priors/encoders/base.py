@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from parrot_wrapper.errors import InvalidArgumentError, NotOfferedError
-from parrot_wrapper.registry import ENCODERS
+from parrot_wrapper.priors.registry import ENCODERS
 from parrot_wrapper.types import PARTS, ObservationSpec
 
 ObservationTensors = Mapping[str, Tensor]

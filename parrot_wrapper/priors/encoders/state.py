@@ -35,22 +35,23 @@ class Standardise(nn.Module):
 
 
 class StateEncoder(Encoder):
-    """Standardised vectors, for envs without images.
+    """Standardised state vector, then proprioception, for envs without images.
 
     Args:
-        observation: Must have a state vector or proprioception, and no image.
+        observation: Must have a state vector and no image.
 
     Raises:
-        InvalidArgumentError: The observation has an image, or no vector.
+        InvalidArgumentError: The observation has an image, or no state vector.
     """
 
     name = "state"
     reads = ("state", "proprio")
 
     def __init__(self, observation: ObservationSpec) -> None:
-        if observation.image is not None or not (observation.state or observation.proprio):
+        if observation.image is not None or not observation.state:
             raise InvalidArgumentError(
-                f"The state encoder needs a state vector and no image, got {observation}."
+                f"The state encoder needs a state vector and no image, got {observation}. A vector "
+                "that stands alone is called 'state'."
             )
         super().__init__(observation, feature_dim=observation.state + observation.proprio)
         self.standardise = Standardise(self.feature_dim)

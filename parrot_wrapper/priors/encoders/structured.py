@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -20,8 +21,7 @@ from parrot_wrapper.priors.encoders.base import ObservationTensors
 from parrot_wrapper.priors.encoders.image_encoder import ImageEncoder, vector_dim
 from parrot_wrapper.priors.encoders.image_sides import padded, quarter, require_image
 from parrot_wrapper.priors.encoders.keypoint_losses import CELL_MASS, keypoint_losses
-from parrot_wrapper.priors.encoders.sphere import sphere_anchors
-from parrot_wrapper.types import ObservationSpec
+from parrot_wrapper.types import FloatArray, ObservationSpec
 
 LENGTH = 0.1
 """Metres that a feature of 1 stands for."""
@@ -272,3 +272,19 @@ def _coordinate_grid(rows: int, columns: int) -> Tensor:
         indexing="ij",
     )
     return torch.stack((x, y))
+
+
+def sphere_anchors(count: int) -> FloatArray:
+    """Unit vectors (count, 3) float32 on a Fibonacci spiral, nearly evenly spread.
+
+    Example:
+        >>> anchors = sphere_anchors(12)
+        >>> bool(np.allclose(np.linalg.norm(anchors, axis=1), 1.0))
+        True
+    """
+    index = np.arange(count) + 0.5
+    height = 1.0 - 2.0 * index / count
+    angle = np.pi * (1.0 + np.sqrt(5.0)) * index
+    radius = np.sqrt(1.0 - height**2)
+    points = np.stack((radius * np.cos(angle), radius * np.sin(angle), height), axis=1)
+    return points.astype(np.float32)
