@@ -17,6 +17,7 @@ from tests.project_file import ROOT, core_dependencies, extras_of_all, optional_
 
 DISTRIBUTIONS = {
     "PIL": "pillow",
+    "docstring_parser": "docstring-parser",
     "pybullet_data": "pybullet",
     "stable_baselines3": "stable-baselines3",
 }
