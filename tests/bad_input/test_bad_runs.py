@@ -111,6 +111,10 @@ TABLE: Table = {
          "got 0"),
         ("text to collect", lambda: collect(ExpertSource("Toy-v0"), n_episodes="5", folder=NOWHERE),
          "'5'"),
+        ("no workers", lambda: collect(ExpertSource("Toy-v0"), n_episodes=1, folder=NOWHERE,
+                                       workers=0), "workers >= 1, got 0"),
+        ("NaN noise", lambda: ExpertSource("Toy-v0", noise=float("nan")), "noise >= 0.0, got nan"),
+        ("no attempts", lambda: ExpertSource("Toy-v0", shard_attempts=0), "shard_attempts >= 1"),
         ("no tasks", lambda: Grid("a", "b", (), ("sac",)), "tasks"),
     ],
     UnknownNameError: [

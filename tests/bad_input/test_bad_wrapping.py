@@ -51,6 +51,9 @@ TABLE: Table = {
         ("a discount of two", lambda: wrap(gamma=2), "2"),
         ("text as discount", lambda: wrap(gamma="1"), "'1'"),
         ("a flat VecEnv", lambda: BehavioralPriorVecWrapper(EchoEnv(), AffinePrior()), "VecEnv"),
+        *((f"keys {keys}", lambda keys=keys: wrap(**keys), "image_key|as state_key|as proprio_key")
+          for keys in ({"state_key": ()}, {"state_key": 3}, {"image_key": ("a", "b")},
+                       {"proprio_key": [1]})),
         ("no chart", lambda: parse_chart(None), "got None"),
         ("a chart without number", lambda: parse_chart("box"), "needs a number"),
         ("a negative box", lambda: parse_chart("box:-1"), "> 0"),

@@ -17,7 +17,6 @@ from tqdm import tqdm
 from parrot_wrapper import FlowPrior, FlowPriorConfig, ObservationSpec, __version__, cli, load_prior
 from parrot_wrapper.cli import COMMANDS, main
 from parrot_wrapper.cli.arguments import _option_names, expand_home
-from parrot_wrapper.cli.durations import in_words
 from parrot_wrapper.data import EpisodeDataset, load_dataset, save_dataset
 from parrot_wrapper.data.exchange import import_data
 from parrot_wrapper.errors import ParrotError
@@ -245,12 +244,6 @@ def test_nobody_reads_the_output(words: str) -> None:
     os.close(write)
     assert done.returncode == 0
     assert done.stderr == b""
-
-
-def test_durations() -> None:
-    assert [in_words(x) for x in (3, 44, 91, 5_400, 90_000)] == [
-        "about 10 s", "about 40 s", "about 2 min", "about 1.5 h", "about 25.0 h",
-    ]  # fmt: skip
 
 
 def test_overview_imports_nothing_heavy() -> None:

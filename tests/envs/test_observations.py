@@ -19,7 +19,7 @@ from parrot_envs.camera import Camera
 from parrot_envs.display import usable_display
 from parrot_envs.env import ManipulationEnv
 from parrot_envs.errors import EnvClosedError
-from parrot_envs.observations import OBSERVATION_MODES, state_layout, state_size
+from parrot_envs.observations import OBSERVATION_MODES, state_layout
 from parrot_envs.robot import POSITION_SCALE
 from parrot_envs.sim import TIME_STEP, Simulator, bullet
 
@@ -43,16 +43,6 @@ def test_every_observation_is_in_its_space_and_the_callers_own(env_id: str, obs:
                 strict=True)  # fmt: skip
     assert not any(np.shares_memory(one, other) for one, other in parts)
     env.close()
-
-
-def test_layout_has_no_gap() -> None:
-    for objects in (2, 4):
-        ends = [0]
-        for where in state_layout(objects).values():
-            assert where.start == ends[-1]
-            ends.append(where.stop)
-        assert ends[-1] == state_size(objects)
-    assert gym.make("ParrotGrasp-v0", obs="state").observation_space.shape == (state_size(),)
 
 
 @pytest.mark.parametrize("env_id", ["ParrotPlaceCanInPan-v0", "ParrotMultiTask-v0"])

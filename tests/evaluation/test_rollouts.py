@@ -25,7 +25,7 @@ from parrot_wrapper.evaluation.probe import probe_features
 from parrot_wrapper.evaluation.rates import Rate
 from parrot_wrapper.evaluation.reachability import Reachability, measure_reachability
 from parrot_wrapper.evaluation.recordings import Recording, record, recording_of
-from parrot_wrapper.evaluation.regression import FitSettings, fit_mlp, fit_ridge, held_out_rows
+from parrot_wrapper.evaluation.regression import FitSettings
 from parrot_wrapper.evaluation.report import judgement_text, rollout_table
 from parrot_wrapper.evaluation.rollouts import EpisodeOutcome, EvaluationResult, evaluate
 from tests.evaluation.toy_reach import STATE, MuteReach, ToyReach
@@ -218,21 +218,6 @@ def test_likelihood_of_a_priors_own_samples_is_its_entropy() -> None:
     assert max(found.latent_ks) < 0.04
     assert 0.0 < found.box_exits < 0.2
     assert json.dumps(found.to_dict())
-
-
-def test_regressions_explain_what_can_be_explained() -> None:
-    x = states(1500)
-    y = np.stack([2 * x[:, 0] - x[:, 1], x[:, 2] ** 2], axis=1)
-    held = held_out_rows(np.arange(1500) // 10)
-    assert 0.15 < held.mean() < 0.25
-    ridge, mlp = fit_ridge(x, y, held), fit_mlp(x, y, held, QUICK)
-    assert ridge.rmse[0] < 0.01 < ridge.rmse[1]
-    assert mlp.unexplained < 0.05 < ridge.unexplained
-    np.testing.assert_allclose(mlp.spread, y[held].std(axis=0))
-    noise = np.random.default_rng(2).standard_normal((1500, 1)).astype(np.float32)
-    assert fit_mlp(x, noise, held, QUICK).unexplained > 0.8
-    with pytest.raises(DataError, match="two episodes"):
-        held_out_rows(np.zeros(5, np.int64))
 
 
 def test_clones_of_the_expert_succeed(recording: Recording) -> None:

@@ -56,16 +56,6 @@ def test_convolutional(spec, unshuffle):
     assert all(p.grad is not None for p in encoder.parameters())
 
 
-def test_pixels_arrive_in_order():
-    encoder = build_encoder("convolutional", IMAGE, {})
-    seen = []
-    encoder.convolutions.register_forward_pre_hook(lambda _m, args: seen.append(args[0]))
-    obs = observations(IMAGE)
-    encoder(obs)
-    assert seen[0].shape == (4, 3, 48, 48)
-    assert seen[0][1, 2, 5, 7].item() == pytest.approx(obs["image"][1, 5, 7, 2].item() / 255 - 0.5)
-
-
 def test_state_is_standardised():
     encoder = build_encoder("state", ObservationSpec(state=3, proprio=2), {})
     generator = torch.Generator().manual_seed(0)

@@ -174,6 +174,7 @@ def test_weights_depend_on_the_seed_only():
 SPEC = ObservationSpec(image=(48, 48, 3), proprio=8)
 
 
+@settings(max_examples=30, deadline=None)
 @given(
     bound=st.floats(1e-3, 100, allow_nan=False),
     low=st.floats(-10, -0.1),

@@ -154,10 +154,12 @@ EXPECTED = [
 ]
 
 
+@pytest.mark.parametrize("horizon", [1, 3])
 @KINDS
 @MODES
-def test_both_checkers_pass(kind, mode):
-    env = wrap(kind, observation=mode)
+def test_both_checkers_pass(kind, mode, horizon):
+    prior = AffinePrior(SPECS[kind], horizon=horizon)
+    env = BehavioralPriorWrapper(EchoEnv(kind), prior, observation=mode)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         check_with_gymnasium(env, skip_render_check=True)
