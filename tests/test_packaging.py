@@ -14,6 +14,7 @@ import pytest
 
 import parrot_wrapper
 from tests.project_file import ROOT, core_dependencies, extras_of_all, optional_dependencies
+from tests.test_architecture import imported
 
 DISTRIBUTIONS = {
     "PIL": "pillow",
@@ -36,23 +37,17 @@ PARTS = {
 """What a user of one extra alone can import: files below parrot_wrapper."""
 
 
-def imported(path: Path) -> set[str]:
-    """Distributions that a file imports; those that only type checkers import left out."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    hidden = {
-        id(child)
-        for node in ast.walk(tree)
-        if isinstance(node, ast.If) and getattr(node.test, "id", "") == "TYPE_CHECKING"
-        for child in ast.walk(node)
-    }
-    names: set[str] = set()
-    for node in ast.walk(tree):
-        if id(node) in hidden:
-            continue
-        if isinstance(node, ast.Import):
-            names |= {alias.name.split(".")[0] for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and not node.level:
-            names.add((node.module or "").split(".")[0])
+class Runtime(ast.NodeTransformer):
+    """Leaves out what only type checkers import."""
+
+    def visit_If(self, node: ast.If) -> ast.If | None:
+        return None if getattr(node.test, "id", "") == "TYPE_CHECKING" else node
+
+
+def distributions(path: Path) -> set[str]:
+    """Those that a file imports."""
+    tree = Runtime().visit(ast.parse(path.read_text(encoding="utf-8")))
+    names = {name.split(".")[0] for name in imported(path, tree)}
     foreign = names - set(sys.stdlib_module_names) - {"parrot_wrapper", "parrot_envs"}
     return {DISTRIBUTIONS.get(name, name) for name in foreign}
 
@@ -64,15 +59,15 @@ def test_an_extra_covers_its_parts(extra: str) -> None:
         paths = list((ROOT / "parrot_wrapper").glob(pattern))
         assert paths
         for path in paths:
-            assert imported(path) <= have, path.name
+            assert distributions(path) <= have, path.name
 
 
 def test_all_is_all() -> None:
     extras = optional_dependencies()
     assert extras_of_all() == set(extras) - {"all", "dev", "docs", "third-party"}
     have = core_dependencies().union(*(extras[name] for name in extras_of_all()))
-    used = set().union(*(imported(p) for p in (ROOT / "parrot_wrapper").rglob("*.py")))
-    used |= set().union(*(imported(p) for p in (ROOT / "parrot_envs").rglob("*.py")))
+    used = set().union(*(distributions(p) for p in (ROOT / "parrot_wrapper").rglob("*.py")))
+    used |= set().union(*(distributions(p) for p in (ROOT / "parrot_envs").rglob("*.py")))
     assert used | UNNAMED == have
 
 
