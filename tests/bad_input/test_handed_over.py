@@ -219,24 +219,18 @@ BOUNDARIES: dict[str, tuple[Any, Callable[[Any], Any]]] = {
     "an expert": (np.array([0.25, 0.5], np.float32), with_expert),
 }
 REFUSALS = (  # the first that fits: what a boundary's name ends in, the error, what it names
-    ("decode_features", InvalidArgumentError, "features"),
-    ("decode", LatentError, "latent"),
-    (".step", LatentError, "latents"),
-    ("obs", SpaceMismatchError, "state"),
+    ("decode_features", InvalidArgumentError, "features"), ("decode", LatentError, "latent"),
+    (".step", LatentError, "latents"), ("obs", SpaceMismatchError, "state"),
     ("prior.features", SpaceMismatchError, "state"),
     ("an env's observation", SpaceMismatchError, "got"),
-    ("wrapper.encode", InvalidArgumentError, "got"),
-    ("encode", InvalidArgumentError, "action"),
+    ("wrapper.encode", InvalidArgumentError, "got"), ("encode", InvalidArgumentError, "action"),
     ("encode_features", InvalidArgumentError, "action"),
     ("log_prob", InvalidArgumentError, "action"),
     ("log_prob_features", InvalidArgumentError, "action"),
     ("actor.predict", InvalidArgumentError, "features"),
-    ("observations", DataError, "observations"),
-    ("actions", DataError, "actions"),
-    ("rewards", DataError, "rewards"),
-    ("labels", DataError, "labels"),
-    ("", DataError, "got"),
-)
+    ("observations", DataError, "observations"), ("actions", DataError, "actions"),
+    ("rewards", DataError, "rewards"), ("labels", DataError, "labels"), ("", DataError, "got"),
+)  # fmt: skip
 FINE = {("data.rewards", "None"), ("an env's observation", "one more axis")}
 """None leaves rewards out; vectors of an env are flattened."""
 CHARTS = {"to_latent": CHART.to_latent, "to_unit": CHART.to_unit}

@@ -331,12 +331,8 @@ def test_what_is_missing_is_skipped_and_said() -> None:
     settings = JudgeSettings(episodes=2, expert_episodes=5, progress=False)
     mute = judge_prior(AffinePrior(STATE), MuteReach(ToyReach()), settings=settings)
     assert set(mute.skipped) == {
-        "likelihood on data",
-        "likelihood on expert",
-        "cloning in z",
-        "reachability",
-        "probe",
-    }
+        "likelihood on data", "likelihood on expert", "cloning in z", "reachability", "probe",
+    }  # fmt: skip
     assert "no scripted expert" in judgement_text(mute, prior_name="toy")
     one_way = judge_prior(NoInverse(STATE), ToyReach(), settings=settings)
     assert "not invertible (decoder only)" in one_way.skipped["reachability"]

@@ -40,14 +40,10 @@ class TellingEnv(gym.Env):
 
     def told(self):
         return {
-            "is_success": self.taken > 2,
-            "count": self.taken,
-            "share": self.taken / STEPS,
-            "place": np.full((2, 2), self.taken, np.float32),
-            "text": f"step {self.taken}",
-            "names": ["x"] * self.taken,
-            "inner": {"count": self.taken},
-        }
+            "is_success": self.taken > 2, "count": self.taken, "share": self.taken / STEPS,
+            "place": np.full((2, 2), self.taken, np.float32), "text": f"step {self.taken}",
+            "names": ["x"] * self.taken, "inner": {"count": self.taken},
+        }  # fmt: skip
 
 
 def prior(horizon):
