@@ -42,14 +42,9 @@ def test_rl_seeds_are_outermost_then_methods_then_tasks() -> None:
 def test_what_does_not_depend_on_data_is_listed_once() -> None:
     sizes = (PriorData(5, "few", collect={}), PriorData(9, "many", collect={}))
     pixels = grid(
-        tasks=("A-v0",),
-        methods=("parrot", "sac"),
-        prior="",
-        data=sizes,
-        prior_seeds=(0, 1),
-        rl_seeds=(0,),
-        rl={"observation": "image"},
-    )
+        tasks=("A-v0",), methods=("parrot", "sac"), prior="", data=sizes, prior_seeds=(0, 1),
+        rl_seeds=(0,), rl={"observation": "image"},
+    )  # fmt: skip
     assert [(run.id, run.data_episodes) for run in pixels.runs()] == [
         ("A-v0/parrot/few/p0/r0", 5), ("A-v0/parrot/many/p0/r0", 9), ("A-v0/sac/p0/r0", None),
         ("A-v0/parrot/few/p1/r0", 5), ("A-v0/parrot/many/p1/r0", 9),

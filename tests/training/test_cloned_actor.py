@@ -219,15 +219,9 @@ def test_without_samples_it_is_stock_sac(tmp_path: Path) -> None:
 def test_each_env_of_several_draws_for_itself() -> None:
     venv = VecTransposeImage(DummyVecEnv([EchoEnv] * 3))
     model = PriorExploreSAC(
-        "MlpPolicy",
-        venv,
-        prior=AffinePrior(scale=0.01),
-        prior_explore=0.5,
-        sees_features=False,
-        buffer_size=90,
-        learning_starts=90,
-        seed=0,
-    )
+        "MlpPolicy", venv, prior=AffinePrior(scale=0.01), prior_explore=0.5, sees_features=False,
+        buffer_size=90, learning_starts=90, seed=0,
+    )  # fmt: skip
     model.learn(90)
     near = np.abs(model.replay_buffer.actions[:30]).max(axis=2) < 0.1  # (steps, envs)
     assert (near.sum(axis=1) % 3 > 0).any()

@@ -30,17 +30,9 @@ from parrot_wrapper.training.prior_trainer import use_bfloat16
 from parrot_wrapper.types import ObservationSpec
 
 QUICK = PriorTrainingConfig(
-    steps=12,
-    batch_size=16,
-    warmup_steps=2,
-    validate_every=4,
-    validation_batches=2,
-    checkpoint_every=5,
-    log_every=3,
-    precision="float32",
-    threads=1,
-    device="cpu",
-)
+    steps=12, batch_size=16, warmup_steps=2, validate_every=4, validation_batches=2,
+    checkpoint_every=5, log_every=3, precision="float32", threads=1, device="cpu",
+)  # fmt: skip
 
 
 def state_data(episodes: int = 20, length: int = 6, seed: int = 0) -> EpisodeDataset:

@@ -169,16 +169,10 @@ def model_with(kind: type[ReplayBuffer], seen: Any, n_envs: int = 1, **options: 
     more = {"handle_timeout_termination": False} if compact else {}
     model = SAC(
         "MlpPolicy" if seen == "features" else "MultiInputPolicy",
-        BehavioralPriorVecWrapper(venv, PRIOR, observation=seen),
-        learning_starts=0,
-        batch_size=4,
-        buffer_size=40,
-        replay_buffer_class=kind,
-        replay_buffer_kwargs={"share": share, **more},
-        policy_kwargs={"net_arch": [4]},
-        device="cpu",
-        **options,
-    )
+        BehavioralPriorVecWrapper(venv, PRIOR, observation=seen), learning_starts=0, batch_size=4,
+        buffer_size=40, replay_buffer_class=kind, replay_buffer_kwargs={"share": share, **more},
+        policy_kwargs={"net_arch": [4]}, device="cpu", **options,
+    )  # fmt: skip
     model.set_logger(configure(None, []))
     return model
 
