@@ -55,7 +55,7 @@ docs: $(VENV)/installed-dev
 
 clean:
 	rm -rf $(VENV) $(VENV)-third-party dist docs/_build .mypy_cache .pytest_cache .ruff_cache
-	find parrot_wrapper parrot_envs tests examples -name __pycache__ -prune -exec rm -rf {} +
+	find parrot_wrapper parrot_envs parrot_table tests examples -name __pycache__ -prune -exec rm -rf {} +
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)

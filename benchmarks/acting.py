@@ -20,9 +20,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from parrot_table.folded_structured import FoldedStructured
+from parrot_table.structured import StructuredEncoder
 from parrot_wrapper.evaluation.report import markdown_table
-from parrot_wrapper.priors.encoders import StructuredEncoder
-from parrot_wrapper.priors.encoders.folded_structured import FoldedStructured
 from parrot_wrapper.priors.flow import FlowPrior
 from parrot_wrapper.priors.folded_coupling import FoldedCouplings
 from parrot_wrapper.priors.loading import load_prior

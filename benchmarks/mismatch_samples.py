@@ -39,7 +39,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     for task in args.tasks:
         row = [f"`{task}`"]
         for way, settings in ways.items():
-            env = wrap_env(gym.make(task), RLConfig(task, prior=args.prior, **settings), prior)
+            config = RLConfig.from_dict({"env_id": task, "prior": args.prior, **settings})
+            env = wrap_env(gym.make(task), config, prior)
             samples = UniformActions(env)  # behind the Gaussian chart: exact ones
             result = evaluate(
                 samples,

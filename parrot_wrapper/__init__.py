@@ -15,7 +15,7 @@ Act in its latent space
     ActionChunking                  several actions a step, for priors over chunks
     target_entropy, kl_to_prior     how far an agent may leave the prior, and how far it did
     parse_chart                     the map from the agent's actions to latents
-    BroadMixture, RedirectedMixture     a prior in a mixture, for what its data do not show
+    BroadMixture                    a prior in a mixture, for what its data do not show
     LayerNormReLU                   an activation that makes SAC learn faster
     DemonstrationReplayBuffer, RewardedReplayBuffer     replay with demonstrations or with rewards;
                                     DemonstrationDictReplayBuffer, RewardedDictReplayBuffer
@@ -32,7 +32,7 @@ import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from parrot_wrapper import moved as _moved  # noqa: F401  # finds modules under their old names
+from parrot_wrapper import moved as _moved  # finds modules under their old names
 from parrot_wrapper import torch_threads as _torch_threads  # noqa: F401  # minds forked processes
 
 if TYPE_CHECKING:
@@ -42,7 +42,6 @@ if TYPE_CHECKING:
     from parrot_wrapper.latent import kl_to_prior, parse_chart, target_entropy
     from parrot_wrapper.priors import FlowPrior, FlowPriorConfig, flow_config, load_prior
     from parrot_wrapper.priors.mixtures.broad import BroadMixture
-    from parrot_wrapper.priors.mixtures.redirected import RedirectedMixture
     from parrot_wrapper.rl.normed_activation import LayerNormReLU
     from parrot_wrapper.rl.replay.demonstration_replay import (
         DemonstrationDictReplayBuffer,
@@ -77,7 +76,6 @@ __all__ = [
     "ObservationSpec",
     "ParrotError",
     "PriorTrainingConfig",
-    "RedirectedMixture",
     "RewardedDictReplayBuffer",
     "RewardedReplayBuffer",
     "evaluate",
@@ -108,7 +106,6 @@ _HOMES = {
     "ObservationSpec": "types",
     "ParrotError": "errors",
     "PriorTrainingConfig": "training.prior_config",
-    "RedirectedMixture": "priors.mixtures.redirected",
     "RewardedDictReplayBuffer": "rl.replay.rewarded_replay",
     "RewardedReplayBuffer": "rl.replay.rewarded_replay",
     "evaluate": "evaluation",
@@ -126,7 +123,7 @@ _HOMES = {
 
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return _moved.moved_name(__name__, name)
     try:
         value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
     except ModuleNotFoundError as error:

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import os
 import reprlib
 import sys
 import types
-from collections.abc import Mapping
-from dataclasses import fields
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, fields, is_dataclass
 from pathlib import Path
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
 import numpy as np
 import numpy.typing as npt
 
-from parrot_wrapper.errors import InvalidArgumentError, ParrotError
+from parrot_wrapper.errors import InvalidArgumentError, ParrotError, unknown_name
 from parrot_wrapper.float_errors import quiet_floats
 from parrot_wrapper.types import AnyArray, FloatArray
 
@@ -146,6 +147,35 @@ def as_path(name: str, value: object) -> Path:
     """
     require_instance(name, value, (str, Path), "a folder (text or Path)")
     return Path(os.path.expanduser(value))  # type: ignore[call-overload]
+
+
+def as_tagged(config: Any) -> dict[str, Any]:
+    """A dataclass as JSON has it, with its `name` as "kind"; `from_tagged` reads it."""
+    return {"kind": config.name, **json.loads(json.dumps(asdict(config)))}
+
+
+def from_tagged(what: str, content: object, find: Callable[[str], type[Any]]) -> Any:
+    """The dataclass that JSON such as `{"kind": "broad", "share": 0.2}` means.
+
+    Args:
+        what: It is, in words.
+        content: The JSON; a dataclass stays as it is.
+        find: The class of a kind, by its name.
+
+    Raises:
+        UnknownNameError: No such kind, or it has no such field; the nearest is named.
+        InvalidArgumentError: It is something else, or a value is outside its range.
+    """
+    if is_dataclass(content):
+        return content
+    require_instance(what, content, Mapping, 'settings such as {"kind": ...}')
+    settings = dict(content)  # type: ignore[call-overload]
+    kind = find(str(settings.pop("kind", None)))
+    known = [entry.name for entry in fields(kind)]
+    for key in settings:
+        if key not in known:
+            raise unknown_name(f"setting of the {what} {kind.name!r}", str(key), known)
+    return kind(**settings)
 
 
 def check_fields(config: Any) -> None:

@@ -55,6 +55,10 @@ class WriteError(ParrotError, OSError):
     """A file cannot be written: the disk is full, or the folder is read-only or another's."""
 
 
+class ExecutorError(ParrotError, RuntimeError):
+    """A process that was doing a task has died, or its error cannot be told as it is."""
+
+
 class MissingExtraError(ParrotError, ImportError):
     """An optional dependency is not installed; the message has the pip command."""
 

@@ -9,6 +9,7 @@ from importlib import import_module
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
+from typing import Any
 
 _PACKAGE = __name__.rpartition(".")[0]
 MOVED = {
@@ -25,7 +26,11 @@ MOVED = {
     "observation_reader": "wrappers.reader",
     "policy_episodes": "record.policy_episodes",
     "prior_mixture": "priors.mixtures.mixture",
-    "redirected_mixture": "priors.mixtures.redirected",
+    "priors.encoders.folded_structured": "parrot_table.folded_structured",
+    "priors.encoders.keypoint_losses": "parrot_table.keypoint_losses",
+    "priors.encoders.structured": "parrot_table.structured",
+    "priors.mixtures.redirected": "parrot_table.redirected",
+    "redirected_mixture": "parrot_table.redirected",
     "shard_plan": "record.shard_plan",
     "spaces": "wrappers.spaces",
     "stateful_observations": "wrappers.stateful_observations",
@@ -60,7 +65,26 @@ MOVED = {
     "vector_wrapper": "wrappers.vector_wrapper",
     "wrapper": "wrappers.wrapper",
 }
-"""Old names of modules and their new ones, both below this package."""
+"""Old names of modules below this package and their new ones, there or in the plug-in beside it."""
+MOVED_NAMES = {
+    "RedirectedMixture": "parrot_table.redirected",
+    "StructuredEncoder": "parrot_table.structured",
+}
+"""What a package offered by name, and the module that has it now."""
+_PLUG_IN = "parrot_table."
+
+
+def moved_name(package: str, name: str) -> Any:
+    """What a package offered by name before it moved, with a warning.
+
+    Raises:
+        AttributeError: Nothing of that name.
+    """
+    if name not in MOVED_NAMES:
+        raise AttributeError(f"module {package!r} has no attribute {name!r}")
+    new = MOVED_NAMES[name]
+    warnings.warn(f"{package}.{name} is {new}.{name} now.", DeprecationWarning, stacklevel=3)
+    return getattr(import_module(new), name)
 
 
 class MovedModules(MetaPathFinder, Loader):
@@ -83,7 +107,8 @@ class MovedModules(MetaPathFinder, Loader):
 
     def create_module(self, spec: ModuleSpec) -> ModuleType:
         """The module itself, not a copy: its classes are the same under both names."""
-        new = f"{_PACKAGE}.{MOVED[spec.name.partition('.')[2]]}"
+        new = MOVED[spec.name.partition(".")[2]]
+        new = new if new.startswith(_PLUG_IN) else f"{_PACKAGE}.{new}"
         warnings.warn(f"{spec.name} is {new} now.", DeprecationWarning, stacklevel=2)
         module = import_module(new)
         self._own = module.__spec__

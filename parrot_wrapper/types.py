@@ -72,7 +72,7 @@ class ActionPrior(Protocol):
 
     @property
     def horizon(self) -> int:
-        """H: env steps that one latent drives, open loop; 1 for a flow over single actions."""
+        """H: env steps that one latent drives; 1 for a flow over single actions."""
 
     @property
     def feature_dim(self) -> int:
@@ -107,6 +107,52 @@ class ActionPrior(Protocol):
 
     def log_prob(self, action: FloatArray, obs: Observations) -> FloatArray:
         """Log density of actions (B, A), chunks (B, H, A), under the prior, in nats: (B,)."""
+
+
+@runtime_checkable
+class OffersMemory(Protocol):
+    """A prior whose behaviour depends on what the episode held before, too.
+
+    The prior itself keeps nothing of an episode. Whoever acts carries a state for each env, sets it
+    back where an episode begins, and hands it to `recall`. `features(obs)` are those at the
+    beginning of an episode; `recall` makes them those of a later moment, of the same shape, so that
+    all that reads features, an agent included, knows what the prior remembers.
+    """
+
+    def initial_state(self, envs: int) -> AnyArray:
+        """The state (B, ...) of so many envs where an episode begins."""
+
+    def recall(self, features: FloatArray, state: AnyArray) -> FloatArray:
+        """Features (B, F) of observations, with what is remembered."""
+
+    def advance(self, state: AnyArray, features: FloatArray, action: AnyArray) -> AnyArray:
+        """The state (B, ...) after a decision.
+
+        Args:
+            state: (B, ...) before it.
+            features: (B, F) that it was made for, with what was remembered.
+            action: (B, A) as executed, chunks (B, H, A).
+        """
+
+
+@runtime_checkable
+class DecodesClosedLoop(Protocol):
+    """A prior of chunks that decodes each action for the newest observation (SPiRL).
+
+    `decode_features` is what it would do if nothing new were seen.
+    """
+
+    def decode_step(
+        self, z: FloatArray, first: FloatArray, newest: FloatArray, step: int
+    ) -> FloatArray:
+        """One action (B, A) of a chunk, before any clipping.
+
+        Args:
+            z: (B, Z) base noise that drives the chunk.
+            first: (B, F) features of the observation that z was chosen for.
+            newest: (B, F) features of the newest observation.
+            step: Env steps of the chunk that are done, 0 to H - 1.
+        """
 
 
 class Expert(Protocol):

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PACKAGES = ("parrot_wrapper", "parrot_envs")
+PACKAGES = ("parrot_wrapper", "parrot_envs", "parrot_table")
 MAX_LINES = 450
 
 # Folders and files of parrot_wrapper from the lowest on: each imports from those above it in this
@@ -25,13 +25,14 @@ LAYERS: dict[str, set[str] | None] = {
     "float_errors": {"numpy"},
     "torch_threads": {"torch"},
     "moved": set(),
+    "registry": set(),
     "image_layout": {"numpy"},
     "checks": {"numpy"},
     "io": set(),
     "latent": {"numpy", "scipy"},
     "priors": {"numpy", "scipy", "torch", "safetensors"},
     "data": {"numpy", "h5py", "minari", "pyarrow", "av", "PIL"},
-    "wrappers": {"numpy", "gymnasium", "stable_baselines3"},
+    "wrappers": {"numpy", "gymnasium", "stable_baselines3", "typing_extensions"},
     "record": {"numpy", "gymnasium", "tqdm"},
     "training": {"numpy", "torch", "safetensors", "tqdm", "tensorboard"},
     "evaluation": None,
@@ -43,6 +44,11 @@ LAYERS: dict[str, set[str] | None] = {
 }
 ABOVE_SB3 = ("wrappers/vec_wrapper", "wrappers/stateful_observations")
 """Of the wrappers, these alone may name Stable-Baselines3."""
+OF_THE_TABLE = re.compile(r"container|gripper|redirected", re.IGNORECASE)
+MAY_NAME_THE_TABLE = {"moved", "evaluation/simulator_state", "experiments/studies"}
+"""Where modules have gone, what our envs call the label of a hand, methods of our own studies."""
+PLUG_IN_MAY_IMPORT = {"numpy", "torch", "parrot_wrapper"}
+PARTS_FOR_PLUG_INS = {"errors", "types", "float_errors", "checks", "priors"}
 ENVS_MAY_IMPORT = {"gymnasium", "numpy", "pybullet", "pybullet_data", "pybullet_utils"}
 
 
@@ -90,6 +96,11 @@ def test_imports_point_one_way(path):
     if package == "parrot_envs":
         assert foreign(path) <= ENVS_MAY_IMPORT
         return
+    if package == "parrot_table":
+        assert foreign(path) <= PLUG_IN_MAY_IMPORT
+        assert parts_used(path) <= PARTS_FOR_PLUG_INS
+        return
+    assert "parrot_table" not in foreign(path)
     if not rest:
         return  # the package itself names everything, lazily; the bare import below holds it
     below = list(LAYERS)[: list(LAYERS).index(rest[0]) + 1]
@@ -99,6 +110,13 @@ def test_imports_point_one_way(path):
     assert rest[0] == "cli" or "parrot_envs" not in foreign(path)
     if rest[0] == "wrappers" and "/".join(rest) not in ABOVE_SB3:
         assert "stable_baselines3" not in foreign(path)
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "parrot_wrapper").rglob("*.py")), ids=named)
+def test_what_knows_the_table_stands_beside(path):
+    place = path.relative_to(ROOT / "parrot_wrapper").with_suffix("").as_posix()
+    found = OF_THE_TABLE.search(path.read_text(encoding="utf-8"))
+    assert found is None or place in MAY_NAME_THE_TABLE, found
 
 
 def test_no_import_cycles():

@@ -29,8 +29,9 @@ from parrot_wrapper.priors import load_prior
 from parrot_wrapper.priors.config import PriorConfig
 from parrot_wrapper.priors.encoder_prior import EncoderPrior
 from parrot_wrapper.priors.encoders import Encoder, build_encoder
-from parrot_wrapper.priors.registry import ENCODERS, PRIORS, Registry
+from parrot_wrapper.priors.registry import ENCODERS, PRIORS
 from parrot_wrapper.priors.trainable import prior_kind
+from parrot_wrapper.registry import Registry
 from parrot_wrapper.training.prior import fit_prior
 from parrot_wrapper.training.prior_config import PriorTrainingConfig
 from parrot_wrapper.types import ObservationSpec

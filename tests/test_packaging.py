@@ -26,9 +26,9 @@ DISTRIBUTIONS = {
 UNNAMED = {"tensorboard", "pillow", "rich"}
 """Needed without being imported: by torch's writer, imageio's plugin, SB3's progress bar."""
 PARTS = {
-    "sb3": ["wrappers/vec_wrapper.py", "training/*.py", "evaluation/rollouts.py"],
+    "sb3": ["wrappers/*.py", "rl/*.py", "rl/replay/*.py", "evaluation/rollouts.py"],
     "data": ["data/*.py", "record/*.py"],
-    "train": ["training/prior*.py", "data/*.py"],
+    "train": ["training/*.py", "data/*.py"],
     "plots": ["evaluation/*.py", "experiments/*.py"],
     "cli": ["cli/*.py"],
     "minari": ["data/*.py", "data/exchange/minari_*.py"],
@@ -78,7 +78,7 @@ def test_versions_and_authors_agree() -> None:
     assert f"## {parrot_wrapper.__version__}" in changelog
 
 
-PACKAGES = ("parrot_wrapper", "parrot_envs")
+PACKAGES = ("parrot_wrapper", "parrot_envs", "parrot_table")
 
 
 def run(*command: str | Path, cwd: Path) -> str:

@@ -20,7 +20,7 @@ from parrot_wrapper.training.prior import fit_prior
 from parrot_wrapper.training.prior_config import PriorTrainingConfig
 from parrot_wrapper.training.prior_trainer import PriorTrainer
 from parrot_wrapper.types import FloatArray, Observations
-from parrot_wrapper.wrappers.driver import LatentTranslator
+from parrot_wrapper.wrappers.driver import Driver
 from tests.helpers import AffinePrior, EchoEnv
 
 ROOT = Path(__file__).parents[1]
@@ -106,14 +106,14 @@ def test_few_rows_take_one_thread_and_the_setting_is_kept(two_threads):
 
 def test_many_rows_take_all_threads(two_threads):
     env = EchoEnv()
-    translator = LatentTranslator(
-        prior := CountingPrior(), observation_space=env.observation_space,
-        action_space=env.action_space, latent="gaussian", observation="features", cameras=[],
+    driver = Driver(
+        env, prior := CountingPrior(), observation_space=env.observation_space,
+        action_space=env.action_space, observation="features",
     )  # fmt: skip
     rows = np.zeros((64, *env.observation_space.shape), np.uint8)
-    translator.observe(rows)
-    translator.decode(np.zeros((64, 2), np.float32))
-    translator.views_of_last(list(rows))
+    driver.observe(rows)
+    driver.decode(np.zeros((64, 2), np.float32))
+    driver.views_of_last(list(rows), np.arange(64))
     assert prior.threads == {2}
 
 

@@ -16,14 +16,13 @@ from parrot_wrapper import (
     BehavioralPriorWrapper,
     FlowPrior,
     LayerNormReLU,
-    flow_config,
+    PriorTrainingConfig,
+    evaluate,
+    fit_prior,
     target_entropy,
 )
 from parrot_wrapper.evaluation.policies import PriorSamples, UniformActions
-from parrot_wrapper.evaluation.rollouts import evaluate
 from parrot_wrapper.record.policy_episodes import record_policy
-from parrot_wrapper.training.prior import fit_prior
-from parrot_wrapper.training.prior_config import PriorTrainingConfig
 
 
 def reach(observation: dict[str, np.ndarray]) -> np.ndarray:
@@ -53,7 +52,7 @@ env = AddRenderObservation(env, render_only=False, render_key="pixels")
 keys = {"image_key": "pixels", "proprio_key": "observation"}
 data = record_policy(env, reach, episodes=args.episodes, **keys)
 # The default encoder of images needs labels of the simulator to be at its best.
-prior = FlowPrior(flow_config(data, encoder="convolutional", encoder_options={"embedding": 64}))
+prior = FlowPrior.for_data(data, encoder="convolutional", encoder_options={"embedding": 64})
 fit_prior(prior, data, PriorTrainingConfig(steps=args.prior_steps, batch_size=128))
 prior.save(args.out / "prior")
 
@@ -68,17 +67,14 @@ model = SAC(
     target_entropy=target_entropy(wrapped.action_space, kl=3.0),
     policy_kwargs={"activation_fn": LayerNormReLU},
     seed=0,
-    device="cpu",
 )
 model.learn(args.steps)
-model.save(args.out / "model.zip")
 
-policies = {
-    "uniform actions": (UniformActions(env), env),
-    "samples of the prior": (PriorSamples(env, prior), env),
-    "SAC in its latents": (model, wrapped),
-}
-for name, (policy, where) in policies.items():
+for name, policy, where in (
+    ("uniform actions", UniformActions(env), env),
+    ("samples of the prior", PriorSamples(env, prior), env),
+    ("SAC in its latents", model, wrapped),
+):
     result = evaluate(policy, where, episodes=args.rollouts)
     print(f"{name}: return {result.mean_return:.1f}, success {result.success.value:.0%}")
 env.close()

@@ -24,7 +24,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "data": ("data:DataCommand", "Show, import and export data sets."),
     "train-prior": ("train_prior:command", "Fit a prior of any kind to a data set."),
     "eval-prior": ("eval_prior:EvalPriorCommand", "Judge a prior before spending RL on it."),
-    "train": ("train:TrainCommand", "Train stock SAC in the latent space of a prior."),
+    "train": ("train:command", "Train stock SAC in the latent space of a prior."),
     "evaluate": ("evaluate:EvaluateCommand", "Measure the success of a trained agent."),
     "experiment": ("experiment:ExperimentCommand", "Run a study, or a grid of your own."),
     "report": ("report:ReportCommand", "Turn result rows into tables, figures and one HTML page."),
@@ -135,15 +135,11 @@ def _parse(name: str, args: list[str]) -> Command:
     if not isinstance(command, type):
         command = command(words)
     require_known_options(name, command, words)
-    # presets change what options are by default, and --help has to show it
-    default = command.with_preset(words) if hasattr(command, "with_preset") else None
-    more = {} if default is None else {"default": default}
     parsed: Command = tyro.cli(
         command,
         args=words,
         prog=f"parrot {name}",
         config=(tyro.conf.OmitSubcommandPrefixes,),
-        **more,
     )
     return parsed
 

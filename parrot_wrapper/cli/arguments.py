@@ -41,10 +41,15 @@ def require_known_options(name: str, command: type[Any], args: Sequence[str]) ->
         UnknownNameError: With the nearest option.
     """
     known = {"help", *_option_names(command)}
+    former = getattr(command, "FORMER", {})
     for word in args:
         option = word.partition("=")[0].removeprefix("--").replace("_", "-")
         if not word.startswith("--") or not option or option in known:
             continue
+        group = [other for other in sorted(known) if other.startswith(f"{option}.")]
+        current = [former[option]] if option in former else group
+        if current:
+            raise UnknownNameError(f"'--{option}' is now --{', --'.join(current)}.")
         nearest = difflib.get_close_matches(option, sorted(known), n=1, cutoff=0.5)
         hint = f" Did you mean '--{nearest[0]}'?" if nearest else ""
         raise UnknownNameError(
@@ -54,15 +59,21 @@ def require_known_options(name: str, command: type[Any], args: Sequence[str]) ->
 
 
 def _option_names(command: type[Any]) -> Iterator[str]:
-    """Names of all options, as tyro makes them of our dataclasses: nested ones without prefix."""
+    """Names of all options, as tyro makes them of our dataclasses.
+
+    Those of groups are `group.option`; nested ones have no prefix where one was chosen, or taken
+    away by a name.
+    """
     hints = get_type_hints(command, include_extras=True)
     for entry in fields(command):
         hint, notes = _unwrapped(hints[entry.name])
         parts = get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
         kinds = [_unwrapped(part)[0] for part in parts]
         nested = [kind for kind in kinds if is_dataclass(kind)]
+        prefix = f"{entry.name}.".replace("_", "-") if nested == [hint] and not notes else ""
         for kind in nested:
-            yield from _option_names(kind)  # type: ignore[arg-type]
+            names = _option_names(kind)  # type: ignore[arg-type]
+            yield from (f"no-{prefix}{n[3:]}" if n[:3] == "no-" else prefix + n for n in names)
         if nested or tyro.conf.Positional in notes:
             continue
         named = [getattr(note, "name", None) for note in notes]

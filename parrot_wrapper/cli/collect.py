@@ -30,6 +30,7 @@ class CollectCommand:
         episodes: How many successful episodes to keep.
         out: Folder of the data set.
         workers: Processes.
+        engine: What does the work: local for processes of this machine, or another by name.
         seed: Seed of the first attempt; attempt k has seed + k.
         noise: Standard deviation of the noise on the expert's actions.
         stray_steps: In half of the attempts the arm goes astray for up to so many steps, which are
@@ -44,6 +45,7 @@ class CollectCommand:
     episodes: int = 1000
     out: Path = Path("datasets/multitask")
     workers: int = os.cpu_count() or 1
+    engine: str = "local"
     seed: int = 0
     noise: float = 0.1
     stray_steps: int = 0
@@ -75,6 +77,7 @@ class CollectCommand:
             n_episodes=self.episodes,
             folder=self.out,
             workers=self.workers,
+            engine=self.engine,
             progress=self.progress,
         )
         write_json(self.out / "collect-config.json", {**asdict(self), "out": str(self.out)})

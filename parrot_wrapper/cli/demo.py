@@ -12,7 +12,7 @@ from typing import Any
 import gymnasium as gym
 
 from parrot_wrapper.cli.demo_clock import WorkClock
-from parrot_wrapper.cli.durations import announce, training_seconds_left
+from parrot_wrapper.cli.durations import announce
 from parrot_wrapper.cli.environments import DEFAULT_PACKAGES, make_env
 from parrot_wrapper.cli.run_options import fitting_kwargs, render_kwargs
 from parrot_wrapper.errors import ParrotError
@@ -74,6 +74,7 @@ class DemoCommand:
 
     def run(self) -> None:
         """Train, evaluate, draw, print the table."""
+        from parrot_wrapper.rl.duration import training_seconds_left
         from parrot_wrapper.rl.evaluation import steps_of_run
 
         config = self.config()  # a typo is found here, before processes and folders are made

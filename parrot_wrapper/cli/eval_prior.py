@@ -23,6 +23,7 @@ from parrot_wrapper.evaluation.pictures import (
 from parrot_wrapper.evaluation.policies import EpisodePolicy, PriorSamples, UniformActions
 from parrot_wrapper.evaluation.report import judgement_text
 from parrot_wrapper.evaluation.rollouts import evaluate
+from parrot_wrapper.evaluation.simulator_state import HAND, POSITION
 from parrot_wrapper.io.atomic_files import atomic_path, write_json
 from parrot_wrapper.torch_threads import DEFAULT_THREADS, use_threads
 from parrot_wrapper.types import ActionPrior, OffersExpert, OffersLabels
@@ -99,7 +100,7 @@ class EvalPriorCommand:
             drawn = bool(self.trajectories) and tells_positions(env)
             if self.trajectories and not drawn:
                 judgement.skipped["trajectories.png"] = (
-                    "the env tells no positions (privileged_labels with gripper or position)"
+                    f"the env tells no positions (privileged_labels with {HAND} or {POSITION})"
                 )
             filmed = bool(rendered) or frame_of(env, env.reset(seed=0)[0]) is not None
             if self.gif_episodes and not filmed:

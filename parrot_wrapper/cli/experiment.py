@@ -40,6 +40,7 @@ class ExperimentCommand:
         out: Folder of the rows; results/STUDY-SETTING where left out.
         runs: Folder of runs and what they need; runs/STUDY-SETTING where left out.
         workers: Cores to use; 0 for all.
+        engine: What does the work: local for processes of this machine, or another by name.
         device: Torch device.
         max_minutes: Stop after so much time, where all can go on later; 0 for no limit.
         only: Runs to do, as key=value: task, method, data, prior_seed, rl_seed or a label.
@@ -54,6 +55,7 @@ class ExperimentCommand:
     out: Path | None = None
     runs: Path | None = None
     workers: int = 0
+    engine: str = "local"
     device: str = "auto"
     max_minutes: float = 0.0
     only: tuple[str, ...] = ()
@@ -88,6 +90,7 @@ class ExperimentCommand:
             places,
             runs=chosen,
             workers=workers,
+            engine=self.engine,
             device=self.device,
             max_minutes=self.max_minutes,
             say=tqdm.write,

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import argparse
 import inspect
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import MISSING, Field, asdict, dataclass, field, fields, make_dataclass, replace
+from dataclasses import asdict, dataclass, fields, make_dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, NoReturn, get_type_hints
-
-import docstring_parser
-import tyro
+from typing import Any, ClassVar, get_type_hints
 
 from parrot_wrapper.cli.environments import parse_env_kwargs
+from parrot_wrapper.cli.options import chosen, default_of, helps, nesting, option
 from parrot_wrapper.data import EpisodeDataset, load_dataset
 from parrot_wrapper.errors import InvalidArgumentError
 from parrot_wrapper.io.atomic_files import write_json
@@ -183,39 +180,20 @@ def command(args: Sequence[str]) -> type[TrainPriorCommand]:
     Raises:
         UnknownNameError: No such kind or preset.
     """
-    parser = _Silent(add_help=False, allow_abbrev=False)
-    parser.add_argument("--kind", default="flow")
-    parser.add_argument("--preset", default="laptop")
-    parser.add_argument("--encoder-of", "--encoder_of", default="")
-    chosen, _ = parser.parse_known_args(args)
-    kind, frozen = prior_kind(chosen.kind), bool(chosen.encoder_of)
-    options = _options(kind, chosen.preset, frozen=frozen)
-    training = training_config(kind, chosen.preset, frozen=frozen)
-    kinds = Annotated[str, tyro.conf.arg(help=f"One of {', '.join(PRIORS.names())}.")]
-    return make_dataclass(
-        "TrainPriorCommand",
-        [
-            ("kind", kinds, field(default="flow")),
-            ("options", Annotated[options, tyro.conf.arg(name="")], field(default=options())),
-            ("training", Annotated[PriorTrainingConfig, tyro.conf.arg(name="")],
-             field(default=training)),
-        ],
-        bases=(TrainPriorCommand,),
-        namespace={"__doc__": TrainPriorCommand.__doc__},
-        frozen=True,
-    )  # fmt: skip
-
-
-class _Silent(argparse.ArgumentParser):
-    """Leaves what is wrong with the arguments to those who parse all of them."""
-
-    def error(self, message: str) -> NoReturn:
-        raise InvalidArgumentError(f"{message}.")
+    words = chosen(args, kind="flow", preset="laptop", encoder_of="")
+    kind, frozen = prior_kind(words["kind"]), bool(words["encoder_of"])
+    return nesting(
+        TrainPriorCommand,
+        option("kind", str, "flow", f"One of {', '.join(PRIORS.names())}."),
+        options=_options(kind, words["preset"], frozen=frozen)(),
+        training=training_config(kind, words["preset"], frozen=frozen),
+    )
 
 
 def _options(kind: type[Trainable], preset: str, *, frozen: bool) -> type[Any]:
     """A dataclass of a kind's own options, with the defaults of a preset."""
-    recipe, helps = kind.recipe(preset, frozen=frozen), _helps(kind)
+    recipe = kind.recipe(preset, frozen=frozen)
+    told = helps(*reversed(kind.config_class.__mro__), *_makers(kind))
     hints = get_type_hints(kind.config_class)
     for maker in _makers(kind):
         hints |= get_type_hints(maker, localns={"EncoderPrior": EncoderPrior})
@@ -227,12 +205,7 @@ def _options(kind: type[Trainable], preset: str, *, frozen: bool) -> type[Any]:
                 f"Expected another name for the option {name!r} of the kind of prior "
                 f"{kind.type_tag!r}: the command and its training have one of that name."
             )
-        value, hint = recipe.get(name, default), hints[name]
-        if isinstance(default, Mapping):
-            value = tuple(f"{key}={each}" for key, each in value.items())
-            hint = tuple[str, ...]
-        told: Any = Annotated[hint, tyro.conf.arg(help=helps.get(name, ""))]
-        entries.append((name, told, field(default=value)))
+        entries.append(option(name, hints[name], recipe.get(name, default), told.get(name, "")))
     return make_dataclass("Options", entries, frozen=True)
 
 
@@ -241,7 +214,7 @@ def _option_defaults(kind: type[Trainable]) -> dict[str, Any]:
     parameters = (p for made in _makers(kind) for p in inspect.signature(made).parameters.values())
     own = {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
     decided = {*getattr(kind.config_class, "FROM_DATA", ()), "shared", "seed"}
-    defaults = {entry.name: _default(entry) for entry in fields(kind.config_class)}
+    defaults = {entry.name: default_of(entry) for entry in fields(kind.config_class)}
     return {name: value for name, value in {**defaults, **own}.items() if name not in decided}
 
 
@@ -253,19 +226,6 @@ def _makers(kind: type[Trainable]) -> list[Any]:
     """The `for_data` of a kind and of what it is derived from, the general ones first."""
     own = (vars(base).get("for_data") for base in reversed(kind.__mro__))
     return [made.__func__ for made in own if made is not None]
-
-
-def _default(entry: Field[Any]) -> Any:
-    return entry.default if entry.default_factory is MISSING else entry.default_factory()
-
-
-def _helps(kind: type[Trainable]) -> dict[str, str]:
-    """What docstrings say of the fields of a config and the arguments of `for_data`."""
-    told: dict[str, str] = {}
-    for documented in (*reversed(kind.config_class.__mro__), *_makers(kind)):
-        parsed = docstring_parser.parse(documented.__doc__ or "")
-        told |= {p.arg_name: " ".join((p.description or "").split()) for p in parsed.params}
-    return told
 
 
 def _words(name: str, value: Any) -> Iterator[str]:

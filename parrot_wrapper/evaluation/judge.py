@@ -25,6 +25,7 @@ from parrot_wrapper.evaluation.reachability import LIMITS, Reachability, measure
 from parrot_wrapper.evaluation.recordings import Recording, record, recording_of
 from parrot_wrapper.evaluation.report import judgement_text
 from parrot_wrapper.evaluation.rollouts import HELD_OUT_SEED, EvaluationResult, evaluate
+from parrot_wrapper.evaluation.simulator_state import HAND, LANDMARKS
 from parrot_wrapper.evaluation.verdict import Verdict, reach_verdict
 from parrot_wrapper.types import ActionPrior, OffersExpert, OffersLabels
 from parrot_wrapper.wrappers.chunk import require_single_actions
@@ -238,7 +239,7 @@ def _probe_samples(
 def _probe(prior: ActionPrior, recorded: Recording, skipped: dict[str, str]) -> Probe | None:
     probe = _or_skip(skipped, "probe", lambda: probe_features(prior, recorded))
     if probe is None:
-        skipped.setdefault("probe", "the env's labels hold neither landmarks nor gripper")
+        skipped.setdefault("probe", f"the env's labels hold neither {LANDMARKS} nor {HAND}")
     return probe
 
 

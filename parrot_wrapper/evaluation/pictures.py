@@ -13,7 +13,7 @@ import numpy as np
 from parrot_wrapper.errors import InvalidArgumentError, MissingExtraError
 from parrot_wrapper.evaluation.policies import EpisodePolicy
 from parrot_wrapper.evaluation.rollouts import HELD_OUT_SEED, evaluate
-from parrot_wrapper.evaluation.simulator_state import GRIPPER, LANDMARKS, POSITION
+from parrot_wrapper.evaluation.simulator_state import HAND, LANDMARKS, POSITION
 from parrot_wrapper.io.atomic_files import atomic_path
 from parrot_wrapper.types import FloatArray, ImageArray, OffersLabels
 
@@ -121,7 +121,7 @@ class Paths:
     """Trajectories of one policy in one scene.
 
     Attributes:
-        points: One (T, 2) array an episode: x and y of the gripper in cm, or of what the env calls
+        points: One (T, 2) array an episode: x and y of the hand in cm, or of what the env calls
             its position in the env's own unit.
         landmarks: (L, 2) things on the table in cm, or None.
         unit: Of all of them; empty where it is the env's own.
@@ -133,8 +133,8 @@ class Paths:
 
 
 def tells_positions(env: gym.Env[Any, Any]) -> bool:
-    """Whether a reset env tells positions to draw: labels "gripper" or "position"."""
-    return bool({GRIPPER, POSITION} & set(_labels(env)))
+    """Whether a reset env tells positions to draw: labels `HAND` or `POSITION`."""
+    return bool({HAND, POSITION} & set(_labels(env)))
 
 
 def trace(
@@ -159,8 +159,8 @@ def trace(
         over = False
         while not over:
             labels = _labels(env)
-            unit = "cm" if GRIPPER in labels else ""
-            if landmarks is None and GRIPPER in labels and LANDMARKS in labels:
+            unit = "cm" if HAND in labels else ""
+            if landmarks is None and HAND in labels and LANDMARKS in labels:
                 landmarks = labels[LANDMARKS][:, :2] * np.float32(100.0)
             points.append(_place(env, labels))
             observation, _, terminated, truncated, _ = env.step(policy(observation))
@@ -175,12 +175,12 @@ def _labels(env: gym.Env[Any, Any]) -> dict[str, FloatArray]:
 
 
 def _place(env: gym.Env[Any, Any], labels: Mapping[str, FloatArray]) -> FloatArray:
-    if GRIPPER in labels:
-        place: FloatArray = np.asarray(labels[GRIPPER][:2], np.float32) * np.float32(100.0)
+    if HAND in labels:
+        place: FloatArray = np.asarray(labels[HAND][:2], np.float32) * np.float32(100.0)
         return place
     if POSITION not in labels:
         raise InvalidArgumentError(
-            f"Expected privileged_labels() with {GRIPPER!r} or {POSITION!r} to draw, got "
+            f"Expected privileged_labels() with {HAND!r} or {POSITION!r} to draw, got "
             f"{sorted(labels) or 'none'} from {type(env.unwrapped).__name__}."
         )
     return np.asarray(labels[POSITION], np.float32).reshape(-1)[:2]

@@ -10,7 +10,7 @@ from gymnasium import spaces
 from gymnasium.utils import RecordConstructorArgs
 
 from parrot_wrapper.types import ActionPrior, FloatArray, Observations, OffersCamera
-from parrot_wrapper.wrappers.driver import with_batch_axis
+from parrot_wrapper.wrappers.reader import with_batch_axis
 from parrot_wrapper.wrappers.spaces import check_spaces
 from parrot_wrapper.wrappers.stateful_observations import check_stateful_observations
 

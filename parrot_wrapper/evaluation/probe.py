@@ -16,7 +16,7 @@ from parrot_wrapper.evaluation.regression import (
     fit_ridge,
     held_out_rows,
 )
-from parrot_wrapper.evaluation.simulator_state import GRIPPER, LANDMARKS
+from parrot_wrapper.evaluation.simulator_state import HAND, LANDMARKS
 from parrot_wrapper.types import ActionPrior, FloatArray
 
 _CENTIMETRES = 100.0
@@ -27,7 +27,7 @@ class ProbeRow:
     """Errors on one thing's x, y and z, in centimetres, on held-out episodes.
 
     Attributes:
-        name: "gripper", or "landmark 0" and so on in the env's order.
+        name: "landmark 0" and so on in the env's order, or that of the label `HAND`.
         spread: Standard deviations: the error of guessing the mean.
         ridge: Root mean squared errors of a linear regression.
         mlp: The same of a small MLP.
@@ -44,7 +44,7 @@ class Probe:
     """Regression from features to positions.
 
     Attributes:
-        rows: One for each landmark, and the gripper.
+        rows: One for each landmark, and the hand.
         steps: Images that it was fitted and judged on.
     """
 
@@ -63,7 +63,7 @@ def probe_features(
 
     Args:
         prior: The prior whose features are probed.
-        recording: With the labels "landmarks" (N, L, 3) and "gripper" (N, 3 or more) in metres.
+        recording: With the labels `LANDMARKS` (N, L, 3) and `HAND` (N, 3 or more) in metres.
         settings: How the MLP is fitted.
 
     Returns:
@@ -86,8 +86,8 @@ def _targets(recording: Recording) -> dict[str, FloatArray]:
     if landmarks is not None:
         for index in range(landmarks.shape[1]):
             targets[f"landmark {index}"] = landmarks[:, index, :3]
-    if GRIPPER in recording.labels:
-        targets["gripper"] = recording.labels[GRIPPER][:, :3]
+    if HAND in recording.labels:
+        targets[HAND] = recording.labels[HAND][:, :3]
     return targets
 
 

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from parrot_wrapper.errors import DataFileError
 from parrot_wrapper.experiments.artifacts import begin, command, finish, place_of
 from parrot_wrapper.experiments.grid import Grid
-from parrot_wrapper.experiments.job import CommandJob, Job, RunJob
 from parrot_wrapper.experiments.needs import Artifact
 from parrot_wrapper.experiments.places import Places
 from parrot_wrapper.experiments.plan import Plan, left_row, weight
 from parrot_wrapper.experiments.rows import append_row
 from parrot_wrapper.experiments.run_files import remove_replay
+from parrot_wrapper.experiments.run_worker import run_command, train_and_score
 from parrot_wrapper.experiments.runs import Run
+from parrot_wrapper.io.executors import Task
 
 
 @dataclass(frozen=True)
-class Task:
-    """One process: a run, or the making of an artifact.
+class Job:
+    """What one process does: a run, or the making of an artifact.
 
     Attributes:
         name: Its id.
@@ -67,7 +70,7 @@ class JobQueue:
         self.runs = plan.runs
         self.failures: list[Failure] = []
         self.blocked: list[str] = []
-        self.waiting: list[Task] = []
+        self.waiting: list[Job] = []
         self._places, self._device = places, device
         self._artifacts = {artifact.name: artifact for artifact in (*plan.made, *plan.missing)}
         self._missing = {artifact.name for artifact in plan.missing}
@@ -89,54 +92,59 @@ class JobQueue:
         return sum(weight(run) for run in self.runs if run.id not in self._left)
 
     def count_ready(self) -> int:
-        """How many tasks could be started now."""
-        return sum(self._is_ready(task) for task in self.waiting)
+        """How many jobs could be started now."""
+        return sum(self._is_ready(job) for job in self.waiting)
 
-    def take(self) -> Task:
-        """The first task that can be started now; only if there is one."""
-        task = next(task for task in self.waiting if self._is_ready(task))
-        self.waiting.remove(task)
-        return task
+    def take(self) -> Job:
+        """The first job that can be started now; only if there is one."""
+        job = next(job for job in self.waiting if self._is_ready(job))
+        self.waiting.remove(job)
+        return job
 
-    def job(self, task: Task, *, cores: int) -> Job:
-        """What the process of a task has to be told.
+    def task(self, job: Job, *, cores: int) -> Task:
+        """What an engine has to be told.
 
         Raises:
             InvalidArgumentError: Something made in another way was begun in the artifact's folder.
         """
         root = self._places.artifacts
-        if task.artifact is not None:
-            begin(task.artifact, root)
-            words = command(task.artifact, self._artifacts, root, cores=cores, device=self._device)
-            return CommandJob(tuple(words))
-        assert task.run is not None
-        parts = {
-            kind: place_of(name, self._artifacts, root) for kind, name in task.run.needs.items()
-        }
-        return RunJob(task.run, str(self._places.run_folder(task.run)), parts, self._device)
+        function: Callable[..., None]
+        arguments: tuple[Any, ...]
+        if job.artifact is not None:
+            begin(job.artifact, root)
+            words = command(job.artifact, self._artifacts, root, cores=cores, device=self._device)
+            function, arguments = run_command, (words,)
+        else:
+            assert job.run is not None
+            parts = {
+                kind: place_of(name, self._artifacts, root) for kind, name in job.run.needs.items()
+            }
+            folder = self._places.run_folder(job.run)
+            function, arguments = train_and_score, (job.run, folder, parts, self._device)
+        return Task(job.name, function, arguments, log=job.log, cores=cores, fresh=True)
 
-    def finish(self, task: Task) -> str:
+    def finish(self, job: Job) -> str:
         """Take note of a process that ended well; what is to be said of it.
 
         Raises:
             DataFileError: A run's process left no row, or a damaged one.
         """
-        if task.artifact is not None:
-            finish(task.artifact, self._places.artifacts)
-            self._missing.discard(task.name)
+        if job.artifact is not None:
+            finish(job.artifact, self._places.artifacts)
+            self._missing.discard(job.name)
             return "made"
-        assert task.run is not None
-        if not self._record(task.run):
-            raise DataFileError(f"{task.log.parent}: expected the row of {task.name}, found none.")
-        remove_replay(self._places.run_folder(task.run))
+        assert job.run is not None
+        if not self._record(job.run):
+            raise DataFileError(f"{job.log.parent}: expected the row of {job.name}, found none.")
+        remove_replay(self._places.run_folder(job.run))
         return f"done, {self.done} of {len(self.runs)}"
 
-    def fail(self, task: Task, reason: str) -> Failure:
+    def fail(self, job: Job, reason: str) -> Failure:
         """Take note of a process that ended badly; what needs it is not tried."""
-        failure = Failure(task.name, reason, task.log)
+        failure = Failure(job.name, reason, job.log)
         self.failures.append(failure)
-        if task.artifact is not None:
-            self._block(task.name)
+        if job.artifact is not None:
+            self._block(job.name)
         return failure
 
     def _record(self, run: Run) -> bool:
@@ -149,24 +157,24 @@ class JobQueue:
         return True
 
     def _enqueue(self, grid: Grid, run: Run) -> None:
-        known = {task.name for task in self.waiting}
+        known = {job.name for job in self.waiting}
         needs: tuple[str, ...]
         for artifact in grid.artifacts([run]):
             if artifact.name in self._missing and artifact.name not in known:
                 needs = (artifact.data, artifact.encoder)
                 log = self._places.artifact_log(artifact.name)
-                self.waiting.append(Task(artifact.name, needs, log, artifact=artifact))
+                self.waiting.append(Job(artifact.name, needs, log, artifact=artifact))
         needs = tuple(run.needs.values())
-        self.waiting.append(Task(run.id, needs, self._places.run_log(run), run=run))
+        self.waiting.append(Job(run.id, needs, self._places.run_log(run), run=run))
 
-    def _is_ready(self, task: Task) -> bool:
-        return self._missing.isdisjoint(task.needs)
+    def _is_ready(self, job: Job) -> bool:
+        return self._missing.isdisjoint(job.needs)
 
     def _block(self, name: str) -> None:
         """Give up all that needs `name`, directly or not."""
-        for task in [task for task in self.waiting if name in task.needs]:
-            self.waiting.remove(task)
-            if task.artifact is not None:
-                self._block(task.name)
+        for job in [job for job in self.waiting if name in job.needs]:
+            self.waiting.remove(job)
+            if job.artifact is not None:
+                self._block(job.name)
             else:
-                self.blocked.append(task.name)
+                self.blocked.append(job.name)

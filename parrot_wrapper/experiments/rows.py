@@ -118,7 +118,7 @@ class ExplorationRow(_Row):
 
     Attributes:
         lifted: Share of episodes in which any object is lifted; None if the env does not tell.
-        placed: The same for placed in or on the container.
+        placed: The same for placed where the task wants it.
         success_once: Share of episodes in which the task itself is done on any step.
     """
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import importlib
 import os
 import platform
+import runpy
+import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -15,11 +17,10 @@ from typing import Any
 import gymnasium as gym
 import torch
 
-from parrot_wrapper.errors import MissingExtraError
+from parrot_wrapper.errors import ExecutorError, MissingExtraError
 from parrot_wrapper.evaluation.policies import UniformActions
 from parrot_wrapper.evaluation.rates import Rate
 from parrot_wrapper.evaluation.rollouts import EvaluationResult, evaluate
-from parrot_wrapper.experiments.job import RunJob
 from parrot_wrapper.experiments.methods import explored_parts, run_config
 from parrot_wrapper.experiments.rows import ExplorationRow, ResultRow, Share
 from parrot_wrapper.experiments.run_files import ROW_FILE, success_curve
@@ -35,26 +36,47 @@ from parrot_wrapper.wrappers.wrapper import BehavioralPriorWrapper
 _MORE_VERSIONS = ("stable-baselines3", "gymnasium", "pybullet")
 
 
-def train_and_score(job: RunJob) -> None:
+def train_and_score(run: Run, folder: Path, artifacts: Mapping[str, str], device: str) -> None:
     """Do a run, or what is left of it, and write `row.json`.
+
+    Args:
+        run: The run.
+        folder: Its folder.
+        artifacts: Packaged name or folder of each learned part by kind.
+        device: Torch device.
 
     Raises:
         KeyboardInterrupt: Ctrl-C; the same job goes on where this one stopped.
     """
     use_threads()
-    _import_packages(job.run)
-    row = _exploration_row(job) if job.run.kind == "exploration" else _result_row(job)
-    write_json(Path(job.folder) / ROW_FILE, row.to_dict())
+    _import_packages(run)
+    row = (
+        _exploration_row(run, artifacts)
+        if run.kind == "exploration"
+        else _result_row(run, folder, artifacts, device)
+    )
+    write_json(folder / ROW_FILE, row.to_dict())
 
 
-def _result_row(job: RunJob) -> ResultRow:
-    run, folder = job.run, Path(job.folder)
-    config = replace(run_config(run, job.artifacts), device=job.device)
+def run_command(words: Sequence[str]) -> None:
+    """Run a `parrot` command."""
+    sys.argv = ["parrot", *words]
+    try:
+        runpy.run_module("parrot_wrapper.cli", run_name="__main__", alter_sys=True)
+    except SystemExit as leave:
+        if leave.code == 130:
+            raise KeyboardInterrupt from leave
+        if leave.code:
+            raise ExecutorError(f"parrot {words[0]} failed.") from leave
+
+
+def _result_row(run: Run, folder: Path, artifacts: Mapping[str, str], device: str) -> ResultRow:
+    config = replace(run_config(run, artifacts), device=device)
     if not (folder / MODEL_FILE).is_file():  # the last thing that training writes
         train(config, folder, progress=False)
     result = evaluate_run(folder, episodes=run.evaluation_episodes)
     return ResultRow(
-        **_facts(run, job.device),
+        **_facts(run, device),
         wall_seconds=training_seconds(folder),
         config=config.to_dict(),
         env_steps=run.env_steps,
@@ -64,12 +86,12 @@ def _result_row(job: RunJob) -> ResultRow:
     )
 
 
-def _exploration_row(job: RunJob) -> ExplorationRow:
+def _exploration_row(run: Run, artifacts: Mapping[str, str]) -> ExplorationRow:
     started = time.perf_counter()
-    result = _explore(job.run, job.artifacts)
+    result = _explore(run, artifacts)
     lifted, placed = result.share("lifted"), result.share("placed")
     return ExplorationRow(
-        **_facts(job.run, "cpu"),
+        **_facts(run, "cpu"),
         wall_seconds=time.perf_counter() - started,
         lifted=None if lifted is None else _share(lifted),
         placed=None if placed is None else _share(placed),

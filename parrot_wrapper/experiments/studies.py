@@ -77,10 +77,24 @@ _FIELDS: Mapping[str, Mapping[str, Any]] = {
 }
 """What a setting is in every study."""
 
-_BROAD = "0.8 idle=0.12 motion=0,1,2 spread=1,1,1,0.1,0.1,0.1,1"
+_BROAD: Mapping[str, Any] = {
+    "kind": "broad",
+    "share": 0.8,
+    "idle": 0.12,
+    "motion": [0, 1, 2],
+    "spread": [1.0, 1.0, 1.0, 0.1, 0.1, 0.1, 1.0],
+}
 """Where the prior would rest, mostly free movement, hardly turned."""
 
-_BROAD_THERE = "0.5 idle=0.3 motion=0,1,2 spread=0.3,0.3,0.3,0.1,0.1,0.1,1"
+_REDIRECTED: Mapping[str, Any] = {"kind": "redirected", "share": 0.8}
+
+_BROAD_THERE: Mapping[str, Any] = {
+    "kind": "broad",
+    "share": 0.5,
+    "idle": 0.3,
+    "motion": [0, 1, 2],
+    "spread": [0.3, 0.3, 0.3, 0.1, 0.1, 0.1, 1.0],
+}
 """Where the redirected prior would rest, over the container: small movements, and the gripper."""
 
 _LAPTOP_PRIOR: Mapping[str, Any] = {
@@ -176,10 +190,10 @@ def _mismatch(setting: str) -> Grid:
         "paper": (*GRASP_TASKS, *PLACE_TASKS),
     }
     seeing = {"prior": "", "prior_encoder": "parrot-v0"} if setting == "laptop" else {}
-    remedies: dict[str, dict[str, Any]] = {"parrot+broad": {"broad": _BROAD}}
+    remedies: dict[str, dict[str, Any]] = {"parrot+broad": {"mixtures": [_BROAD]}}
     if setting == "laptop":  # needs features that say what is where
-        remedies["parrot+redirected"] = {"redirected": 0.8}
-        remedies["parrot+redirected-broad"] = {"redirected": 0.8, "broad": _BROAD_THERE}
+        remedies["parrot+redirected"] = {"mixtures": [_REDIRECTED]}
+        remedies["parrot+redirected-broad"] = {"mixtures": [_REDIRECTED, _BROAD_THERE]}
     return Grid(
         "mismatch",
         setting,

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields, is_dataclass
 from typing import Any
 
 import numpy as np
 
+from parrot_wrapper.checks import as_tagged
 from parrot_wrapper.evaluation.report import markdown_table
 from parrot_wrapper.experiments.mismatch import KINDS, mismatch_rows
 from parrot_wrapper.experiments.statistics import (
@@ -19,7 +20,7 @@ from parrot_wrapper.experiments.statistics import (
     steps_to,
 )
 from parrot_wrapper.experiments.study import ReportRow, Study, Variant, task_name
-from parrot_wrapper.rl.config import RLConfig
+from parrot_wrapper.rl.config import RLConfig, with_current_names
 
 LEVELS = (0.5, 0.8)
 """Success rates whose first reach is reported, in env steps."""
@@ -228,8 +229,11 @@ def _values(study: Study) -> dict[str, list[tuple[str, ...]]]:
 
     A row that was made before there was a setting has its default.
     """
-    defaults = {entry.name: entry.default for entry in fields(RLConfig)}
-    configs = [[row.config for row in study.of(v) if row.config] for v in study.variants]
+    defaults = _flat({entry.name: entry.default for entry in fields(RLConfig)})
+    configs = [
+        [_flat(with_current_names(row.config)) for row in study.of(v) if row.config]
+        for v in study.variants
+    ]
     names = dict.fromkeys(key for runs in configs for config in runs for key in config)
     return {
         name: [
@@ -241,8 +245,21 @@ def _values(study: Study) -> dict[str, list[tuple[str, ...]]]:
     }
 
 
+def _flat(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings with those in a dataclass, or what JSON has in its place, beside the others."""
+    flat: dict[str, Any] = {}
+    for name, value in config.items():
+        settings = as_tagged(value) if is_dataclass(value) else value
+        if isinstance(settings, Mapping) and "kind" in settings:
+            flat[name] = settings["kind"]
+            flat |= {f"{name}.{key}": each for key, each in settings.items() if key != "kind"}
+        else:
+            flat[name] = settings
+    return flat
+
+
 def _text(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value)
+    return value if isinstance(value, str) else json.dumps(value, default=as_tagged)
 
 
 def _told(texts: tuple[str, ...]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import fields, replace
 from itertools import chain
@@ -428,14 +428,9 @@ class EncoderPrior(Trainable):
             embedded = self._embedded(features)
             return as_float_array(self._log_prob(self._actions(action, embedded), embedded))
 
-    def redirected(self, features: FloatArray, *, above: float) -> tuple[FloatArray, FloatArray]:
-        """Features (B, F) of an empty hand that is to reach `above` metres over the container.
-
-        And how surely something is in the hand, (B,) in [0, 1].
-
-        Raises:
-            NotOfferedError: The encoder's features do not say what is where.
-        """
+    def changed_features(
+        self, change: Callable[[Tensor], tuple[Tensor, ...]], features: FloatArray
+    ) -> tuple[FloatArray, ...]:
+        """What a function makes of the tensor of features (B, F): one array for each it returns."""
         with self._frozen():
-            other, held = self.encoder.redirected(self._embedded(features), above)
-            return as_float_array(other), as_float_array(held)
+            return tuple(as_float_array(made) for made in change(self._embedded(features)))

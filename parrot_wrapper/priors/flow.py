@@ -231,10 +231,10 @@ def flow_config(dataset: DataShapes, **options: Any) -> FlowPriorConfig:
 def squared_jacobian(prior: FlowPrior, context: Tensor, noise: Tensor) -> Tensor:
     """An estimate of E |J|_F^2, where J is the derivative of the standardised action by the latent.
 
-    Likelihood alone lets a flow be steep where the data are bimodal, such as a gripper's: there a
-    latent acts otherwise than elsewhere, and an agent has to learn it anew. E |J v|^2 with v from a
-    standard normal is |J|_F^2 (Hutchinson's trick; Finlay et al. 2020, section 3.2); J v is a
-    central difference.
+    Likelihood alone lets a flow be steep where the data are bimodal, as of a hand that opens or
+    closes: there a latent acts otherwise than elsewhere, and an agent has to learn it anew.
+    E |J v|^2 with v from a standard normal is |J|_F^2 (Hutchinson's trick; Finlay et al. 2020,
+    section 3.2); J v is a central difference.
 
     Args:
         prior: In training or not.

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
-import multiprocessing
 import warnings
-from collections.abc import Iterator, Mapping
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -23,15 +20,15 @@ from parrot_wrapper.checks import as_path, require_count, require_instance
 from parrot_wrapper.data.episodes import observation_mapping
 from parrot_wrapper.data.shards import ShardInfo, has_shard, read_info, verify_shard
 from parrot_wrapper.data.storage import Manifest, read_manifest, write_manifest
-from parrot_wrapper.errors import DataError, DataFileError, InvalidArgumentError
+from parrot_wrapper.errors import DataError, DataFileError, ExecutorError, InvalidArgumentError
 from parrot_wrapper.io.atomic_files import clear_strays, room_below
+from parrot_wrapper.io.executors import EXECUTORS, Ended, Executor, Task, stopping
 from parrot_wrapper.io.interruption import deferred_interrupt
 from parrot_wrapper.io.locking import folder_lock
 from parrot_wrapper.record.expert_episodes import (
     Env,
     ExpertSource,
     record_episode,
-    start_worker,
     work_on_shard,
 )
 from parrot_wrapper.record.shard_plan import ShardPlan
@@ -73,6 +70,7 @@ def collect(
     n_episodes: int,
     folder: str | Path,
     workers: int = 2,
+    engine: str = "local",
     progress: bool = True,
 ) -> CollectionReport:
     """Collect `n_episodes` kept episodes; go on where an earlier call in `folder` was stopped.
@@ -80,18 +78,21 @@ def collect(
     The data set depends on `source` alone: a shard is a fixed range of attempt seeds, and the
     data set is the kept episodes of shards 0, 1, 2, ... cut at `n_episodes`. The number of
     workers, their order and kills do not matter. `n_episodes` may be raised or lowered later.
-    A killed process loses the shards in flight, at most one per worker.
+    Ctrl-C finishes the shards in flight; a killed process loses them, at most one per worker.
 
     Args:
         source: Env, expert noise and seeds.
         n_episodes: How many to keep, >= 1.
         folder: The data set's folder; made where it does not exist.
-        workers: Processes, >= 1. They are spawned, so a script that calls this needs
+        workers: Shards at a time, >= 1.
+        engine: What records them: "local" for processes of this machine, or an installed package's
+            by name. Processes import the script that calls this, which therefore needs
             `if __name__ == "__main__":`.
         progress: Show a progress bar.
 
     Raises:
         InvalidArgumentError: A number is out of range, or the env has no expert.
+        UnknownNameError: No such engine; the nearest is named.
         DataFileError: `folder` holds a data set with other settings, is being written to, or
             one of its files is altered or foreign.
         DataError: The expert never ends in an episode to keep.
@@ -102,6 +103,7 @@ def collect(
     require_count("n_episodes", n_episodes)
     require_count("workers", workers)
     root = as_path("folder", folder)
+    chosen = EXECUTORS.get(engine)
     settings, facts = _describe(source)
     with room_below(root), folder_lock(root):
         facts = _agree_with_existing(root, settings, facts)
@@ -109,7 +111,8 @@ def collect(
         manifest = Manifest(n_episodes, settings, facts)
         write_manifest(root, manifest)
         plan = ShardPlan(n_episodes, source.shard_attempts, _existing_shards(root))
-        _run(plan, source, root, workers, progress)
+        if not plan.complete:
+            _run(plan, source, root, workers, chosen(), progress)
         counts = {"attempts": plan.attempts, "kept": plan.kept}
         write_manifest(root, replace(manifest, facts={**facts, "counts": counts}))
     return CollectionReport(root, n_episodes, plan.attempts, plan.kept)
@@ -209,34 +212,54 @@ def _existing_shards(folder: Path) -> dict[int, ShardInfo]:
     return infos
 
 
-def _run(plan: ShardPlan, source: ExpertSource, folder: Path, workers: int, progress: bool) -> None:
-    if plan.complete:
+def _run(
+    plan: ShardPlan,
+    source: ExpertSource,
+    folder: Path,
+    workers: int,
+    engine: Executor,
+    progress: bool,
+) -> None:
+    running: set[Task] = set()
+    with deferred_interrupt() as interruption, _bar(plan, progress) as bar, closing(engine):
+        while not plan.complete and not interruption.requested:
+            while len(running) < workers and (index := plan.next_shard()) is not None:
+                task = Task(f"shard {index}", work_on_shard, (source, folder, index))
+                running.add(task)
+                engine.submit(task)
+            for ended in engine.poll(_LOOK_EVERY):
+                running.discard(ended.task)
+                plan.finish(_result(ended))
+            _tell(plan, source, bar)
+        for ended in stopping(engine, running):  # shards in flight are finished first
+            running.discard(ended.task)
+    if not plan.complete:
+        raise KeyboardInterrupt
+
+
+def _result(ended: Ended) -> ShardInfo:
+    try:
+        info: ShardInfo = ended.result()
+    except ExecutorError as error:
+        raise DataError(
+            f"A worker process died ({error}). If its own message above speaks of bootstrapping, "
+            'put the call under `if __name__ == "__main__":`; otherwise it may have been killed '
+            "for memory: use fewer workers. Whole shards are kept; the same call goes on."
+        ) from error
+    return info
+
+
+def _tell(plan: ShardPlan, source: ExpertSource, bar: tqdm[Any]) -> None:
+    attempts, kept = plan.totals()
+    if not attempts:
         return
-    # an exception within the pool's own calls can leave it waiting for ever for a worker
-    with (
-        deferred_interrupt() as interruption,
-        _bar(plan, progress) as bar,
-        _pool(source, folder, workers) as pool,
-    ):
-        pending: set[Future[ShardInfo]] = set()
-        while not plan.complete:
-            while len(pending) < workers + 1 and (index := plan.next_shard()) is not None:
-                pending.add(pool.submit(work_on_shard, index))
-            finished, pending = wait(pending, _LOOK_EVERY, return_when=FIRST_COMPLETED)
-            if interruption.requested:
-                raise KeyboardInterrupt
-            for future in finished:
-                plan.finish(future.result())
-            attempts, kept = plan.totals()
-            if not attempts:
-                continue
-            bar.set_postfix_str(f"{kept / attempts:.1%} of attempts kept", refresh=False)
-            bar.update(min(kept, plan.n_episodes) - bar.n)
-            if not kept and attempts >= _HOPELESS_ATTEMPTS:
-                raise DataError(
-                    f"Expected episodes to keep, got none in {attempts} attempts in "
-                    f"{source.env_id}. Watch the expert, or lower the noise ({source.noise})."
-                )
+    bar.set_postfix_str(f"{kept / attempts:.1%} of attempts kept", refresh=False)
+    bar.update(min(kept, plan.n_episodes) - bar.n)
+    if not kept and attempts >= _HOPELESS_ATTEMPTS:
+        raise DataError(
+            f"Expected episodes to keep, got none in {attempts} attempts in {source.env_id}. "
+            f"Watch the expert, or lower the noise ({source.noise})."
+        )
 
 
 def _bar(plan: ShardPlan, progress: bool) -> tqdm[Any]:
@@ -244,24 +267,3 @@ def _bar(plan: ShardPlan, progress: bool) -> tqdm[Any]:
     return tqdm(
         total=plan.n_episodes, initial=done, unit=" kept", desc="collect", disable=not progress
     )
-
-
-@contextmanager
-def _pool(source: ExpertSource, folder: Path, workers: int) -> Iterator[ProcessPoolExecutor]:
-    """Worker processes that are gone when the block ends; shards in flight are finished first."""
-    pool = ProcessPoolExecutor(
-        workers,
-        mp_context=multiprocessing.get_context("spawn"),
-        initializer=start_worker,
-        initargs=(source, folder),
-    )
-    try:
-        yield pool
-    except BrokenProcessPool as error:
-        raise DataError(
-            f"A worker process died ({error}). If its own message above speaks of bootstrapping, "
-            'put the call under `if __name__ == "__main__":`; otherwise it may have been killed '
-            "for memory: use fewer workers. Whole shards are kept; the same call goes on."
-        ) from error
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)

@@ -1,14 +1,11 @@
-"""Record episodes of a scripted expert; what a collection's worker processes run."""
+"""Record episodes of a scripted expert; what the processes of a collection run."""
 
 from __future__ import annotations
 
 import importlib
-import os
 import signal
-import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from multiprocessing import connection, parent_process
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +16,7 @@ from parrot_wrapper.checks import check_fields, float_array
 from parrot_wrapper.data.episodes import Episode, observation_mapping, require_finite
 from parrot_wrapper.data.shards import ShardInfo, write_shard
 from parrot_wrapper.errors import DataError, InvalidArgumentError, MissingExtraError
+from parrot_wrapper.io.interruption import deferred_interrupt
 from parrot_wrapper.types import FloatArray, OffersExpert, OffersLabels, OffersStray
 
 Env = gym.Env[Any, Any]
@@ -228,30 +226,25 @@ def record_shard(env: Env, source: ExpertSource, folder: Path, index: int) -> Sh
     return write_shard(folder, index, kept, attempts=source.shard_attempts)
 
 
-class _Worker:
-    """What a worker process holds between tasks: one env, made once."""
+class _Last:
+    """What a process keeps for its next shard."""
 
-    env: Env
-    source: ExpertSource
-    folder: Path
-
-
-def start_worker(source: ExpertSource, folder: Path) -> None:
-    """Make this process's env; runs once in every worker process."""
-    # Ctrl-C reaches the whole group; only the parent decides what it means
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    _Worker.env, _Worker.source, _Worker.folder = source.make_env(), source, folder
+    source: ExpertSource | None = None
+    env: Env | None = None
 
 
-def work_on_shard(index: int) -> ShardInfo:
-    """Record shard `index` in a process that `start_worker` prepared."""
-    return record_shard(_Worker.env, _Worker.source, _Worker.folder, index)
+def work_on_shard(source: ExpertSource, folder: Path, index: int) -> ShardInfo:
+    """Record shard `index`, in the env that this process had for the one before.
 
-
-def _end_with_parent() -> None:
-    """Exit when the parent is gone: a killed parent cannot tell its workers to stop."""
-    parent = parent_process()
-    if parent is not None:
-        connection.wait([parent.sentinel])
-        os._exit(1)
+    Raises:
+        KeyboardInterrupt: Ctrl-C; the shard is whole before.
+    """
+    with deferred_interrupt() as interruption:
+        if _Last.env is None or _Last.source != source:
+            if _Last.env is not None:
+                _Last.env.close()
+            _Last.source, _Last.env = source, source.make_env()
+        info = record_shard(_Last.env, source, folder, index)
+    if interruption.requested:
+        signal.raise_signal(signal.SIGINT)
+    return info

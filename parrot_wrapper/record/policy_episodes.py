@@ -18,8 +18,7 @@ from parrot_wrapper.errors import DataError, InvalidArgumentError
 from parrot_wrapper.float_errors import quiet_floats, quiet_underflow
 from parrot_wrapper.record.success import told_success
 from parrot_wrapper.types import KEYS_FACT, AnyArray, OffersCamera
-from parrot_wrapper.wrappers.driver import with_batch_axis
-from parrot_wrapper.wrappers.reader import Keys, ObservationReader, reader_of_space
+from parrot_wrapper.wrappers.reader import Keys, ObservationReader, reader_of_space, with_batch_axis
 
 Env = gym.Env[Any, Any]
 Policy = Callable[[Any], ArrayLike]

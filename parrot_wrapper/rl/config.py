@@ -6,13 +6,108 @@ import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from types import MappingProxyType
-from typing import Any
+from typing import Any, ClassVar, TypeAlias
 
-from parrot_wrapper.checks import check_fields
+from parrot_wrapper.checks import as_tagged, check_fields, from_tagged, require_count, require_share
 from parrot_wrapper.errors import InvalidArgumentError, unknown_name
+from parrot_wrapper.priors.mixtures.settings import MixtureConfig, read_former, read_mixture
+from parrot_wrapper.priors.registry import MIXTURES
 from parrot_wrapper.wrappers.spaces import check_agent_observation
 
 CONVOLUTIONS = ("stock", "paper")
+
+
+@dataclass(frozen=True)
+class RawActions:
+    """The agent acts in the env's own action space, not in the prior's latent space.
+
+    Attributes:
+        explore: Probability of executing a sample of the prior in place of the agent's action, each
+            step, in [0, 1] (`PriorExploreSAC`); needs a prior.
+        initial_actor: Folder of a cloned actor that the agent's own starts as, or None. It acts in
+            warm-up steps too.
+
+    Raises:
+        InvalidArgumentError: A value outside its range.
+    """
+
+    name: ClassVar[str] = "raw"
+    explore: float = 0.0
+    initial_actor: str | None = None
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        if not 0.0 <= self.explore <= 1.0:
+            raise InvalidArgumentError(f"Expected explore in [0, 1], got {self.explore!r}.")
+
+
+@dataclass(frozen=True)
+class UniformReplay:
+    """SB3's own replay buffer.
+
+    Attributes:
+        n_steps: Decisions in an n-step return, 1 for none.
+
+    Raises:
+        InvalidArgumentError: A value outside its range.
+    """
+
+    name: ClassVar[str] = "uniform"
+    n_steps: int = 1
+
+    def __post_init__(self) -> None:
+        require_count("n_steps", self.n_steps)
+
+
+@dataclass(frozen=True)
+class RewardedReplay:
+    """Part of each batch is from episodes that had a reward (`RewardedReplayBuffer`).
+
+    Attributes:
+        share: How much of it, in (0, 1).
+
+    Raises:
+        InvalidArgumentError: A value outside its range.
+    """
+
+    name: ClassVar[str] = "rewarded"
+    share: float = 0.5
+
+    def __post_init__(self) -> None:
+        require_share("share", self.share)
+
+
+@dataclass(frozen=True)
+class DemonstrationReplay:
+    """Part of each batch is from demonstrations (`DemonstrationReplayBuffer`).
+
+    Only for agents that act in a prior's latent space: its inverse makes latents of the actions.
+
+    Attributes:
+        data: Folder of a data set that they are taken from, with its rewards.
+        share: How much of a batch, in (0, 1).
+        episodes: The first so many of its episodes; 0 for all.
+
+    Raises:
+        InvalidArgumentError: A value outside its range.
+    """
+
+    name: ClassVar[str] = "demonstrations"
+    data: str
+    share: float = 0.5
+    episodes: int = 500
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        require_share("share", self.share)
+        require_count("episodes", self.episodes, least=0)
+
+
+Replay: TypeAlias = UniformReplay | RewardedReplay | DemonstrationReplay
+REPLAYS: Mapping[str, type[Replay]] = MappingProxyType(
+    {kind.name: kind for kind in (UniformReplay, RewardedReplay, DemonstrationReplay)}
+)
+"""Ways to draw batches, by name."""
 
 
 @dataclass(frozen=True)
@@ -21,7 +116,8 @@ class RLConfig:
 
     With `prior` the agent acts in the prior's latent space. With `raw_actions` as well it acts in
     the env's own action space but still *sees* the prior's features: the fair control. Without a
-    prior it is plain SAC on whatever the env gives.
+    prior it is plain SAC on whatever the env gives. What is one of several things is a dataclass,
+    and in JSON a mapping with its `name` as "kind".
 
     A *decision* is one action of the agent. It is one env step, or with a prior of horizon H a
     chunk of up to H; gamma is per env step all the same, the agent's own is gamma^H, and 0 where
@@ -31,16 +127,10 @@ class RLConfig:
         env_id: Gymnasium id.
         env_kwargs: Keywords of `gymnasium.make`, JSON-able.
         prior: Packaged name or checkpoint folder, or None for plain SAC.
-        raw_actions: Keep the env's action space; needs `prior`, whose features the agent sees.
-        broad: Mixture of the prior with uniform actions as `parse_broad` reads it, such as "0.1",
-            for tasks that need what the prior never saw; only for latent actions.
-        redirected: Share in [0, 1) of the prior's own reaching, turned to the container, while it
-            holds something (`RedirectedMixture`); 0 for none. Only for latent actions. With
-            `broad`, uniform actions come beside both.
-        prior_explore: Probability of executing a sample of the prior in place of the agent's
-            action, each step, in [0, 1]; needs `raw_actions` (`PriorExploreSAC`).
-        initial_actor: Folder of a cloned actor that the agent's own starts as, or None; only for
-            agents that act in the env's own action space. It acts in warm-up steps too.
+        raw_actions: Keep the env's action space; with a prior the agent sees its features. True
+            stands for `RawActions()`, which it always is without a prior.
+        mixtures: What the prior is mixed with, from the inside out, for tasks that need what it
+            never saw, such as `BroadConfig`; only for latent actions.
         observation: What the agent sees: "features", "image" (the env's observation as it is) or
             "both". Ignored without a prior. The SB3 policy follows from the resulting space.
         latent: Chart between the agent's unit box and the prior's noise.
@@ -59,14 +149,7 @@ class RLConfig:
             on. 0 for none; not with `initial_actor`.
         train_freq: Decisions between two rounds of updates.
         gradient_steps: Updates in such a round; H of them are one for each env step of a chunk.
-        n_steps: Decisions in an n-step return, 1 for none.
-        rewarded_share: Share of each batch from episodes that had a reward, in [0, 1); 0 for SB3's
-            own buffer (`RewardedReplayBuffer`). Not with n-step returns.
-        demonstration_share: Share of each batch from `demonstrations`, in [0, 1); 0 for none
-            (`DemonstrationReplayBuffer`). Only for latent actions; not with n-step returns or
-            `rewarded_share`.
-        demonstrations: Folder of a data set that they are taken from, with its rewards.
-        demonstration_episodes: The first so many of its episodes; 0 for all.
+        replay: How batches are drawn: `UniformReplay`, `RewardedReplay` or `DemonstrationReplay`.
         tau: Share of the critic copied to its target, in (0, 1].
         target_update_interval: Updates between two such copies.
         buffer_size: Transitions kept, at most; a shorter run allocates fewer.
@@ -90,11 +173,8 @@ class RLConfig:
     env_id: str
     env_kwargs: Mapping[str, Any] = field(default_factory=dict)
     prior: str | None = None
-    raw_actions: bool = False
-    broad: str | None = None
-    redirected: float = 0.0
-    prior_explore: float = 0.0
-    initial_actor: str | None = None
+    raw_actions: RawActions | bool | None = None
+    mixtures: tuple[MixtureConfig, ...] = ()
     observation: str = "features"
     latent: str = "gaussian"
     kl: float | None = 5.0
@@ -109,11 +189,7 @@ class RLConfig:
     first_rewards: int = 0
     train_freq: int = 1
     gradient_steps: int = 1
-    n_steps: int = 1
-    rewarded_share: float = 0.0
-    demonstration_share: float = 0.0
-    demonstrations: str | None = None
-    demonstration_episodes: int = 500
+    replay: Replay = UniformReplay()
     tau: float = 0.005
     target_update_interval: int = 1
     buffer_size: int = 100_000
@@ -123,66 +199,52 @@ class RLConfig:
     device: str = "auto"
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "raw_actions", self._raw())
+        object.__setattr__(self, "replay", from_tagged("replay", self.replay, _replay_kind))
+        if isinstance(self.mixtures, list | tuple):
+            object.__setattr__(self, "mixtures", tuple(map(read_mixture, self.mixtures)))
         check_fields(self)
         object.__setattr__(self, "env_kwargs", dict(self.env_kwargs))
         object.__setattr__(self, "net_arch", tuple(self.net_arch))
         check_agent_observation(self.observation)
         if self.convolutions not in CONVOLUTIONS:
             raise unknown_name("convolutions", self.convolutions, CONVOLUTIONS)
-        if self.raw_actions and (self.prior is None or self.observation == "both"):
+        self._check_needs()
+        self._check_numbers()
+
+    def _raw(self) -> Any:
+        if isinstance(self.raw_actions, bool) or self.raw_actions is None:
+            return RawActions() if self.raw_actions or self.prior is None else None
+        return from_tagged("raw_actions", self.raw_actions, lambda _: RawActions)
+
+    def _check_needs(self) -> None:
+        """What needs a prior to act through, and what to look through."""
+        through = {
+            "mixtures": self.mixtures,
+            "replay": isinstance(self.replay, DemonstrationReplay),
+        }
+        for name in (name for name, given in through.items() if given and not self.latent_actions):
             raise InvalidArgumentError(
-                "raw_actions needs a prior, whose features the agent sees, and observation "
-                f"'features' or 'image'; got prior={self.prior!r}, {self.observation!r}. Leave "
-                "raw_actions out for plain SAC on the env's own observations."
-            )
-        if self.prior_explore and not self.raw_actions:
-            raise InvalidArgumentError(
-                f"prior_explore={self.prior_explore!r} needs raw_actions=True: an agent that acts "
-                "in the latent space explores with the prior anyway."
-            )
-        if self.redirected and not self.latent_actions:
-            raise InvalidArgumentError(
-                f"redirected={self.redirected!r} needs a prior to act through, got "
+                f"{name}={getattr(self, name)!r} needs a prior to act through, got "
                 f"prior={self.prior!r} and raw_actions={self.raw_actions!r}."
             )
-        if self.broad is not None and not self.latent_actions:
+        if self.raw.explore and self.prior is None:
+            raise InvalidArgumentError(f"{self.raw_actions!r} needs a prior to explore with.")
+        if self.raw_actions and self.prior is not None and self.observation == "both":
             raise InvalidArgumentError(
-                f"broad={self.broad!r} needs a prior to act through: raw actions are broad anyway."
+                "Expected observation 'features' or 'image' beside raw_actions, got 'both'."
             )
-        if self.initial_actor is not None and self.latent_actions:
-            raise InvalidArgumentError(
-                f"initial_actor={self.initial_actor!r} needs raw_actions=True: a cloned actor acts "
-                "in the env's own action space."
-            )
-        if bool(self.demonstration_share) != (self.demonstrations is not None):
-            raise InvalidArgumentError(
-                "Expected demonstrations and their share in a batch, or neither, got "
-                f"{self.demonstrations!r} and demonstration_share={self.demonstration_share!r}."
-            )
-        if self.demonstration_share and not self.latent_actions:
-            raise InvalidArgumentError(
-                f"demonstration_share={self.demonstration_share!r} needs a prior to act through, "
-                "whose inverse makes latents of demonstrated actions."
-            )
-        self._check_numbers()
 
     def _check_numbers(self) -> None:
         rules = {
             "gamma": 0.0 <= self.gamma < 1.0,
-            "prior_explore": 0.0 <= self.prior_explore <= 1.0,
-            "redirected": 0.0 <= self.redirected < 1.0,
-            "rewarded_share": 0.0 <= self.rewarded_share < 1.0
-            and (self.n_steps == 1 or not self.rewarded_share),
-            "demonstration_share": 0.0 <= self.demonstration_share < 1.0
-            and (not self.demonstration_share or (self.n_steps == 1 and not self.rewarded_share)),
-            "demonstration_episodes": self.demonstration_episodes >= 0,
             "tau": 0.0 < self.tau <= 1.0,
             "learning_rate": self.learning_rate > 0.0 and math.isfinite(self.learning_rate),
             "kl": self.kl is None or (self.kl > 0.0 and math.isfinite(self.kl)),
             "net_arch": all(width > 0 for width in self.net_arch),
             "learning_starts": self.learning_starts >= 0,
             "first_rewards": self.first_rewards >= 0
-            and (self.initial_actor is None or not self.first_rewards),
+            and (self.raw.initial_actor is None or not self.first_rewards),
             "checkpoint_every": self.checkpoint_every >= 0,
             "seed": self.seed >= 0,
         }
@@ -190,7 +252,6 @@ class RLConfig:
             "batch_size",
             "train_freq",
             "gradient_steps",
-            "n_steps",
             "target_update_interval",
             "buffer_size",
             "total_steps",
@@ -206,7 +267,12 @@ class RLConfig:
     @property
     def latent_actions(self) -> bool:
         """Whether the agent acts in the prior's latent space."""
-        return self.prior is not None and not self.raw_actions
+        return self.raw_actions is None
+
+    @property
+    def raw(self) -> RawActions:
+        """What is set for raw actions; the defaults for an agent in the latent space."""
+        return self.raw_actions if isinstance(self.raw_actions, RawActions) else RawActions()
 
     @property
     def copies_by_callback(self) -> bool:
@@ -215,16 +281,81 @@ class RLConfig:
 
     def to_dict(self) -> dict[str, Any]:
         """A JSON-able copy."""
-        return {**asdict(self), "net_arch": list(self.net_arch)}
+        return {
+            **asdict(self),
+            "net_arch": list(self.net_arch),
+            "raw_actions": None if self.latent_actions else as_tagged(self.raw),
+            "mixtures": [as_tagged(mixture) for mixture in self.mixtures],
+            "replay": as_tagged(self.replay),
+        }
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> RLConfig:
-        """The inverse of `to_dict`; unknown keys are refused by name."""
+        """The inverse of `to_dict`; unknown keys are refused by name.
+
+        Settings of earlier versions are read too, as `with_current_names` does.
+        """
         known = [entry.name for entry in fields(cls)]
-        for key in values:
+        current = with_current_names(values)
+        for key in current:
             if key not in known:
                 raise unknown_name("RL setting", key, known)
-        return cls(**values)
+        return cls(**current)
+
+
+_FORMER_RAW = {"prior_explore": "explore", "initial_actor": "initial_actor"}
+_FORMER_DEMONSTRATIONS = {
+    "demonstration_share": "share",
+    "demonstrations": "data",
+    "demonstration_episodes": "episodes",
+}
+
+
+def with_current_names(values: Mapping[str, Any]) -> dict[str, Any]:
+    """RL settings of any version, with those in their dataclasses that once stood by themselves.
+
+    Raises:
+        InvalidArgumentError: They ask for several ways to draw batches.
+
+    Example:
+        >>> with_current_names({"env_id": "ParrotGrasp-v0", "rewarded_share": 0.5, "n_steps": 1})
+        {'env_id': 'ParrotGrasp-v0', 'replay': RewardedReplay(share=0.5)}
+    """
+    current = dict(values)
+
+    def former(names: Mapping[str, str]) -> dict[str, Any]:
+        return {new: current.pop(old) for old, new in names.items() if old in current}
+
+    raw, flag = former(_FORMER_RAW), current.get("raw_actions")
+    if isinstance(flag, bool) or any(raw.values()):
+        acts_raw = flag or any(raw.values()) or current.get("prior", "") is None
+        current["raw_actions"] = RawActions(**raw) if acts_raw else None
+    rewarded, n_steps = former({"rewarded_share": "share"}), former({"n_steps": "n_steps"})
+    shown = former(_FORMER_DEMONSTRATIONS)
+    replays: list[Replay] = []
+    if rewarded.get("share"):
+        replays.append(RewardedReplay(**rewarded))
+    if n_steps.get("n_steps", 1) != 1:
+        replays.append(UniformReplay(**n_steps))
+    if shown.get("data") is not None or shown.get("share"):
+        replays.append(DemonstrationReplay(**{"data": None, **shown}))
+    if len(replays) > 1:
+        raise InvalidArgumentError(f"Expected one way to draw batches, got {replays}.")
+    if replays:
+        current["replay"] = replays[0]
+    # those of other packages are the inner ones
+    others = set(current) - {entry.name for entry in fields(RLConfig)}
+    named = [name for name in reversed(MIXTURES.names()) if name in others] if others else []
+    mixtures = [read_former(name, current.pop(name)) for name in named]
+    if any(mixtures):
+        current["mixtures"] = tuple(mixture for mixture in mixtures if mixture)
+    return current
+
+
+def _replay_kind(name: str) -> type[Replay]:
+    if name not in REPLAYS:
+        raise unknown_name("replay", name, REPLAYS)
+    return REPLAYS[name]
 
 
 PRESETS: Mapping[str, Mapping[str, Any]] = MappingProxyType(

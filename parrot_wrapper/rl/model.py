@@ -17,10 +17,8 @@ from parrot_wrapper.errors import InvalidArgumentError
 from parrot_wrapper.evaluation.prior_features import PriorFeaturesObservation
 from parrot_wrapper.latent import target_entropy
 from parrot_wrapper.priors.loading import load_prior
-from parrot_wrapper.priors.mixtures.broad import parse_broad
-from parrot_wrapper.priors.mixtures.redirected import RedirectedMixture
 from parrot_wrapper.rl.actor_loss import skip_unused_gradients
-from parrot_wrapper.rl.config import RLConfig
+from parrot_wrapper.rl.config import DemonstrationReplay, RewardedReplay, RLConfig
 from parrot_wrapper.rl.normed_activation import LayerNormReLU
 from parrot_wrapper.rl.paper_convolutions import PaperConvolutions
 from parrot_wrapper.rl.prior_explore import PriorExploreSAC
@@ -48,8 +46,7 @@ def wrap_env(
     Raises:
         SpaceMismatchError: The prior does not fit the env.
         UnknownNameError: No such prior or chart.
-        InvalidArgumentError: `config.broad` is no mixture.
-        NotOfferedError: `config.redirected` with a prior whose features do not say what is where.
+        ParrotError: A mixture does not go with the prior.
     """
     if config.prior is None:
         return env
@@ -58,10 +55,8 @@ def wrap_env(
         if config.observation == "image":
             return env
         return PriorFeaturesObservation(env, live)
-    if config.redirected:
-        live = RedirectedMixture(live, share=config.redirected)
-    if config.broad is not None:
-        live = parse_broad(config.broad, live)
+    for mixture in config.mixtures:
+        live = mixture.around(live)
     wrapped: gym.Env[Any, Any] = BehavioralPriorWrapper(
         env,
         live,
@@ -107,10 +102,10 @@ def build_model(
     _warn_about_memory(env.observation_space, actions, capacity)
     options = _replay_options(config, env.observation_space)
     algorithm: type[SAC] = SAC
-    if config.prior is not None and config.prior_explore:
+    if config.prior is not None and config.raw.explore:
         algorithm = PriorExploreSAC
         options["prior"] = load_prior(config.prior) if prior is None else prior
-        options["prior_explore"] = config.prior_explore
+        options["prior_explore"] = config.raw.explore
         options["sees_features"] = config.observation == "features"
     model = algorithm(
         policy,
@@ -118,13 +113,12 @@ def build_model(
         learning_rate=config.learning_rate,
         buffer_size=capacity,
         # A cloned actor warms up by itself; FirstUpdateCallback holds the updates back.
-        learning_starts=config.learning_starts if config.initial_actor is None else 0,
+        learning_starts=config.learning_starts if config.raw.initial_actor is None else 0,
         batch_size=config.batch_size,
         tau=0.0 if config.copies_by_callback else config.tau,
         gamma=discount_of_decisions(config, env),
         train_freq=config.train_freq,
         gradient_steps=config.gradient_steps,
-        n_steps=config.n_steps,
         ent_coef=config.ent_coef,
         target_entropy=entropy,
         policy_kwargs=policy_kwargs,
@@ -149,7 +143,8 @@ def add_demonstrations(model: SAC, env: DummyVecEnv, config: RLConfig) -> None:
         SpaceMismatchError: The demonstrations are of another env.
         NotOfferedError: The prior has no exact inverse.
     """
-    if config.demonstrations is None:
+    replay = config.replay
+    if not isinstance(replay, DemonstrationReplay):
         return
     # only here: other runs need nothing of the `data` extra
     from parrot_wrapper.data import load_dataset
@@ -159,7 +154,7 @@ def add_demonstrations(model: SAC, env: DummyVecEnv, config: RLConfig) -> None:
     assert isinstance(wrapper, BehavioralPriorWrapper)  # RLConfig asks for latent actions
     fill_replay_buffer(
         model,
-        load_dataset(config.demonstrations, n_episodes=config.demonstration_episodes or None),
+        load_dataset(replay.data, n_episodes=replay.episodes or None),
         wrapper.prior,
         latent=config.latent,
         observation=check_agent_observation(config.observation),
@@ -187,17 +182,15 @@ def discount_of_decisions(config: RLConfig, env: gym.Env[Any, Any] | DummyVecEnv
 
 
 def _replay_options(config: RLConfig, observations: spaces.Space[Any]) -> dict[str, Any]:
-    in_parts = isinstance(observations, spaces.Dict)
+    in_parts, replay = isinstance(observations, spaces.Dict), config.replay
     kind: type[ReplayBuffer]
-    if config.rewarded_share:
-        share = config.rewarded_share
+    if isinstance(replay, RewardedReplay):
         kind = RewardedDictReplayBuffer if in_parts else RewardedReplayBuffer
-    elif config.demonstration_share:
-        share = config.demonstration_share
+    elif isinstance(replay, DemonstrationReplay):
         kind = DemonstrationDictReplayBuffer if in_parts else DemonstrationReplayBuffer
     else:
-        return {}
-    return {"replay_buffer_class": kind, "replay_buffer_kwargs": {"share": share}}
+        return {"n_steps": replay.n_steps}
+    return {"replay_buffer_class": kind, "replay_buffer_kwargs": {"share": replay.share}}
 
 
 def _policy_for(observations: spaces.Space[Any]) -> tuple[str, bool]:

@@ -126,8 +126,8 @@ def _train(
         seconds = 0.0
         if checkpoints:
             seconds = load_checkpoint(model, checkpoints[-1])["seconds"]
-        elif config.initial_actor is not None:
-            initialise_actor(model, config.initial_actor, _features_source(config, prior))
+        elif config.raw.initial_actor is not None:
+            initialise_actor(model, config.raw.initial_actor, _features_source(config, prior))
         write_json(folder / CONFIG_FILE, config.to_dict())  # only now that all of it fits
         cut_log(folder / LOG_FILE, model.num_timesteps)
         cut_log(folder / EPISODES_FILE, model.num_timesteps, key=STEPS_KEY)
@@ -192,7 +192,7 @@ def _callbacks(
         diagnostics,
         EpisodeLogCallback(folder),
     ]
-    if config.initial_actor is not None:
+    if config.raw.initial_actor is not None:
         callbacks.append(FirstUpdateCallback(after=config.learning_starts))
     if config.first_rewards:
         callbacks.append(FirstRewardsCallback(episodes=config.first_rewards))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import gymnasium as gym
@@ -10,7 +10,7 @@ import numpy as np
 
 from parrot_wrapper.checks import is_number
 from parrot_wrapper.errors import InvalidArgumentError
-from parrot_wrapper.types import ActionPrior, AnyArray
+from parrot_wrapper.types import ActionPrior, AnyArray, DecodesClosedLoop
 
 _STEPS, _REWARDS, _INFOS = "parrot/env_steps", "parrot/rewards", "parrot/infos"
 CHUNK_KEYS = ("parrot/action", _STEPS, _REWARDS, _INFOS)
@@ -48,10 +48,19 @@ def require_single_actions(prior: ActionPrior, who: str) -> None:
         )
 
 
+def closed_loop(prior: ActionPrior) -> DecodesClosedLoop | None:
+    """The prior if it decodes the actions of a chunk one by one, each for what is newly seen."""
+    return prior if isinstance(prior, DecodesClosedLoop) and prior.horizon > 1 else None
+
+
 def execute_chunk(
-    env: gym.Env[Any, AnyArray], actions: AnyArray, *, gamma: float
+    env: gym.Env[Any, AnyArray],
+    actions: AnyArray,
+    *,
+    gamma: float,
+    before_step: Callable[[int, Any], None] | None = None,
 ) -> tuple[Any, float, bool, bool, dict[str, Any]]:
-    """Execute actions open loop until they are used up or the episode ends.
+    """Execute actions until they are used up or the episode ends.
 
     To the agent this is one step of a semi-Markov decision process (Sutton et al. 1999), whose
     reward is sum_k gamma^k r_k. What an episode's end leaves of the chunk is dropped.
@@ -60,6 +69,8 @@ def execute_chunk(
         env: The env.
         actions: (H, A), each within the env's box.
         gamma: Discount of an env step.
+        before_step: Called before each step but the first, with how many are done and the newest
+            observation; it may write the next actions. None for an open loop.
 
     Returns:
         As of `Env.step`: last observation, reward, terminated, truncated, and the last step's info
@@ -71,8 +82,11 @@ def execute_chunk(
     """
     rewards: list[float] = []
     infos: list[dict[str, Any]] = []
-    for action in actions:
-        observation, reward, terminated, truncated, info = env.step(action.copy())
+    observation: Any = None
+    for step in range(len(actions)):
+        if step and before_step is not None:
+            before_step(step, observation)
+        observation, reward, terminated, truncated, info = env.step(actions[step].copy())
         rewards.append(float(reward))
         infos.append(info)
         if terminated or truncated:

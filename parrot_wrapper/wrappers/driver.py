@@ -1,10 +1,11 @@
-"""From the agent's u to actions and back, for a batch of envs: what all wrappers share."""
+"""Between an observation and an action, for a batch of envs: what all wrappers share."""
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, TypedDict
 
 import numpy as np
 from gymnasium import spaces
@@ -17,8 +18,16 @@ from parrot_wrapper.float_errors import quiet_floats
 from parrot_wrapper.latent import parse_chart
 from parrot_wrapper.latent.charts import Chart
 from parrot_wrapper.torch_threads import threads_for, torch_threads
-from parrot_wrapper.types import ActionPrior, AnyArray, FloatArray, Observations
-from parrot_wrapper.wrappers.reader import Keys
+from parrot_wrapper.types import (
+    ActionPrior,
+    AnyArray,
+    FloatArray,
+    Observations,
+)
+from parrot_wrapper.wrappers.chunk import closed_loop
+from parrot_wrapper.wrappers.decoded import Decoded
+from parrot_wrapper.wrappers.memory import EpisodeMemory
+from parrot_wrapper.wrappers.reader import Keys, copied, rows_of, stacked
 from parrot_wrapper.wrappers.spaces import (
     AgentObservation,
     agent_space,
@@ -27,8 +36,9 @@ from parrot_wrapper.wrappers.spaces import (
     check_spaces,
     latent_space,
 )
+from parrot_wrapper.wrappers.stateful_observations import check_stateful_observations
 
-TERMINATION_WARNING = (
+_TERMINATION_WARNING = (
     "The env ends an episode on success (terminate_on_success=True). SAC's entropy bonus pays for "
     "every step that does not end the episode, up to alpha * Z * log 2, which is easily worth more "
     "than the reward for success: agents learn to avoid succeeding. Prefer "
@@ -42,62 +52,42 @@ _ROUNDING = 1e-6
 """How far beyond 1 |u| may be: float32 arithmetic, not a mistake."""
 
 
-class Decoded(NamedTuple):
-    """What became of a batch of u.
+class DriverOptions(TypedDict, total=False):
+    """What may be said to each wrapper of how a prior is read and driven.
 
     Attributes:
-        action: (B, A), chunks (B, H, A), clipped to the env's box and of its dtype.
-        latent: Base noise z (B, Z) float32.
-        clipped: (B,) bool, whether the prior's action, any of a chunk, was outside the box.
-    """
-
-    action: AnyArray
-    latent: FloatArray
-    clipped: AnyArray
-
-    def info(self, index: int) -> dict[str, Any]:
-        """The keys that wrappers add to the info of env `index`; arrays are copies.
-
-        What became of a chunk's actions is told by who executed them.
-        """
-        told = {} if self.action.ndim > 2 else {"parrot/action": self.action[index].copy()}
-        return {
-            **told,
-            "parrot/latent": self.latent[index].copy(),
-            "parrot/clipped": bool(self.clipped[index]),
-        }
-
-    def infos(self, done: AnyArray) -> dict[str, Any]:
-        """The same keys for all envs in Gymnasium's vector format: values, and whose they are.
-
-        Args:
-            done: (B,) bool, the envs that executed their action; zeros for the others.
-        """
-        told: dict[str, Any] = {}
-        for name, values in self._asdict().items():
-            if values.ndim > 2:  # a chunk's actions, as in `info`
-                continue
-            mask = done.reshape(-1, *(1,) * (values.ndim - 1))
-            told[f"parrot/{name}"] = np.where(mask, values, values.dtype.type(0))
-            told[f"_parrot/{name}"] = done.copy()
-        return told
-
-
-class LatentTranslator:
-    """Keeps the observations that the agent acts on, and translates its u for them.
-
-    Observations are embedded once, when features are first needed.
-
-    Args:
-        prior: Name of a packaged prior, a prior's folder, or a live prior.
-        observation_space: The env's, for one env.
-        action_space: The env's, for one env.
         latent: Chart from u to base noise, or its text.
         observation: What the agent sees.
         image_key: Where a Dict observation has the image; None for what the prior's metadata say.
         proprio_key: Where it has the proprioception.
         state_key: Where it has the state.
+    """
+
+    latent: str | Chart
+    observation: AgentObservation
+    image_key: str | None
+    proprio_key: Keys
+    state_key: Keys
+
+
+class Driver:
+    """Drives a batch of envs by a prior: translates the agent's u for what each env shows.
+
+    It keeps what is each env's own: the observation to act on, its features, embedded once when
+    first needed, and what a prior with memory (`OffersMemory`) remembers of the episode.
+
+    Args:
+        env: What is driven: an env, or a vector env.
+        prior: Name of a packaged prior, a prior's folder, or a live prior.
+        observation_space: The env's, for one env.
+        action_space: The env's, for one env.
+        latent: See `DriverOptions`, as all that follows but the last three.
+        observation: What the agent sees.
+        image_key: Where a Dict observation has the image.
+        proprio_key: Where it has the proprioception.
+        state_key: Where it has the state.
         cameras: Camera descriptions of the envs that have one.
+        terminates: Whether the env ends an episode on success.
         whole_chunks: Whether the env has to take a prior's chunks (H, A).
 
     Attributes:
@@ -111,20 +101,25 @@ class LatentTranslator:
     Raises:
         SpaceMismatchError, UnknownNameError, CheckpointError, InvalidArgumentError: See
             `BehavioralPriorWrapper`.
+
+    Warns:
+        UserWarning: See `BehavioralPriorWrapper`.
     """
 
     def __init__(
         self,
+        env: object,
         prior: str | Path | ActionPrior,
         *,
         observation_space: spaces.Space[Any],
         action_space: spaces.Space[Any],
-        latent: str | Chart,
-        observation: AgentObservation,
+        latent: str | Chart = "gaussian",
+        observation: AgentObservation = "image",
         image_key: str | None = None,
         proprio_key: Keys = None,
         state_key: Keys = None,
-        cameras: Sequence[Mapping[str, Any]],
+        cameras: Sequence[Mapping[str, Any]] = (),
+        terminates: bool = False,
         whole_chunks: bool = False,
     ) -> None:
         self.chart = parse_chart(latent)
@@ -143,6 +138,9 @@ class LatentTranslator:
             whole_chunks=whole_chunks,
             looks=self._looks,
         )
+        check_stateful_observations(env, reads=self._reader.env_keys, stacklevel=4)
+        if terminates:
+            warnings.warn(_TERMINATION_WARNING, UserWarning, stacklevel=3)
         assert isinstance(action_space, spaces.Box)  # check_spaces saw to it
         self._box = action_space
         chunk = (self.prior.horizon,) if self.prior.horizon > 1 else ()
@@ -151,6 +149,14 @@ class LatentTranslator:
         self.observation_space = agent_space(
             observation_space, self.prior, self._reader, self.observation
         )
+        self._by_step = closed_loop(self.prior)
+        if whole_chunks and self._by_step is not None:
+            raise InvalidArgumentError(
+                "Expected a prior whose chunks are decoded at once, got one that decodes each "
+                "action for the newest observation, which sub-envs step past. Wrap each env with "
+                "BehavioralPriorWrapper before vectorising."
+            )
+        self._memory = EpisodeMemory(self.prior)
         self._seen: Observations | None = None
         self._features: FloatArray | None = None
 
@@ -159,9 +165,9 @@ class LatentTranslator:
         return f"{type(self.prior).__name__}, latent={self.chart.spec!r}"
 
     @property
-    def reads(self) -> set[str]:
-        """The keys of a Dict observation that the prior reads."""
-        return self._reader.env_keys
+    def closed_loop(self) -> bool:
+        """Whether `decode` makes the first action of a chunk only; `decode_newest` the others."""
+        return self._by_step is not None
 
     def nothing_done(self, envs: int) -> Decoded:
         """What a reset tells: zeros in the shapes and dtypes of what `decode` returns."""
@@ -183,7 +189,7 @@ class LatentTranslator:
             InvalidArgumentError: The prior reads the goal, or decodes chunks.
         """
         reasons = []
-        if _GOAL in self.reads:
+        if _GOAL in self._reader.env_keys:
             reasons.append(
                 f"reads {_GOAL!r}, so that stored latents and features belong to the old goal"
             )
@@ -202,13 +208,33 @@ class LatentTranslator:
         return reward
 
     @quiet_floats()
-    def observe(self, observations: Observations) -> None:
-        """Take a new batch of observations to act on; it is copied."""
-        if self._looks:
-            self._seen, self._features = _copied(self._reader(observations)), None
-        else:  # the prior takes any features
-            self._seen = {}
-            self._features = np.zeros((_rows(observations), self.prior.feature_dim), np.float32)
+    def observe(self, observations: Observations, began: AnyArray | bool = False) -> None:
+        """Take a new batch of observations to act on; it is copied.
+
+        Args:
+            observations: The batch.
+            began: (B,) bool, or one for all: whose first of an episode it is.
+        """
+        rows = rows_of(observations)
+        self._memory.advance(self._features)
+        self._memory.begin(rows, began)
+        self._seen = copied(self._reader(observations)) if self._looks else {}
+        # a prior that does not look takes any features
+        self._features = None if self._looks else self._embedded({}, rows)
+
+    def acting(self, action: AnyArray) -> None:
+        """Say what is being executed (B, A) where it is not what `decode` made."""
+        self.features()  # by which the memory advances
+        self._memory.under_way = action
+
+    def _embedded(self, seen: Observations, rows: int, envs: AnyArray | None = None) -> FloatArray:
+        """Features of what was read, with what is remembered of these envs."""
+        if not self._looks:
+            features = np.zeros((rows, self.prior.feature_dim), np.float32)
+        else:
+            with torch_threads(threads_for(rows)):
+                features = self.prior.features(seen)
+        return self._memory.recall(features, envs)
 
     def view(self, observations: Any, *, index: int | None = None) -> Any:
         """What the agent sees of the observations just taken.
@@ -223,12 +249,17 @@ class LatentTranslator:
         return agent_view(observations, features, self._reader, self.observation)
 
     @quiet_floats()
-    def views_of_last(self, observations: Sequence[Any]) -> list[Any]:
-        """What the agent sees of last observations of episodes, each without a batch axis."""
+    def views_of_last(self, observations: Sequence[Any], envs: AnyArray) -> list[Any]:
+        """What the agent sees of last observations of episodes, each without a batch axis.
+
+        Args:
+            observations: The last observations, before `observe` is told of the next ones.
+            envs: (len(observations),) int, whose they are.
+        """
         if self.observation == "image" or not observations:
             return list(observations)
-        with torch_threads(threads_for(len(observations))):
-            features = self.prior.features(self._reader(_stacked(observations)))
+        self._memory.advance(self._features)
+        features = self._embedded(self._reader(stacked(observations)), len(observations), envs)
         return [
             agent_view(own, row, self._reader, self.observation)
             for own, row in zip(observations, features, strict=True)
@@ -236,7 +267,7 @@ class LatentTranslator:
 
     def forget(self) -> None:
         """Drop the observations: the next step needs a reset first."""
-        self._seen = self._features = None
+        self._seen = self._features = self._memory.under_way = None
 
     @quiet_floats()
     def features(self) -> FloatArray:
@@ -251,8 +282,7 @@ class LatentTranslator:
                 "encode()."
             )
         if self._features is None:
-            with torch_threads(threads_for(_rows(self._seen))):
-                self._features = self.prior.features(self._seen)
+            self._features = self._embedded(self._seen, rows_of(self._seen))
         return self._features
 
     @quiet_floats()
@@ -264,13 +294,54 @@ class LatentTranslator:
             LatentError: u has the wrong shape or dtype, is not finite or outside [-1, 1], or the
                 prior made no finite action of it, or one of the wrong shape.
         """
+        rows = len(self.features())
+        return self.decode_latent(self.chart.to_latent(_checked(u, (rows, self.prior.latent_dim))))
+
+    @quiet_floats()
+    def decode_latent(self, latent: FloatArray) -> Decoded:
+        """`decode` of base noise (B, Z) instead of u."""
         features = self.features()
-        latent = self.chart.to_latent(_checked(u, (len(features), self.prior.latent_dim)))
-        with torch_threads(threads_for(len(features))):
-            raw = self.prior.decode_features(latent, features)
-        if raw.shape != (len(features), *self._action_shape):
+        if self._by_step is None:
+            with torch_threads(threads_for(len(features))):
+                raw = self.prior.decode_features(latent, features)
+            action, clipped = self._within_box(raw, latent, self._action_shape)
+        else:
+            action = np.zeros((len(features), *self._action_shape), self._box.dtype)
+            first = self._decode_step(latent, features, 0)
+            action[:, 0], clipped = self._within_box(first, latent, self._action_shape[1:])
+        self._memory.under_way = action
+        return Decoded(action, latent, clipped)
+
+    @quiet_floats()
+    def decode_newest(self, decoded: Decoded, step: int, observations: Observations) -> None:
+        """Write the next action of a chunk, for the newest observations; for closed loops only.
+
+        Args:
+            decoded: What `decode` made; its action `step` is set, and `clipped` brought up to date.
+            step: Env steps of the chunk that are done.
+            observations: The newest batch.
+
+        Raises:
+            LatentError: See `decode`.
+        """
+        newest = self._embedded(self._reader(observations), rows_of(observations))
+        raw = self._decode_step(decoded.latent, newest, step)
+        action, clipped = self._within_box(raw, decoded.latent, self._action_shape[1:])
+        decoded.action[:, step] = action
+        decoded.clipped[...] |= clipped
+
+    def _decode_step(self, latent: FloatArray, newest: FloatArray, step: int) -> FloatArray:
+        assert self._by_step is not None
+        with torch_threads(threads_for(len(newest))):
+            return self._by_step.decode_step(latent, self.features(), newest, step)
+
+    def _within_box(
+        self, raw: FloatArray, latent: FloatArray, shape: tuple[int, ...]
+    ) -> tuple[AnyArray, AnyArray]:
+        """Actions clipped to the env's box, of its dtype, and (B,) whether any was outside."""
+        if raw.shape != (len(latent), *shape):
             raise LatentError(
-                f"Expected actions of shape {(len(features), *self._action_shape)} from the prior "
+                f"Expected actions of shape {(len(latent), *shape)} from the prior "
                 f"(horizon {self.prior.horizon}), got {raw.shape}."
             )
         if np.isnan(raw).any():
@@ -280,7 +351,7 @@ class LatentTranslator:
             )
         action = np.clip(raw, self._box.low, self._box.high)
         clipped = (action != raw).any(axis=tuple(range(1, raw.ndim)))
-        return Decoded(action.astype(self._box.dtype), latent, clipped)
+        return action.astype(self._box.dtype), clipped
 
     @quiet_floats()
     def encode(self, action: ArrayLike) -> FloatArray:
@@ -290,6 +361,11 @@ class LatentTranslator:
             ResetNeeded: There is no observation yet.
             InvalidArgumentError: The actions have the wrong shape or are not finite.
         """
+        return self.chart.to_unit(self.encode_latent(action))
+
+    @quiet_floats()
+    def encode_latent(self, action: ArrayLike) -> FloatArray:
+        """`encode` to base noise (B, Z)."""
         features = self.features()
         array = float_array("actions", action, InvalidArgumentError)
         shape = (len(features), *self._action_shape)
@@ -298,7 +374,23 @@ class LatentTranslator:
                 f"Expected finite actions of shape {shape}, got shape {array.shape}: {array!r}."
             )
         with torch_threads(threads_for(len(features))):
-            return self.chart.to_unit(self.prior.encode_features(array, features))
+            return self.prior.encode_features(array, features)
+
+
+class Driven:
+    """What all wrappers tell of their prior."""
+
+    _driver: Driver
+
+    @property
+    def prior(self) -> ActionPrior:
+        """The frozen prior."""
+        return self._driver.prior
+
+    @property
+    def chart(self) -> Chart:
+        """The map from u to base noise."""
+        return self._driver.chart
 
 
 def _resolve_prior(prior: str | Path | ActionPrior) -> tuple[ActionPrior, str]:
@@ -327,24 +419,6 @@ def _resolve_prior(prior: str | Path | ActionPrior) -> tuple[ActionPrior, str]:
     return load_prior(prior), str(prior)
 
 
-def with_batch_axis(observation: Any) -> Any:
-    """A batch of this one observation, or of the parts of a mapping; the reader checks it."""
-    return _stacked([observation])
-
-
-def _stacked(observations: Sequence[Any]) -> Any:
-    """A batch of these observations: lists, since what the prior does not read may be anything."""
-    first = observations[0]
-    if isinstance(first, Mapping):
-        return {key: [own[key] for own in observations] for key in first}
-    return list(observations)
-
-
-def _rows(observations: Any) -> int:
-    parts = observations.values() if isinstance(observations, Mapping) else [observations]
-    return len(next(iter(parts)))
-
-
 def _checked(u: ArrayLike, shape: tuple[int, ...]) -> AnyArray:
     array = number_array("latents (dtype float32)", u, LatentError)
     if array.dtype == np.bool_:
@@ -361,10 +435,3 @@ def _checked(u: ArrayLike, shape: tuple[int, ...]) -> AnyArray:
             "base noise z, map it with chart.to_unit(z) first."
         )
     return array
-
-
-def _copied(observations: Observations) -> Observations:
-    if isinstance(observations, Mapping):
-        return {key: part.copy() for key, part in observations.items()}
-    copy: AnyArray = observations.copy()
-    return copy

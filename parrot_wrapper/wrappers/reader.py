@@ -275,3 +275,30 @@ def described(space: spaces.Space[Any] | None) -> str:
     if isinstance(space, spaces.Box):
         return f"Box {space.shape} {space.dtype}"
     return str(space)
+
+
+def with_batch_axis(observation: Any) -> Any:
+    """A batch of this one observation, or of the parts of a mapping; the reader checks it."""
+    return stacked([observation])
+
+
+def stacked(observations: Sequence[Any]) -> Any:
+    """A batch of these: lists, since what the prior does not read may be anything."""
+    first = observations[0]
+    if isinstance(first, Mapping):
+        return {key: [own[key] for own in observations] for key in first}
+    return list(observations)
+
+
+def rows_of(observations: Any) -> int:
+    """How many observations a batch has."""
+    parts = observations.values() if isinstance(observations, Mapping) else [observations]
+    return len(next(iter(parts)))
+
+
+def copied(observations: Observations) -> Observations:
+    """A copy of a batch."""
+    if isinstance(observations, Mapping):
+        return {key: part.copy() for key, part in observations.items()}
+    copy: AnyArray = observations.copy()
+    return copy

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import warnings
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from numpy.typing import ArrayLike
 
 from parrot_wrapper.errors import InvalidArgumentError, MissingExtraError
 from parrot_wrapper.float_errors import quiet_underflow
-from parrot_wrapper.latent.charts import Chart
 from parrot_wrapper.types import ActionPrior, AnyArray, FloatArray
-from parrot_wrapper.wrappers.driver import TERMINATION_WARNING, Decoded, LatentTranslator
-from parrot_wrapper.wrappers.reader import Keys
-from parrot_wrapper.wrappers.spaces import AgentObservation
-from parrot_wrapper.wrappers.stateful_observations import check_stateful_observations
+from parrot_wrapper.wrappers.decoded import Decoded
+from parrot_wrapper.wrappers.driver import Driven, Driver, DriverOptions
 
 try:
     from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper
@@ -31,8 +28,13 @@ except ImportError as error:
         "run: pip install 'parrot-wrapper[sb3]'"
     ) from error
 
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
-class BehavioralPriorVecWrapper(VecEnvWrapper):
+_TERMINATES = "terminate_on_success"
+
+
+class BehavioralPriorVecWrapper(Driven, VecEnvWrapper):
     """`BehavioralPriorWrapper` for Stable-Baselines3 vectorised envs.
 
     The prior stays in this process and embeds and decodes for all envs at once. Each env's action
@@ -46,11 +48,8 @@ class BehavioralPriorVecWrapper(VecEnvWrapper):
     Args:
         venv: Vectorised env whose envs all fit the prior.
         prior: Name of a packaged prior, a prior's folder, or a live prior.
-        latent: See `BehavioralPriorWrapper`.
-        observation: See `BehavioralPriorWrapper`.
-        image_key: See `BehavioralPriorWrapper`.
-        proprio_key: See `BehavioralPriorWrapper`.
-        state_key: See `BehavioralPriorWrapper`.
+        **options: `latent`, `observation`, `image_key`, `proprio_key` and `state_key`, as
+            `BehavioralPriorWrapper` has them.
 
     Raises:
         SpaceMismatchError: Envs and prior disagree; every disagreement is listed.
@@ -80,62 +79,42 @@ class BehavioralPriorVecWrapper(VecEnvWrapper):
         self,
         venv: VecEnv,
         prior: str | Path | ActionPrior,
-        *,
-        latent: str | Chart = "gaussian",
-        observation: AgentObservation = "image",
-        image_key: str | None = None,
-        proprio_key: Keys = None,
-        state_key: Keys = None,
+        **options: Unpack[DriverOptions],
     ) -> None:
         if not isinstance(venv, VecEnv):
             raise InvalidArgumentError(
                 f"Expected a VecEnv of Stable-Baselines3, got {venv!r}; one env takes "
                 "BehavioralPriorWrapper, a gymnasium.vector.VectorEnv BehavioralPriorVectorWrapper."
             )
-        translator = LatentTranslator(
+        driver = Driver(
+            venv,
             prior,
             observation_space=venv.observation_space,
             action_space=venv.action_space,
-            latent=latent,
-            observation=observation,
-            image_key=image_key,
-            proprio_key=proprio_key,
-            state_key=state_key,
             cameras=venv.env_method("camera_spec") if venv.has_attr("camera_spec") else [],
+            terminates=venv.has_attr(_TERMINATES) and any(venv.get_attr(_TERMINATES)),
             whole_chunks=True,
+            **options,
         )
-        check_stateful_observations(venv, reads=translator.reads)
-        if venv.has_attr("terminate_on_success") and any(venv.get_attr("terminate_on_success")):
-            warnings.warn(TERMINATION_WARNING, UserWarning, stacklevel=2)
         super().__init__(
             venv,
-            observation_space=translator.observation_space,
-            action_space=translator.action_space,
+            observation_space=driver.observation_space,
+            action_space=driver.action_space,
         )
-        self._translator = translator
+        self._driver = driver
         self._decoded: Decoded | None = None
 
     def __repr__(self) -> str:
         """With the prior and the chart, and the number of envs inside."""
         envs = f"{self.num_envs} envs of {type(self.venv).__name__}"
-        return f"<{type(self).__name__}({self._translator}), {envs}>"
-
-    @property
-    def prior(self) -> ActionPrior:
-        """The frozen prior."""
-        return self._translator.prior
-
-    @property
-    def chart(self) -> Chart:
-        """The map from u to base noise."""
-        return self._translator.chart
+        return f"<{type(self).__name__}({self._driver}), {envs}>"
 
     def reset(self) -> VecEnvObs:
         """Reset all envs; the prior is conditioned on their first observations."""
-        self._translator.forget()
+        self._driver.forget()
         observations = self.venv.reset()
         self._tell_resets()
-        return self._see(observations)
+        return self._see(observations, np.ones(self.num_envs, bool))
 
     def step_async(self, actions: AnyArray) -> None:
         """Start executing what the prior makes of the latent actions u (B, Z).
@@ -145,7 +124,7 @@ class BehavioralPriorVecWrapper(VecEnvWrapper):
             LatentError: u has the wrong shape or dtype, is not finite, or is outside [-1, 1].
                 No env is stepped.
         """
-        self._decoded = self._translator.decode(actions)
+        self._decoded = self._driver.decode(actions)
         self.venv.step_async(self._decoded.action.copy())
 
     def step_wait(self) -> VecEnvStepReturn:
@@ -154,13 +133,15 @@ class BehavioralPriorVecWrapper(VecEnvWrapper):
             observations, rewards, dones, infos = self.venv.step_wait()
         assert self._decoded is not None  # step_async comes first
         told = [{**info, **self._decoded.info(index)} for index, info in enumerate(infos)]
-        ended = [info for info in told if "terminal_observation" in info]
-        views = self._translator.views_of_last([info["terminal_observation"] for info in ended])
-        for info, view in zip(ended, views, strict=True):
-            info["terminal_observation"] = view
+        ended = [env for env in np.flatnonzero(dones) if "terminal_observation" in told[env]]
+        views = self._driver.views_of_last(
+            [told[env]["terminal_observation"] for env in ended], np.array(ended, int)
+        )
+        for env, view in zip(ended, views, strict=True):
+            told[env]["terminal_observation"] = view
         if ended:
             self._tell_resets()
-        return self._see(observations), rewards, dones, told
+        return self._see(observations, dones), rewards, dones, told
 
     def encode(self, actions: ArrayLike) -> FloatArray:
         """The latent actions u (B, Z) that make the prior do `actions` (B, A) at this moment.
@@ -169,23 +150,23 @@ class BehavioralPriorVecWrapper(VecEnvWrapper):
             ResetNeeded: The envs were not reset yet.
             InvalidArgumentError: The actions have the wrong shape or are not finite.
         """
-        return self._translator.encode(actions)
+        return self._driver.encode(actions)
 
     def env_method(
         self, method_name: str, *args: Any, indices: VecEnvIndices = None, **kwargs: Any
     ) -> list[Any]:
         """Call a method of the envs; see `BehavioralPriorWrapper.get_wrapper_attr`."""
         call = partial(self.venv.env_method, method_name, indices=indices)
-        guarded = self._translator.guarded(call) if method_name == "compute_reward" else call
+        guarded = self._driver.guarded(call) if method_name == "compute_reward" else call
         results: list[Any] = guarded(*args, **kwargs)
         return results
 
     def _tell_resets(self) -> None:
         """Take over what the envs told of their last resets, with the keys of a step's info."""
-        nothing = self._translator.nothing_done(1).info(0)
+        nothing = self._driver.nothing_done(1).info(0)
         self.reset_infos = [{**info, **nothing} for info in self.venv.reset_infos]
 
-    def _see(self, observations: Any) -> VecEnvObs:
-        self._translator.observe(observations)
-        seen: VecEnvObs = self._translator.view(observations)
+    def _see(self, observations: Any, began: AnyArray) -> VecEnvObs:
+        self._driver.observe(observations, began)
+        seen: VecEnvObs = self._driver.view(observations)
         return seen

@@ -15,15 +15,14 @@ from numpy.typing import ArrayLike
 
 from parrot_wrapper.errors import InvalidArgumentError
 from parrot_wrapper.float_errors import quiet_underflow
-from parrot_wrapper.latent.charts import Chart
 from parrot_wrapper.types import ActionPrior, AnyArray, FloatArray
 from parrot_wrapper.wrappers.chunk import CHUNK_KEYS
-from parrot_wrapper.wrappers.driver import TERMINATION_WARNING, Decoded, LatentTranslator
-from parrot_wrapper.wrappers.reader import Keys
-from parrot_wrapper.wrappers.spaces import AgentObservation
-from parrot_wrapper.wrappers.stateful_observations import check_stateful_observations
+from parrot_wrapper.wrappers.decoded import Decoded
+from parrot_wrapper.wrappers.driver import Driven, Driver, DriverOptions
 
 if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
     _Base: TypeAlias = VectorWrapper[Any, AnyArray, Any, AnyArray, AnyArray]
 else:
     _Base = VectorWrapper  # older gymnasiums have it without parameters
@@ -31,7 +30,7 @@ else:
 _MASK = "reset_mask"
 
 
-class BehavioralPriorVectorWrapper(_Base):
+class BehavioralPriorVectorWrapper(Driven, _Base):
     """`BehavioralPriorWrapper` for Gymnasium's vector envs, in every autoreset mode.
 
     The prior stays in this process and embeds and decodes for all N sub-envs at once. Each one's
@@ -54,11 +53,8 @@ class BehavioralPriorVectorWrapper(_Base):
     Args:
         env: Vector env whose sub-envs all fit the prior.
         prior: Name of a packaged prior, a prior's folder, or a live prior.
-        latent: See `BehavioralPriorWrapper`.
-        observation: See `BehavioralPriorWrapper`.
-        image_key: See `BehavioralPriorWrapper`.
-        proprio_key: See `BehavioralPriorWrapper`.
-        state_key: See `BehavioralPriorWrapper`.
+        **options: `latent`, `observation`, `image_key`, `proprio_key` and `state_key`, as
+            `BehavioralPriorWrapper` has them.
 
     Raises:
         SpaceMismatchError: Envs and prior disagree; every disagreement is listed.
@@ -89,51 +85,31 @@ class BehavioralPriorVectorWrapper(_Base):
         self,
         env: VectorEnv[Any, AnyArray, AnyArray],
         prior: str | Path | ActionPrior,
-        *,
-        latent: str | Chart = "gaussian",
-        observation: AgentObservation = "image",
-        image_key: str | None = None,
-        proprio_key: Keys = None,
-        state_key: Keys = None,
+        **options: Unpack[DriverOptions],
     ) -> None:
         self._mode = _autoreset_mode(env)
-        translator = LatentTranslator(
+        driver = Driver(
+            env,
             prior,
             observation_space=env.single_observation_space,
             action_space=env.single_action_space,
-            latent=latent,
-            observation=observation,
-            image_key=image_key,
-            proprio_key=proprio_key,
-            state_key=state_key,
             cameras=_asked(env, "camera_spec"),
+            terminates=_terminates_on_success(env),
             whole_chunks=True,
+            **options,
         )
-        check_stateful_observations(env, reads=translator.reads)
-        if _terminates_on_success(env):
-            warnings.warn(TERMINATION_WARNING, UserWarning, stacklevel=2)
         super().__init__(env)
-        self.single_action_space = translator.action_space
-        self.action_space = batch_space(translator.action_space, env.num_envs)
-        if observation != "image":
-            self.single_observation_space = translator.observation_space
-            self.observation_space = batch_space(translator.observation_space, env.num_envs)
-        self._translator = translator
+        self.single_action_space = driver.action_space
+        self.action_space = batch_space(driver.action_space, env.num_envs)
+        if driver.observation != "image":
+            self.single_observation_space = driver.observation_space
+            self.observation_space = batch_space(driver.observation_space, env.num_envs)
+        self._driver = driver
         self._ended: AnyArray | None = None  # (N,) bool, whose episode is over; None before a reset
 
     def __repr__(self) -> str:
         """With the prior and the chart, and the envs inside."""
-        return f"<{type(self).__name__}({self._translator}), {self.env}>"
-
-    @property
-    def prior(self) -> ActionPrior:
-        """The frozen prior."""
-        return self._translator.prior
-
-    @property
-    def chart(self) -> Chart:
-        """The map from u to base noise."""
-        return self._translator.chart
+        return f"<{type(self).__name__}({self._driver}), {self.env}>"
 
     def reset(
         self, *, seed: Any = None, options: dict[str, Any] | None = None
@@ -157,13 +133,13 @@ class BehavioralPriorVectorWrapper(_Base):
             )
         ended = np.zeros(self.num_envs, bool) if self._ended is None else self._ended & ~mask
         self._ended = None
-        self._translator.forget()
+        self._driver.forget()
         observations, infos = self.env.reset(
             seed=seed, options=None if options is None else dict(options)
         )
         self._ended = ended
-        nothing = self._translator.nothing_done(self.num_envs)
-        return self._see(observations), infos | _done_by(infos, nothing, np.zeros_like(mask))
+        nothing = self._driver.nothing_done(self.num_envs)
+        return self._see(observations, mask), infos | _done_by(infos, nothing, np.zeros_like(mask))
 
     def step(self, actions: AnyArray) -> tuple[Any, AnyArray, AnyArray, AnyArray, dict[str, Any]]:
         """Execute what the prior makes of the latent actions u (N, Z).
@@ -174,7 +150,7 @@ class BehavioralPriorVectorWrapper(_Base):
             LatentError: u has the wrong shape or dtype, is not finite, or is outside [-1, 1].
                 No sub-env is stepped.
         """
-        decoded = self._translator.decode(actions)
+        decoded = self._driver.decode(actions)
         assert self._ended is not None  # decoding asks for a reset
         if self._mode is AutoresetMode.DISABLED and self._ended.any():
             raise ResetNeeded(
@@ -189,8 +165,9 @@ class BehavioralPriorVectorWrapper(_Base):
         ended = terminations | truncations
         resets = self._ended & (self._mode is AutoresetMode.NEXT_STEP)
         told = self._told(infos, decoded, acted=~resets, ended=ended)
+        began = ended if self._mode is AutoresetMode.SAME_STEP else resets
         self._ended = ended & (self._mode is not AutoresetMode.SAME_STEP)
-        return self._see(observations), rewards, terminations, truncations, told
+        return self._see(observations, began), rewards, terminations, truncations, told
 
     def encode(self, actions: ArrayLike) -> FloatArray:
         """The latent actions u (N, Z) that make the prior do `actions` (N, A) at this moment.
@@ -199,11 +176,11 @@ class BehavioralPriorVectorWrapper(_Base):
             ResetNeeded: The sub-envs were not reset yet.
             InvalidArgumentError: The actions have the wrong shape or are not finite.
         """
-        return self._translator.encode(actions)
+        return self._driver.encode(actions)
 
-    def _see(self, observations: Any) -> Any:
-        self._translator.observe(observations)
-        return self._translator.view(observations)
+    def _see(self, observations: Any, began: AnyArray) -> Any:
+        self._driver.observe(observations, began)
+        return self._driver.view(observations)
 
     def _told(
         self, infos: Mapping[str, Any], decoded: Decoded, *, acted: AnyArray, ended: AnyArray
@@ -222,7 +199,7 @@ class BehavioralPriorVectorWrapper(_Base):
     def _final_views(self, observations: AnyArray, rows: AnyArray) -> AnyArray:
         """Last observations, an object array (N,), as the agent sees them."""
         views: AnyArray = observations.copy()
-        seen = self._translator.views_of_last([observations[row] for row in rows])
+        seen = self._driver.views_of_last([observations[row] for row in rows], rows)
         for row, view in zip(rows, seen, strict=True):
             views[row] = view
         return views

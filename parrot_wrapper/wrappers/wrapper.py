@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from pathlib import Path
 from typing import Any, SupportsFloat
 
@@ -14,24 +13,16 @@ from parrot_wrapper.checks import number_array
 from parrot_wrapper.errors import InvalidArgumentError, LatentError
 from parrot_wrapper.float_errors import quiet_underflow
 from parrot_wrapper.latent.charts import Chart
-from parrot_wrapper.types import (
-    ActionPrior,
-    AnyArray,
-    FloatArray,
-    OffersCamera,
-)
+from parrot_wrapper.types import ActionPrior, AnyArray, FloatArray, OffersCamera
 from parrot_wrapper.wrappers.chunk import check_discount, execute_chunk, nothing_executed
-from parrot_wrapper.wrappers.driver import (
-    TERMINATION_WARNING,
-    LatentTranslator,
-    with_batch_axis,
-)
-from parrot_wrapper.wrappers.reader import Keys
+from parrot_wrapper.wrappers.driver import Driven, Driver, DriverOptions
+from parrot_wrapper.wrappers.reader import Keys, with_batch_axis
 from parrot_wrapper.wrappers.spaces import AgentObservation
-from parrot_wrapper.wrappers.stateful_observations import check_stateful_observations
 
 
-class BehavioralPriorWrapper(gym.Wrapper[Any, AnyArray, Any, AnyArray], RecordConstructorArgs):
+class BehavioralPriorWrapper(
+    Driven, gym.Wrapper[Any, AnyArray, Any, AnyArray], RecordConstructorArgs
+):
     """Let an agent act in the latent space of a behavioural prior (Singh et al. 2021, section 4).
 
     The action space is `Box(-1, 1, (Z,), float32)`. An action u is mapped by the chart to base
@@ -40,8 +31,10 @@ class BehavioralPriorWrapper(gym.Wrapper[Any, AnyArray, Any, AnyArray], RecordCo
     `"parrot/action"` (A,) as executed, `"parrot/latent"` z (Z,), `"parrot/clipped"` bool. A reset
     tells the same keys, with zeros.
 
-    If the prior's horizon H is above 1, a step executes a chunk of H actions open loop and stops
-    early where the episode ends. It is one step of a semi-Markov decision process (Sutton et al.
+    If the prior's horizon H is above 1, a step executes a chunk of H actions, open loop unless the
+    prior decodes each for the newest observation (`DecodesClosedLoop`), and stops early where the
+    episode ends. What a prior with memory (`OffersMemory`) remembers is set back with the episode.
+    A chunk is one step of a semi-Markov decision process (Sutton et al.
     1999): the reward is sum_k gamma^k r_k, and the agent's own discount has to be gamma^H. The
     info is the last env step's. `"parrot/env_steps"` is n <= H, how many were executed;
     `"parrot/action"` (H, A) and `"parrot/rewards"` (H,) tell of each, with zeros after n, and
@@ -111,59 +104,43 @@ class BehavioralPriorWrapper(gym.Wrapper[Any, AnyArray, Any, AnyArray], RecordCo
             )
         self._gamma = check_discount(gamma)
         inner = env.unwrapped
-        translator = LatentTranslator(
+        options: DriverOptions = {
+            "latent": latent,
+            "observation": observation,
+            "image_key": image_key,
+            "proprio_key": proprio_key,
+            "state_key": state_key,
+        }
+        driver = Driver(
+            env,
             prior,
             observation_space=env.observation_space,
             action_space=env.action_space,
-            latent=latent,
-            observation=observation,
-            image_key=image_key,
-            proprio_key=proprio_key,
-            state_key=state_key,
             cameras=[inner.camera_spec()] if isinstance(inner, OffersCamera) else [],
+            terminates=_terminates_on_success(env),
+            **options,
         )
-        check_stateful_observations(env, reads=translator.reads)
-        if _terminates_on_success(env):
-            warnings.warn(TERMINATION_WARNING, UserWarning, stacklevel=2)
-        RecordConstructorArgs.__init__(
-            self,
-            prior=translator.recorded,
-            latent=translator.chart.spec,
-            observation=observation,
-            image_key=image_key,
-            proprio_key=proprio_key,
-            state_key=state_key,
-            gamma=gamma,
-        )
+        recorded: dict[str, Any] = {**options, "latent": driver.chart.spec, "gamma": gamma}
+        RecordConstructorArgs.__init__(self, prior=driver.recorded, **recorded)
         gym.Wrapper.__init__(self, env)
-        self.action_space = translator.action_space
-        self.observation_space = translator.observation_space
-        self._translator = translator
+        self.action_space = driver.action_space
+        self.observation_space = driver.observation_space
+        self._driver = driver
 
     def __str__(self) -> str:
         """With the prior and the chart, and the env inside."""
-        return f"<{type(self).__name__}({self._translator}){self.env}>"
-
-    @property
-    def prior(self) -> ActionPrior:
-        """The frozen prior."""
-        return self._translator.prior
-
-    @property
-    def chart(self) -> Chart:
-        """The map from u to base noise."""
-        return self._translator.chart
+        return f"<{type(self).__name__}({self._driver}){self.env}>"
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Any, dict[str, Any]]:
         """Reset the env; the prior is conditioned on its first observation."""
-        self._translator.forget()
+        self._driver.forget()
         observation, info = self.env.reset(seed=seed, options=options)
-        nothing = self._translator.nothing_done(1)
+        nothing = self._driver.nothing_done(1)
         if self.prior.horizon > 1:
             info = nothing_executed(info, nothing.action[0])
-        return self._see(observation), {**info, **nothing.info(0)}
+        return self._see(observation, began=True), {**info, **nothing.info(0)}
 
     def step(self, action: AnyArray) -> tuple[Any, SupportsFloat, bool, bool, dict[str, Any]]:
         """Execute what the prior makes of the latent action u (Z,): one action, or a chunk.
@@ -173,14 +150,23 @@ class BehavioralPriorWrapper(gym.Wrapper[Any, AnyArray, Any, AnyArray], RecordCo
             LatentError: u has the wrong shape or dtype, is not finite, or is outside [-1, 1].
                 The env is not stepped.
         """
-        decoded = self._translator.decode(
+        decoded = self._driver.decode(
             number_array("latents (dtype float32)", action, LatentError)[None]
         )
+
+        def newest(step: int, observation: Any) -> None:
+            self._driver.decode_newest(decoded, step, with_batch_axis(observation))
+
         with quiet_underflow():
             observation, reward, terminated, truncated, info = (
                 self.env.step(decoded.action[0].copy())
                 if self.prior.horizon == 1
-                else execute_chunk(self.env, decoded.action[0], gamma=self._gamma)
+                else execute_chunk(
+                    self.env,
+                    decoded.action[0],
+                    gamma=self._gamma,
+                    before_step=newest if self._driver.closed_loop else None,
+                )
             )
         told = {**info, **decoded.info(0)}
         return self._see(observation), reward, terminated, truncated, told
@@ -197,7 +183,7 @@ class BehavioralPriorWrapper(gym.Wrapper[Any, AnyArray, Any, AnyArray], RecordCo
             ResetNeeded: The env was not reset yet.
             InvalidArgumentError: The action has the wrong shape or is not finite.
         """
-        u: FloatArray = self._translator.encode(
+        u: FloatArray = self._driver.encode(
             number_array("action", action, InvalidArgumentError)[None]
         )[0]
         return u
@@ -209,11 +195,11 @@ class BehavioralPriorWrapper(gym.Wrapper[Any, AnyArray, Any, AnyArray], RecordCo
         where a transition would not fit them: the prior reads the goal, or decodes chunks.
         """
         found = super().get_wrapper_attr(name)
-        return self._translator.guarded(found) if name == "compute_reward" else found
+        return self._driver.guarded(found) if name == "compute_reward" else found
 
-    def _see(self, observation: Any) -> Any:
-        self._translator.observe(with_batch_axis(observation))
-        return self._translator.view(observation, index=0)
+    def _see(self, observation: Any, *, began: bool = False) -> Any:
+        self._driver.observe(with_batch_axis(observation), began)
+        return self._driver.view(observation, index=0)
 
 
 def _terminates_on_success(env: gym.Env[Any, Any]) -> bool:

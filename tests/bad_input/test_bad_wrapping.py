@@ -9,6 +9,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
+from parrot_table.redirected import RedirectedMixture
 from parrot_wrapper import (
     BehavioralPriorVecWrapper,
     BehavioralPriorWrapper,
@@ -22,8 +23,8 @@ from parrot_wrapper.errors import (
     SpaceMismatchError,
     UnknownNameError,
 )
-from parrot_wrapper.priors.mixtures.broad import BroadMixture, parse_broad
-from parrot_wrapper.priors.mixtures.redirected import RedirectedMixture
+from parrot_wrapper.priors.mixtures.broad import BroadMixture
+from parrot_wrapper.priors.mixtures.settings import read_mixture
 from tests.bad_input.mistakes import (
     Table,
     cases,
@@ -75,12 +76,13 @@ TABLE: Table = {
         ("text as entropy", lambda: kl_to_prior("x", 7), "'x'"),
         ("a share of two", lambda: BroadMixture(AffinePrior(), share=2), "got 2"),
         ("text as a share", lambda: BroadMixture(AffinePrior(), share="x"), "'x'"),
-        ("no such mixture", lambda: parse_broad("a lot", AffinePrior()), "a lot"),
+        ("text as a mixture", lambda: read_mixture("a lot"), "'a lot'"),
         ("text as a height", lambda: RedirectedMixture(AffinePrior(), above="x"), "'x'"),
         ("no such gripper", lambda: RedirectedMixture(AffinePrior(), gripper=9), "got 9"),
         ("text as a gripper", lambda: RedirectedMixture(AffinePrior(), gripper="x"), "'x'"),
     ],
     UnknownNameError: [
+        ("no such mixture", lambda: read_mixture({"kind": "braod"}), "'broad'"),
         ("nearly a chart", lambda: parse_chart("bx:2"), "Did you mean 'box'"),
     ],
     SpaceMismatchError: [

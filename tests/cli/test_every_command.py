@@ -102,10 +102,12 @@ def test_help_says_what_a_preset_does(capsys: pytest.CaptureFixture[str]) -> Non
     for preset in ("features", "paper"):
         assert main(["train", "--preset", preset, "--help"]) == 0
         text = " ".join(re.sub("[│╭╰─╮╯]", " ", capsys.readouterr().out).split())
-        found = re.findall(r"--([a-z-]+) (?:(?!--).)*?\(default: ([^)]*)\)", text)
+        found = re.findall(r"--([a-z.-]+) (?:(?!--).)*?\(default: ([^)]*)\)", text)
         shown.append(dict(found))
         assert shown[-1]["preset"] == preset
-        assert {k for k, v in found if v == "None"} <= {"broad", "initial-actor", "demonstrations"}
+        assert {k for k, v in found if v == "None"} <= {
+            *("raw.initial-actor", "broad.idle", "broad.motion", "demonstrations.data")
+        }
     assert (shown[0]["gamma"], shown[1]["gamma"]) == ("0.95", "0.99")
     assert (shown[0]["kl"], shown[1]["kl"]) == ("5.0", "0.0")
 
@@ -371,7 +373,12 @@ MISTAKES = [
     (f"{TRAIN} --prior parot-v0", "Unknown prior 'parot-v0'"),
     (f"{TRAIN} --preset papers", "Did you mean 'paper'"),
     (f"{TRAIN} --latent gausian", "Did you mean 'gaussian'"),
-    (f"{TRAIN} --initial-actor runs/clone", "initial_actor='runs/clone' needs raw_actions"),
+    (f"{TRAIN} --initial-actor runs/clone", "'--initial-actor' is now --raw.initial-actor."),
+    (f"{TRAIN} --broad 0.1", "'--broad' is now --broad.idle, --broad.motion, --broad.share"),
+    (f"{TRAIN} --redirected=0.8", "--redirected.share"),
+    (f"{TRAIN} --broad.idle 0.1", "share must be in (0, 1)"),
+    (f"{TRAIN} --n-steps 3", "--uniform.n-steps"),
+    (f"{TRAIN} --uniform.n-steps 3 --rewarded.share 0.5", "options of one replay"),
     ("evaluate --run data", "settings of an RL run"),
     ("info demos", "dataset.json or prior.json"),
     ("info no-such-prior", "no-such-prior"),

@@ -47,9 +47,9 @@ def test_plain_sac_needs_no_prior(tmp_path: Path) -> None:
 
 def test_prior_explore_trains_and_evaluates(prior_folder: str, tmp_path: Path) -> None:
     command = ["train", "--env-id", ENV_ID, "--prior", prior_folder, "--out", str(tmp_path)]
-    assert main([*command, *SHORT, "--raw-actions", "--prior-explore", "0.9"]) == 0
+    assert main([*command, *SHORT, "--raw.explore", "0.9"]) == 0
     config = json.loads((tmp_path / "config.json").read_text())
-    assert (config["raw_actions"], config["prior_explore"]) == (True, 0.9)
+    assert config["raw_actions"] == {"kind": "raw", "explore": 0.9, "initial_actor": None}
     assert [row["env_steps"] for row in read_episodes(tmp_path)] == [25, 50]
     assert (tmp_path / "evaluation.json").is_file()
 

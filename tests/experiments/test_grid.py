@@ -19,6 +19,7 @@ from parrot_wrapper.experiments.studies import (
     STUDIES,
     study_grid,
 )
+from parrot_wrapper.rl.config import DemonstrationReplay
 
 DATA = PriorData(10, folder="data")
 
@@ -86,7 +87,7 @@ def test_agents_that_are_shown_demonstrations_need_the_data() -> None:
     assert run.needs == {"prior": "parrot-v0", "data": "data-few"}
     assert [artifact.name for artifact in shown.artifacts([run])] == ["data-few"]
     config = run_config(run, {"prior": "P", "data": "there"})
-    assert (config.demonstrations, config.demonstration_share) == ("there", 0.5)
+    assert config.replay == DemonstrationReplay("there", share=0.5)
     assert replace(shown, data=(DATA,)).runs()[0].needs["data"] == "data"
 
 
@@ -98,8 +99,9 @@ def test_every_method_is_one_rl_config() -> None:
         assert set(run.needs) == set(needed_parts(method, from_pixels="preset" in fields))
         config = run_config(run, parts)
         assert (config.env_id, config.total_steps) == ("A-v0", 25_000)
-        named = (config.prior, config.raw_actions, config.initial_actor)
-        return (*named, config.prior_explore, config.observation)
+        raw = config.raw
+        named = (config.prior, not config.latent_actions, raw.initial_actor)
+        return (*named, raw.explore, config.observation)
 
     features = {method: facts(method) for method in METHODS}
     assert features == {
@@ -114,8 +116,8 @@ def test_every_method_is_one_rl_config() -> None:
     pixels = {method: facts(method, preset="paper") for method in METHODS}
     assert pixels == {
         "parrot": ("P", False, None, 0.0, "image"),
-        "sac": (None, False, None, 0.0, "image"),
-        "bc-sac": (None, False, "B", 0.0, "image"),
+        "sac": (None, True, None, 0.0, "image"),
+        "bc-sac": (None, True, "B", 0.0, "image"),
         "vae-features": ("V", True, None, 0.0, "features"),
         "trajrl": ("T", False, None, 0.0, "image"),
         "hirl": ("H", False, None, 0.0, "image"),

@@ -159,9 +159,9 @@ def test_tables_are_turned_where_that_is_narrower(studies):
 def test_configurations_part_what_differs_from_what_is_common(studies):
     table = dict(tables.differences(studies["main"]).rows)
     assert set(re.findall(r"(\w+): ", table["PARROT"])) == {
-        *("prior", "raw_actions", "prior_explore", "initial_actor")
+        *("prior", "raw_actions", "explore", "initial_actor")
     }
-    assert "prior_explore: 0.9" in table["Prior-explore"]
+    assert "raw_actions.explore: 0.9" in table["Prior-explore"]
     assert table["HIRL"] == "prior: artifacts/hirl"
     shared = dict(tables.common(studies["main"]).rows)
     assert shared["gamma"] == "0.95" and "seed" not in shared and "env_id" not in shared
@@ -172,7 +172,10 @@ def test_a_row_without_a_setting_has_its_default(tmp_path):
     new["config"] = {**new["config"], "n_steps": 1, "rewarded_share": 0.5}
     old["config"].pop("n_steps", None)
     table = dict(tables.differences(few(tmp_path, [old, new])).rows)
-    assert table == {"PARROT": "rewarded_share: 0.0", "x": "rewarded_share: 0.5"}
+    assert table == {
+        "PARROT": "replay: uniform, replay.share: -",
+        "x": "replay: rewarded, replay.share: 0.5",
+    }
 
 
 @pytest.mark.parametrize("name", MAKERS)

@@ -116,7 +116,7 @@ def test_rows_hold_the_runs_and_nothing_is_done_twice(
     assert results(sorted_rows(places)) == results(unbroken)
     parrot, sac = rows
     assert (parrot.method, parrot.env_steps, parrot.success.episodes) == ("parrot", 96, 3)
-    assert (parrot.config["raw_actions"], sac.config["raw_actions"]) == (False, True)
+    assert parrot.config["raw_actions"] is None and sac.config["raw_actions"] is not None
     assert [steps for steps, _ in parrot.curve] == [96]
     assert parrot.wall_seconds > 0
     assert parrot.machine["torch_threads"] == 1

@@ -11,13 +11,13 @@ import pytest
 import torch
 
 import parrot_envs
+from parrot_table.layout import LENGTH
 from parrot_wrapper.errors import CheckpointError, InvalidArgumentError, UnknownNameError
 from parrot_wrapper.evaluation.policies import PriorSamples
 from parrot_wrapper.evaluation.rollouts import evaluate
 from parrot_wrapper.io.strict_json import seal_of
 from parrot_wrapper.priors import FlowPrior, FlowPriorConfig, load_prior, loading
 from parrot_wrapper.priors.checkpoint import read_prior, save_prior
-from parrot_wrapper.priors.encoders.structured import LENGTH
 from parrot_wrapper.types import ObservationSpec
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "prior-v1"

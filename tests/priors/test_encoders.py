@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import torch
 
+from parrot_table.layout import CONTAINER_CODE, GRIPPER
+from parrot_table.structured import StructuredEncoder
 from parrot_wrapper.priors.encoders import ENCODERS, build_encoder
-from parrot_wrapper.priors.encoders.structured import CONTAINER_CODE, GRIPPER, StructuredEncoder
 from parrot_wrapper.types import ObservationSpec
 
 IMAGE = ObservationSpec(image=(48, 48, 3))

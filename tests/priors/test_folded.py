@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 
+from parrot_table.folded_structured import FoldedStructured
+from parrot_table.structured import StructuredEncoder
 from parrot_wrapper import FlowPrior, FlowPriorConfig, ObservationSpec, load_prior
 from parrot_wrapper.priors.coupling import CouplingStack
-from parrot_wrapper.priors.encoders import StructuredEncoder
-from parrot_wrapper.priors.encoders.folded_structured import FoldedStructured
 from parrot_wrapper.priors.folded_coupling import FoldedCouplings
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from parrot_table.redirected import RedirectedMixture
 from parrot_wrapper import (
     BehavioralPriorVectorWrapper,
     BehavioralPriorWrapper,
@@ -200,4 +201,4 @@ def test_wrappers_hand_over_vectors_beside_the_image():
 def test_what_the_hand_holds_is_not_rewritten_in_vectors():
     prior = make_prior("flow", "structured", ObservationSpec(IMAGE, proprio=4))
     with pytest.raises(NotOfferedError, match="images alone"):
-        prior.redirected(np.zeros((1, prior.feature_dim), np.float32), above=0.1)
+        RedirectedMixture(prior)

@@ -94,7 +94,7 @@ def outputs(prior: EncoderPrior) -> list[Any]:
         offered(lambda: prior.encode_features(action, features)),
         offered(lambda: prior.log_prob(action, obs)),
         offered(lambda: prior.log_prob_features(action, features)),
-        offered(lambda: prior.redirected(features, above=0.1)),
+        prior.changed_features(lambda seen: (torch.nn.functional.silu(seen),), features)[0],
         prior.reconstruct(obs) if hasattr(prior, "reconstruct") else None,
     ]
 

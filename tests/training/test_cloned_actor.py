@@ -21,7 +21,7 @@ from parrot_wrapper.rl.cloned_actor import (
     initialise_actor,
     load_cloned_actor,
 )
-from parrot_wrapper.rl.config import RLConfig
+from parrot_wrapper.rl.config import RawActions, RLConfig
 from parrot_wrapper.rl.prior_explore import PriorExploreSAC
 from parrot_wrapper.rl.replay.replay_arrays import replay_arrays
 from parrot_wrapper.rl.train import build_model, train
@@ -173,7 +173,7 @@ def test_samples_of_the_prior_are_executed_and_stored(
     tmp_path: Path, kind: str, observation: str
 ) -> None:
     config = toy_config(
-        raw_actions=True, prior_explore=1.0, observation=observation, learning_starts=60
+        raw_actions=RawActions(explore=1.0), observation=observation, learning_starts=60
     )
     model, env, prior = explored(kind, config, tmp_path)
     assert type(model) is PriorExploreSAC
@@ -190,7 +190,7 @@ def test_samples_of_the_prior_are_executed_and_stored(
 
 def test_probability_is_kept_and_the_policy_acts_otherwise(tmp_path: Path) -> None:
     config = toy_config(
-        raw_actions=True, prior_explore=0.7, learning_starts=0, gradient_steps=1, batch_size=2
+        raw_actions=RawActions(explore=0.7), learning_starts=0, gradient_steps=1, batch_size=2
     )
     prior = AffinePrior(SPECS["state"], scale=1e-4, bound=2.0)  # its samples give themselves away
     env = RecordingEnv("state", action_bound=2.0)
@@ -229,7 +229,7 @@ def test_each_env_of_several_draws_for_itself() -> None:
 
 
 def test_saved_models_open_as_both_classes_but_keep_no_prior(tmp_path: Path) -> None:
-    config = toy_config(raw_actions=True, prior_explore=0.9, total_steps=10)
+    config = toy_config(raw_actions=RawActions(explore=0.9), total_steps=10)
     toy_train(config, tmp_path)
     assert SAC.load(tmp_path / "model.zip", device="cpu").num_timesteps == 10
     model = PriorExploreSAC.load(tmp_path / "model.zip", device="cpu")
@@ -264,7 +264,7 @@ def test_a_cloned_actor_acts_from_the_first_step(tmp_path: Path) -> None:
         clone.actor.log_std.bias.fill_(-4.0)
     clone.save(tmp_path / "clone")
     folder = str(tmp_path / "clone")
-    config = toy_config(raw_actions=True, initial_actor=folder, total_steps=60)
+    config = toy_config(raw_actions=RawActions(initial_actor=folder), total_steps=60)
     model = toy_train(config, tmp_path / "run")
     assert type(model) is SAC
     assert model._n_updates == 60 - 40

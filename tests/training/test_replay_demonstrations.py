@@ -18,6 +18,7 @@ from parrot_wrapper import BehavioralPriorWrapper
 from parrot_wrapper.data import Episode, EpisodeDataset, save_dataset
 from parrot_wrapper.data.exchange import ImportOptions
 from parrot_wrapper.errors import DataError, InvalidArgumentError, SpaceMismatchError
+from parrot_wrapper.rl.config import DemonstrationReplay
 from parrot_wrapper.rl.replay.demonstration_replay import (
     DemonstrationDictReplayBuffer,
     DemonstrationReplayBuffer,
@@ -181,8 +182,8 @@ def test_without_demonstrations_it_is_sb3s_buffer() -> None:
 
 def test_a_run_is_shown_demonstrations_and_resumes_with_them(tmp_path: Path) -> None:
     save_dataset(recorded("state", 4), tmp_path / "data")
-    settings = {"demonstration_share": 0.5, "demonstrations": str(tmp_path / "data")}
-    config = toy_config(**settings, demonstration_episodes=3, total_steps=60, checkpoint_every=40)
+    replay = DemonstrationReplay(str(tmp_path / "data"), share=0.5, episodes=3)
+    config = toy_config(replay=replay, total_steps=60, checkpoint_every=40)
     options = {"make_env": lambda *_: EchoEnv("state"), "prior": AffinePrior(SPECS["state"])}
     whole = toy_train(config, tmp_path / "whole", **options)
     assert whole.replay_buffer.demonstrations.size() == 12

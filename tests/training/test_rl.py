@@ -15,7 +15,14 @@ from parrot_wrapper.errors import CheckpointError, InvalidArgumentError, Unknown
 from parrot_wrapper.rl.actor_loss import skip_unused_gradients
 from parrot_wrapper.rl.callbacks import kl_nats
 from parrot_wrapper.rl.checkpoint import list_checkpoints, read_header
-from parrot_wrapper.rl.config import preset_config
+from parrot_wrapper.rl.config import (
+    DemonstrationReplay,
+    RawActions,
+    RewardedReplay,
+    RLConfig,
+    UniformReplay,
+    preset_config,
+)
 from parrot_wrapper.rl.episode_log import read_episodes, training_seconds
 from parrot_wrapper.rl.evaluation import evaluate_run, load_agent
 from parrot_wrapper.rl.model import build_model, wrap_env
@@ -26,7 +33,7 @@ from parrot_wrapper.rl.train import read_config
 from tests.helpers import SPECS, AffinePrior, EchoEnv
 from tests.training.toy_rl import STATE, ReachEnv, toy_config, toy_train
 
-DEMOS = {"demonstrations": "there", "demonstration_share": 0.5}
+DEMOS = {"replay": DemonstrationReplay("there")}
 
 
 def test_sac_learns_a_toy_task_through_the_latent(tmp_path: Path) -> None:
@@ -74,8 +81,8 @@ def test_untrained_actor_starts_at_the_prior() -> None:
         ({}, 1),
         ({"target_update_interval": 7, "tau": 1.0}, 1),
         ({}, 3),
-        ({"raw_actions": True, "prior_explore": 0.5}, 1),
-        ({"rewarded_share": 0.5, "first_rewards": 2}, 1),
+        ({"raw_actions": RawActions(explore=0.5)}, 1),
+        ({"replay": RewardedReplay(0.5), "first_rewards": 2}, 1),
     ],
 )
 def test_resumed_run_equals_an_unbroken_one(
@@ -226,11 +233,11 @@ def test_damaged_checkpoints_are_refused_by_name(tmp_path: Path) -> None:
     [
         ("hwc", {}, "MlpPolicy"),
         ("hwc", {"observation": "image", "convolutions": "paper"}, "CnnPolicy"),
-        ("hwc", {"observation": "both", "rewarded_share": 0.5}, "MultiInputPolicy"),
+        ("hwc", {"observation": "both", "replay": RewardedReplay(0.5)}, "MultiInputPolicy"),
         ("hwc", {"raw_actions": True}, "MlpPolicy"),
         ("dict", {"observation": "image"}, "MultiInputPolicy"),
         ("state", {"prior": None}, "MlpPolicy"),
-        ("hwc", {"prior": None, "n_steps": 3}, "CnnPolicy"),
+        ("hwc", {"prior": None, "replay": UniformReplay(n_steps=3)}, "CnnPolicy"),
     ],
 )
 def test_every_observation_trains_and_resumes(
@@ -308,24 +315,62 @@ def test_hard_target_copies_happen_at_the_interval_only(tmp_path: Path) -> None:
         ({"gamma": 1.0}, "gamma=1.0"),
         ({"kl": 0.0}, "kl=0.0"),
         ({"batch_size": 0, "tau": 2.0}, "tau=2.0, batch_size=0"),
-        ({"rewarded_share": 1.0}, "rewarded_share=1.0"),
+        ({"replay": {"kind": "rewarded", "share": 1.0}}, r"share must be in \(0, 1\)"),
+        ({"replay": {"kind": "rewarded", "n_steps": 3}}, "Unknown setting"),
+        ({"replay": {"kind": "reworded"}}, "Did you mean 'rewarded'"),
+        ({"replay": {"kind": "demonstrations", "data": None}}, "data of DemonstrationReplay"),
+        ({"replay": {"kind": "uniform", "n_steps": 0}}, "n_steps"),
         ({"first_rewards": -1}, "first_rewards=-1"),
-        ({"demonstration_share": 0.5}, "demonstrations and their share"),
-        ({"demonstrations": "there"}, "demonstrations and their share"),
-        ({**DEMOS, "rewarded_share": 0.5}, "demonstration_share=0.5"),
         ({**DEMOS, "raw_actions": True}, "needs a prior to act through"),
-        ({"rewarded_share": 0.5, "n_steps": 3}, "rewarded_share=0.5"),
+        ({**DEMOS, "prior": None}, "needs a prior to act through"),
         ({"observation": "featurs"}, "Did you mean 'features'"),
         ({"convolutions": "papper"}, "Did you mean 'paper'"),
-        ({"raw_actions": True, "prior": None}, "raw_actions needs a prior"),
-        ({"raw_actions": True, "prior_explore": 1.5}, "prior_explore=1.5"),
-        ({"prior_explore": 0.5}, "prior_explore=0.5 needs raw_actions=True"),
-        ({"initial_actor": "clone"}, "initial_actor='clone' needs raw_actions=True"),
+        ({"raw_actions": True, "observation": "both"}, "'features' or 'image'"),
+        ({"raw_actions": {"explore": 1.5}}, "explore.*1.5"),
+        ({"raw_actions": {"explore": 0.5}, "prior": None}, "needs a prior to explore with"),
+        ({"raw_actions": {"initial_actor": "there"}, "first_rewards": 1}, "first_rewards=1"),
     ],
 )
 def test_bad_settings_are_refused(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         toy_config(**settings)
+
+
+@pytest.mark.parametrize(
+    ("former", "current"),
+    [
+        ({"raw_actions": False}, {}),
+        ({"raw_actions": True}, {"raw_actions": RawActions()}),
+        (
+            {"raw_actions": True, "prior_explore": 0.9, "initial_actor": None},
+            {"raw_actions": RawActions(explore=0.9)},
+        ),
+        (
+            {"prior": None, "raw_actions": False, "initial_actor": "there"},
+            {"prior": None, "raw_actions": RawActions(initial_actor="there")},
+        ),
+        (
+            {"n_steps": 3, "rewarded_share": 0.0, "demonstration_share": 0.0},
+            {"replay": UniformReplay(n_steps=3)},
+        ),
+        ({"n_steps": 1, "rewarded_share": 0.5}, {"replay": RewardedReplay(0.5)}),
+        (
+            {"demonstrations": "d", "demonstration_share": 0.2, "demonstration_episodes": 7},
+            {"replay": DemonstrationReplay("d", 0.2, 7)},
+        ),
+        ({"demonstrations": None, "demonstration_episodes": 500, "broad": None}, {}),
+    ],
+)
+def test_settings_of_earlier_runs_are_read(former: dict[str, Any], current: dict[str, Any]) -> None:
+    config = toy_config(**current)
+    values = {name: value for name, value in config.to_dict().items() if name not in current}
+    assert RLConfig.from_dict({**values, **former}) == config
+    assert RLConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
+
+
+def test_earlier_settings_that_exclude_each_other_are_refused() -> None:
+    with pytest.raises(InvalidArgumentError, match="one way to draw batches"):
+        RLConfig.from_dict({"env_id": "Toy-v0", "n_steps": 3, "rewarded_share": 0.5})
 
 
 def test_memory_that_does_not_fit_is_announced() -> None:

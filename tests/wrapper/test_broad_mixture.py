@@ -1,14 +1,17 @@
 """The defensive mixture: what it samples, what it says of its density, and its round trips."""
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from scipy.stats import norm
 
 from parrot_wrapper import BehavioralPriorWrapper
-from parrot_wrapper.errors import InvalidArgumentError, SpaceMismatchError
-from parrot_wrapper.priors.mixtures.broad import BroadMixture, parse_broad
+from parrot_wrapper.errors import InvalidArgumentError, ParrotError, SpaceMismatchError
+from parrot_wrapper.priors.mixtures.broad import BroadConfig, BroadMixture
+from parrot_wrapper.priors.mixtures.settings import read_former, read_mixture
 from parrot_wrapper.rl.train import read_config
 from parrot_wrapper.types import ActionPrior, ObservationSpec
 from tests.helpers import AffinePrior, EchoEnv
@@ -81,27 +84,36 @@ def test_where_the_prior_rests_the_agent_is_free() -> None:
     np.testing.assert_allclose(mixture.decode_features(z, features), broad, atol=1e-6)
 
 
-def test_it_is_made_from_text() -> None:
+def test_it_is_made_from_json_and_from_what_runs_had_before() -> None:
     prior = AffinePrior(STATE)
-    made = parse_broad("0.8 idle=0.12 motion=0,1 spread=1,0.1", prior)
-    same = BroadMixture(prior, share=0.8, idle=0.12, motion=[0, 1], spread=[1.0, 0.1])
-    obs, z = np.ones((9, 4), np.float32), noise(9, made.latent_dim)
+    settings = {"share": 0.8, "idle": 0.12, "motion": [0, 1], "spread": [1.0, 0.1]}
+    config = BroadConfig(**settings)
+    assert read_mixture({"kind": "broad", **settings}) == config
+    assert read_former("broad", "0.8 idle=0.12 motion=0,1 spread=1,0.1") == config
+    assert read_former("broad", 0.2) == read_former("broad", "0.2") == BroadConfig(share=0.2)
+    assert read_former("broad", None) is read_former("broad", 0.0) is None
+    obs, z = np.ones((9, 4), np.float32), noise(9, 3)
+    made, same = config.around(prior), BroadMixture(prior, **settings)
     np.testing.assert_array_equal(made.decode(z, obs), same.decode(z, obs))
 
 
 @pytest.mark.parametrize(
-    ("text", "message"),
+    ("settings", "message"),
     [
-        ("a lot", "share of uniform actions such as"),
-        ("1.0", r"share must be in \(0, 1\)"),
-        ("0.1 motion=2", "dimensions from 0 to 1"),
-        ("0.1 idle=0.0", "idle must be positive"),
-        ("0.1 spread=2", r"spread must be in \(0, 1\]"),
+        ({"share": 1.0}, r"share must be in \(0, 1\)"),
+        ({"motion": [2]}, "dimensions from 0 to 1"),
+        ({"motion": []}, "dimensions from 0 to 1"),
+        ({"idle": 0.0}, "idle must be positive"),
+        ({"spread": 2}, r"spread must be in \(0, 1\]"),
+        ({"shar": 0.1}, "Did you mean 'share'"),
+        ({"kind": "braod"}, "Did you mean 'broad'"),
     ],
 )
-def test_what_is_no_mixture_is_refused(text: str, message: str) -> None:
-    with pytest.raises(InvalidArgumentError, match=message):
-        parse_broad(text, AffinePrior(STATE))
+def test_what_is_no_mixture_is_refused(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(ParrotError, match=message):
+        read_mixture({"kind": "broad", **settings}).around(AffinePrior(STATE))
+    with pytest.raises(InvalidArgumentError, match="a share such as"):
+        read_former("broad", "a lot")
 
 
 def test_shapes_that_do_not_fit_are_refused() -> None:
@@ -112,9 +124,9 @@ def test_shapes_that_do_not_fit_are_refused() -> None:
 
 
 def test_a_run_acts_through_the_mixture(tmp_path: Path) -> None:
-    config = toy_config(broad="0.2", total_steps=60)
+    config = toy_config(mixtures=[BroadConfig(share=0.2)], total_steps=60)
     model = toy_train(config, tmp_path)
     assert model.action_space.shape == (3,)
     assert read_config(tmp_path) == config
-    with pytest.raises(InvalidArgumentError, match="raw actions are broad anyway"):
-        toy_config(broad="0.2", raw_actions=True)
+    with pytest.raises(InvalidArgumentError, match="needs a prior to act through"):
+        replace(config, raw_actions=True)

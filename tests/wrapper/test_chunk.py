@@ -100,7 +100,7 @@ def test_encode_takes_a_chunk():
     env = wrap(LoggingEnv())
     env.reset(seed=0)
     u = np.array([0.3, -0.6], np.float32)
-    chunk = env.prior.decode_features(env.chart.to_latent(u[None]), env._translator.features())[0]
+    chunk = env.prior.decode_features(env.chart.to_latent(u[None]), env._driver.features())[0]
     np.testing.assert_allclose(env.encode(chunk), u, atol=1e-5)
     with pytest.raises(InvalidArgumentError, match=r"actions of shape \(1, 3, 2\)"):
         env.encode(chunk[0])

@@ -105,7 +105,7 @@ def test_entropy_in_u_is_divergence_from_the_prior(mean, std):
     """
     env = BehavioralPriorWrapper(EchoEnv(action_dim=1), AffinePrior(action_dim=1, scale=0.05))
     env.reset(seed=0)
-    shift = env.prior.shift(env.prior.features(env._translator._seen))[0, 0]
+    shift = env.prior.shift(env.prior.features(env._driver._seen))[0, 0]
     z = np.linspace(-4.8, 4.8, 1200)
     u = np.array([env.encode([shift + 0.05 * k])[0] for k in z], np.float64)
 

@@ -1,18 +1,22 @@
 """The redirected prior: where it goes, what it says of its density, and its round trips."""
 
+from dataclasses import replace
+
 import gymnasium as gym
 import numpy as np
 import pytest
 
 import parrot_envs  # noqa: F401  # registers the ids
+from parrot_table.redirected import RedirectedConfig, RedirectedMixture
 from parrot_wrapper import FlowPrior, FlowPriorConfig, ObservationSpec, load_prior
 from parrot_wrapper.errors import InvalidArgumentError, NotOfferedError
-from parrot_wrapper.priors.mixtures.redirected import RedirectedMixture
+from parrot_wrapper.priors.mixtures.broad import BroadConfig
 from parrot_wrapper.rl.config import RLConfig
 from parrot_wrapper.rl.model import wrap_env
 from parrot_wrapper.types import ActionPrior
 from tests.helpers import AffinePrior
 
+TASK = "ParrotPlaceCanInPan-v0"
 CONTAINER = slice(5, 9)
 """Columns of the structured encoder's features: presence, and where it is."""
 
@@ -27,7 +31,7 @@ def prior() -> FlowPrior:
 @pytest.fixture(scope="module")
 def holding(prior: FlowPrior) -> np.ndarray:
     """Features (B, F) at moments at which the expert holds something, before it lets go."""
-    env = gym.make("ParrotPlaceCanInPan-v0")
+    env = gym.make(TASK)
     found = []
     for seed in range(20):
         image, info = env.reset(seed=seed)
@@ -69,7 +73,7 @@ def test_it_carries_what_it_holds_to_the_container(prior: FlowPrior, holding: np
 
 
 def test_an_empty_hand_is_left_alone(prior: FlowPrior) -> None:
-    env = gym.make("ParrotPlaceCanInPan-v0")
+    env = gym.make(TASK)
     image, _ = env.reset(seed=1)
     env.close()
     assert RedirectedMixture(prior, share=0.9).share(prior.features(image[None]))[0] < 0.1
@@ -127,17 +131,24 @@ def test_what_cannot_be_redirected_is_refused(prior: FlowPrior) -> None:
 
 
 def test_a_run_acts_through_it(prior: FlowPrior) -> None:
-    config = RLConfig(env_id="ParrotPlaceCanInPan-v0", prior="parrot-v0", redirected=0.8)
+    redirected = RedirectedConfig(share=0.8)
+    config = RLConfig(env_id=TASK, prior="parrot-v0", mixtures=(redirected,))
     env = wrap_env(gym.make(config.env_id), config, prior)
     assert env.action_space.shape == (8,)
     env.reset(seed=0)
     _, _, _, _, info = env.step(env.action_space.sample())
     assert info["parrot/action"].shape == (7,)
     env.close()
-    both = RLConfig(**{**config.to_dict(), "broad": "0.2"})
+    both = replace(config, mixtures=(redirected, BroadConfig(share=0.2)))
     env = wrap_env(gym.make(config.env_id), both, prior)
     assert env.action_space.shape == (9,)
     env.close()
-    for wrong in ({"raw_actions": True}, {"redirected": 1.0}):
-        with pytest.raises(InvalidArgumentError, match="redirected="):
-            RLConfig(**{**config.to_dict(), **wrong})
+
+
+def test_runs_that_had_it_before_there_were_mixtures() -> None:
+    former = {"env_id": TASK, "prior": "parrot-v0", "broad": "0.2", "redirected": 0.8}
+    config = RLConfig.from_dict(former)
+    assert config.mixtures == (RedirectedConfig(share=0.8), BroadConfig(share=0.2))
+    assert RLConfig.from_dict(config.to_dict()) == config
+    without = {**former, "broad": None, "redirected": 0.0}
+    assert RLConfig.from_dict(without) == RLConfig(TASK, prior="parrot-v0")

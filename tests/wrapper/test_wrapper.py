@@ -84,7 +84,7 @@ def test_encode_inverts_step(kind, mode):
     env = wrap(kind, observation=mode)
     env.reset(seed=0)
     for u in np.random.default_rng(1).uniform(-0.95, 0.95, (4, 2)).astype(np.float32):
-        before = env._translator.features().copy()
+        before = env._driver.features().copy()
         action = env.prior.decode_features(env.chart.to_latent(u[None]), before)[0]
         np.testing.assert_allclose(env.encode(action), u, atol=1e-5)
         *_, info = env.step(env.encode(action))

@@ -41,15 +41,15 @@ def video_frames(
     with (
         foreign_errors(path, "an MP4 video"),
         path.open("rb") as stream,
-        av.open(stream, format="mp4") as container,
+        av.open(stream, format="mp4") as film,
     ):
-        video = container.streams.video[0]
+        video = film.streams.video[0]
         require_few_pixels(path, video.height, video.width)
         first = float(video.start_time * video.time_base) if video.start_time else 0.0
         # half a frame early, since a seek must not end up behind the first frame
         position = int(max(0.0, first + start - 0.5 / fps) / video.time_base)
-        container.seek(position, stream=video, backward=True)
-        for frame in container.decode(video):
+        film.seek(position, stream=video, backward=True)
+        for frame in film.decode(video):
             index = round((frame.time - first - start) * fps)
             if index >= count:
                 break

@@ -7,13 +7,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from parrot_wrapper.errors import unknown_name
+from parrot_wrapper.moved import moved_name
 from parrot_wrapper.priors.encoders.backbone import BackboneEncoder
 from parrot_wrapper.priors.encoders.base import ActingEncoder, Encoder, ObservationTensors
 from parrot_wrapper.priors.encoders.convolutional import ConvolutionalEncoder
-from parrot_wrapper.priors.encoders.folded_structured import FoldedStructured
 from parrot_wrapper.priors.encoders.residual import ResidualEncoder
 from parrot_wrapper.priors.encoders.state import StateEncoder
-from parrot_wrapper.priors.encoders.structured import StructuredEncoder
 from parrot_wrapper.priors.registry import ENCODERS
 from parrot_wrapper.types import ObservationSpec
 
@@ -52,7 +51,7 @@ def parts_read(name: str) -> tuple[str, ...]:
 
 def for_acting(encoder: Encoder) -> ActingEncoder:
     """The quickest form of an encoder on one or a few observations, on the CPU, in float32."""
-    return FoldedStructured(encoder) if type(encoder) is StructuredEncoder else encoder
+    return encoder.for_acting()
 
 
 __all__ = [
@@ -63,7 +62,10 @@ __all__ = [
     "ObservationTensors",
     "ResidualEncoder",
     "StateEncoder",
-    "StructuredEncoder",
     "build_encoder",
     "parts_read",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    return moved_name(__name__, name)

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Protocol
 import torch
 from torch import Tensor, nn
 
-from parrot_wrapper.errors import InvalidArgumentError, NotOfferedError
+from parrot_wrapper.errors import InvalidArgumentError
 from parrot_wrapper.priors.registry import ENCODERS
 from parrot_wrapper.types import PARTS, ObservationSpec
 
@@ -83,18 +83,9 @@ class Encoder(nn.Module):
         """What the flow is conditioned on, (B, context_dim), from features (B, F)."""
         return features
 
-    def redirected(self, features: Tensor, above: float) -> tuple[Tensor, Tensor]:
-        """Features (B, F) of an empty hand that is to reach for the container.
-
-        And how surely the hand holds something now, (B,) in [0, 1].
-
-        Raises:
-            NotOfferedError: Features do not say what is where, as most do not.
-        """
-        raise NotOfferedError(
-            "Expected features that say what is where, as those of the 'structured' encoder of "
-            f"images alone do, got those of {self.name!r} of {self.observation}."
-        )
+    def for_acting(self) -> ActingEncoder:
+        """Its quickest form on one or a few observations, on the CPU, in float32."""
+        return self
 
     def training_features(self, obs: ObservationTensors) -> tuple[Tensor, dict[str, Tensor]]:
         """Features and whatever `auxiliary_losses` needs of the pass that made them."""

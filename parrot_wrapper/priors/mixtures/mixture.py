@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri
 
-from parrot_wrapper.checks import number_array, require_share
+from parrot_wrapper.checks import number_array
 from parrot_wrapper.errors import InvalidArgumentError, LatentError, ParrotError
 from parrot_wrapper.float_errors import quiet_floats
+from parrot_wrapper.priors.mixtures.settings import MixtureConfig
+from parrot_wrapper.priors.registry import MIXTURES
 from parrot_wrapper.types import ActionPrior, FloatArray, Observations, ObservationSpec
 
 
@@ -20,26 +22,32 @@ class PriorMixture:
 
     The last latent dimension decides between the two; base noise z ~ N(0, I) gives exactly the
     mixture. With the Gaussian chart max-entropy RL is then KL-regularised RL to it, with the KL of
-    (which of the two, action), an upper bound of that of the action alone. A subclass writes
-    `share` and the methods that end in `_other`.
+    (which of the two, action), an upper bound of that of the action alone. A subclass sets
+    `config_class`, by whose `name` it is known at once, and writes `share` and the methods that end
+    in `_other`.
 
     Args:
         prior: p, of horizon 1.
-        share: Largest e(s), in (0, 1).
+        **settings: Fields of the `config_class`.
 
     Raises:
-        InvalidArgumentError: The share is outside its range, or the prior is of a longer horizon.
+        InvalidArgumentError: A value is outside its range, or the prior is of a longer horizon.
     """
 
-    def __init__(self, prior: ActionPrior, share: float) -> None:
+    config_class: ClassVar[type[MixtureConfig]]
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "config_class" in cls.__dict__:
+            MIXTURES.add(cls.config_class.name, cls)
+
+    def __init__(self, prior: ActionPrior, **settings: Any) -> None:
         if prior.horizon != 1:
             raise InvalidArgumentError(
                 f"Expected a prior of horizon 1, got one of {prior.horizon}: a chunk has no single "
                 "moment at which to do something else."
             )
-        require_share("share", share)
-        self.prior = prior
-        self._share = share
+        self.prior, self.config = prior, self.config_class(**settings)
 
     @property
     def latent_dim(self) -> int:

@@ -16,26 +16,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from parrot_wrapper.errors import InvalidArgumentError
-from parrot_wrapper.priors.encoders.base import ObservationTensors
+from parrot_table.folded_structured import FoldedStructured
+from parrot_table.keypoint_losses import CELL_MASS, keypoint_losses
+from parrot_table.layout import CONTAINER_CODE, FAINT, FOLD, GRIPPER, LENGTH, SHARED, SLOT
+from parrot_wrapper.errors import InvalidArgumentError, NotOfferedError
+from parrot_wrapper.priors.encoders.base import ActingEncoder, ObservationTensors
 from parrot_wrapper.priors.encoders.image_encoder import ImageEncoder, vector_dim
 from parrot_wrapper.priors.encoders.image_sides import padded, quarter, require_image
-from parrot_wrapper.priors.encoders.keypoint_losses import CELL_MASS, keypoint_losses
 from parrot_wrapper.types import FloatArray, ObservationSpec
 
-LENGTH = 0.1
-"""Metres that a feature of 1 stands for."""
-GRIPPER = 5
-"""Gripper features: x, y, z (from their mean in the data), opening, whether something is held."""
-CONTAINER_CODE = 2
-FOLD = 4
-"""Pixels that are folded into channels first, per side: the trunk's cells are this large."""
-FAINT = 0.01
-"""A slot whose squared mass is this is half present."""
-SLOT = 4
-"""Numbers of a slot: presence, then position relative to the gripper, gated by presence."""
-SHARED = GRIPPER + SLOT + CONTAINER_CODE
-"""Features before the object slots."""
 _SURELY = 0.1
 """Where the container is less present than this, its position means nothing."""
 _SEEN_IN = 3
@@ -152,6 +141,10 @@ class StructuredEncoder(ImageEncoder):
         tip = gripper + functional.pad(self._centre, (0, 2))
         return features, {**maps, "gripper": tip}
 
+    def for_acting(self) -> ActingEncoder:
+        """`FoldedStructured`; an encoder that is derived from this one stays as it is."""
+        return FoldedStructured(self) if type(self) is StructuredEncoder else self
+
     def auxiliary_losses(
         self, intermediates: Mapping[str, Tensor], batch: Mapping[str, Tensor]
     ) -> dict[str, Tensor]:
@@ -202,13 +195,20 @@ class StructuredEncoder(ImageEncoder):
         return features + self.feature_noise * scale.detach() * noise
 
     def redirected(self, features: Tensor, above: float) -> tuple[Tensor, Tensor]:
-        """The hand is open and empty, the container the only object, and another stands below.
+        """Features (B, F) of an empty hand that is to reach `above` metres over the container.
 
-        The flow never saw an object where the container is, and would keep away from it. Vectors
-        beside the image are not offered: they may say what the hand holds, and nobody knows where.
+        And how surely the hand holds something now, (B,) in [0, 1]. The hand is open and empty, the
+        container the only object, and another stands below. The flow never saw an object where the
+        container is, and would keep away from it. Vectors beside the image are not offered: they
+        may say what the hand holds, and nobody knows where.
+
+        Raises:
+            NotOfferedError: There are vectors beside the image.
         """
         if vector_dim(self.observation):
-            return super().redirected(features, above)
+            raise NotOfferedError(
+                f"Expected features of images alone, got those of {self.observation}."
+            )
         start, end = GRIPPER, GRIPPER + SLOT
         container, held = features[:, start:end], features[:, GRIPPER - 1].clamp(0.0, 1.0)
         goal = container / container[:, :1].clamp_min(_SURELY)

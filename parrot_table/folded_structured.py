@@ -10,22 +10,19 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from parrot_table.keypoint_losses import CELL_MASS
+from parrot_table.layout import FAINT, FOLD, SHARED, SLOT
 from parrot_wrapper.priors.encoders.base import ObservationTensors
 from parrot_wrapper.priors.encoders.image_sides import padded, quarter
-from parrot_wrapper.priors.encoders.keypoint_losses import CELL_MASS
-from parrot_wrapper.priors.encoders.structured import (
-    FAINT,
-    FOLD,
-    SHARED,
-    SLOT,
-    StructuredEncoder,
-)
+
+if TYPE_CHECKING:
+    from parrot_table.structured import StructuredEncoder
 
 _HEAT, _POSITION = slice(0, 2), slice(2, 8)
 """Columns of the heads' product; after position, container code and a 1 come those of squeeze."""

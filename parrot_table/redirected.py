@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,17 +12,37 @@ from numpy.typing import NDArray
 from parrot_wrapper.errors import InvalidArgumentError, NotOfferedError
 from parrot_wrapper.float_errors import quiet_floats
 from parrot_wrapper.priors.mixtures.mixture import PriorMixture
+from parrot_wrapper.priors.mixtures.settings import MixtureConfig
 from parrot_wrapper.types import ActionPrior, FloatArray
 
+if TYPE_CHECKING:  # the command line asks for the settings alone, and has no need of torch
+    from parrot_wrapper.priors.encoder_prior import EncoderPrior
 
-class RedirectablePrior(ActionPrior, Protocol):
-    """A prior whose features say what is where, so that they can be changed with sense."""
 
-    def log_prob_features(self, action: FloatArray, features: FloatArray) -> FloatArray:
-        """`log_prob` for observations that are embedded already."""
+@dataclass(frozen=True)
+class RedirectedConfig(MixtureConfig):
+    """Settings of `RedirectedMixture`.
 
-    def redirected(self, features: FloatArray, *, above: float) -> tuple[FloatArray, FloatArray]:
-        """Features of an empty hand that is to reach for the container, and whether it holds."""
+    Attributes:
+        share: Largest share of the redirected prior, in (0, 1).
+        above: How far above the container's middle it reaches, in metres, so that what hangs in the
+            hand does not run into the container.
+        gripper: Action dimension of the gripper, which closes and opens to opposite sides of the
+            middle of its range.
+
+    Raises:
+        InvalidArgumentError: A value is of another type or outside its range.
+    """
+
+    name: ClassVar[str] = "redirected"
+    share: float = 0.8
+    above: float = 0.04
+    gripper: int = -1
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not np.isfinite(self.above):
+            raise InvalidArgumentError(f"above must be finite, in metres, got {self.above!r}.")
 
 
 class RedirectedMixture(PriorMixture):
@@ -36,11 +58,7 @@ class RedirectedMixture(PriorMixture):
 
     Args:
         prior: Of horizon 1, with features of the `structured` encoder, such as a `FlowPrior`.
-        share: Largest share of the redirected prior, in (0, 1).
-        above: How far above the container's middle it reaches, in metres, so that what hangs in the
-            hand does not run into the container.
-        gripper: Action dimension of the gripper, which closes and opens to opposite sides of the
-            middle of its range.
+        **settings: Fields of `RedirectedConfig`.
 
     Raises:
         InvalidArgumentError: A value is outside its range, or the prior is of a longer horizon.
@@ -53,24 +71,24 @@ class RedirectedMixture(PriorMixture):
         (8, 7)
     """
 
-    prior: RedirectablePrior
+    config_class = RedirectedConfig
+    config: RedirectedConfig
+    prior: EncoderPrior
 
-    def __init__(
-        self, prior: ActionPrior, *, share: float = 0.8, above: float = 0.04, gripper: int = -1
-    ) -> None:
-        super().__init__(prior, share)
-        if not isinstance(above, int | float) or not np.isfinite(above):
-            raise InvalidArgumentError(f"above must be a finite number of metres, got {above!r}.")
-        if gripper not in range(-prior.action_dim, prior.action_dim):
+    def __init__(self, prior: ActionPrior, **settings: Any) -> None:
+        super().__init__(prior, **settings)
+        if self.config.gripper not in range(-prior.action_dim, prior.action_dim):
             raise InvalidArgumentError(
-                f"gripper must be one of {prior.action_dim} action dimensions, got {gripper!r}."
+                f"gripper must be one of {prior.action_dim} action dimensions, got "
+                f"{self.config.gripper!r}."
             )
-        if not hasattr(prior, "redirected"):
+        encoder = getattr(prior, "encoder", None)
+        if not hasattr(encoder, "redirected"):
+            name = getattr(encoder, "name", "none")
             raise NotOfferedError(
                 "Expected a prior whose features say what is where, such as a FlowPrior with the "
-                f"'structured' encoder, got {type(prior).__name__}."
+                f"'structured' encoder, got {type(prior).__name__} with the encoder {name!r}."
             )
-        self._above, self._gripper = float(above), gripper
         low, high = prior.action_bounds
         self._twice_middle = low + high
         self._redirected(np.zeros((1, prior.feature_dim), np.float32))  # it is offered, or says so
@@ -78,7 +96,9 @@ class RedirectedMixture(PriorMixture):
     @quiet_floats()
     def share(self, features: FloatArray) -> NDArray[np.float64]:
         """Share e(s) of the redirected prior (B,) for features (B, F)."""
-        held: NDArray[np.float64] = self._share * self._redirected(features)[1].astype(np.float64)
+        held: NDArray[np.float64] = self.config.share * self._redirected(features)[1].astype(
+            np.float64
+        )
         return held
 
     def _decode_other(self, z: FloatArray, features: FloatArray) -> FloatArray:
@@ -102,10 +122,13 @@ class RedirectedMixture(PriorMixture):
         return self.prior.log_prob_features(self._mirrored(action), seen)
 
     def _redirected(self, features: FloatArray) -> tuple[FloatArray, FloatArray]:
-        return self.prior.redirected(features, above=self._above)
+        encoder: Any = self.prior.encoder
+        change = partial(encoder.redirected, above=self.config.above)
+        other, held = self.prior.changed_features(change, features)
+        return other, held
 
     def _mirrored(self, action: FloatArray) -> FloatArray:
         mirrored: NDArray[Any] = np.array(action, np.float32)
-        mirrored[:, self._gripper] *= -1.0
-        mirrored[:, self._gripper] += self._twice_middle[self._gripper]
+        mirrored[:, self.config.gripper] *= -1.0
+        mirrored[:, self.config.gripper] += self._twice_middle[self.config.gripper]
         return mirrored

@@ -1,0 +1,62 @@
+"""What the tests of engines have done, in a module that is imported quickly."""
+
+import os
+import signal
+import time
+from pathlib import Path
+
+from parrot_wrapper.errors import InvalidArgumentError
+from parrot_wrapper.io.interruption import deferred_interrupt
+
+
+class TwoWordsError(Exception):
+    """It cannot be made again from its `args`."""
+
+    def __init__(self, first: str, second: str) -> None:
+        super().__init__(first + second)
+
+
+def own_id() -> int:
+    return os.getpid()
+
+
+def threads() -> str | None:
+    return os.environ.get("OMP_NUM_THREADS")
+
+
+def say(words: str) -> None:
+    print(words)
+    os.write(2, b"and from C\n")
+    raise InvalidArgumentError("not this")
+
+
+def raise_strange() -> None:
+    raise TwoWordsError("one", "two")
+
+
+def die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def leave() -> None:
+    raise SystemExit(3)
+
+
+def give_what_cannot_be_sent() -> object:
+    return lambda: None
+
+
+def patient(folder: Path) -> None:
+    """Goes on to its next good moment when it is asked to stop."""
+    with deferred_interrupt() as interruption:
+        (folder / "begun").touch()
+        while not interruption.requested:
+            time.sleep(0.01)
+        (folder / "saved").touch()
+    raise KeyboardInterrupt
+
+
+def stubborn(folder: Path) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    (folder / "begun").touch()
+    time.sleep(600)
