@@ -23,8 +23,8 @@ from torch import Tensor, nn
 from parrot_table.folded_structured import FoldedStructured
 from parrot_table.structured import StructuredEncoder
 from parrot_wrapper.evaluation.report import markdown_table
+from parrot_wrapper.priors.coupling import FoldedCouplings
 from parrot_wrapper.priors.flow import FlowPrior
-from parrot_wrapper.priors.folded_coupling import FoldedCouplings
 from parrot_wrapper.priors.loading import load_prior
 
 _TILE = torch.tensor(

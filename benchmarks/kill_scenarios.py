@@ -24,8 +24,7 @@ from parrot_wrapper.priors.checkpoint import HEADER_FILE, read_prior
 from parrot_wrapper.record.collect import ExpertSource, collect
 from parrot_wrapper.rl.checkpoint import list_checkpoints, read_header
 from parrot_wrapper.rl.config import RLConfig
-from parrot_wrapper.rl.episode_log import read_episodes
-from parrot_wrapper.rl.run_log import read_log
+from parrot_wrapper.rl.logs import read_episodes, read_log
 from parrot_wrapper.rl.train import LOG_FILE, MODEL_FILE, train
 from parrot_wrapper.training.prior import fit_prior
 from parrot_wrapper.training.prior_checkpoint import CHECKPOINT_FILE, read_training_checkpoint

@@ -34,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--tasks", nargs="+", default=PLACE_TASKS)
     args = parser.parse_args(argv)
     prior = load_prior(args.prior)
-    ways = {"parrot": {}, **study_grid("mismatch", "laptop").method_rl}
+    ways = {way.name: way.settings for way in study_grid("mismatch", "laptop").methods}
     cells = []
     for task in args.tasks:
         row = [f"`{task}`"]

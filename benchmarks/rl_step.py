@@ -32,11 +32,10 @@ from wrapper import find_prior
 
 import parrot_envs  # noqa: F401  # registers the ids
 from parrot_wrapper.evaluation.report import markdown_table
-from parrot_wrapper.rl.actor_loss import skip_unused_gradients
 from parrot_wrapper.rl.config import RLConfig
-from parrot_wrapper.rl.model import build_model, wrap_env
+from parrot_wrapper.rl.model import build_model, skip_unused_gradients, wrap_env
 from parrot_wrapper.rl.normed_activation import LayerNormReLU
-from parrot_wrapper.rl.replay.replay_arrays import replay_arrays, restore_replay
+from parrot_wrapper.rl.replay.buffers import replay_arrays, restore_replay
 
 
 class Comparison(NamedTuple):

@@ -26,10 +26,11 @@ from parrot_envs.registration import PAPER_TASKS, TABLE
 from parrot_envs.scene_sets import SCENE_SETS, SceneSet
 from parrot_envs.training_objects import TRAINING_FAMILIES, VARIANTS_PER_FAMILY
 from parrot_wrapper.experiments.figure_style import drawing, save_png
-from parrot_wrapper.experiments.gallery import plates
+from parrot_wrapper.experiments.figures import plates
+from parrot_wrapper.experiments.rows import ResultRow
 from parrot_wrapper.experiments.statistics import estimate_iqm
 from parrot_wrapper.experiments.studies import GRASP_TASKS, PLACE_TASKS, study_grid
-from parrot_wrapper.experiments.study import ReportRow, Study, Variant, load_studies
+from parrot_wrapper.experiments.study import Study, Variant, load_studies
 
 ROOT = Path(__file__).parents[1]
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
@@ -132,11 +133,11 @@ _MISMATCH = {
 }
 _WAYS_OUT = {
     "grasp-only prior": "parrot",
-    "with `--broad`": "parrot+broad",
-    "with `--redirected`": "parrot+redirected",
+    "with `BroadMixture`": "parrot+broad",
+    "with `RedirectedMixture`": "parrot+redirected",
     "with both": "parrot+redirected-broad",
 }
-Runs = Sequence[ReportRow]
+Runs = Sequence[ResultRow]
 
 
 @cache
@@ -162,11 +163,11 @@ def _chosen(study: str, task: str = "", method: str = "", data: str = "", size: 
 
 
 def _seeds(runs: Runs) -> str:
-    return ", ".join(f"{row.success.value:.2f}" for row in runs)
+    return ", ".join(f"{row.score.value:.2f}" for row in runs)
 
 
 def _mean(runs: Runs) -> str:
-    return f"{np.mean([row.success.value for row in runs]):.2f}"
+    return f"{np.mean([row.score.value for row in runs]):.2f}"
 
 
 def _in_training(runs: Runs, after: int = 0) -> str:
@@ -214,9 +215,7 @@ def main_summary() -> str:
     rows = []
     for method, name in _METHODS.items():
         runs = _chosen("main", method=method)
-        means = [
-            np.mean([r.success.value for r in runs if r.task == task]) for task in _STUDY_TASKS
-        ]
+        means = [np.mean([r.score.value for r in runs if r.task == task]) for task in _STUDY_TASKS]
         rows.append(
             [name, _iqm("main", Variant(method)), f"{np.mean(means):.2f}", f"{min(means):.2f}"]
         )

@@ -19,7 +19,7 @@ from torch.nn import functional
 from parrot_table.keypoint_losses import CELL_MASS
 from parrot_table.layout import FAINT, FOLD, SHARED, SLOT
 from parrot_wrapper.priors.encoders.base import ObservationTensors
-from parrot_wrapper.priors.encoders.image_sides import padded, quarter
+from parrot_wrapper.priors.encoders.image_encoder import padded, quarter
 
 if TYPE_CHECKING:
     from parrot_table.structured import StructuredEncoder

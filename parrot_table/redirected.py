@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from parrot_wrapper.errors import InvalidArgumentError, NotOfferedError
-from parrot_wrapper.float_errors import quiet_floats
 from parrot_wrapper.priors.mixtures.mixture import PriorMixture
 from parrot_wrapper.priors.mixtures.settings import MixtureConfig
+from parrot_wrapper.surroundings import quiet_floats
 from parrot_wrapper.types import ActionPrior, FloatArray
 
 if TYPE_CHECKING:  # the command line asks for the settings alone, and has no need of torch

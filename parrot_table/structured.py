@@ -21,8 +21,13 @@ from parrot_table.keypoint_losses import CELL_MASS, keypoint_losses
 from parrot_table.layout import CONTAINER_CODE, FAINT, FOLD, GRIPPER, LENGTH, SHARED, SLOT
 from parrot_wrapper.errors import InvalidArgumentError, NotOfferedError
 from parrot_wrapper.priors.encoders.base import ActingEncoder, ObservationTensors
-from parrot_wrapper.priors.encoders.image_encoder import ImageEncoder, vector_dim
-from parrot_wrapper.priors.encoders.image_sides import padded, quarter, require_image
+from parrot_wrapper.priors.encoders.image_encoder import (
+    ImageEncoder,
+    padded,
+    quarter,
+    require_image,
+    vector_dim,
+)
 from parrot_wrapper.types import FloatArray, ObservationSpec
 
 _SURELY = 0.1

@@ -33,7 +33,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from parrot_wrapper import moved as _moved  # finds modules under their old names
-from parrot_wrapper import torch_threads as _torch_threads  # noqa: F401  # minds forked processes
+from parrot_wrapper import surroundings as _surroundings  # noqa: F401  # minds forked processes
 
 if TYPE_CHECKING:
     from parrot_wrapper.data import EpisodeDataset, load_dataset, save_dataset
@@ -43,11 +43,9 @@ if TYPE_CHECKING:
     from parrot_wrapper.priors import FlowPrior, FlowPriorConfig, flow_config, load_prior
     from parrot_wrapper.priors.mixtures.broad import BroadMixture
     from parrot_wrapper.rl.normed_activation import LayerNormReLU
-    from parrot_wrapper.rl.replay.demonstration_replay import (
+    from parrot_wrapper.rl.replay.buffers import (
         DemonstrationDictReplayBuffer,
         DemonstrationReplayBuffer,
-    )
-    from parrot_wrapper.rl.replay.rewarded_replay import (
         RewardedDictReplayBuffer,
         RewardedReplayBuffer,
     )
@@ -97,8 +95,8 @@ _HOMES = {
     "BehavioralPriorVectorWrapper": "wrappers.vector_wrapper",
     "BehavioralPriorWrapper": "wrappers.wrapper",
     "BroadMixture": "priors.mixtures.broad",
-    "DemonstrationDictReplayBuffer": "rl.replay.demonstration_replay",
-    "DemonstrationReplayBuffer": "rl.replay.demonstration_replay",
+    "DemonstrationDictReplayBuffer": "rl.replay.buffers",
+    "DemonstrationReplayBuffer": "rl.replay.buffers",
     "EpisodeDataset": "data",
     "FlowPrior": "priors",
     "FlowPriorConfig": "priors",
@@ -106,8 +104,8 @@ _HOMES = {
     "ObservationSpec": "types",
     "ParrotError": "errors",
     "PriorTrainingConfig": "training.prior_config",
-    "RewardedDictReplayBuffer": "rl.replay.rewarded_replay",
-    "RewardedReplayBuffer": "rl.replay.rewarded_replay",
+    "RewardedDictReplayBuffer": "rl.replay.buffers",
+    "RewardedReplayBuffer": "rl.replay.buffers",
     "evaluate": "evaluation",
     "fit_prior": "training.prior",
     "flow_config": "priors",

@@ -15,8 +15,8 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 import numpy as np
 import numpy.typing as npt
 
-from parrot_wrapper.errors import InvalidArgumentError, ParrotError, unknown_name
-from parrot_wrapper.float_errors import quiet_floats
+from parrot_wrapper.errors import InvalidArgumentError, ParrotError, require_known
+from parrot_wrapper.surroundings import quiet_floats
 from parrot_wrapper.types import AnyArray, FloatArray
 
 _DOUBLE = np.dtype(np.float64)
@@ -69,22 +69,14 @@ def _plain_numbers(array: AnyArray) -> AnyArray:
 
 
 def float_array(name: str, values: object, error: type[ParrotError]) -> FloatArray:
-    """The same in float32; what is beyond its range becomes infinite.
-
-    Raises:
-        ParrotError: As for `number_array`.
-    """
+    """The same in float32; what is beyond its range becomes infinite."""
     given = number_array(name, values, error)
     with quiet_floats():
         return np.asarray(given, dtype=np.float32)
 
 
 def index_array(name: str, values: object) -> npt.NDArray[np.int64]:
-    """Integers, flattened.
-
-    Raises:
-        InvalidArgumentError: They are something else.
-    """
+    """Integers, flattened; anything else is an `InvalidArgumentError`."""
     given = number_array(name, values, InvalidArgumentError).reshape(-1)
     if given.size and given.dtype.kind not in "iu":
         raise InvalidArgumentError(f"Expected {name} as integers, got {reprlib.repr(values)}.")
@@ -98,28 +90,13 @@ def require_instance(
     what: str,
     error: type[ParrotError] = InvalidArgumentError,
 ) -> None:
-    """Refuse a value of another type.
-
-    Args:
-        name: Of the argument.
-        value: The argument.
-        kind: What it has to be.
-        what: The same in words, maybe with how to get one.
-        error: What to raise.
-
-    Raises:
-        ParrotError: It is something else; of the class `error`.
-    """
+    """Refuse a value that is no `kind`, in words `what`, with an error of class `error`."""
     if not isinstance(value, kind):
         raise error(f"Expected {name} as {what}, got {reprlib.repr(value)}.")
 
 
 def require_count(name: str, value: object, least: int = 1) -> None:
-    """Refuse anything but an integer of at least `least`; True and False are none.
-
-    Raises:
-        InvalidArgumentError: It is something else.
-    """
+    """Refuse anything but an integer of at least `least`; True and False are none."""
     integer = isinstance(value, int | np.integer) and not isinstance(value, bool)
     if not integer or value < least:  # type: ignore[operator]
         raise InvalidArgumentError(
@@ -140,11 +117,7 @@ def require_share(name: str, value: Any) -> None:
 
 
 def as_path(name: str, value: object) -> Path:
-    """A path from text or a path, with `~` as the home folder.
-
-    Raises:
-        InvalidArgumentError: It is something else.
-    """
+    """A path from text or a path, with `~` as the home folder; nothing else."""
     require_instance(name, value, (str, Path), "a folder (text or Path)")
     return Path(os.path.expanduser(value))  # type: ignore[call-overload]
 
@@ -172,9 +145,7 @@ def from_tagged(what: str, content: object, find: Callable[[str], type[Any]]) ->
     settings = dict(content)  # type: ignore[call-overload]
     kind = find(str(settings.pop("kind", None)))
     known = [entry.name for entry in fields(kind)]
-    for key in settings:
-        if key not in known:
-            raise unknown_name(f"setting of the {what} {kind.name!r}", str(key), known)
+    require_known(f"setting of the {what} {kind.name!r}", settings, known)
     return kind(**settings)
 
 

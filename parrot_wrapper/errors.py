@@ -7,7 +7,8 @@ generic handlers (`except ValueError`) keep working.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 
@@ -63,6 +64,25 @@ class MissingExtraError(ParrotError, ImportError):
     """An optional dependency is not installed; the message has the pip command."""
 
 
+@contextmanager
+def needed_extra(extra: str, what: str) -> Iterator[None]:
+    """For a block that imports an optional dependency.
+
+    Args:
+        extra: What `pip install 'parrot-wrapper[...]'` has to name.
+        what: What needs it, in words that begin a sentence.
+
+    Raises:
+        MissingExtraError: It is not installed.
+    """
+    try:
+        yield
+    except ImportError as error:
+        raise MissingExtraError(
+            f"{what}: pip install 'parrot-wrapper[{extra}]' ({error})."
+        ) from error
+
+
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> UnknownNameError:
     """Build (not raise) the error for a name that is not among `known`.
 
@@ -79,6 +99,13 @@ def unknown_name(kind: str, name: str, known: Iterable[str]) -> UnknownNameError
     nearest = difflib.get_close_matches(name, choices, n=1, cutoff=0.4)
     hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
     return UnknownNameError(f"Unknown {kind} {name!r}.{hint} Known: {', '.join(choices)}.")
+
+
+def require_known(kind: str, names: Iterable[str], known: Collection[str]) -> None:
+    """Raise `unknown_name` for the first name that is not among `known`."""
+    for name in names:
+        if name not in known:
+            raise unknown_name(kind, str(name), known)
 
 
 def absence(path: Path) -> str:

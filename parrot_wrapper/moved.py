@@ -20,7 +20,22 @@ MOVED = {
     "charts": "latent.charts",
     "chunk": "wrappers.chunk",
     "collect": "record.collect",
+    "data.exchange.formats": "data.exchange",
+    "data.exchange.minari_export": "data.exchange.minari",
+    "data.exchange.minari_import": "data.exchange.minari",
+    "data.exchange.options": "data.exchange.choosing",
+    "data.statistics": "data.dataset",
+    "evaluation.prior_features": "evaluation.policies",
+    "evaluation.probe": "evaluation.regression",
+    "evaluation.rates": "evaluation.rollouts",
+    "evaluation.reachability": "evaluation.cloning",
+    "evaluation.simulator_state": "evaluation.recordings",
+    "experiments.films": "experiments.page",
+    "experiments.gallery": "experiments.figures",
+    "experiments.mismatch": "experiments.study",
+    "experiments.summary": "experiments.tables",
     "expert_episodes": "record.expert_episodes",
+    "float_errors": "surroundings",
     "locking": "io.locking",
     "names": "errors",
     "observation_reader": "wrappers.reader",
@@ -30,36 +45,42 @@ MOVED = {
     "priors.encoders.keypoint_losses": "parrot_table.keypoint_losses",
     "priors.encoders.structured": "parrot_table.structured",
     "priors.mixtures.redirected": "parrot_table.redirected",
+    "priors.surroundings": "surroundings",
     "redirected_mixture": "parrot_table.redirected",
+    "rl.paper_convolutions": "rl.model",
+    "rl.replay.demonstration_replay": "rl.replay.buffers",
+    "rl.replay.rewarded_replay": "rl.replay.buffers",
     "shard_plan": "record.shard_plan",
     "spaces": "wrappers.spaces",
     "stateful_observations": "wrappers.stateful_observations",
     "strict_json": "io.strict_json",
     "success": "record.success",
-    "training.actor_loss": "rl.actor_loss",
+    "torch_threads": "surroundings",
+    "training.actor_loss": "rl.model",
     "training.callbacks": "rl.callbacks",
     "training.cloned_actor": "rl.cloned_actor",
-    "training.demonstration_replay": "rl.replay.demonstration_replay",
-    "training.demonstration_view": "rl.replay.demonstration_view",
-    "training.episode_log": "rl.episode_log",
+    "training.data_facts": "training.prior",
+    "training.demonstration_replay": "rl.replay.buffers",
+    "training.demonstration_view": "rl.replay.demonstrations",
+    "training.episode_log": "rl.logs",
     "training.flow_config": "priors.flow",
     "training.interruption": "io.interruption",
     "training.normed_activation": "rl.normed_activation",
-    "training.paper_convolutions": "rl.paper_convolutions",
+    "training.paper_convolutions": "rl.model",
     "training.prior_explore": "rl.prior_explore",
-    "training.replay_arrays": "rl.replay.replay_arrays",
-    "training.replay_checks": "rl.replay.replay_checks",
-    "training.replay_demonstrations": "rl.replay.replay_demonstrations",
-    "training.replay_episodes": "rl.replay.replay_episodes",
-    "training.rewarded_replay": "rl.replay.rewarded_replay",
+    "training.replay_arrays": "rl.replay.buffers",
+    "training.replay_checks": "rl.replay.buffers",
+    "training.replay_demonstrations": "rl.replay.demonstrations",
+    "training.replay_episodes": "rl.replay.episodes",
+    "training.rewarded_replay": "rl.replay.buffers",
     "training.rl": "rl.train",
     "training.rl_checkpoint": "rl.checkpoint",
     "training.rl_config": "rl.config",
-    "training.rl_envs": "rl.envs",
+    "training.rl_envs": "rl.model",
     "training.rl_evaluation": "rl.evaluation",
     "training.rl_model": "rl.model",
-    "training.run_log": "rl.run_log",
-    "training.warm_up": "rl.warm_up",
+    "training.run_log": "rl.logs",
+    "training.warm_up": "rl.callbacks",
     "translator": "wrappers.driver",
     "vec_wrapper": "wrappers.vec_wrapper",
     "vector_wrapper": "wrappers.vector_wrapper",
@@ -68,9 +89,9 @@ MOVED = {
 """Old names of modules below this package and their new ones, there or in the plug-in beside it."""
 MOVED_NAMES = {
     "RedirectedMixture": "parrot_table.redirected",
-    "StructuredEncoder": "parrot_table.structured",
+    "priors.encoders.StructuredEncoder": "parrot_table.structured",
 }
-"""What a package offered by name, and the module that has it now."""
+"""What this package or one below it offered by name, and the module that has it now."""
 _PLUG_IN = "parrot_table."
 
 
@@ -80,9 +101,9 @@ def moved_name(package: str, name: str) -> Any:
     Raises:
         AttributeError: Nothing of that name.
     """
-    if name not in MOVED_NAMES:
+    new = MOVED_NAMES.get(f"{package}.{name}".removeprefix(f"{_PACKAGE}."))
+    if new is None:
         raise AttributeError(f"module {package!r} has no attribute {name!r}")
-    new = MOVED_NAMES[name]
     warnings.warn(f"{package}.{name} is {new}.{name} now.", DeprecationWarning, stacklevel=3)
     return getattr(import_module(new), name)
 

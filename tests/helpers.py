@@ -156,3 +156,46 @@ SPECS = {
     "dict": ObservationSpec(image=IMAGE_SHAPE, proprio=4),
 }
 """What a prior looks at in an `EchoEnv` of each kind."""
+
+
+class RememberingPrior(AffinePrior):
+    """a = scale z + 0.05 n, where n, its last feature, is how many env steps the episode had."""
+
+    def __init__(self, spec: ObservationSpec | None = None, **options: Any) -> None:
+        super().__init__(spec, **options)
+        self.feature_dim += 1
+
+    def features(self, obs: Observations) -> FloatArray:
+        return np.pad(super().features(obs), ((0, 0), (0, 1)))
+
+    def shift(self, features: FloatArray) -> FloatArray:
+        return np.float32(0.05) * features[:, -1:]
+
+    def initial_state(self, envs: int) -> AnyArray:
+        return np.zeros((envs, 1), np.float32)
+
+    def recall(self, features: FloatArray, state: AnyArray) -> FloatArray:
+        return np.concatenate([features[:, :-1], state], axis=1)
+
+    def advance(self, state: AnyArray, features: FloatArray, action: AnyArray) -> AnyArray:
+        np.testing.assert_array_equal(features[:, -1:], state)
+        chunk = (self.horizon,) if self.horizon > 1 else ()
+        assert action.shape == (len(state), *chunk, self.action_dim)
+        return state + self.horizon
+
+
+class ClosedLoopPrior(AffinePrior):
+    """Action k of a chunk is scale z + 0.1 k + the newest observation's shift + 0.1 the first's."""
+
+    def decode_step(
+        self, z: FloatArray, first: FloatArray, newest: FloatArray, step: int
+    ) -> FloatArray:
+        known = self.shift(newest) + np.float32(0.1) * self.shift(first)
+        return self.scale * z + known + np.float32(0.1 * step)
+
+    def decode_features(self, z: FloatArray, features: FloatArray) -> FloatArray:
+        steps = [self.decode_step(z, features, features, step) for step in range(self.horizon)]
+        return np.stack(steps, axis=1)
+
+    def encode_features(self, action: FloatArray, features: FloatArray) -> FloatArray:
+        return (action[:, 0] - np.float32(1.1) * self.shift(features)) / np.float32(self.scale)

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from parrot_wrapper import moved
+
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("parrot_wrapper", "parrot_envs", "parrot_table")
 MAX_LINES = 450
@@ -22,13 +24,12 @@ MAX_LINES = 450
 LAYERS: dict[str, set[str] | None] = {
     "errors": set(),
     "types": {"numpy"},
-    "float_errors": {"numpy"},
-    "torch_threads": {"torch"},
+    "surroundings": {"numpy", "torch"},
     "moved": set(),
     "registry": set(),
     "image_layout": {"numpy"},
     "checks": {"numpy"},
-    "io": set(),
+    "io": {"filelock"},
     "latent": {"numpy", "scipy"},
     "priors": {"numpy", "scipy", "torch", "safetensors"},
     "data": {"numpy", "h5py", "minari", "pyarrow", "av", "PIL"},
@@ -48,7 +49,7 @@ OF_THE_TABLE = re.compile(r"container|gripper|redirected", re.IGNORECASE)
 MAY_NAME_THE_TABLE = {"moved", "evaluation/simulator_state", "experiments/studies"}
 """Where modules have gone, what our envs call the label of a hand, methods of our own studies."""
 PLUG_IN_MAY_IMPORT = {"numpy", "torch", "parrot_wrapper"}
-PARTS_FOR_PLUG_INS = {"errors", "types", "float_errors", "checks", "priors"}
+PARTS_FOR_PLUG_INS = {"errors", "types", "surroundings", "checks", "priors"}
 ENVS_MAY_IMPORT = {"gymnasium", "numpy", "pybullet", "pybullet_data", "pybullet_utils"}
 
 
@@ -199,6 +200,22 @@ def test_importing_loads_nothing_heavy_and_every_public_name_has_its_home(packag
         assert getattr(module, name).__name__ == name
     with pytest.raises(AttributeError, match="no attribute 'Nothing'"):
         module.Nothing  # noqa: B018
+
+
+@pytest.mark.parametrize("name", moved.MOVED_NAMES)
+def test_names_that_moved_are_found_with_a_warning(name):
+    package, _, name = f"parrot_wrapper.{name}".rpartition(".")
+    with pytest.warns(DeprecationWarning, match="parrot_table"):
+        found = getattr(importlib.import_module(package), name)
+    assert found.__module__.startswith("parrot_table.")
+
+
+@pytest.mark.parametrize("name", moved.MOVED)
+def test_modules_that_moved_are_found_with_a_warning(name):
+    sys.modules.pop(f"parrot_wrapper.{name}", None)
+    with pytest.warns(DeprecationWarning, match="now"):
+        found = importlib.import_module(f"parrot_wrapper.{name}")
+    assert sys.modules[found.__name__] is found
 
 
 def test_help_is_a_summary_of_all_public_names():

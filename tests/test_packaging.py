@@ -31,8 +31,8 @@ PARTS = {
     "train": ["training/*.py", "data/*.py"],
     "plots": ["evaluation/*.py", "experiments/*.py"],
     "cli": ["cli/*.py"],
-    "minari": ["data/*.py", "data/exchange/minari_*.py"],
-    "lerobot": ["data/*.py", *(f"data/exchange/{n}.py" for n in ("lerobot*", "parquet", "video"))],
+    "minari": ["data/*.py", "data/exchange/minari.py"],
+    "lerobot": ["data/*.py", "data/exchange/lerobot*.py", "data/exchange/images.py"],
 }
 """What a user of one extra alone can import: files below parrot_wrapper."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -98,8 +99,6 @@ def _kept_before(folder: Path) -> int:
 
 def _episode_seconds(source: ExpertSource) -> float:
     env = source.make_env()
-    try:
+    with closing(env):
         seconds = timed(lambda: record_episode(env, source.base_seed, noise=source.noise), times=2)
-    finally:
-        env.close()
     return seconds

@@ -3,27 +3,33 @@
 from __future__ import annotations
 
 import multiprocessing
+import threading
+import time
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 import gymnasium as gym
 
-from parrot_wrapper.cli.demo_clock import WorkClock
 from parrot_wrapper.cli.durations import announce
-from parrot_wrapper.cli.environments import DEFAULT_PACKAGES, make_env
-from parrot_wrapper.cli.run_options import fitting_kwargs, render_kwargs
+from parrot_wrapper.cli.environments import (
+    DEFAULT_PACKAGES,
+    fitting_kwargs,
+    make_env,
+)
+from parrot_wrapper.cli.evaluate import film_run
 from parrot_wrapper.errors import ParrotError
-from parrot_wrapper.evaluation.pictures import film, save_gif, save_learning_curves
+from parrot_wrapper.evaluation.pictures import save_learning_curves
 from parrot_wrapper.evaluation.policies import EpisodePolicy, PriorSamples, UniformActions
 from parrot_wrapper.evaluation.report import markdown_table
-from parrot_wrapper.evaluation.rollouts import AgentPolicy, EvaluationResult, evaluate
+from parrot_wrapper.evaluation.rollouts import EvaluationResult, evaluate
 from parrot_wrapper.io.atomic_files import write_json
 from parrot_wrapper.io.strict_json import parse_json
 from parrot_wrapper.rl.config import RLConfig
-from parrot_wrapper.torch_threads import use_threads
+from parrot_wrapper.surroundings import use_threads
 
 SUMMARY_FILE = "summary.json"
 _NAMES = {
@@ -74,8 +80,8 @@ class DemoCommand:
 
     def run(self) -> None:
         """Train, evaluate, draw, print the table."""
-        from parrot_wrapper.rl.duration import training_seconds_left
         from parrot_wrapper.rl.evaluation import steps_of_run
+        from parrot_wrapper.rl.train import training_seconds_left
 
         config = self.config()  # a typo is found here, before processes and folders are made
         use_threads()
@@ -169,11 +175,9 @@ class DemoCommand:
 
         def measure() -> EvaluationResult:
             env = make_env(config.env_id, **config.env_kwargs)
-            try:
+            with closing(env):
                 policy = make_policy(env)
                 return evaluate(policy, env, episodes=self.episodes, on_reset=policy.begin)
-            finally:
-                env.close()
 
         return self.score(name, measure)
 
@@ -195,22 +199,11 @@ class DemoCommand:
         }
 
     def _show(self, config: RLConfig) -> None:
-        from parrot_wrapper.rl.evaluation import load_agent
-
         curves = {_NAMES[name]: _curve(self.out / folder) for name, folder in _AGENTS.items()}
         save_learning_curves(self.out / "learning-curve.png", curves, title=self.env_id)
-        if not self.gif_episodes:
-            return
-        model, env = load_agent(
-            self.out / _AGENTS["trained"],
-            make_env=partial(make_env, **render_kwargs(self.env_id)),
-        )
-        try:
-            frames = film(env, AgentPolicy(model), episodes=self.gif_episodes)
-        finally:
-            env.close()
-        if frames:
-            save_gif(self.out / "trained.gif", frames)
+        if self.gif_episodes:
+            run = self.out / _AGENTS["trained"]
+            film_run(run, self.out / "trained.gif", episodes=self.gif_episodes)
 
     def _table(self, results: dict[str, dict[str, Any]]) -> str:
         rows = []
@@ -245,7 +238,7 @@ def _read_scores(folder: Path, names: tuple[str, ...]) -> dict[str, dict[str, An
 
 
 def _curve(run_folder: Path) -> tuple[list[float], list[float]]:
-    from parrot_wrapper.rl.run_log import STEP_KEY, read_log
+    from parrot_wrapper.rl.logs import STEP_KEY, read_log
     from parrot_wrapper.rl.train import LOG_FILE
 
     rows = [
@@ -254,3 +247,62 @@ def _curve(run_folder: Path) -> tuple[list[float], list[float]]:
         if "rollout/success_rate" in row
     ]
     return [float(step) for step, _ in rows], [float(rate) for _, rate in rows]
+
+
+_EVERY_SECONDS = 5.0
+
+
+class WorkClock:
+    """Adds up the seconds of all sessions in a small JSON file; a kill loses at most five.
+
+    Args:
+        path: The file; a damaged one starts at zero.
+
+    Example:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp()) / "clock.json"
+        >>> with WorkClock(path) as clock:
+        ...     pass
+        >>> 0.0 <= clock.seconds < 1.0
+        True
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._before = _read(path)
+        self._started = time.monotonic()
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._keep, daemon=True)
+
+    @property
+    def seconds(self) -> float:
+        """Seconds so far, earlier sessions included."""
+        return self._before + time.monotonic() - self._started
+
+    def __enter__(self) -> WorkClock:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._over.set()
+        self._thread.join()
+        self._write()
+
+    def _keep(self) -> None:
+        while not self._over.wait(_EVERY_SECONDS):
+            self._write()
+
+    def _write(self) -> None:
+        write_json(self._path, {"seconds": self.seconds})
+
+
+def _read(path: Path) -> float:
+    try:
+        return float(parse_json(path.read_bytes())["seconds"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return 0.0

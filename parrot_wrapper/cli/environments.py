@@ -1,4 +1,4 @@
-"""Environments by id for the command line: ours and those of any package the user names."""
+"""Environments by id for the command line, ours and any package's, and their options."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ import importlib
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
 
 from parrot_wrapper.errors import InvalidArgumentError, MissingExtraError, unknown_name
+from parrot_wrapper.types import ActionPrior
 
 DEFAULT_PACKAGES = ("parrot_envs",)
 """Modules whose import registers env ids."""
@@ -63,6 +65,18 @@ def require_env_id(env_id: str, packages: Sequence[str] = DEFAULT_PACKAGES) -> N
         raise unknown_name("environment id", name, {*known, *nearest})
 
 
+def packages_of(run_folder: Path, given: Sequence[str]) -> tuple[str, ...]:
+    """Modules whose import registers env ids: those given, and those of a run where there is one.
+
+    Raises:
+        CheckpointError: A damaged run.
+    """
+    from parrot_wrapper.rl.train import CONFIG_FILE, read_packages  # brings torch and SB3
+
+    known = read_packages(run_folder) if (run_folder / CONFIG_FILE).is_file() else ()
+    return tuple(dict.fromkeys([*given, *known]))
+
+
 def make_env(
     env_id: str, *, gym_packages: Sequence[str] = DEFAULT_PACKAGES, **kwargs: Any
 ) -> gym.Env[Any, Any]:
@@ -108,3 +122,37 @@ def parse_env_kwargs(pairs: Sequence[str]) -> dict[str, Any]:
         except ValueError:
             kwargs[key] = text
     return kwargs
+
+
+_OURS = "parrot_envs."
+
+
+def fitting_kwargs(
+    env_id: str, prior: ActionPrior, given: Mapping[str, Any], packages: Sequence[str]
+) -> dict[str, Any]:
+    """The env's options, with `obs` added where our envs need it to show what the prior looks at.
+
+    Raises:
+        UnknownNameError: No such env id.
+    """
+    require_env_id(env_id, packages)
+    spec = gym.registry.get(env_id)
+    ours = spec is not None and str(spec.entry_point).startswith(_OURS)
+    if ours and "obs" not in given and prior.observation_spec.proprio:
+        return {**given, "obs": "image_proprio"}
+    return dict(given)
+
+
+def render_kwargs(env_id: str, *, window: bool = False) -> dict[str, Any]:
+    """The render mode to watch an env by, or nothing if it has none: its observations are filmed.
+
+    Args:
+        env_id: A registered id, or `"module:id"` of a module that was imported.
+        window: Take `"human"` where the env offers it, instead of `"rgb_array"`.
+    """
+    spec = gym.registry.get(env_id.rpartition(":")[2])
+    found = spec.entry_point if spec else None  # text, or the class itself, or a function
+    creator = gym.envs.registration.load_env_creator(found) if isinstance(found, str) else found
+    modes = (getattr(creator, "metadata", None) or {}).get("render_modes") or ()
+    wanted = ("human", "rgb_array") if window else ("rgb_array",)
+    return next(({"render_mode": mode} for mode in wanted if mode in modes), {})

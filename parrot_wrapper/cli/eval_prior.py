@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -10,8 +11,13 @@ from typing import TYPE_CHECKING, Any
 import gymnasium as gym
 
 from parrot_wrapper.cli.durations import announce, timed
-from parrot_wrapper.cli.environments import DEFAULT_PACKAGES, make_env, parse_env_kwargs
-from parrot_wrapper.cli.run_options import fitting_kwargs, render_kwargs
+from parrot_wrapper.cli.environments import (
+    DEFAULT_PACKAGES,
+    fitting_kwargs,
+    make_env,
+    parse_env_kwargs,
+    render_kwargs,
+)
 from parrot_wrapper.evaluation.pictures import (
     film,
     frame_of,
@@ -21,11 +27,11 @@ from parrot_wrapper.evaluation.pictures import (
     trace,
 )
 from parrot_wrapper.evaluation.policies import EpisodePolicy, PriorSamples, UniformActions
+from parrot_wrapper.evaluation.recordings import HAND, POSITION
 from parrot_wrapper.evaluation.report import judgement_text
 from parrot_wrapper.evaluation.rollouts import evaluate
-from parrot_wrapper.evaluation.simulator_state import HAND, POSITION
 from parrot_wrapper.io.atomic_files import atomic_path, write_json
-from parrot_wrapper.torch_threads import DEFAULT_THREADS, use_threads
+from parrot_wrapper.surroundings import DEFAULT_THREADS, use_threads
 from parrot_wrapper.types import ActionPrior, OffersExpert, OffersLabels
 
 if TYPE_CHECKING:
@@ -90,7 +96,7 @@ class EvalPriorCommand:
         )
         rendered = render_kwargs(self.env_id)
         env = factory()
-        try:
+        with closing(env):
             policy = PriorSamples(env, prior)
             episode = partial(evaluate, policy, env, episodes=1, on_reset=policy.begin)
             count = self._episodes(env, len(settings.limits))
@@ -111,8 +117,6 @@ class EvalPriorCommand:
             self._write(judgement, text)
             if drawn:
                 self._draw(env, prior)
-        finally:
-            env.close()
         if self.gif_episodes and filmed:
             self._film(partial(factory, **rendered), prior)
         print(text)
@@ -152,9 +156,7 @@ class EvalPriorCommand:
 
     def _film(self, factory: partial[gym.Env[Any, Any]], prior: ActionPrior) -> None:
         env = factory()
-        try:
+        with closing(env):
             frames = film(env, PriorSamples(env, prior), episodes=self.gif_episodes)
-        finally:
-            env.close()
         if frames:
             save_gif(self.out / "samples.gif", frames)

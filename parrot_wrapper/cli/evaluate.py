@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -9,12 +11,17 @@ from typing import Annotated
 
 import tyro
 
-from parrot_wrapper.cli.environments import DEFAULT_PACKAGES, make_env
-from parrot_wrapper.cli.run_options import render_kwargs
+from parrot_wrapper.cli.environments import (
+    DEFAULT_PACKAGES,
+    make_env,
+    packages_of,
+    render_kwargs,
+    require_env_id,
+)
 from parrot_wrapper.evaluation.pictures import film, save_gif
 from parrot_wrapper.evaluation.report import rollout_table
 from parrot_wrapper.evaluation.rollouts import HELD_OUT_SEED, AgentPolicy
-from parrot_wrapper.torch_threads import DEFAULT_THREADS, use_threads
+from parrot_wrapper.surroundings import DEFAULT_THREADS, use_threads
 
 
 @dataclass(frozen=True)
@@ -43,11 +50,11 @@ class EvaluateCommand:
 
     def run(self) -> None:
         """Evaluate the last checkpoint and print its success."""
-        from parrot_wrapper.rl.evaluation import evaluate_run, load_agent
-        from parrot_wrapper.rl.train import read_config  # brings torch and SB3
+        from parrot_wrapper.rl.evaluation import evaluate_run  # brings torch and SB3
 
         use_threads(self.threads)
-        factory = partial(make_env, gym_packages=self.gym_packages)
+        packages = packages_of(self.run_folder, self.gym_packages)
+        factory = partial(make_env, gym_packages=packages)
         result = evaluate_run(
             self.run_folder,
             make_env=factory,
@@ -57,20 +64,55 @@ class EvaluateCommand:
             progress="evaluation" if self.progress else None,
         )
         print(rollout_table({str(self.run_folder): result}))
+        path = self.run_folder / "rollouts.gif"
         if self.gif:
-            rendered = render_kwargs(read_config(self.run_folder).env_id)
-            model, env = load_agent(self.run_folder, make_env=partial(factory, **rendered))
-            policy = AgentPolicy(model, deterministic=not self.stochastic)
-            try:
-                frames = film(env, policy, episodes=self.gif, seed=self.seed)
-            finally:
-                env.close()
-            path = self.run_folder / "rollouts.gif"
-            if frames:
-                save_gif(path, frames)
-                print(path)
-            else:
-                print(
-                    f"{path}: not made; the env has neither render mode rgb_array nor images as "
-                    "observations."
-                )
+            filmed = film_run(
+                self.run_folder,
+                path,
+                packages=packages,
+                episodes=self.gif,
+                seed=self.seed,
+                deterministic=not self.stochastic,
+            )
+            missing = "not made; the env has neither render mode rgb_array nor image observations."
+            print(path if filmed else f"{path}: {missing}")
+
+
+def film_run(
+    run_folder: Path,
+    path: Path,
+    *,
+    packages: Sequence[str] = DEFAULT_PACKAGES,
+    episodes: int = 1,
+    seed: int = HELD_OUT_SEED,
+    deterministic: bool = True,
+    side: int = 0,
+) -> bool:
+    """Film the agent of a run's last checkpoint, where its env shows anything, and say whether.
+
+    Args:
+        run_folder: Folder of the run.
+        path: The GIF.
+        packages: Modules whose import registers env ids.
+        episodes: How many.
+        seed: Episode k is reset with `seed + k`.
+        deterministic: Take the middle of the policy's distribution instead of a sample.
+        side: Frames are made smaller by whole factors to at least so many pixels; 0 for not.
+
+    Raises:
+        CheckpointError: No checkpoint there, or a damaged one.
+    """
+    from parrot_wrapper.rl.evaluation import load_agent
+    from parrot_wrapper.rl.train import read_config
+
+    env_id = read_config(run_folder).env_id
+    require_env_id(env_id, packages)
+    factory = partial(make_env, gym_packages=packages, **render_kwargs(env_id))
+    model, env = load_agent(run_folder, make_env=factory)
+    with closing(env):
+        policy = AgentPolicy(model, deterministic=deterministic)
+        frames = film(env, policy, episodes=episodes, seed=seed)
+    if frames:
+        factor = max(1, min(frames[0].shape[:2]) // side) if side else 1
+        save_gif(path, [frame[::factor, ::factor] for frame in frames])
+    return bool(frames)

@@ -5,19 +5,21 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from parrot_wrapper.cli.environments import DEFAULT_PACKAGES, make_env, require_env_id
-from parrot_wrapper.cli.run_options import render_kwargs
+from parrot_wrapper.cli.environments import (
+    DEFAULT_PACKAGES,
+    packages_of,
+)
+from parrot_wrapper.cli.evaluate import film_run
 from parrot_wrapper.errors import InvalidArgumentError, absence
 from parrot_wrapper.experiments.places import GRID_FILE
 from parrot_wrapper.experiments.studies import STUDIES
 from parrot_wrapper.io.atomic_files import atomic_path
-from parrot_wrapper.torch_threads import use_threads
+from parrot_wrapper.surroundings import use_threads
 
 if TYPE_CHECKING:  # it brings SciPy, which --help should not
     from parrot_wrapper.experiments.study import Study
@@ -62,10 +64,10 @@ class ReportCommand:
         Raises:
             InvalidArgumentError: No folders, or folders of runs that are not there.
         """
-        from parrot_wrapper.experiments.gallery import save_figures
+        from parrot_wrapper.experiments.figures import save_figures
         from parrot_wrapper.experiments.page import report_page
         from parrot_wrapper.experiments.study import load_studies
-        from parrot_wrapper.experiments.summary import report_markdown
+        from parrot_wrapper.experiments.tables import report_markdown
 
         if not self.folders:
             raise InvalidArgumentError(
@@ -97,15 +99,21 @@ class ReportCommand:
         print(self.out)
 
     def _film(self, studies: Sequence[Study]) -> None:
-        from parrot_wrapper.experiments.films import runs_to_film
+        from parrot_wrapper.experiments.page import runs_to_film
 
         if not self.runs:
             raise InvalidArgumentError(
                 "Expected --runs, the folders of the runs to film, got none."
             )
-        runs = [run for study in studies for run in runs_to_film(study, self.runs)]
-        for run in runs:
-            print(_film_run(run, gym_packages=self.gym_packages))
+        use_threads()
+        for run in [run for study in studies for run in runs_to_film(study, self.runs)]:
+            path, packages = run / FILM_FILE, packages_of(run, self.gym_packages)
+            if not film_run(run, path, packages=packages, side=_SIDE):
+                raise InvalidArgumentError(
+                    "Expected runs of envs with render mode rgb_array or with image observations, "
+                    f"got one of neither: {run} cannot be filmed."
+                )
+            print(path)
 
     def _command(self) -> str:
         parts = ["parrot", "report", *map(str, self.folders)]
@@ -142,38 +150,3 @@ def _experiments(folders: Sequence[Path], studies: Sequence[Study]) -> list[str]
 def _write(path: Path, text: str) -> None:
     with atomic_path(path) as partial:
         partial.write_text(text, encoding="utf-8")
-
-
-def _film_run(run_folder: Path, *, gym_packages: Sequence[str]) -> Path:
-    """Film the first held-out episode of a run's last checkpoint.
-
-    Returns:
-        The GIF, in the run's folder.
-
-    Raises:
-        CheckpointError: No checkpoint there, or a damaged one.
-        InvalidArgumentError: The env shows nothing.
-    """
-    from parrot_wrapper.evaluation.pictures import film, save_gif
-    from parrot_wrapper.evaluation.rollouts import AgentPolicy
-    from parrot_wrapper.rl.evaluation import load_agent
-    from parrot_wrapper.rl.train import read_config  # needs SB3, which reading does not
-
-    use_threads()
-    env_id = read_config(run_folder).env_id
-    require_env_id(env_id, gym_packages)
-    factory = partial(make_env, gym_packages=gym_packages, **render_kwargs(env_id))
-    model, env = load_agent(run_folder, make_env=factory)
-    try:
-        frames = film(env, AgentPolicy(model), episodes=1)
-    finally:
-        env.close()
-    if not frames:
-        raise InvalidArgumentError(
-            f"Expected an env with render mode rgb_array or with image observations, {env_id} has "
-            f"neither: {run_folder} cannot be filmed."
-        )
-    factor = max(1, min(frames[0].shape[:2]) // _SIDE)
-    path = run_folder / FILM_FILE
-    save_gif(path, [frame[::factor, ::factor] for frame in frames])
-    return path

@@ -9,14 +9,19 @@ from pathlib import Path
 from typing import Any, ClassVar, get_type_hints
 
 from parrot_wrapper.cli.durations import announce
-from parrot_wrapper.cli.environments import DEFAULT_PACKAGES, make_env, parse_env_kwargs
+from parrot_wrapper.cli.environments import (
+    DEFAULT_PACKAGES,
+    fitting_kwargs,
+    make_env,
+    packages_of,
+    parse_env_kwargs,
+)
 from parrot_wrapper.cli.options import Option, chosen, default_of, group, helps, nesting, option
-from parrot_wrapper.cli.run_options import fitting_kwargs
 from parrot_wrapper.errors import InvalidArgumentError
 from parrot_wrapper.evaluation.report import rollout_table
 from parrot_wrapper.priors.registry import MIXTURES
 from parrot_wrapper.rl.config import PRESETS, REPLAYS, RawActions, RLConfig, preset_config
-from parrot_wrapper.torch_threads import DEFAULT_THREADS, use_threads
+from parrot_wrapper.surroundings import DEFAULT_THREADS, use_threads
 
 _RAW, _SHARE = RawActions.name, "share"
 
@@ -54,19 +59,29 @@ class TrainCommand:
 
     def run(self) -> None:
         """Train, evaluate the last checkpoint, and say how it went."""
-        from parrot_wrapper.rl.duration import training_seconds_left
         from parrot_wrapper.rl.evaluation import evaluate_run, steps_of_run
-        from parrot_wrapper.rl.train import train  # brings torch and SB3
+        from parrot_wrapper.rl.train import (
+            train,  # brings torch and SB3
+            training_seconds_left,
+        )
 
         use_threads(self.threads)
         config = self.config()
-        factory = partial(make_env, gym_packages=self.gym_packages)
+        packages = packages_of(self.out, self.gym_packages)
+        factory = partial(make_env, gym_packages=packages)
         done = steps_of_run(self.out)
         finished = done >= config.total_steps
         if not finished:
             left = training_seconds_left(config, factory, done=done)
             announce(f"{config.total_steps - done} env steps of training", left)
-        train(config, self.out, make_env=factory, progress=self.progress, label=config.env_id)
+        train(
+            config,
+            self.out,
+            make_env=factory,
+            gym_packages=packages,
+            progress=self.progress,
+            label=config.env_id,
+        )
         print(
             f"{self.out}: {config.total_steps} steps were done before; more with --total-steps."
             if finished
@@ -92,7 +107,8 @@ class TrainCommand:
         kwargs = parse_env_kwargs(values["env_kwargs"])
         if prior is not None:
             live = load_prior(prior)
-            kwargs = fitting_kwargs(values["env_id"], live, kwargs, self.gym_packages)
+            packages = packages_of(self.out, self.gym_packages)
+            kwargs = fitting_kwargs(values["env_id"], live, kwargs, packages)
         groups = {name: values.pop(name) for name in _groups()}
         given = {
             name: {"kind": name, **asdict(options)}

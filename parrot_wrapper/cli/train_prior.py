@@ -18,10 +18,10 @@ from parrot_wrapper.priors.encoder_prior import EncoderPrior
 from parrot_wrapper.priors.loading import RUN_SUBFOLDER, load_prior
 from parrot_wrapper.priors.registry import PRIORS
 from parrot_wrapper.priors.trainable import Trainable, prior_kind
-from parrot_wrapper.torch_threads import torch_threads
-from parrot_wrapper.training.data_facts import warn_of_unread
+from parrot_wrapper.surroundings import torch_threads
 from parrot_wrapper.training.feature_cache import FeatureCache
 from parrot_wrapper.training.prior import fit_prior, training_device
+from parrot_wrapper.training.prior_batches import warn_of_unread
 from parrot_wrapper.training.prior_config import PriorTrainingConfig, training_config
 from parrot_wrapper.types import PARTS
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,11 +14,13 @@ import tyro
 
 from parrot_wrapper.cli.environments import (
     DEFAULT_PACKAGES,
+    fitting_kwargs,
     make_env,
+    packages_of,
     parse_env_kwargs,
+    render_kwargs,
     require_env_id,
 )
-from parrot_wrapper.cli.run_options import fitting_kwargs, render_kwargs
 from parrot_wrapper.errors import InvalidArgumentError, unknown_name
 from parrot_wrapper.evaluation.pictures import Film, save_gif
 from parrot_wrapper.evaluation.policies import (
@@ -27,7 +30,7 @@ from parrot_wrapper.evaluation.policies import (
     UniformActions,
 )
 from parrot_wrapper.evaluation.rollouts import AgentPolicy, EpisodeOutcome, evaluate
-from parrot_wrapper.torch_threads import DEFAULT_THREADS, use_threads
+from parrot_wrapper.surroundings import DEFAULT_THREADS, use_threads
 
 POLICIES = ("uniform", "scripted", "prior:NAME", "agent:PATH")
 
@@ -66,14 +69,15 @@ class WatchCommand:
         if self.episodes < 1:
             raise InvalidArgumentError(f"Expected episodes >= 1, got {self.episodes}.")
         use_threads(self.threads)
-        require_env_id(self.env_id, self.gym_packages)
+        packages = self.gym_packages
+        if kind == "agent":
+            packages = packages_of(Path(name), packages)
+        require_env_id(self.env_id, packages)
         render = render_kwargs(self.env_id, window=self.out is None and has_display())
         policy, env = self._cast(kind, name, {**parse_env_kwargs(self.env_kwargs), **render})
         film = None if env.render_mode == "human" else Film()
-        try:
+        with closing(env):
             self._play(policy, env, film)
-        finally:
-            env.close()
         if film is not None:
             self._save(film, env.metadata.get("render_fps") or 10.0)
 

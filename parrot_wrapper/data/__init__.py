@@ -1,9 +1,7 @@
 """Episodes of demonstrations: in memory, on disk, and drawn in batches."""
 
-from parrot_wrapper.data.contact_sheet import contact_sheet
-from parrot_wrapper.data.dataset import EpisodeDataset
+from parrot_wrapper.data.dataset import ActionStatistics, EpisodeDataset, contact_sheet
 from parrot_wrapper.data.episodes import Episode
-from parrot_wrapper.data.statistics import ActionStatistics
 from parrot_wrapper.data.storage import load_dataset, save_dataset
 
 __all__ = [

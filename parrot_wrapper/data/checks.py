@@ -77,11 +77,7 @@ def _integers(name: str, array: AnyArray) -> npt.NDArray[np.int64]:
 
 
 def checked_indices(indices: npt.ArrayLike, n_episodes: int) -> npt.NDArray[np.int64]:
-    """Indices of episodes, flattened.
-
-    Raises:
-        InvalidArgumentError: They are no integers, none, or outside 0 ... n_episodes - 1.
-    """
+    """Indices of episodes, flattened: at least one, and all within 0 ... n_episodes - 1."""
     chosen = index_array("episode indices", indices)
     if not len(chosen) or chosen.min() < 0 or chosen.max() >= n_episodes:
         found = f"{chosen.min()} ... {chosen.max()}" if len(chosen) else "none"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -12,13 +13,13 @@ import numpy.typing as npt
 from parrot_wrapper.checks import is_number, require_instance
 from parrot_wrapper.data.checks import checked_arrays, checked_box, checked_indices, concatenated
 from parrot_wrapper.data.episodes import Episode
-from parrot_wrapper.data.statistics import ActionStatistics, action_statistics
-from parrot_wrapper.errors import InvalidArgumentError
-from parrot_wrapper.float_errors import quiet_floats
+from parrot_wrapper.errors import DataError, InvalidArgumentError
+from parrot_wrapper.surroundings import quiet_floats
 from parrot_wrapper.types import (
     REWARDS_FACT,
     AnyArray,
     FloatArray,
+    ImageArray,
     Observations,
     ObservationSpec,
 )
@@ -26,6 +27,7 @@ from parrot_wrapper.types import (
 IntArray = npt.NDArray[np.int64]
 
 
+@dataclass(kw_only=True, repr=False, eq=False)
 class EpisodeDataset:
     """Episodes of different lengths in RAM; subsets share the images instead of copying them.
 
@@ -56,34 +58,24 @@ class EpisodeDataset:
         ['action', 'state']
     """
 
-    def __init__(
-        self,
-        *,
-        observations: Mapping[str, AnyArray],
-        labels: Mapping[str, FloatArray],
-        actions: FloatArray,
-        rewards: FloatArray,
-        success: npt.NDArray[np.bool_],
-        seeds: IntArray,
-        lengths: IntArray,
-        metadata: Mapping[str, Any],
-        obs_offsets: IntArray | None = None,
-        digests: npt.NDArray[np.uint8] | None = None,
-    ) -> None:
-        """Take arrays that are consistent already; users call `from_arrays`, which checks."""
-        self.observations = dict(observations)
-        self.labels = dict(labels)
-        self.actions = actions
-        self.rewards = rewards
-        self.success = success
-        self.seeds = seeds
-        self.lengths = lengths
-        self.metadata = dict(metadata)
-        self.step_offsets: IntArray = np.cumsum(lengths) - lengths
-        self.obs_offsets: IntArray = (
-            np.cumsum(lengths + 1) - (lengths + 1) if obs_offsets is None else obs_offsets
-        )
-        self.digests = digests
+    observations: dict[str, AnyArray]
+    labels: dict[str, FloatArray]
+    actions: FloatArray
+    rewards: FloatArray
+    success: npt.NDArray[np.bool_]
+    seeds: IntArray
+    lengths: IntArray
+    metadata: dict[str, Any]
+    obs_offsets: IntArray = field(default_factory=lambda: np.empty(0, np.int64))
+    step_offsets: IntArray = field(init=False)
+    digests: npt.NDArray[np.uint8] | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("observations", "labels", "metadata"):
+            setattr(self, name, dict(getattr(self, name)))
+        self.step_offsets = np.cumsum(self.lengths) - self.lengths
+        if not len(self.obs_offsets):  # no subset, which shares the rows of its parent
+            self.obs_offsets = self.step_offsets + np.arange(self.n_episodes)
 
     @classmethod
     @quiet_floats()
@@ -308,3 +300,70 @@ class EpisodeDataset:
             int(self.seeds[index]),
             {name: part[obs] for name, part in self.labels.items()},
         )
+
+
+@dataclass(frozen=True)
+class ActionStatistics:
+    """Statistics per action dimension.
+
+    Attributes:
+        mean: (A,) float32.
+        std: (A,) float32.
+        clip_fraction: (A,) float32 in [0, 1]: the share of actions on or beyond the box's edge.
+    """
+
+    mean: FloatArray
+    std: FloatArray
+    clip_fraction: FloatArray
+
+
+def action_statistics(actions: FloatArray, low: FloatArray, high: FloatArray) -> ActionStatistics:
+    """Summarise actions (N, A) that were taken in the box `low` ... `high` (A,)."""
+    return ActionStatistics(
+        mean=actions.mean(0, dtype=np.float64).astype(np.float32),
+        std=actions.std(0, dtype=np.float64).astype(np.float32),
+        clip_fraction=((actions <= low) | (actions >= high)).mean(0).astype(np.float32),
+    )
+
+
+_GAP = (0, 2)
+_BACKGROUND = 255
+
+
+def contact_sheet(dataset: EpisodeDataset, *, episodes: int = 8, frames: int = 8) -> ImageArray:
+    """Images of a data set as one picture (H, W, 3) uint8.
+
+    Args:
+        dataset: With images of 1, 3 or more channels; of more than 3, the last 3 are shown.
+        episodes: Rows, spread evenly over the data set; fewer where it has fewer.
+        frames: Columns, spread evenly over each episode, the first and the last included.
+
+    Raises:
+        DataError: There are no images.
+        InvalidArgumentError: `episodes` or `frames` is below 1.
+
+    Example:
+        >>> images = np.zeros((12, 32, 48, 3), np.uint8)
+        >>> data = EpisodeDataset.from_arrays(images, np.eye(10), [4, 6])
+        >>> contact_sheet(data, frames=3).shape
+        (70, 152, 3)
+    """
+    if episodes < 1 or frames < 1:
+        raise InvalidArgumentError(
+            f"Expected at least one episode and one frame, got {episodes} and {frames}."
+        )
+    if "image" not in dataset.observations:
+        raise DataError(
+            f"Expected a data set with images, got {', '.join(dataset.observations)} only."
+        )
+    images = dataset.observations["image"]
+    rows = np.linspace(0, dataset.n_episodes - 1, min(episodes, dataset.n_episodes)).round()
+    chosen = rows.astype(np.int64)
+    shares = np.linspace(0, dataset.lengths[chosen], frames, axis=1).round().astype(np.int64)
+    shown = images[dataset.obs_offsets[chosen][:, None] + shares]
+    shown = shown[..., -3:] if shown.shape[-1] >= 3 else shown[..., -1:].repeat(3, axis=-1)
+    # each picture with a gap behind it and below, and one before the first
+    tiles = np.pad(shown, ((0, 0), (0, 0), _GAP, _GAP, (0, 0)), constant_values=_BACKGROUND)
+    n, m, height, width, _ = tiles.shape
+    sheet = tiles.swapaxes(1, 2).reshape(n * height, m * width, 3)
+    return np.pad(sheet, (_GAP[::-1], _GAP[::-1], (0, 0)), constant_values=_BACKGROUND)

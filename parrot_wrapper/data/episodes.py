@@ -56,11 +56,7 @@ def observation_rows(observations: Observations) -> dict[str, AnyArray]:
 
 
 def require_finite(name: str, array: AnyArray) -> None:
-    """Refuse NaN and infinities, saying how many and where the first one is.
-
-    Raises:
-        DataError: `array` is floating point and not finite everywhere.
-    """
+    """Refuse NaN and infinities: a `DataError` says how many and where the first one is."""
     if not np.issubdtype(array.dtype, np.floating):
         return
     finite = np.isfinite(array)
@@ -73,11 +69,7 @@ def require_finite(name: str, array: AnyArray) -> None:
 
 
 def truths(name: str, values: object) -> npt.NDArray[np.bool_]:
-    """Values that are true or false, or 1 and 0, as bool.
-
-    Raises:
-        DataError: They are something else.
-    """
+    """Values that are true or false, or 1 and 0, as bool; anything else is a `DataError`."""
     array = number_array(name, values, DataError)
     if not np.isin(array, (0, 1)).all():
         raise DataError(f"Expected {name} as true or false, got {reprlib.repr(values)}.")

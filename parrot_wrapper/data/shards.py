@@ -19,17 +19,13 @@ import numpy as np
 
 from parrot_wrapper.data.checks import concatenated
 from parrot_wrapper.data.episodes import Episode
-from parrot_wrapper.errors import DataFileError, MissingExtraError
+from parrot_wrapper.errors import DataFileError, needed_extra
 from parrot_wrapper.io.atomic_files import atomic_path, write_json
 from parrot_wrapper.io.strict_json import SEAL_KEY, breaks_seal, parse_json, sealed
 from parrot_wrapper.types import AnyArray
 
-try:
+with needed_extra("data", "Data sets on disk need h5py"):
     import h5py
-except ImportError as error:
-    raise MissingExtraError(
-        "Data sets on disk need h5py: pip install 'parrot-wrapper[data]'."
-    ) from error
 
 SHARD_FORMAT = "parrot-shard"
 FORMAT_VERSION = 1
@@ -91,11 +87,7 @@ def require_format(path: Path, content: object, expected: str) -> dict[str, Any]
 
 
 def read_json(path: Path) -> object:
-    """The content of a JSON file.
-
-    Raises:
-        DataFileError: It does not exist or is not whole JSON.
-    """
+    """The content of a JSON file; `DataFileError` where there is none, or it is not whole."""
     try:
         content: object = parse_json(path.read_bytes())
     except FileNotFoundError as error:
@@ -191,11 +183,7 @@ def has_shard(folder: Path, index: int) -> bool:
 
 
 def verify_shard(folder: Path, info: ShardInfo) -> None:
-    """Compare the HDF5 file with the checksum of its sidecar.
-
-    Raises:
-        DataFileError: The file is missing, truncated or altered.
-    """
+    """Refuse an HDF5 file that is missing or does not have the checksum of its sidecar."""
     path = shard_path(folder, info.index)
     if not info.n_episodes:
         return

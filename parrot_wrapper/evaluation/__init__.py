@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from parrot_wrapper.evaluation.judge import Judgement, JudgeSettings, judge_prior
-    from parrot_wrapper.evaluation.rates import Rate
     from parrot_wrapper.evaluation.rollouts import (
         HELD_OUT_SEED,
         EpisodeOutcome,
         EvaluationResult,
+        Rate,
         evaluate,
     )
     from parrot_wrapper.evaluation.verdict import Verdict
@@ -35,7 +35,7 @@ _HOMES = {
     "EvaluationResult": "rollouts",
     "JudgeSettings": "judge",
     "Judgement": "judge",
-    "Rate": "rates",
+    "Rate": "rollouts",
     "Verdict": "verdict",
     "evaluate": "rollouts",
     "judge_prior": "judge",

@@ -8,19 +8,23 @@ In the project's measurements this ranks priors for RL where likelihood and lift
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import gymnasium as gym
 
-from parrot_wrapper.evaluation.likelihood import embed
-from parrot_wrapper.evaluation.policies import Clone, Predictor
-from parrot_wrapper.evaluation.recordings import Recording
+from parrot_wrapper.evaluation.policies import (
+    ClippedExpert,
+    Clone,
+    EpisodePolicy,
+    Predictor,
+    RawClone,
+)
+from parrot_wrapper.evaluation.recordings import Recording, decisions, embed, state_vectors
 from parrot_wrapper.evaluation.regression import FitSettings, fit_mlp, held_out_rows
 from parrot_wrapper.evaluation.rollouts import EvaluationResult, evaluate
-from parrot_wrapper.evaluation.simulator_state import state_vectors
-from parrot_wrapper.types import ActionPrior, FloatArray, OffersLabels
+from parrot_wrapper.types import ActionPrior, AnyArray, FloatArray, OffersLabels
 
 
 @dataclass(frozen=True)
@@ -89,19 +93,18 @@ def clone_in_latent(
         DataError: Fewer than two successful episodes.
     """
     good = recording.successful()
-    features = embed(prior, good)
-    actions = good.actions if good.intended is None else good.intended
-    latents = prior.encode_features(actions, features)
-    held_out = held_out_rows(good.episodes)
+    decided = decisions(prior, good, intended=True)
+    latents = prior.encode_features(decided.actions, decided.features)
     bare = env.unwrapped
 
     def score(
         name: str,
         inputs: FloatArray,
         outputs: FloatArray,
-        make_policy: Callable[[Predictor], Clone],
+        episodes_of: AnyArray,
+        make_policy: Callable[[Predictor], EpisodePolicy],
     ) -> CloneResult:
-        fitted = fit_mlp(inputs, outputs, held_out, settings)
+        fitted = fit_mlp(inputs, outputs, held_out_rows(episodes_of), settings)
         policy = make_policy(fitted.predict)
         rollouts = evaluate(
             policy,
@@ -123,15 +126,80 @@ def clone_in_latent(
 
         privileged = score(
             "z from state",
-            state_vectors(good.labels),
+            state_vectors(decided.at.labels),
             latents,
+            decided.at.episodes,
             lambda predict: Clone(env, prior, predict, state=state),
         )
     return Cloning(
-        latent=score("z", features, latents, lambda predict: Clone(env, prior, predict)),
+        latent=score(
+            "z",
+            decided.features,
+            latents,
+            decided.at.episodes,
+            lambda predict: Clone(env, prior, predict),
+        ),
         action=score(
-            "action", features, actions, lambda predict: Clone(env, prior, predict, raw=True)
+            "action",
+            embed(prior, good),
+            good.actions if good.intended is None else good.intended,
+            good.episodes,
+            lambda predict: RawClone(env, prior, predict),
         ),
         privileged=privileged,
         steps=len(good),
     )
+
+
+LIMITS = (1.5, 2.0, 3.0)
+"""Half-widths in standard deviations that are tried by default."""
+
+
+@dataclass(frozen=True)
+class Reachability:
+    """The expert executed through a clipped latent.
+
+    Attributes:
+        limits: Half-widths |z_i| <= k in standard deviations.
+        rollouts: One result for each.
+    """
+
+    limits: tuple[float, ...]
+    rollouts: tuple[EvaluationResult, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """A JSON-able copy, limits as text."""
+        pairs = zip(self.limits, self.rollouts, strict=True)
+        return {f"{limit:g}": result.to_dict() for limit, result in pairs}
+
+
+def measure_reachability(
+    env: gym.Env[Any, Any],
+    prior: ActionPrior,
+    *,
+    limits: Sequence[float] = LIMITS,
+    episodes: int = 100,
+    noise: float = 0.1,
+    progress: bool = False,
+) -> Reachability:
+    """Ask the expert at every step, encode, clip, decode, execute.
+
+    Args:
+        env: A bare env that offers an expert.
+        prior: A prior with `encode`.
+        limits: Half-widths to try.
+        episodes: Held-out episodes for each.
+        noise: Standard deviation added to the expert's actions, as in the prior's data.
+        progress: Show progress bars.
+
+    Raises:
+        InvalidArgumentError: The env offers no expert.
+    """
+    results = []
+    for limit in limits:
+        policy = ClippedExpert(env, prior, limit=limit, noise=noise)
+        label = f"expert with |z| <= {limit:g}" if progress else None
+        results.append(
+            evaluate(policy, env, episodes=episodes, on_reset=policy.begin, progress=label)
+        )
+    return Reachability(tuple(limits), tuple(results))

@@ -12,7 +12,13 @@ import numpy as np
 
 from parrot_wrapper.checks import check_fields, require_count, require_instance
 from parrot_wrapper.errors import DataError
-from parrot_wrapper.evaluation.cloning import Cloning, clone_in_latent
+from parrot_wrapper.evaluation.cloning import (
+    LIMITS,
+    Cloning,
+    Reachability,
+    clone_in_latent,
+    measure_reachability,
+)
 from parrot_wrapper.evaluation.likelihood import Likelihood, measure_likelihood
 from parrot_wrapper.evaluation.policies import (
     EpisodePolicy,
@@ -20,15 +26,12 @@ from parrot_wrapper.evaluation.policies import (
     ScriptedExpert,
     UniformActions,
 )
-from parrot_wrapper.evaluation.probe import Probe, probe_features
-from parrot_wrapper.evaluation.reachability import LIMITS, Reachability, measure_reachability
-from parrot_wrapper.evaluation.recordings import Recording, record, recording_of
+from parrot_wrapper.evaluation.recordings import HAND, LANDMARKS, Recording, record, recording_of
+from parrot_wrapper.evaluation.regression import Probe, probe_features
 from parrot_wrapper.evaluation.report import judgement_text
 from parrot_wrapper.evaluation.rollouts import HELD_OUT_SEED, EvaluationResult, evaluate
-from parrot_wrapper.evaluation.simulator_state import HAND, LANDMARKS
 from parrot_wrapper.evaluation.verdict import Verdict, reach_verdict
 from parrot_wrapper.types import ActionPrior, OffersExpert, OffersLabels
-from parrot_wrapper.wrappers.chunk import require_single_actions
 
 if TYPE_CHECKING:
     from parrot_wrapper.data.dataset import EpisodeDataset
@@ -150,10 +153,8 @@ def judge_prior(
 
     Raises:
         SpaceMismatchError: Env and prior disagree.
-        InvalidArgumentError: The prior's horizon is above 1.
     """
     require_instance("prior", prior, ActionPrior, "a live prior; load_prior makes one of a name")
-    require_single_actions(prior, "judge_prior")
     chosen, started = settings or JudgeSettings(), time.perf_counter()
     skipped: dict[str, str] = {}
     uniform = _score(UniformActions(env), env, chosen, "uniform actions")

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 from scipy.special import ndtr
 
-from parrot_wrapper.errors import InvalidArgumentError
-from parrot_wrapper.evaluation.recordings import Recording
-from parrot_wrapper.float_errors import quiet_floats
-from parrot_wrapper.types import ActionPrior, FloatArray
+from parrot_wrapper.errors import InvalidArgumentError, NotOfferedError
+from parrot_wrapper.evaluation.recordings import Decisions, Recording, decisions
+from parrot_wrapper.surroundings import quiet_floats
+from parrot_wrapper.types import ActionPrior, FloatArray, OffersMemory
 
 
 @dataclass(frozen=True)
@@ -21,7 +20,7 @@ class Likelihood:
 
     Attributes:
         steps: Actions measured on.
-        nll: Mean negative log-likelihood in nats per action.
+        nll: Mean negative log-likelihood in nats per action; of a chunk, its nats over H.
         nll_median: Its median; far below the mean where there is a heavy tail.
         nll_per_dimension: `nll` over the number of action dimensions.
         inversion_error: Largest |a - decode(encode(a))| over all actions and dimensions.
@@ -61,31 +60,27 @@ def measure_likelihood(
         recording: Actions within the box that the prior was trained in.
         rng: Draws the samples whose box exits are counted.
     """
-    features = embed(prior, recording)
-    nll = -np.float64(_log_prob(prior, recording))
-    latent = prior.encode_features(recording.actions, features)
+    decided = decisions(prior, recording)
+    features, actions = decided.features, decided.actions
+    nll = -np.float64(_log_prob(prior, decided)) / prior.horizon
+    latent = prior.encode_features(actions, features)
     again = prior.decode_features(latent, features)
     noise = rng.standard_normal(latent.shape).astype(np.float32)
     low, high = prior.action_bounds
     slack = 0.01 * (high - low)
     samples = prior.decode_features(noise, features)
-    outside = ((samples < low - slack) | (samples > high + slack)).any(axis=1)
+    outside = ((samples < low - slack) | (samples > high + slack)).any(axis=-1)
     return Likelihood(
-        steps=len(recording),
+        steps=len(actions) * prior.horizon,
         nll=float(nll.mean()),
         nll_median=float(np.median(nll)),
         nll_per_dimension=float(nll.mean()) / prior.action_dim,
-        inversion_error=float(np.abs(again - recording.actions).max()),
+        inversion_error=float(np.abs(again - actions).max()),
         latent_mean=_floats(latent.mean(axis=0)),
         latent_std=_floats(latent.std(axis=0)),
         latent_ks=tuple(ks_distance(column) for column in latent.T),
         box_exits=float(outside.mean()),
     )
-
-
-def embed(prior: ActionPrior, recording: Recording) -> FloatArray:
-    """The prior's features (N, F) of all recorded observations."""
-    return prior.features(recording.observations)
 
 
 def ks_distance(values: FloatArray) -> float:
@@ -108,17 +103,21 @@ def ks_distance(values: FloatArray) -> float:
 _ROWS_AT_ONCE = 2_048
 
 
-def _log_prob(prior: ActionPrior, recording: Recording) -> FloatArray:
+def _log_prob(prior: ActionPrior, decided: Decisions) -> FloatArray:
+    """Log densities (M,); with a memory those of the features that have it."""
+    of_features = None
+    if isinstance(prior, OffersMemory):
+        of_features = getattr(prior, "log_prob_features", None)
+        if of_features is None:
+            raise NotOfferedError("a prior with memory needs log_prob_features to be measured")
     parts = []
-    for start in range(0, len(recording), _ROWS_AT_ONCE):
+    for start in range(0, len(decided.at), _ROWS_AT_ONCE):
         rows = slice(start, start + _ROWS_AT_ONCE)
-        seen = recording.observations
-        part = (
-            {key: array[rows] for key, array in seen.items()}
-            if isinstance(seen, Mapping)
-            else seen[rows]
-        )
-        parts.append(prior.log_prob(recording.actions[rows], part))
+        if of_features is not None:
+            parts.append(of_features(decided.actions[rows], decided.features[rows]))
+        else:
+            seen = decided.at.take(np.arange(len(decided.at))[rows]).observations
+            parts.append(prior.log_prob(decided.actions[rows], seen))
     return np.concatenate(parts)
 
 

@@ -5,17 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 import gymnasium as gym
 import numpy as np
 
 from parrot_wrapper.errors import InvalidArgumentError, MissingExtraError
 from parrot_wrapper.evaluation.policies import EpisodePolicy
+from parrot_wrapper.evaluation.recordings import HAND, LANDMARKS, POSITION
 from parrot_wrapper.evaluation.rollouts import HELD_OUT_SEED, evaluate
-from parrot_wrapper.evaluation.simulator_state import HAND, LANDMARKS, POSITION
 from parrot_wrapper.io.atomic_files import atomic_path
 from parrot_wrapper.types import FloatArray, ImageArray, OffersLabels
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 HELD_FRAMES = 4
 """So often is the last frame of an episode repeated."""
@@ -82,13 +86,7 @@ def save_gif(path: Path, frames: list[ImageArray], *, frames_per_second: float =
     """
     if not frames:
         raise InvalidArgumentError("A GIF needs at least one frame, got none.")
-    try:
-        import imageio.v3 as imageio
-    except ImportError as error:
-        raise MissingExtraError(
-            "GIFs need imageio: pip install 'parrot-wrapper[plots]'."
-        ) from error
-    content = imageio.imwrite(
+    content = _imageio().imwrite(
         "<bytes>",
         np.stack(frames),
         extension=".gif",
@@ -106,14 +104,19 @@ def save_png(path: Path, image: ImageArray) -> None:
     Raises:
         MissingExtraError: imageio is not installed.
     """
+    content = _imageio().imwrite("<bytes>", image, extension=".png", plugin="pillow")
+    with atomic_path(path) as partial:
+        partial.write_bytes(content)
+
+
+def _imageio() -> ModuleType:
     try:
         import imageio.v3 as imageio
     except ImportError as error:
         raise MissingExtraError(
             "Pictures need imageio: pip install 'parrot-wrapper[plots]'."
         ) from error
-    with atomic_path(path) as partial:
-        partial.write_bytes(imageio.imwrite("<bytes>", image, extension=".png", plugin="pillow"))
+    return imageio
 
 
 @dataclass(frozen=True)
@@ -192,9 +195,7 @@ def save_trajectories(path: Path, panels: Mapping[str, Paths]) -> None:
     Raises:
         MissingExtraError: matplotlib is not installed.
     """
-    figure_class, canvas_class = matplotlib_classes()
-    figure = figure_class(figsize=(4.2 * len(panels), 4.4), layout="constrained")
-    canvas_class(figure)
+    figure = new_figure(4.2 * len(panels), 4.4)
     axes = figure.subplots(1, len(panels), squeeze=False, sharex=True, sharey=True)[0]
     for axis, (name, paths) in zip(axes, panels.items(), strict=True):
         for index, points in enumerate(paths.points):
@@ -228,9 +229,7 @@ def save_learning_curves(
     Raises:
         MissingExtraError: matplotlib is not installed.
     """
-    figure_class, canvas_class = matplotlib_classes()
-    figure = figure_class(figsize=(6.4, 4.0), layout="constrained")
-    canvas_class(figure)
+    figure = new_figure(6.4, 4.0)
     axis = figure.subplots()
     for name, (steps, rates) in curves.items():
         axis.plot(steps, rates, label=name)
@@ -253,8 +252,8 @@ def _rimmed(frame: ImageArray, color: tuple[int, int, int]) -> ImageArray:
     return rimmed
 
 
-def matplotlib_classes() -> tuple[Any, Any]:
-    """Figure and Agg canvas classes, without pyplot: no display, no global state.
+def new_figure(width: float, height: float) -> Figure:
+    """An empty matplotlib figure of a size in inches, without pyplot: no display, no global state.
 
     Raises:
         MissingExtraError: matplotlib is not installed.
@@ -266,4 +265,6 @@ def matplotlib_classes() -> tuple[Any, Any]:
         raise MissingExtraError(
             "Pictures need matplotlib: pip install 'parrot-wrapper[plots]'."
         ) from error
-    return Figure, FigureCanvasAgg
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure

@@ -1,19 +1,22 @@
-"""Policies that a prior is judged by, all over bare envs: noise, samples, experts, clones."""
+"""Policies that a prior is judged by, over bare envs, and what a prior makes of observations."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Protocol, SupportsFloat
 
 import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
+from gymnasium.utils import RecordConstructorArgs
 
 from parrot_wrapper.checks import float_array
 from parrot_wrapper.errors import DataError, InvalidArgumentError
-from parrot_wrapper.evaluation.prior_features import PriorSight
-from parrot_wrapper.types import ActionPrior, Expert, FloatArray, OffersExpert
-from parrot_wrapper.wrappers.chunk import require_single_actions
+from parrot_wrapper.evaluation.rollouts import MAX_STEPS
+from parrot_wrapper.types import ActionPrior, Expert, FloatArray, OffersExpert, OffersMemory
+from parrot_wrapper.wrappers.decoded import Decoded
+from parrot_wrapper.wrappers.driver import Driver, offered
+from parrot_wrapper.wrappers.reader import with_batch_axis
 
 Predictor = Callable[[FloatArray], FloatArray]
 """A fitted regression: inputs (B, I) to outputs (B, O)."""
@@ -41,11 +44,6 @@ def action_box(env: gym.Env[Any, Any]) -> spaces.Box:
     return space
 
 
-def _within(box: spaces.Box, action: FloatArray) -> FloatArray:
-    clipped: FloatArray = np.clip(action, box.low, box.high).astype(np.float32)
-    return clipped
-
-
 class UniformActions:
     """Uniform actions over the env's box: exploration without a prior."""
 
@@ -63,23 +61,40 @@ class UniformActions:
 
 
 class _ThroughPrior:
-    """What all policies share that act by decoding a latent."""
+    """What all policies share that act by decoding a latent, single actions and chunks alike."""
 
     def __init__(self, env: gym.Env[Any, Any], prior: ActionPrior) -> None:
-        require_single_actions(prior, type(self).__name__)
-        self._prior, self._sight, self._box = prior, PriorSight(env, prior), action_box(env)
+        action_box(env)
+        self._driver = Driver(env, prior, **offered(env))
+        self._horizon = prior.horizon
+        self._steps = 0  # of the episode
+        self._decoded: Decoded  # while a latent is under way
 
     def begin(self, seed: int) -> None:
         """Start an episode."""
+        self._driver.forget()
+        self._steps = 0
 
-    def _execute(self, latent: FloatArray, features: FloatArray) -> FloatArray:
-        """Decode (1, Z) given (1, F) and clip to the env's box: (A,)."""
-        action = self._prior.decode_features(latent.astype(np.float32), features)[0]
-        return _within(self._box, action)
+    def __call__(self, observation: Any) -> FloatArray:
+        """The action (A,) for one observation; a latent is chosen where none is under way."""
+        seen, step = with_batch_axis(observation), self._steps % self._horizon
+        if step == 0:
+            self._driver.observe(seen, began=self._steps == 0)
+            self._decoded = self._driver.decode_latent(self._latent().astype(np.float32))
+        elif self._driver.closed_loop:
+            self._driver.decode_newest(self._decoded, step, seen)
+        self._steps += 1
+        actions = self._decoded.action[0].reshape(self._horizon, -1)
+        chosen: FloatArray = actions[step].astype(np.float32)
+        return chosen
+
+    def _latent(self) -> FloatArray:
+        """Base noise (1, Z) for what the driver observed."""
+        raise NotImplementedError
 
 
 class PriorSamples(_ThroughPrior):
-    """Samples of a prior: z ~ N(0, I) at every step."""
+    """Samples of a prior: z ~ N(0, I) at every step, or of a prior of chunks for every chunk."""
 
     def __init__(self, env: gym.Env[Any, Any], prior: ActionPrior) -> None:
         super().__init__(env, prior)
@@ -87,12 +102,11 @@ class PriorSamples(_ThroughPrior):
 
     def begin(self, seed: int) -> None:
         """Start an episode."""
+        super().begin(seed)
         self._rng = np.random.default_rng((seed, 2))
 
-    def __call__(self, observation: Any) -> FloatArray:
-        """A sample given the observation."""
-        latent = self._rng.standard_normal((1, self._prior.latent_dim))
-        return self._execute(latent.astype(np.float32), self._sight.features(observation))
+    def _latent(self) -> FloatArray:
+        return self._rng.standard_normal((1, self._driver.prior.latent_dim)).astype(np.float32)
 
 
 class ScriptedExpert:
@@ -130,8 +144,12 @@ class ScriptedExpert:
 class ClippedExpert(_ThroughPrior):
     """The expert seen through the latent: encoded, clipped to |z_i| <= limit, decoded.
 
+    With a prior of chunks the expert cannot be asked for the H actions of a chunk at once. Then it
+    plays the episode first, alone; the env is reset with the same seed, and what it did is encoded
+    chunk by chunk, the last one filled up by repeating its last action.
+
     Args:
-        env: An env that offers an expert.
+        env: An env that offers an expert; the same seed has to give the same episode.
         prior: The prior.
         limit: Half-width in standard deviations; infinity only encodes and decodes.
         noise: Standard deviation added to the expert's actions.
@@ -141,17 +159,33 @@ class ClippedExpert(_ThroughPrior):
         self, env: gym.Env[Any, Any], prior: ActionPrior, *, limit: float, noise: float = 0.1
     ) -> None:
         super().__init__(env, prior)
-        self._expert, self._limit = ScriptedExpert(env, noise=noise), limit
+        self._env, self._expert, self._limit = env, ScriptedExpert(env, noise=noise), limit
+        self._played: list[FloatArray] = []
 
     def begin(self, seed: int) -> None:
         """Start an episode with a fresh expert."""
+        super().begin(seed)
         self._expert.begin(seed)
+        if self._horizon > 1:
+            self._played = self._play()
+            self._env.reset(seed=seed)
 
-    def __call__(self, observation: Any) -> FloatArray:
-        """What is left of the expert's action."""
-        features = self._sight.features(observation)
-        latent = self._prior.encode_features(self._expert(observation)[None], features)
-        return self._execute(np.clip(latent, -self._limit, self._limit), features)
+    def _play(self) -> list[FloatArray]:
+        played = []
+        for _ in range(MAX_STEPS):
+            played.append(self._expert(None))
+            *_, terminated, truncated, _ = self._env.step(played[-1].copy())
+            if terminated or truncated:
+                break
+        return played
+
+    def _latent(self) -> FloatArray:
+        if self._horizon == 1:
+            action = self._expert(None)
+        else:
+            left = self._played[self._steps : self._steps + self._horizon]
+            action = np.stack(left + self._played[-1:] * (self._horizon - len(left)))
+        return self._driver.encode_latent(action[None]).clip(-self._limit, self._limit)
 
 
 class Clone(_ThroughPrior):
@@ -160,9 +194,8 @@ class Clone(_ThroughPrior):
     Args:
         env: The bare env.
         prior: The prior whose features it reads.
-        predict: From inputs (1, I) to latents (1, Z), or to actions (1, A) if `raw`.
+        predict: From inputs (1, I) to latents (1, Z).
         state: Where the inputs come from if not from the prior's features: () -> (I,).
-        raw: The regression predicts env actions.
     """
 
     def __init__(
@@ -172,15 +205,90 @@ class Clone(_ThroughPrior):
         predict: Predictor,
         *,
         state: Callable[[], FloatArray] | None = None,
-        raw: bool = False,
     ) -> None:
         super().__init__(env, prior)
-        self._predict, self._state, self._raw = predict, state, raw
+        self._predict, self._state = predict, state
+
+    def _latent(self) -> FloatArray:
+        own = self._driver.features() if self._state is None else self._state()[None]
+        return self._predict(own)
+
+
+class RawClone:
+    """A fitted regression from a prior's features to the env's actions, executed as a policy.
+
+    Args:
+        env: The bare env.
+        prior: The prior whose features it reads.
+        predict: From features (1, F) to actions (1, A).
+    """
+
+    def __init__(self, env: gym.Env[Any, Any], prior: ActionPrior, predict: Predictor) -> None:
+        self._box, self._predict = action_box(env), predict
+        self._driver = Driver(env, prior, observation="features", **offered(env))
+        self._began = True
+        self._forgets = prior.horizon > 1  # a chunk's memory knows no single actions
+
+    def begin(self, seed: int) -> None:
+        """Start an episode."""
+        self._driver.forget()
+        self._began = True
 
     def __call__(self, observation: Any) -> FloatArray:
-        """The predicted action."""
-        features = self._sight.features(observation)
-        predicted = self._predict(features if self._state is None else self._state()[None])
-        if self._raw:
-            return _within(self._box, predicted[0])
-        return self._execute(predicted, features)
+        """The predicted action, clipped to the env's box."""
+        self._driver.observe(with_batch_axis(observation), self._began or self._forgets)
+        self._began = False
+        predicted = self._predict(self._driver.features())[0]
+        action: FloatArray = np.clip(predicted, self._box.low, self._box.high).astype(np.float32)
+        if not self._forgets:
+            self._driver.acting(action[None])
+        return action
+
+
+class PriorFeaturesObservation(gym.Wrapper[FloatArray, Any, Any, Any], RecordConstructorArgs):
+    """Show an agent a prior's features and leave it the env's own actions: the fair control.
+
+    Args:
+        env: The bare env.
+        prior: A live prior.
+
+    Raises:
+        SpaceMismatchError: Env and prior disagree; the message lists every disagreement.
+        InvalidArgumentError: A wrapper normalises observations by running statistics, or the prior
+            is of chunks and remembers them.
+    """
+
+    def __init__(self, env: gym.Env[Any, Any], prior: ActionPrior) -> None:
+        if isinstance(prior, OffersMemory) and prior.horizon > 1:
+            raise InvalidArgumentError(
+                f"Expected a prior of single actions, got one that remembers its chunks of "
+                f"{prior.horizon}, and raw actions are no such. Act through BehavioralPriorWrapper."
+            )
+        driver = Driver(env, prior, observation="features", **offered(env))
+        RecordConstructorArgs.__init__(self, prior=driver.recorded)
+        gym.Wrapper.__init__(self, env)
+        self.observation_space = driver.observation_space
+        self._driver = driver
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[FloatArray, dict[str, Any]]:
+        """Reset the env; what the prior remembers is set back."""
+        self._driver.forget()
+        observation, info = self.env.reset(seed=seed, options=options)
+        return self._see(observation, began=True), info
+
+    def step(self, action: Any) -> tuple[FloatArray, SupportsFloat, bool, bool, dict[str, Any]]:
+        """Step the env.
+
+        Raises:
+            ResetNeeded: The env was not reset yet.
+        """
+        self._driver.acting(np.array(action)[None])
+        observation, reward, terminated, truncated, info = self.env.step(action)
+        return self._see(observation), reward, terminated, truncated, info
+
+    def _see(self, observation: Any, *, began: bool = False) -> FloatArray:
+        self._driver.observe(with_batch_axis(observation), began)
+        seen: FloatArray = self._driver.view(observation, index=0)
+        return seen

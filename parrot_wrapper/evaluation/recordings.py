@@ -13,8 +13,7 @@ from tqdm import tqdm
 
 from parrot_wrapper.errors import DataError
 from parrot_wrapper.evaluation.policies import EpisodePolicy
-from parrot_wrapper.evaluation.prior_features import PriorSight
-from parrot_wrapper.evaluation.rates import Rate
+from parrot_wrapper.evaluation.rollouts import Rate
 from parrot_wrapper.types import (
     PARTS,
     ActionPrior,
@@ -22,10 +21,16 @@ from parrot_wrapper.types import (
     FloatArray,
     Observations,
     OffersLabels,
+    OffersMemory,
 )
+from parrot_wrapper.wrappers.chunk import chunks_of
+from parrot_wrapper.wrappers.driver import Driver, offered
+from parrot_wrapper.wrappers.memory import recalled
+from parrot_wrapper.wrappers.reader import with_batch_axis
 
 if TYPE_CHECKING:
     from parrot_wrapper.data.dataset import EpisodeDataset
+
 
 RECORDING_SEED = 2_000_000
 """Recorded episode k is reset with this plus k: apart from held-out evaluation."""
@@ -33,7 +38,7 @@ RECORDING_SEED = 2_000_000
 
 @dataclass(frozen=True)
 class Recording:
-    """N steps of E episodes, as a prior reads them.
+    """N steps of E episodes, as a prior reads them; the steps of an episode stand together.
 
     Attributes:
         observations: N observations in the prior's own layout.
@@ -98,7 +103,8 @@ def record(
 
     `intention` is asked at every step too, and what it would do is kept but not executed.
     """
-    sight, bare = PriorSight(env, prior), env.unwrapped
+    bare = env.unwrapped
+    driver = Driver(env, prior, observation="features", **offered(env))
     seen: list[Observations] = []
     actions: list[FloatArray] = []
     intended: list[FloatArray] = []
@@ -113,7 +119,7 @@ def record(
         over = False
         while not over:
             action = policy(observation)
-            seen.append(sight.batch(observation))
+            seen.append(driver.read(with_batch_axis(observation)))
             actions.append(action)
             if intention is not None:
                 intended.append(intention(observation))
@@ -137,7 +143,9 @@ def record(
 def recording_of(
     dataset: EpisodeDataset, prior: ActionPrior, *, steps: int, rng: np.random.Generator
 ) -> Recording:
-    """At most so many random steps of a data set.
+    """At most so many random steps of a data set, of whole episodes where the prior needs them.
+
+    That is where it has chunks or a memory; then it is one episode at least.
 
     Raises:
         DataError: The data set lacks something that the prior looks at.
@@ -150,14 +158,74 @@ def recording_of(
             f"The prior looks at {', '.join(wanted)}; the data set has "
             f"{', '.join(dataset.observations)} and lacks {', '.join(missing)}."
         )
-    chosen = np.sort(rng.permutation(dataset.n_steps)[:steps])
-    rows = dataset.observation_rows()[chosen]
-    owners = np.repeat(np.arange(dataset.n_episodes), dataset.lengths)[chosen]
+    owners = np.repeat(np.arange(dataset.n_episodes), dataset.lengths)
+    if prior.horizon > 1 or isinstance(prior, OffersMemory):
+        order = rng.permutation(dataset.n_episodes)
+        kept = order[: max(int((np.cumsum(dataset.lengths[order]) <= steps).sum()), 1)]
+        chosen = np.flatnonzero(np.isin(owners, kept))
+    else:
+        chosen = np.sort(rng.permutation(dataset.n_steps)[:steps])
+    rows, owners = dataset.observation_rows()[chosen], owners[chosen]
     parts = {key: dataset.observations[key][rows] for key in wanted}
     labels = {key: part[rows] for key, part in dataset.labels.items()}
     observations: Observations = parts if len(parts) > 1 else parts[wanted[0]]
     success = np.asarray(dataset.success, dtype=np.bool_)
     return Recording(observations, dataset.actions[chosen], owners, success, labels)
+
+
+def embed(prior: ActionPrior, recording: Recording) -> FloatArray:
+    """The prior's features (N, F) of all recorded observations.
+
+    With what it remembers where its decisions are single actions; else as an episode's first.
+    """
+    features = prior.features(recording.observations)
+    if prior.horizon > 1:
+        return features
+    return recalled(prior, features, recording.actions, recording.episodes)
+
+
+@dataclass(frozen=True)
+class Decisions:
+    """What an agent behind a prior would have decided to do the same as was recorded.
+
+    Attributes:
+        at: The M steps of the recording at which a decision is made.
+        features: (M, F) of the prior, with what it remembers.
+        actions: (M, A) float32, chunks (M, H, A).
+    """
+
+    at: Recording
+    features: FloatArray
+    actions: FloatArray
+
+
+def decisions(prior: ActionPrior, recording: Recording, *, intended: bool = False) -> Decisions:
+    """The decisions behind recorded steps: each, or whole chunks of H from an episode's first on.
+
+    Args:
+        prior: The prior.
+        recording: Of whole episodes where the prior has chunks or a memory.
+        intended: Take what a noiseless expert would have done, where that was recorded.
+
+    Raises:
+        DataError: No episode has the H steps of a chunk.
+    """
+    wanted = intended and recording.intended is not None
+    actions = recording.intended if wanted else recording.actions
+    assert actions is not None
+    if prior.horizon == 1:
+        return Decisions(recording, embed(prior, recording), actions)
+    chunks = chunks_of(actions, recording.episodes, prior.horizon)
+    rows = chunks.first[chunks.steps == prior.horizon]
+    if not len(rows):
+        raise DataError(
+            f"Expected an episode of at least {prior.horizon} steps, the prior's horizon, got none."
+        )
+    steps = rows[:, None] + np.arange(prior.horizon)
+    at = recording.take(rows)
+    features = prior.features(at.observations)
+    done = recording.actions[steps]
+    return Decisions(at, recalled(prior, features, done, at.episodes), actions[steps])
 
 
 def _concatenate(batches: list[Observations]) -> Observations:
@@ -166,3 +234,24 @@ def _concatenate(batches: list[Observations]) -> Observations:
         return np.concatenate(arrays)
     mappings = [batch for batch in batches if isinstance(batch, Mapping)]
     return {key: np.concatenate([batch[key] for batch in mappings]) for key in mappings[0]}
+
+
+LANDMARKS = "landmarks"
+HAND = "gripper"
+"""What an arm acts with: its tip first, in metres."""
+POSITION = "position"
+"""Where the agent is, (2,) or more in the env's own unit; drawn where there is no hand."""
+_LEFT_OUT = ("landmark_pixels",)
+
+
+def state_vectors(labels: Mapping[str, FloatArray]) -> FloatArray:
+    """All labels side by side: (N, S) float32 from arrays (N, ...).
+
+    Where the labels have `LANDMARKS` (N, L, 3) and `HAND` (N, 3 or more), the vectors from the
+    hand to each landmark stand beside them: what an expert steers by.
+    """
+    rows = len(next(iter(labels.values())))
+    parts = [labels[key].reshape(rows, -1) for key in sorted(labels) if key not in _LEFT_OUT]
+    if LANDMARKS in labels and HAND in labels:
+        parts.append((labels[LANDMARKS] - labels[HAND][:, None, :3]).reshape(rows, -1))
+    return np.concatenate(parts, axis=1).astype(np.float32)

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from parrot_wrapper.evaluation.rates import Rate
-from parrot_wrapper.evaluation.rollouts import EvaluationResult
+from parrot_wrapper.evaluation.rollouts import EvaluationResult, Rate
 
 if TYPE_CHECKING:  # these bring SciPy and torch, which a command's --help should not
     from parrot_wrapper.evaluation.judge import Judgement
     from parrot_wrapper.evaluation.likelihood import Likelihood
-    from parrot_wrapper.evaluation.probe import Probe
+    from parrot_wrapper.evaluation.regression import Probe
 
 
 def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

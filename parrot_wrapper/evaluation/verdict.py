@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from parrot_wrapper.evaluation.judge import Judgement
-    from parrot_wrapper.evaluation.rates import Rate
+    from parrot_wrapper.evaluation.rollouts import Rate
 
 CLONE_READY, CLONE_DOUBTFUL = 0.92, 0.70
 CLIPPED_READY, CLIPPED_LIMIT = 0.70, 1.5

@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import io
 import itertools
+import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
-from parrot_wrapper.evaluation.pictures import matplotlib_classes
+from parrot_wrapper.evaluation import pictures
+from parrot_wrapper.experiments.methods import METHODS
 from parrot_wrapper.experiments.study import Variant
 from parrot_wrapper.io.atomic_files import atomic_path
 
@@ -28,17 +31,6 @@ if TYPE_CHECKING:
 INK, FAINT, RULE = "#1b1f24", "#5b6470", "#d5d9de"
 """Text and axes, lesser text, grid lines."""
 
-_COLORS = {
-    "parrot": "#0072b2",
-    "bc-sac": "#e69f00",
-    "prior-explore": "#d55e00",
-    "hirl": "#cc79a7",
-    "trajrl": "#009e73",
-    "vae-features": "#56b4e9",
-    "sac": "#7a7f87",
-    "uniform": "#7a7f87",
-}
-"""Okabe and Ito's colours, which people with any colour vision tell apart."""
 _OTHERS = ("#8c6d31", "#6b4fa0", "#4d7a26", "#a3324b")
 _FEW = 7
 """So many lines of different colours can be told apart in one drawing."""
@@ -95,13 +87,12 @@ def variant_colors(variants: Sequence[Variant]) -> dict[Variant, str]:
     """
     last = {variant.base: variant for variant in variants}
     strange = iter(_OTHERS * len(last))
-    methods = {base: _COLORS.get(base) or next(strange) for base in sorted(last)}
+    methods = {base: last[base].colour or next(strange) for base in sorted(last)}
     if is_crowded(variants):
         return {**{v: methods[v.base] for v in variants}, variants[0]: FAINT}
     colors = {variant: methods[base] for base, variant in last.items()}
-    free = iter(
-        [c for c in dict.fromkeys((*_COLORS.values(), *_OTHERS)) if c not in colors.values()]
-    )
+    every = dict.fromkeys((*(method.colour for method in METHODS.values()), *_OTHERS))
+    free = iter([color for color in every if color not in colors.values()])
     return {v: colors[v] if v in colors else next(free) for v in variants}
 
 
@@ -118,7 +109,7 @@ def drawing(width: float = WIDE) -> Iterator[None]:
     Raises:
         MissingExtraError: matplotlib is not installed.
     """
-    matplotlib_classes()  # says how to get matplotlib where it is missing
+    pictures.new_figure(1.0, 1.0)  # says how to get matplotlib where it is missing
     import matplotlib
 
     with matplotlib.rc_context():
@@ -138,10 +129,57 @@ def fits_columns() -> bool:
 
 def new_figure(height: float, *, width: float | None = None) -> Figure:
     """An empty figure of a size in inches, as wide as `drawing` says where that is left out."""
-    figure_class, canvas_class = matplotlib_classes()
-    size = (_width.get() if width is None else width, height)
-    figure: Figure = figure_class(figsize=size, layout="constrained")
-    canvas_class(figure)
+    return pictures.new_figure(_width.get() if width is None else width, height)
+
+
+@dataclass(frozen=True)
+class Panel:
+    """A small drawing with few lines.
+
+    Attributes:
+        title: What it shows; empty for a panel that is a figure of its own.
+        draw: Draws it.
+        named: Whether it names its lines, which takes width.
+        group: A heading that it shares with the panels beside it.
+    """
+
+    title: str
+    draw: Callable[[Axes], None]
+    named: bool
+    group: str = ""
+
+
+def panels_figure(panels: Sequence[Panel], xlabel: str, ylabel: str) -> Figure:
+    """Panels as one figure: two columns if they name their lines, else four."""
+    if len(panels) == 1:
+        figure = new_figure(3.0)
+        axes = figure.subplots()
+        panels[0].draw(axes)
+        axes.set(xlabel=xlabel, ylabel=ylabel)
+        return figure
+    named = panels[0].named
+    columns = 2 if named else 4
+    groups = [list(found) for _, found in itertools.groupby(panels, key=lambda p: p.group)]
+    rows = [math.ceil(len(group) / columns) for group in groups]
+    figure = new_figure((1.75 if named else 1.4) * sum(rows) + 0.3 * len(rows) + 0.2)
+    parts = figure.subfigures(len(groups), 1, squeeze=False, height_ratios=rows)[:, 0]
+    for part, group, count in zip(parts, groups, rows, strict=True):
+        part.suptitle(group[0].group, weight="bold", size="large")
+        grid = part.subplots(count, columns, squeeze=False, sharey=True).ravel()
+        for axes, panel in zip(grid, group, strict=False):
+            panel.draw(axes)
+            axes.set_title(panel.title)
+        for axes in grid[len(group) :]:
+            axes.set_visible(False)
+        part.supylabel(ylabel, fontsize="medium", color=FAINT)
+    parts[-1].supxlabel(xlabel, fontsize="medium", color=FAINT)
+    return figure
+
+
+def panel_figure(panel: Panel) -> Figure:
+    """One of several panels as a small figure of its own, without its title."""
+    figure = new_figure(1.9 if panel.named else 1.4, width=4.4 if panel.named else 2.1)
+    panel.draw(figure.subplots())
     return figure
 
 
@@ -218,19 +256,18 @@ def label_ends(axes: Axes, ends: Sequence[tuple[float, str, str, float]]) -> Non
         )
 
 
-def name_rows(axes: Axes, names: Sequence[str]) -> None:
-    """Names of rows of bars or points at 0, 1, ..., from top to bottom."""
+def name_rows(axes: Axes, names: Sequence[str], values: Sequence[str]) -> None:
+    """Names of rows of bars or points at 0, 1, ..., from top to bottom, and their values.
+
+    The values stand to the right, outside, where nothing crosses them.
+    """
     axes.set_yticks(range(len(names)), names)
     axes.set_ylim(len(names) - 0.4, -0.6)
     axes.tick_params(axis="y", labelcolor=INK)
     axes.spines["bottom"].set_visible(False)
     axes.spines["left"].set_visible(False)
     axes.grid(visible=False, axis="y")
-
-
-def write_values(axes: Axes, texts: Sequence[str]) -> None:
-    """Write the value of each row to its right, outside, where nothing crosses it."""
-    for place, text in enumerate(texts):
+    for place, text in enumerate(values):
         axes.annotate(
             text,
             xy=(1.0, place),

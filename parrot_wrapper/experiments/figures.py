@@ -1,12 +1,11 @@
-"""Figures of a study: bars and points with intervals, and small panels of few lines."""
+"""Figures of a study: which there are, how to read them, and how they are drawn."""
 
 from __future__ import annotations
 
-import itertools
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,19 +13,22 @@ import numpy as np
 from parrot_wrapper.experiments.figure_style import (
     FAINT,
     INK,
+    Panel,
+    drawing,
     fits_columns,
     is_crowded,
     label_ends,
     name_rows,
     new_figure,
+    panels_figure,
+    save_png,
     short_number,
     steps_axis,
     success_axis,
     variant_colors,
-    write_values,
 )
-from parrot_wrapper.experiments.mismatch import KINDS, mismatch_rows
 from parrot_wrapper.experiments.statistics import (
+    SMOOTHING,
     Band,
     Estimate,
     estimate_iqm,
@@ -34,12 +36,20 @@ from parrot_wrapper.experiments.statistics import (
     performance_profile,
     probability_of_improvement,
 )
-from parrot_wrapper.experiments.study import Study, Variant, task_name
+from parrot_wrapper.experiments.study import (
+    KINDS,
+    Study,
+    Variant,
+    compares_data,
+    mismatch_rows,
+    task_name,
+)
 from parrot_wrapper.experiments.tables import exploration_shares
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
 
 _THRESHOLDS = np.linspace(0.0, 1.0, 101)
 _BAND = 0.16
@@ -51,23 +61,6 @@ _GROUP_COLORS = {
     "remedy": "#009e73",
     "no data": "#7a7f87",
 }
-
-
-@dataclass(frozen=True)
-class Panel:
-    """A small drawing with few lines.
-
-    Attributes:
-        title: What it shows; empty for a panel that is a figure of its own.
-        draw: Draws it.
-        named: Whether it names its lines, which takes width.
-        group: A heading that it shares with the panels beside it.
-    """
-
-    title: str
-    draw: Callable[[Axes], None]
-    named: bool
-    group: str = ""
 
 
 def mean_curve_panels(study: Study) -> list[Panel]:
@@ -108,12 +101,7 @@ _Finish = Callable[["Axes", _Lines, bool], None]
 """Sets limits and ticks and, where that is asked for, names the lines."""
 
 
-def _panels(
-    study: Study,
-    what: str,
-    bands: dict[Variant, Band],
-    finish: Callable[[Axes, _Lines, bool], None],
-) -> list[Panel]:
+def _panels(study: Study, what: str, bands: dict[Variant, Band], finish: _Finish) -> list[Panel]:
     """One panel for all variants if these are few; else each beside the first one, in grey."""
     colors = variant_colors(study.variants)
     lines = {v: (study.label(v), colors[v], band) for v, band in bands.items()}
@@ -162,40 +150,6 @@ def _finish_profiles(axes: Axes, lines: _Lines, named: bool) -> None:
         )
 
 
-def panels_figure(panels: Sequence[Panel], xlabel: str, ylabel: str) -> Figure:
-    """Panels as one figure: two columns if they name their lines, else four."""
-    if len(panels) == 1:
-        figure = new_figure(3.0)
-        axes = figure.subplots()
-        panels[0].draw(axes)
-        axes.set(xlabel=xlabel, ylabel=ylabel)
-        return figure
-    named = panels[0].named
-    columns = 2 if named else 4
-    groups = [list(found) for _, found in itertools.groupby(panels, key=lambda p: p.group)]
-    rows = [math.ceil(len(group) / columns) for group in groups]
-    figure = new_figure((1.75 if named else 1.4) * sum(rows) + 0.3 * len(rows) + 0.2)
-    parts = figure.subfigures(len(groups), 1, squeeze=False, height_ratios=rows)[:, 0]
-    for part, group, count in zip(parts, groups, rows, strict=True):
-        part.suptitle(group[0].group, weight="bold", size="large")
-        grid = part.subplots(count, columns, squeeze=False, sharey=True).ravel()
-        for axes, panel in zip(grid, group, strict=False):
-            panel.draw(axes)
-            axes.set_title(panel.title)
-        for axes in grid[len(group) :]:
-            axes.set_visible(False)
-        part.supylabel(ylabel, fontsize="medium", color=FAINT)
-    parts[-1].supxlabel(xlabel, fontsize="medium", color=FAINT)
-    return figure
-
-
-def panel_figure(panel: Panel) -> Figure:
-    """One of several panels as a small figure of its own, without its title."""
-    figure = new_figure(1.9 if panel.named else 1.4, width=4.4 if panel.named else 2.1)
-    panel.draw(figure.subplots())
-    return figure
-
-
 def success_bars(study: Study) -> Figure:
     """IQM of held-out success of each variant, best first, with its interval."""
     found = [(variant, estimate_iqm(study.scores(variant))) for variant in study.variants]
@@ -215,15 +169,14 @@ _Entries = Sequence[tuple[str, str, Estimate]]
 def _estimate_bars(axes: Axes, entries: _Entries) -> None:
     for place, (_, color, estimate) in enumerate(entries):
         axes.barh(place, estimate.value, height=0.62, color=color, alpha=0.85)
-        if estimate.low is not None and estimate.high is not None:
-            axes.plot([estimate.low, estimate.high], [place, place], color=INK, linewidth=1.2)
+        if estimate.interval:
+            axes.plot(estimate.interval, [place, place], color=INK, linewidth=1.2)
     _finish_rows(axes, entries)
 
 
 def _finish_rows(axes: Axes, entries: _Entries) -> None:
     success_axis(axes, along="x")
-    name_rows(axes, [name for name, _, _ in entries])
-    write_values(axes, [str(estimate) for _, _, estimate in entries])
+    name_rows(axes, [name for name, _, _ in entries], [str(found) for _, _, found in entries])
 
 
 def improvements(study: Study) -> dict[Variant, Estimate]:
@@ -247,8 +200,7 @@ def improvement_points(study: Study) -> Figure:
     axes = figure.subplots()
     axes.axvline(0.5, color=FAINT, linewidth=1.0, linestyle=":", zorder=0)
     for place, (_, estimate) in enumerate(found):
-        if estimate.low is not None and estimate.high is not None:
-            ends = [estimate.low, estimate.high]
+        if ends := estimate.interval:
             axes.plot(ends, [place, place], color=color, linewidth=6, alpha=0.35, clip_on=False)
         axes.plot([estimate.value], [place], "o", color=color, clip_on=False)
     _finish_rows(axes, [(study.name(v), color, estimate) for v, estimate in found])
@@ -264,7 +216,7 @@ def data_size_curves(study: Study) -> Figure:
     figure = new_figure(2.8)
     axes = figure.subplots()
     sizes = sorted({v.data_episodes for v in study.variants if v.data_episodes is not None})
-    colors = variant_colors([Variant(m) for m in dict.fromkeys(v.method for v in study.variants)])
+    colors = variant_colors([study.alone(name) for name in study.method_names])
     ends = []
     for method, color in colors.items():
         same = [v for v in study.variants if v.method == method.method]
@@ -276,13 +228,11 @@ def data_size_curves(study: Study) -> Figure:
         at = [float(v.data_episodes or 0) for v in same]
         axes.plot(at, [estimate.value for estimate in estimates], "o-", color=color)
         for where, estimate in zip(at, estimates, strict=True):
-            above = estimate.value
-            if estimate.low is not None and estimate.high is not None:
-                axes.plot([where] * 2, [estimate.low, estimate.high], color=color, linewidth=1.2)
-                above = estimate.high
+            if estimate.interval:
+                axes.plot([where] * 2, estimate.interval, color=color, linewidth=1.2)
             axes.annotate(
                 f"{estimate.value:.2f}",
-                xy=(where, above),
+                xy=(where, max(estimate.interval or [estimate.value])),
                 xytext=(0, 3),
                 textcoords="offset points",
                 ha="center",
@@ -333,12 +283,149 @@ def exploration_bars(study: Study) -> Figure:
         means = {variant: float(np.mean(values)) for variant, values in shares.items()}
         for place, variant in enumerate(study.variants):
             if variant in means:
-                values = shares[variant]
+                found = shares[variant]
                 axes.barh(place, means[variant], height=0.62, color=colors[variant], alpha=0.85)
-                axes.plot(values, np.full(len(values), place), ".", color=INK, markersize=3.5)
+                axes.plot(found, np.full(len(found), place), ".", color=INK, markersize=3.5)
         success_axis(axes, along="x")
         axes.set_title(name)
-        name_rows(axes, [v.name for v in study.variants])
-        write_values(axes, [f"{means[v]:.2f}" if v in means else "-" for v in study.variants])
+        values = [f"{means[v]:.2f}" if v in means else "-" for v in study.variants]
+        name_rows(axes, [v.name for v in study.variants], values)
     figure.supxlabel("share of episodes", fontsize="medium", color=FAINT)
     return figure
+
+
+_INTERVALS = "95 % stratified bootstrap intervals over runs"
+_CURVES = f"share of training episodes that end in success, running mean over {SMOOTHING} bins"
+
+
+@dataclass(frozen=True)
+class Plate:
+    """A figure and its text, drawn as a whole or in panels.
+
+    Attributes:
+        name: Of its file, and unlike the study's others.
+        title: What it shows, in a few words.
+        caption: How to read it.
+        whole: Makes it from the study; None where there are panels.
+        panels: Its panels, in order.
+        axes: What runs along x and along y of panels.
+    """
+
+    name: str
+    title: str
+    caption: str
+    whole: Callable[[Study], Figure] | None = None
+    panels: Sequence[Panel] = ()
+    axes: tuple[str, str] = ("env steps", "success in training")
+
+    def draw(self, study: Study) -> Figure:
+        """All of it as one figure."""
+        return self.whole(study) if self.whole else panels_figure(self.panels, *self.axes)
+
+
+def plates(study: Study) -> list[Plate]:
+    """The study's figures, the most telling one first."""
+    if study.explores:
+        return [
+            Plate(
+                "exploration",
+                "What random behaviour does",
+                "Share of held-out episodes, without any learning; bars are means over tasks, "
+                "points are tasks.",
+                exploration_bars,
+            )
+        ]
+    if compares_data(study):
+        first = Plate(
+            "mismatch",
+            "Data that match the task, and data that do not",
+            f"Interquartile mean of held-out success with {_INTERVALS}. Matched: the prior's data "
+            "have this kind of task; mismatched: they do not; remedy: nor do they, but something "
+            "else makes up for it.",
+            mismatch_bars,
+        )
+    elif study.varies_data:
+        first = Plate(
+            "data-size",
+            "Success against the number of demonstrations",
+            f"Interquartile mean of held-out success with {_INTERVALS}.",
+            data_size_curves,
+        )
+    else:
+        success = Plate(
+            "success",
+            "Success of the last checkpoint",
+            f"Interquartile mean over tasks and seeds of held-out success, with {_INTERVALS}.",
+            success_bars,
+        )
+        return [success, *_curves(study), *_comparison(study)]
+    return [first, *_curves(study, over_tasks=not compares_data(study))]
+
+
+def _comparison(study: Study) -> list[Plate]:
+    if len(study.variants) < 2:
+        return []
+    first = study.name(study.variants[0])
+    found = [
+        Plate(
+            "profiles",
+            "Performance profiles",
+            f"Share of runs whose held-out success is above the value below, with {_INTERVALS}. A "
+            "curve that is higher everywhere is better whatever one counts as success."
+            f"{_grey(study)}",
+            panels=profile_panels(study),
+            axes=("held-out success above", "share of runs"),
+        ),
+    ]
+    if improvements(study):
+        found.append(
+            Plate(
+                "improvement",
+                f"How probably {first} is better",
+                f"Probability that a run with {first} has more held-out success than a run of the "
+                f"other on the same task, mean over tasks, with {_INTERVALS}. Ties count half.",
+                improvement_points,
+            )
+        )
+    return found
+
+
+def _curves(study: Study, *, over_tasks: bool = True) -> list[Plate]:
+    if not study.has_curves:
+        return []
+    mean = Plate(
+        "mean-curves",
+        "Learning, all tasks",
+        f"Against env steps, the interquartile mean over tasks and seeds of the {_CURVES}, with "
+        f"{_INTERVALS}.{_grey(study)}",
+        panels=mean_curve_panels(study),
+    )
+    tasks = Plate(
+        "task-curves",
+        "Learning, task by task",
+        f"Against env steps, the mean over seeds of the {_CURVES}; the band is from the lowest to "
+        f"the highest seed.{_grey(study)}",
+        panels=task_curve_panels(study),
+    )
+    return [mean, tasks] if over_tasks else [tasks]
+
+
+def _grey(study: Study) -> str:
+    """What the grey line of panels is, where there are so many that each shows one beside it."""
+    crowded = is_crowded(study.variants)
+    return f" Grey: {study.name(study.variants[0])}, the same in each panel." if crowded else ""
+
+
+def save_figures(study: Study, folder: Path) -> list[Path]:
+    """Write the study's figures as PNGs, named after study and figure.
+
+    Raises:
+        MissingExtraError: matplotlib is not installed.
+    """
+    paths = []
+    with drawing():
+        for plate in plates(study):
+            path = folder / f"{study.slug}-{plate.name}.png"
+            save_png(plate.draw(study), path)
+            paths.append(path)
+    return paths

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import InitVar, dataclass, field, replace
 from typing import Any
 
 from parrot_wrapper.errors import InvalidArgumentError, unknown_name
 from parrot_wrapper.experiments import grid_checks as checks
 from parrot_wrapper.experiments.methods import (
-    base_method,
-    explored_parts,
-    needed_parts,
+    AGENTS,
+    EXPLORERS,
+    METHODS,
+    Method,
+    method_named,
     run_config,
     sees_pixels,
 )
@@ -35,8 +37,8 @@ class Grid:
         name: What it is about, such as "main".
         setting: How large it is, such as "laptop". Name and setting name its folders.
         tasks: Env ids.
-        methods: Names in `METHODS` (`EXPLORATION` for that kind); "parrot+mine" is a variant of
-            "parrot" whose settings stand under its name in `method_rl`.
+        methods: `Method` objects, or names of ours; "parrot+mine" is a variant of "parrot" whose
+            settings stand under its name in `method_rl`.
         kind: "rl", or "exploration" for rollouts of samples without RL.
         prior_seeds: Seeds of what is learned from data.
         rl_seeds: Seeds of agents.
@@ -49,8 +51,8 @@ class Grid:
         env_kwargs: Keywords of `gymnasium.make`.
         preset: Preset of `RLConfig`.
         rl: `RLConfig` settings beside the preset's.
-        method_rl: More of them for single methods.
-        method_data: Names of the data that single methods are run with; the others with all.
+        method_rl: More of them for methods that are given by name.
+        method_data: Names of the data that those are run with; the others with all.
         env_steps: Env steps of each run.
         evaluation_episodes: Held-out episodes of each run.
         gym_packages: Modules whose import registers env ids.
@@ -70,7 +72,7 @@ class Grid:
     name: str
     setting: str
     tasks: tuple[str, ...]
-    methods: tuple[str, ...]
+    methods: tuple[Method, ...]
     kind: str = "rl"
     prior_seeds: tuple[int, ...] = (0,)
     rl_seeds: tuple[int, ...] = (0, 1, 2)
@@ -83,22 +85,27 @@ class Grid:
     env_kwargs: Mapping[str, Any] = field(default_factory=dict)
     preset: str = "features"
     rl: Mapping[str, Any] = field(default_factory=dict)
-    method_rl: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    method_data: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    method_rl: InitVar[Mapping[str, Mapping[str, Any]] | None] = None
+    method_data: InitVar[Mapping[str, Sequence[str]] | None] = None
     env_steps: int = 25_000
     evaluation_episodes: int = 100
     gym_packages: tuple[str, ...] = ("parrot_envs",)
 
-    def __post_init__(self) -> None:
-        for name in ("tasks", "methods", "gym_packages"):
+    def __post_init__(
+        self,
+        method_rl: Mapping[str, Mapping[str, Any]] | None,
+        method_data: Mapping[str, Sequence[str]] | None,
+    ) -> None:
+        for name in ("tasks", "gym_packages"):
             object.__setattr__(self, name, checks.texts(name, getattr(self, name)))
         for name in ("prior_seeds", "rl_seeds"):
             object.__setattr__(self, name, checks.seeds(name, getattr(self, name)))
-        object.__setattr__(self, "method_data", checks.named_texts("method_data", self.method_data))
         if self.kind not in KINDS:
             raise unknown_name("kind of grid", str(self.kind), KINDS)
         self._check_values()
         self._check_options()
+        methods = self._methods(method_rl or {}, method_data or {})
+        object.__setattr__(self, "methods", methods)
         self._check_methods()
         self._check_runs()
 
@@ -153,8 +160,8 @@ class Grid:
         return tuple(wanted.values())
 
     def to_dict(self) -> dict[str, Any]:
-        """All fields, JSON-able."""
-        return checks.plain(self)
+        """All fields, JSON-able; methods of ours by name, others by what is not as in ours."""
+        return {**checks.plain(self), "methods": [_told(method) for method in self.methods]}
 
     @classmethod
     def from_dict(cls, content: object) -> Grid:
@@ -164,12 +171,42 @@ class Grid:
             UnknownNameError: A key that is no field; the nearest is named.
             InvalidArgumentError: A field is missing, or as for a new grid.
         """
-        values = checks.fields_of(cls, "grid", content)
+        values = checks.fields_of(cls, "grid", content, ("method_rl", "method_data"))
         if "data" in values:
             entries = checks.entries("data", values["data"])
             parsed = (PriorData(**checks.fields_of(PriorData, "data", e)) for e in entries)
             values["data"] = tuple(parsed)
+        methods = checks.entries("methods", values["methods"])
+        values["methods"] = tuple(map(_heard, methods))
         return cls(**values)
+
+    def _methods(
+        self, more: Mapping[str, Mapping[str, Any]], data: Mapping[str, Sequence[str]]
+    ) -> tuple[Method, ...]:
+        """All methods as objects; of those given by name, ours do not outdo the grid's settings."""
+        checks.require_nested_options("method_rl", more)
+        given = checks.entries("methods", self.methods)
+        names = checks.texts("methods", [m.name if isinstance(m, Method) else m for m in given])
+        for what, named in (("method_rl", more), ("method_data", data)):
+            checks.require_options(what, named)
+            for name in named:
+                if name not in names:
+                    raise unknown_name(f"method in {what}", name, names)
+        found = []
+        for name, method in zip(names, given, strict=True):
+            if not isinstance(method, Method):
+                if "+" in name and name not in more:
+                    raise InvalidArgumentError(
+                        f"Expected the settings of the variant {name!r} in method_rl, got none."
+                    )
+                method = method_named(name)
+                own = {k: v for k, v in method.settings.items() if k not in self.rl}
+                settings = {**own, **more.get(method.base, {}), **more.get(name, {})}
+                chosen = data.get(name)
+                texts = () if chosen is None else checks.texts(f"method_data[{name!r}]", chosen)
+                method = replace(method, settings=settings, data=texts)
+            found.append(method)
+        return tuple(found)
 
     def _check_values(self) -> None:
         for name in ("name", "setting"):
@@ -178,43 +215,35 @@ class Grid:
         checks.require_text("prior_encoder", self.prior_encoder)
         for name in ("env_steps", "evaluation_episodes"):
             checks.require_at_least(name, getattr(self, name), 1)
-        if not isinstance(self.shared_encoder, bool):
-            raise InvalidArgumentError(
-                f"Expected shared_encoder as true or false, got {self.shared_encoder!r}."
-            )
+        checks.require_flag("shared_encoder", self.shared_encoder)
 
     def _check_options(self) -> None:
 
         for name in ("prior_options", "env_kwargs", "rl"):
             checks.require_options(name, getattr(self, name))
-        for name in ("baseline_options", "method_rl"):
-            checks.require_nested_options(name, getattr(self, name))
+        checks.require_nested_options("baseline_options", self.baseline_options)
         for kind in self.baseline_options:
             PRIORS.require(kind)
-        for settings in (self.rl, *self.method_rl.values()):
-            checks.require_open(settings)
+        checks.require_open(self.rl)
 
     def _check_methods(self) -> None:
-        for method in self.methods:
-            if self.kind == "exploration":
-                explored_parts(method)  # which knows the names
-            checks.require_name("method", method.replace("+", "-"))
-            if "+" in method and method not in self.method_rl:
-                raise InvalidArgumentError(
-                    f"Expected the settings of the variant {method!r} in method_rl, got none."
-                )
-            self._parts(method)  # which knows the names
-        for name in ("method_rl", "method_data"):
-            for method in getattr(self, name):
-                if method not in self.methods:
-                    raise unknown_name(f"method in {name}", method, self.methods)
         known = [data.name for data in self.data]
-        for data in (data for chosen in self.method_data.values() for data in chosen):
-            if data not in known:
-                raise unknown_name("data in method_data", data, known)
+        explores = self.kind == "exploration"
+        for method in self.methods:
+            if method.raw if explores else not method.trains:
+                what = "method of an exploration grid" if explores else "method"
+                ours = EXPLORERS if explores else AGENTS
+                raise unknown_name(what, method.name, [other.name for other in ours])
+            for part in filter(None, [method.prior, method.initial_actor]):
+                if part != "prior":
+                    PRIORS.require(part)
+            for name in method.data:
+                if name not in known:
+                    raise unknown_name("data in method_data", name, known)
         if not self.data and any(self._is_made(method) for method in self.methods):
+            names = ", ".join(method.name for method in self.methods)
             raise InvalidArgumentError(
-                f"Expected data to learn from, got none; {', '.join(self.methods)} with "
+                f"Expected data to learn from, got none; {names} with "
                 f"prior={self.prior!r} need some."
             )
 
@@ -233,37 +262,29 @@ class Grid:
             for run in runs:
                 run_config(run, dict.fromkeys(run.needs, "placeholder"))
 
-    def _parts(self, method: str) -> tuple[str, ...]:
+    def _parts(self, method: Method) -> tuple[str, ...]:
         if self.kind == "exploration":
-            return explored_parts(method)
-        pixels = sees_pixels(self.preset, self._rl(method))
-        shown = ("data",) if self._rl(method).get("demonstration_share") else ()
-        return (*needed_parts(method, from_pixels=pixels), *shown)
+            return method.explored
+        rl = {**self.rl, **method.settings}
+        shown = ("data",) if rl.get("demonstration_share") else ()
+        return (*method.parts(from_pixels=sees_pixels(self.preset, rl)), *shown)
 
-    def _is_made(self, method: str) -> bool:
+    def _is_made(self, method: Method) -> bool:
         """Whether a learned part of the method is made by this grid."""
         return not all(self._is_given(part) for part in self._parts(method))
 
     def _is_given(self, part: str) -> bool:
         return part == "prior" and bool(self.prior)
 
-    def _rl(self, method: str) -> dict[str, Any]:
-        return {
-            **self.rl,
-            **self.method_rl.get(base_method(method), {}),
-            **self.method_rl.get(method, {}),
-        }
-
-    def _data_of(self, method: str, *, first_seed: bool) -> Iterator[PriorData | None]:
+    def _data_of(self, method: Method, *, first_seed: bool) -> Iterator[PriorData | None]:
         """The data that the method is run with; none with further seeds that it does not use."""
         if self._is_made(method):
-            chosen = self.method_data.get(method)
-            yield from (data for data in self.data if chosen is None or data.name in chosen)
+            yield from (d for d in self.data if not method.data or d.name in method.data)
         elif first_seed:
             yield self.data[0] if self.data and self._parts(method) else None
 
     def _run(
-        self, task: str, method: str, data: PriorData | None, prior_seed: int, rl_seed: int
+        self, task: str, method: Method, data: PriorData | None, prior_seed: int, rl_seed: int
     ) -> Run:
         needs = {
             part: self.prior
@@ -285,8 +306,25 @@ class Grid:
             labels=dict(data.labels) if data else {},
             env_kwargs=self.env_kwargs,
             preset=self.preset,
-            rl=self._rl(method),
+            rl={**self.rl, **method.settings},
             env_steps=self.env_steps,
             evaluation_episodes=self.evaluation_episodes,
             gym_packages=self.gym_packages,
         )
+
+
+def _told(method: Method) -> str | dict[str, Any]:
+    """A method for a grid's file; see `_heard` for the inverse."""
+    ours = METHODS.get(method.base, Method(method.base))
+    if method == METHODS.get(method.name):
+        return method.name
+    values, known = checks.plain(method), checks.plain(ours)
+    return {key: value for key, value in values.items() if key == "name" or value != known[key]}
+
+
+def _heard(entry: object) -> object:
+    if not isinstance(entry, Mapping):
+        return entry
+    values = checks.fields_of(Method, "method", entry)
+    checks.require_text("method.name", values["name"])
+    return replace(METHODS.get(values["name"].partition("+")[0], Method("a")), **values)

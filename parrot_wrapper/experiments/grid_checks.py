@@ -33,8 +33,10 @@ def plain(value: Any) -> dict[str, Any]:
     return content
 
 
-def fields_of(kind: type[Any], what: str, content: object) -> dict[str, Any]:
-    """The keys of `content` as arguments of the dataclass `kind`.
+def fields_of(
+    kind: type[Any], what: str, content: object, more: Sequence[str] = ()
+) -> dict[str, Any]:
+    """The keys of `content` as arguments of the dataclass `kind`, which takes `more` too.
 
     Raises:
         UnknownNameError: A key that is no field; the nearest is named.
@@ -44,8 +46,8 @@ def fields_of(kind: type[Any], what: str, content: object) -> dict[str, Any]:
         raise InvalidArgumentError(f"Expected {what} as a mapping of its fields, got {content!r}.")
     known = {entry.name: entry for entry in fields(kind)}
     for key in content:
-        if key not in known:
-            raise unknown_name(f"field of {what}", str(key), known)
+        if key not in known and key not in more:
+            raise unknown_name(f"field of {what}", str(key), [*known, *more])
     needed = (
         name
         for name, entry in known.items()
@@ -81,17 +83,6 @@ def texts(name: str, value: object) -> tuple[str, ...]:
             f"Expected {name} as a list of different texts, at least one, got {list(found)}."
         )
     return tuple(found)
-
-
-def named_texts(name: str, value: object) -> dict[str, tuple[str, ...]]:
-    """A mapping of names to lists of different texts, as tuples.
-
-    Raises:
-        InvalidArgumentError: It is something else.
-    """
-    require_options(name, value)
-    assert isinstance(value, Mapping)
-    return {key: texts(f"{name}[{key!r}]", listed) for key, listed in value.items()}
 
 
 def seeds(name: str, value: object) -> tuple[int, ...]:
@@ -132,6 +123,16 @@ def require_text(name: str, value: object) -> None:
     """
     if not isinstance(value, str):
         raise InvalidArgumentError(f"Expected {name} as text, got {value!r}.")
+
+
+def require_flag(name: str, value: object) -> None:
+    """Refuse what is neither true nor false.
+
+    Raises:
+        InvalidArgumentError: It is something else.
+    """
+    if not isinstance(value, bool):
+        raise InvalidArgumentError(f"Expected {name} as true or false, got {value!r}.")
 
 
 def require_at_least(name: str, value: object, least: int) -> None:

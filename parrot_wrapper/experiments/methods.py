@@ -1,93 +1,159 @@
-"""The paper's methods as settings of one harness: what each needs, and its `RLConfig`."""
+"""The methods that studies compare, each one value, and how one becomes an `RLConfig`."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from parrot_wrapper.errors import unknown_name
-from parrot_wrapper.experiments.runs import Run
+from parrot_wrapper.errors import InvalidArgumentError, unknown_name
+from parrot_wrapper.experiments import grid_checks as checks
 from parrot_wrapper.priors.registry import PRIORS
 from parrot_wrapper.rl.config import PRESETS, RLConfig, preset_config
+
+if TYPE_CHECKING:
+    from parrot_wrapper.experiments.runs import Run
 
 
 @dataclass(frozen=True)
 class Method:
-    """How a method uses what is learned from data.
+    """A method of a study: what it is called, and how it uses what is learned from data.
 
     Attributes:
-        prior: Kind of the learned part behind the wrapper: "prior" (the flow), "hirl", "trajrl",
-            "vae-features".
+        name: As in rows and ids; "parrot+mine" is a variant of "parrot" in tables and figures.
+        label: What tables and figures call it, before "+ mine"; the name where left out.
+        colour: Of its lines and bars, as "#rrggbb"; one that is free where left out.
+        prior: Kind of the learned part behind the wrapper: "prior" (the grid's flow), or one that
+            `parrot train-prior --kind` knows; empty for none.
         raw: Acts in the env's own action space and only sees the features of `prior`.
         sees: "grid" for the observation that the grid says, "features" for those of `prior` always.
         keeps_prior: Needs `prior` even where the grid's agents see the env's own observation.
         initial_actor: Kind of the learned part that the actor starts from, empty for none.
-        settings: `RLConfig` settings of its own.
+        trains: Is an agent; otherwise it is for exploration grids alone.
+        settings: `RLConfig` settings of its own, stronger than the grid's.
+        data: Names of the grid's data that it is run with; empty for all.
+
+    Raises:
+        InvalidArgumentError: A value of the wrong type or form.
+
+    Example:
+        >>> Method("ours", "Ours", prior="cvae", settings={"gamma": 0.9}).parts(from_pixels=True)
+        ('cvae',)
     """
 
+    name: str
+    label: str = ""
+    colour: str = ""
     prior: str = "prior"
     raw: bool = False
     sees: str = "grid"
     keeps_prior: bool = True
     initial_actor: str = ""
+    trains: bool = True
     settings: Mapping[str, Any] = field(default_factory=dict)
+    data: tuple[str, ...] = ()
 
+    def __post_init__(self) -> None:
+        for entry in ("name", "label", "colour", "prior", "sees", "initial_actor"):
+            checks.require_text(f"method.{entry}", getattr(self, entry))
+        checks.require_name("method.name", self.name.replace("+", "-"))
+        if self.colour and not _COLOUR.fullmatch(self.colour):
+            raise InvalidArgumentError(
+                f"Expected method.colour in the form #rrggbb, got {self.colour!r}."
+            )
+        if self.sees not in ("grid", "features"):
+            raise unknown_name("method.sees", self.sees, ("grid", "features"))
+        for entry in ("raw", "keeps_prior", "trains"):
+            checks.require_flag(f"method.{entry}", getattr(self, entry))
+        checks.require_options("method.settings", self.settings)
+        checks.require_open(self.settings)
+        if self.data:
+            object.__setattr__(self, "data", checks.texts("method.data", self.data))
+
+    @property
+    def base(self) -> str:
+        """The name of which it is a variant, or its own."""
+        return self.name.partition("+")[0]
+
+    @property
+    def explored(self) -> tuple[str, ...]:
+        """The learned parts that it samples in an exploration grid."""
+        return tuple(filter(None, [self.prior]))
+
+    def variant(self, name: str, data: tuple[str, ...] = (), **settings: Any) -> Method:
+        """The same with more settings, called "NAME+name"."""
+        more = {**self.settings, **settings}
+        return replace(self, name=f"{self.name}+{name}", settings=more, data=data)
+
+    def parts(self, *, from_pixels: bool) -> tuple[str, ...]:
+        """Kinds of learned parts that it is built from.
+
+        Args:
+            from_pixels: Whether the grid's agents see the env's own observation, not features.
+
+        Example:
+            >>> METHODS["bc-sac"].parts(from_pixels=False), METHODS["sac"].parts(from_pixels=True)
+            (('prior', 'bc'), ())
+        """
+        prior = self.prior if self.keeps_prior or not from_pixels else ""
+        return tuple(filter(None, [prior, self.initial_actor]))
+
+
+_COLOUR = re.compile("#[0-9a-f]{6}")
 
 METHODS: Mapping[str, Method] = MappingProxyType(
     {
-        "parrot": Method(),
-        "sac": Method(raw=True, keeps_prior=False),
-        "bc-sac": Method(raw=True, keeps_prior=False, initial_actor="bc"),
-        "vae-features": Method(prior="vae-features", raw=True, sees="features"),
-        # one decision an episode of 25 env steps, and as many updates as the others make
-        "trajrl": Method(prior="trajrl", settings={"gradient_steps": 25}),
-        "hirl": Method(prior="hirl"),
-        "prior-explore": Method(raw=True, settings={"prior_explore": 0.9}),
+        method.name: method
+        for method in (
+            Method("parrot", "PARROT", "#0072b2"),
+            Method(
+                "bc-sac", "BC-SAC", "#e69f00", raw=True, keeps_prior=False, initial_actor="bc"
+            ),
+            Method(
+                "prior-explore", "Prior-explore", "#d55e00", raw=True,
+                settings={"prior_explore": 0.9},
+            ),
+            Method("hirl", "HIRL", "#cc79a7", prior="hirl"),
+            # one decision an episode of 25 env steps, and as many updates as the others make
+            Method("trajrl", "TrajRL", "#009e73", prior="trajrl", settings={"gradient_steps": 25}),
+            Method(
+                "vae-features", "VAE-features", "#56b4e9", prior="vae-features", raw=True,
+                sees="features",
+            ),
+            Method("sac", "SAC", "#7a7f87", raw=True, keeps_prior=False),
+            Method("uniform", "Uniform actions", "#7a7f87", prior="", trains=False),
+        )
     }
-)
-"""Methods of RL grids: PARROT and the paper's six comparisons (Singh et al. 2021, section 6)."""
+)  # fmt: skip
+"""PARROT, the paper's six comparisons (Singh et al. 2021, section 6) and plain random actions, in
+the order of reports; Okabe and Ito's colours, which people with any colour vision tell apart."""
 
-EXPLORATION: Mapping[str, tuple[str, ...]] = MappingProxyType(
-    {"uniform": (), "parrot": ("prior",), "hirl": ("hirl",), "trajrl": ("trajrl",)}
-)
-"""Methods of exploration grids, with the learned parts that they sample."""
-
-
-def explored_parts(method: str) -> tuple[str, ...]:
-    """The learned parts that a method of an exploration grid samples.
-
-    Raises:
-        UnknownNameError: No such method; the nearest is named.
-    """
-    if method not in EXPLORATION and method not in PRIORS.added():
-        raise unknown_name("method of an exploration grid", method, EXPLORATION)
-    return EXPLORATION.get(method, (method,))
+AGENTS = tuple(method for method in METHODS.values() if method.trains)
+"""Methods of RL grids."""
+EXPLORERS = tuple(method for method in METHODS.values() if not method.raw)
+"""Methods of exploration grids: random behaviour, that of a learned part or of none."""
+BASELINES = tuple(
+    dict.fromkeys(
+        part for m in METHODS.values() for part in (m.prior, m.initial_actor) if part
+        if part != "prior"
+    )
+)  # fmt: skip
+"""Kinds of learned parts of the paper's comparisons, by names that `parrot train-prior` knows."""
 
 
-def base_method(method: str) -> str:
-    """The method that a variant such as "parrot+utd4" is one of; the name itself for others."""
-    return method.partition("+")[0]
-
-
-def needed_parts(method: str, *, from_pixels: bool) -> tuple[str, ...]:
-    """Kinds of learned parts that an RL method is built from.
-
-    Args:
-        method: A method or a variant of one.
-        from_pixels: Whether the grid's agents see the env's own observation, not features.
+def method_named(name: str) -> Method:
+    """The method with a name, variants of it included; it need not be one of `METHODS`.
 
     Raises:
-        UnknownNameError: No such method; the nearest is named.
-
-    Example:
-        >>> needed_parts("bc-sac", from_pixels=False), needed_parts("sac", from_pixels=True)
-        (('prior', 'bc'), ())
+        UnknownNameError: No such method, and no installed package's kind of prior, which is one
+            too; the nearest is named.
     """
-    chosen = _method(method)
-    prior = (chosen.prior,) if chosen.keeps_prior or not from_pixels else ()
-    return (*prior, *filter(None, [chosen.initial_actor]))
+    base = name.partition("+")[0]
+    if base not in METHODS and base not in PRIORS.added():
+        raise unknown_name("method", name, METHODS)
+    return replace(METHODS.get(base, Method(base, prior=base)), name=name)
 
 
 def sees_pixels(preset: str, rl: Mapping[str, Any]) -> bool:
@@ -101,15 +167,15 @@ def run_config(run: Run, artifacts: Mapping[str, str]) -> RLConfig:
 
     Args:
         run: The run.
-        artifacts: For each kind of `needed_parts` the packaged name or folder of the learned part;
+        artifacts: For each of the method's `parts` the packaged name or folder of the learned part;
             for "data" the folder of demonstrations that the agent is shown.
 
     Raises:
-        UnknownNameError: No such method, preset or setting; the nearest is named.
+        UnknownNameError: No such preset or setting; the nearest is named.
         InvalidArgumentError: A setting outside its range.
     """
-    method = _method(run.method)
-    parts = needed_parts(run.method, from_pixels=sees_pixels(run.preset, run.rl))
+    method = run.method
+    parts = method.parts(from_pixels=sees_pixels(run.preset, run.rl))
     prior = artifacts[method.prior] if method.prior in parts else None
     settings: dict[str, Any] = {"prior": prior, "raw_actions": method.raw and prior is not None}
     if method.initial_actor:
@@ -124,13 +190,5 @@ def run_config(run: Run, artifacts: Mapping[str, str]) -> RLConfig:
         env_kwargs=run.env_kwargs,
         total_steps=run.env_steps,
         seed=run.rl_seed,
-        **{**method.settings, **run.rl, **settings},
+        **{**run.rl, **settings},
     )
-
-
-def _method(name: str) -> Method:
-    """A method of the paper, or the one that acts through another package's kind of prior."""
-    base = base_method(name)
-    if base not in METHODS and base not in PRIORS.added():
-        raise unknown_name("method", name, METHODS)
-    return METHODS.get(base, Method(prior=base))

@@ -9,8 +9,6 @@ from typing import Any
 from parrot_wrapper.errors import InvalidArgumentError
 from parrot_wrapper.experiments import grid_checks as checks
 
-BASELINES = ("hirl", "trajrl", "bc", "vae-features")
-"""Kinds of learned parts of the paper's comparisons, by names that `parrot train-prior` knows."""
 OWN_ENCODER = "none"
 """What an artifact says that shares none."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Set
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,13 +10,16 @@ from typing import Any
 from parrot_wrapper.checks import as_path
 from parrot_wrapper.errors import DataFileError, InvalidArgumentError, ParrotError, absence
 from parrot_wrapper.experiments.grid import Grid
+from parrot_wrapper.experiments.methods import run_config
 from parrot_wrapper.experiments.runs import Run
 from parrot_wrapper.io.atomic_files import write_json
 from parrot_wrapper.io.strict_json import parse_json
 
 GRID_FILE = "grid.json"
-_AXES = ("tasks", "methods", "prior_seeds", "rl_seeds", "data", "method_data")
+_AXES = ("tasks", "methods", "rl", "prior_seeds", "rl_seeds", "data")
 """A grid may grow or shrink along these without a new folder; data have a check of their own."""
+_OF_A_RUN = ("env_id", "env_kwargs", "seed", "total_steps")
+"""Of an agent's settings, what differs between the runs of a method, or is compared already."""
 
 
 @dataclass(frozen=True)
@@ -87,12 +90,11 @@ def read_grid(path: str | Path) -> Grid:
 
 
 def _require_same(folder: Path, old: Grid, new: Grid) -> None:
-    common = old.method_rl.keys() & new.method_rl.keys()  # a grid may get more variants
-    there, given = _fixed(old, common), _fixed(new, common)
+    there, given = _fixed(old, new), _fixed(new, old)
     different = [
         f"{key}: {there[key]!r} there, {given[key]!r} given"
         for key in given
-        if there[key] != given[key]
+        if key in there and there[key] != given[key]
     ]
     if different:
         raise InvalidArgumentError(
@@ -101,6 +103,14 @@ def _require_same(folder: Path, old: Grid, new: Grid) -> None:
         )
 
 
-def _fixed(grid: Grid, variants: Set[str]) -> Mapping[str, Any]:
-    values = {key: value for key, value in grid.to_dict().items() if key not in _AXES}
-    return {**values, "method_rl": {name: grid.method_rl[name] for name in sorted(variants)}}
+def _fixed(grid: Grid, other: Grid) -> Mapping[str, Any]:
+    """What must be alike; of methods how those act that both have, whatever it was once called."""
+    fixed = {key: value for key, value in grid.to_dict().items() if key not in _AXES}
+    common = {method.name for method in other.methods}
+    first = {run.method.name: run for run in reversed(grid.runs()) if run.method.name in common}
+    for name, run in first.items():
+        fixed[f"{name} needs"] = sorted(run.needs)
+        if run.kind == "rl":
+            config = run_config(run, dict.fromkeys(run.needs, "placeholder")).to_dict()
+            fixed |= {f"{name} {key}": v for key, v in config.items() if key not in _OF_A_RUN}
+    return fixed

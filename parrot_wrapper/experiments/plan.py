@@ -11,21 +11,16 @@ from parrot_wrapper.experiments.artifacts import is_made
 from parrot_wrapper.experiments.grid import Grid
 from parrot_wrapper.experiments.needs import Artifact
 from parrot_wrapper.experiments.places import Places
-from parrot_wrapper.experiments.rows import (
-    ExplorationRow,
-    ResultRow,
-    read_exploration_rows,
-    read_rows,
-    row_from_dict,
-)
+from parrot_wrapper.experiments.rows import ResultRow, read_rows, row_from_dict
 from parrot_wrapper.experiments.run_files import ROW_FILE, steps_so_far
 from parrot_wrapper.experiments.runs import Run
 from parrot_wrapper.io.strict_json import parse_json
 
-_USUAL_SECONDS_PER_STEP = 0.03
-"""One process of a 2-core machine without GPU, default settings; see docs/results.md."""
+_USUAL_SECONDS_PER_STEP = {"rl": 0.0146, "exploration": 0.0031}
+"""Where no run is done yet: `wall_seconds` by env steps of all rows of results/main-laptop (batch
+128) and of results/exploration-laptop, two processes side by side on two cores without a GPU."""
 _USUAL_EPISODE_STEPS = 25
-_SELECTABLE = ("task", "method", "data", "prior_seed", "rl_seed")
+_SELECTABLE = ("task", "data", "prior_seed", "rl_seed")
 
 
 @dataclass(frozen=True)
@@ -40,7 +35,7 @@ class Plan:
     """
 
     runs: tuple[Run, ...]
-    rows: tuple[ResultRow | ExplorationRow, ...]
+    rows: tuple[ResultRow, ...]
     made: tuple[Artifact, ...]
     missing: tuple[Artifact, ...]
 
@@ -57,13 +52,13 @@ class Plan:
         """
         spent = [(row.method, row.wall_seconds, _row_steps(row)) for row in self.rows]
 
-        def per_step(method: str) -> float:
-            same = [entry for entry in spent if entry[0] == method] or spent
+        def per_step(run: Run) -> float:
+            same = [entry for entry in spent if entry[0] == run.method.name] or spent
             steps = sum(entry[2] for entry in same)
-            return sum(e[1] for e in same) / steps if steps else _USUAL_SECONDS_PER_STEP
+            return sum(e[1] for e in same) / steps if steps else _USUAL_SECONDS_PER_STEP[run.kind]
 
         total = sum(
-            per_step(run.method) * (weight(run) - steps_so_far(places.run_folder(run)))
+            per_step(run) * (weight(run) - steps_so_far(places.run_folder(run)))
             for run in self.left
         )
         return total / max(1, min(workers, len(self.left)))
@@ -82,9 +77,8 @@ def make_plan(grid: Grid, runs: Sequence[Run], places: Places) -> Plan:
         DataFileError: A damaged file.
     """
     places.check(grid)
-    reader = read_exploration_rows if grid.kind == "exploration" else read_rows
     keys = {run.key for run in runs}
-    rows = tuple(row for row in reader(places.results) if row.key in keys)
+    rows = tuple(row for row in read_rows(places.results) if row.key in keys)
     done = {row.key for row in rows}
     needed = grid.artifacts(runs)
     wanted = {a.name for a in grid.artifacts([run for run in runs if run.key not in done])}
@@ -104,7 +98,7 @@ def weight(run: Run) -> int:
     return run.env_steps
 
 
-def left_row(run: Run, folder: Path) -> ResultRow | ExplorationRow | None:
+def left_row(run: Run, folder: Path) -> ResultRow | None:
     """The row that a finished run's process left in its folder.
 
     Raises:
@@ -115,11 +109,7 @@ def left_row(run: Run, folder: Path) -> ResultRow | ExplorationRow | None:
         return None
     try:
         content = parse_json(path.read_bytes())
-        row: ResultRow | ExplorationRow = (
-            row_from_dict(ExplorationRow, content)
-            if run.kind == "exploration"
-            else row_from_dict(ResultRow, content)
-        )
+        row = row_from_dict(content, explores=run.kind == "exploration")
     except (OSError, ValueError) as error:
         raise DataFileError(f"{path}: {error}.") from error
     if row.key != run.key:
@@ -161,10 +151,9 @@ def select_runs(runs: Sequence[Run], only: Sequence[str]) -> tuple[Run, ...]:
 
 
 def _facts(run: Run) -> dict[str, str]:
-    return {**run.labels, **{name: str(getattr(run, name)) for name in _SELECTABLE}}
+    facts = {name: str(getattr(run, name)) for name in _SELECTABLE}
+    return {**run.labels, **facts, "method": run.method.name}
 
 
-def _row_steps(row: ResultRow | ExplorationRow) -> int:
-    if isinstance(row, ExplorationRow):
-        return row.success_once.episodes * _USUAL_EPISODE_STEPS
-    return row.env_steps
+def _row_steps(row: ResultRow) -> int:
+    return row.success_once.episodes * _USUAL_EPISODE_STEPS if row.explores else row.env_steps

@@ -1,36 +1,33 @@
 """Result rows: one JSON object per finished run, one run per line, checked when read.
 
-A results folder holds `rows.jsonl` (RL runs, `ResultRow`), or `exploration.jsonl` (rollouts without
-RL, `ExplorationRow`), and `grid.json`, the grid that they are of.
+A results folder holds `rows.jsonl` (agents) or `exploration.jsonl` (rollouts without one), and
+`grid.json`, the grid that they are of.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import os
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any, BinaryIO, ClassVar, TypeVar
+from typing import Any, BinaryIO
 
 from parrot_wrapper.checks import as_path
-from parrot_wrapper.errors import DataFileError
-from parrot_wrapper.experiments.row_checks import (
-    RowError,
-    curve,
-    mapping,
-    number,
-    optional_count,
-    share,
-    text,
-    texts_by_name,
-    whole,
-)
+from parrot_wrapper.errors import DataFileError, ParrotError
 from parrot_wrapper.experiments.runs import RunKey
 from parrot_wrapper.io.atomic_files import writing
 from parrot_wrapper.io.strict_json import parse_json
 
 FORMAT = 1
+ROW_FILES = ("rows.jsonl", "exploration.jsonl")
+"""Of runs with an agent, and of those without."""
+_ROUNDING = 1e-9
+
+
+class RowError(ParrotError, ValueError):
+    """What is wrong with a row; whoever read it adds file and line."""
 
 
 @dataclass(frozen=True)
@@ -44,8 +41,8 @@ class Share:
 
 
 @dataclass(frozen=True)
-class _Row:
-    """What all rows have.
+class ResultRow:
+    """A finished run: of an agent, or rollouts of random behaviour without one.
 
     Attributes:
         grid: Name of the grid.
@@ -60,9 +57,17 @@ class _Row:
         machine: "cpu_count", "torch_threads", "processor", and maybe more.
         wall_seconds: Time spent, over all resumed parts: on training, or on the rollouts.
         finished: When, ISO 8601 in UTC.
+        success_once: Share of held-out episodes in which the task is done on any step.
+        success: Of an agent's last checkpoint: on the last step; None without an agent.
+        config: The agent's `RLConfig` as a mapping; empty without one.
+        env_steps: Env steps of training; 0 without an agent.
+        curve: Pairs of env steps and success: the share of training episodes that ended
+            successful in each 1,000 env steps, whose end stands beside it. The agent samples its
+            actions there. Empty without an agent.
+        lifted: Share of episodes in which random behaviour lifts any object; None if the env does
+            not tell, and for agents.
+        placed: The same for placed where the task wants it.
     """
-
-    file_name: ClassVar[str]
 
     grid: str
     setting: str
@@ -76,6 +81,13 @@ class _Row:
     machine: Mapping[str, Any]
     wall_seconds: float
     finished: str
+    success_once: Share
+    success: Share | None = None
+    config: Mapping[str, Any] = field(default_factory=dict)
+    env_steps: int = 0
+    curve: tuple[tuple[int, float], ...] = ()
+    lifted: Share | None = None
+    placed: Share | None = None
 
     @property
     def key(self) -> RunKey:
@@ -84,76 +96,34 @@ class _Row:
         facts = (self.task, self.method, self.prior_seed, self.rl_seed)
         return (*facts, self.data_episodes, labels)
 
+    @property
+    def explores(self) -> bool:
+        """Whether there is no agent."""
+        return self.success is None
+
+    @property
+    def score(self) -> Share:
+        """What runs are compared by: `success`, without an agent `success_once`."""
+        return self.success or self.success_once
+
     def to_dict(self) -> dict[str, Any]:
-        """JSON-able; with the format's version first."""
-        return {"format": FORMAT, **asdict(self)}
+        """JSON-able; with the format's version first, and what belongs to its kind of run."""
+        content = asdict(self)
+        return {"format": FORMAT, **{name: content[name] for name in _names(self.explores)}}
 
 
-@dataclass(frozen=True)
-class ResultRow(_Row):
-    """An RL run.
-
-    Attributes:
-        config: The `RLConfig` as a mapping.
-        env_steps: Env steps of training.
-        success: Of the last checkpoint on held-out episodes, on their last step.
-        success_once: The same on any step.
-        curve: Pairs of env steps and success: the share of training episodes that ended
-            successful in each 1,000 env steps, whose end stands beside it. The agent samples its
-            actions there.
-    """
-
-    file_name: ClassVar[str] = "rows.jsonl"
-
-    config: Mapping[str, Any]
-    env_steps: int
-    success: Share
-    success_once: Share
-    curve: tuple[tuple[int, float], ...]
-
-
-@dataclass(frozen=True)
-class ExplorationRow(_Row):
-    """Rollouts of random behaviour: uniform actions, or samples of a learned part; no RL.
-
-    Attributes:
-        lifted: Share of episodes in which any object is lifted; None if the env does not tell.
-        placed: The same for placed where the task wants it.
-        success_once: Share of episodes in which the task itself is done on any step.
-    """
-
-    file_name: ClassVar[str] = "exploration.jsonl"
-
-    lifted: Share | None
-    placed: Share | None
-    success_once: Share
-
-
-Row = TypeVar("Row", ResultRow, ExplorationRow)
-
-_CHECKS = {
-    "grid": text,
-    "setting": text,
-    "task": text,
-    "method": text,
-    "prior_seed": whole,
-    "rl_seed": whole,
-    "data_episodes": optional_count,
-    "labels": texts_by_name,
-    "versions": texts_by_name,
-    "machine": mapping,
-    "wall_seconds": number,
-    "finished": text,
-    "config": mapping,
-    "env_steps": whole,
-    "curve": curve,
-}
-_SHARES = ("success", "success_once", "lifted", "placed")
+_OF_ALL = tuple(entry.name for entry in fields(ResultRow))[:12]
+_OF_AGENTS = ("config", "env_steps", "success", "success_once", "curve")
+_OF_EXPLORERS = ("lifted", "placed", "success_once")
 _MAY_BE_NONE = ("lifted", "placed")
 
 
-def row_from_dict(kind: type[Row], content: object) -> Row:
-    """The inverse of `to_dict`.
+def _names(explores: bool) -> tuple[str, ...]:
+    return (*_OF_ALL, *(_OF_EXPLORERS if explores else _OF_AGENTS))
+
+
+def row_from_dict(content: object, *, explores: bool) -> ResultRow:
+    """The inverse of `to_dict`, for a run with an agent or without.
 
     Raises:
         RowError: What was expected and what was found.
@@ -167,21 +137,18 @@ def row_from_dict(kind: type[Row], content: object) -> Row:
             f"this installation reads format {FORMAT}, found {version!r}; a newer one needs a "
             "newer parrot-wrapper"
         )
-    names = [entry.name for entry in fields(kind)]
-    missing, unknown = sorted(set(names) - set(values)), sorted(set(values) - set(names))
+    names = set(_names(explores))
+    missing, unknown = sorted(names - set(values)), sorted(set(values) - names)
     if missing or unknown:
         raise RowError(f"expected the keys of a row; missing: {missing}, unknown: {unknown}")
     for name, value in values.items():
-        if name in _SHARES:
-            none = value is None and name in _MAY_BE_NONE
-            values[name] = None if none else Share(**share(name, value))
-        else:
+        if value is not None or name not in _MAY_BE_NONE:
             values[name] = _CHECKS[name](name, value)
-    return kind(**values)
+    return ResultRow(**values)
 
 
 def read_rows(folder_or_file: str | Path) -> list[ResultRow]:
-    """The finished RL runs of a results folder, or of a file; empty where there is none yet.
+    """The finished runs of a results folder, or of one of its files; empty where there is none yet.
 
     A last line without its end, from a process killed while it wrote, is left out.
 
@@ -189,19 +156,12 @@ def read_rows(folder_or_file: str | Path) -> list[ResultRow]:
         DataFileError: A line is damaged or of a newer format, or two tell of the same run; file
             and line are named.
     """
-    return _read(ResultRow, as_path("folder_or_file", folder_or_file))
+    place = as_path("folder_or_file", folder_or_file)
+    paths = [place / name for name in ROW_FILES] if place.is_dir() else [place]
+    return [row for path in paths for row in _read(path)]
 
 
-def read_exploration_rows(folder_or_file: str | Path) -> list[ExplorationRow]:
-    """The same for runs without RL.
-
-    Raises:
-        DataFileError: As for `read_rows`.
-    """
-    return _read(ExplorationRow, as_path("folder_or_file", folder_or_file))
-
-
-def append_row(folder: Path, row: ResultRow | ExplorationRow) -> None:
+def append_row(folder: Path, row: ResultRow) -> None:
     """Add a row to a results folder; on disk when this returns.
 
     A torn last line, left by a kill or a full disk, is removed first. One process at a time may
@@ -210,7 +170,7 @@ def append_row(folder: Path, row: ResultRow | ExplorationRow) -> None:
     Raises:
         WriteError: The disk is full, the folder read-only, or the like.
     """
-    path = folder / row.file_name
+    path = folder / ROW_FILES[row.explores]
     line = json.dumps(row.to_dict(), allow_nan=False) + "\n"
     with writing(path), _appended(path) as stream:
         stream.seek(0)
@@ -226,23 +186,17 @@ def _appended(path: Path) -> BinaryIO:
     return path.open("ab+")
 
 
-def _read(kind: type[Row], place: Path) -> list[Row]:
-    path = place / kind.file_name if place.is_dir() else place
+def _read(path: Path) -> Iterator[ResultRow]:
     try:
         content = path.read_bytes()
     except FileNotFoundError:
-        return []
+        return
     except OSError as error:
         raise DataFileError(f"{path}: expected a file of result rows ({error}).") from error
-    whole_lines = content[: content.rfind(b"\n") + 1].splitlines()
-    return list(_checked(kind, path, whole_lines))
-
-
-def _checked(kind: type[Row], path: Path, lines: Iterable[bytes]) -> Iterable[Row]:
     first: dict[RunKey, int] = {}
-    for count, line in enumerate(lines, start=1):
+    for count, line in enumerate(content[: content.rfind(b"\n") + 1].splitlines(), start=1):
         try:
-            row = row_from_dict(kind, parse_json(line))
+            row = row_from_dict(parse_json(line), explores=path.name == ROW_FILES[True])
         except RowError as problem:
             raise DataFileError(f"{path}, line {count}: {problem}.") from problem
         except ValueError as error:
@@ -254,3 +208,80 @@ def _checked(kind: type[Row], path: Path, lines: Iterable[bytes]) -> Iterable[Ro
                 "same. Remove one of them."
             )
         yield row
+
+
+def _text(name: str, value: object) -> str:
+    """A text that is not empty."""
+    if not isinstance(value, str) or not value:
+        raise RowError(f"expected {name} as text, found {value!r}")
+    return value
+
+
+def _whole(name: str, value: object) -> int:
+    """An integer of 0 or more."""
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        raise RowError(f"expected {name} as an integer of 0 or more, found {value!r}")
+    return value
+
+
+def _optional_count(name: str, value: object) -> int | None:
+    """An integer of 0 or more, or None."""
+    return None if value is None else _whole(name, value)
+
+
+def _number(name: str, value: object) -> float:
+    """A finite number of 0 or more."""
+    good = isinstance(value, int | float) and not isinstance(value, bool)
+    if not good or not math.isfinite(value) or value < 0:  # type: ignore[arg-type,operator]
+        raise RowError(f"expected {name} as a number of 0 or more, found {value!r}")
+    return float(value)  # type: ignore[arg-type]
+
+
+def _mapping(name: str, value: object) -> Mapping[str, Any]:
+    """A JSON object."""
+    if not isinstance(value, dict):
+        raise RowError(f"expected {name} as a JSON object, found {value!r}")
+    return value
+
+
+def _texts_by_name(name: str, value: object) -> Mapping[str, str]:
+    """A JSON object of texts."""
+    found = _mapping(name, value)
+    if not all(isinstance(entry, str) for entry in found.values()):
+        raise RowError(f"expected {name} as texts by name, found {value!r}")
+    return found
+
+
+def _share(name: str, value: object) -> Share:
+    """A share with its interval: value, low and high in [0, 1], and a count of episodes."""
+    found = _mapping(name, value)
+    if set(found) != {"value", "low", "high", "episodes"}:
+        raise RowError(f"expected {name} with value, low, high and episodes, found {sorted(found)}")
+    numbers = {key: _number(f"{name}.{key}", found[key]) for key in ("low", "value", "high")}
+    low, middle, high = numbers.values()
+    if not low - _ROUNDING <= middle <= high + _ROUNDING <= 1.0 + 2 * _ROUNDING:
+        raise RowError(f"expected {name} with 0 <= low <= value <= high <= 1, found {value!r}")
+    return Share(**numbers, episodes=_whole(f"{name}.episodes", found["episodes"]))
+
+
+def _curve(name: str, value: object) -> tuple[tuple[int, float], ...]:
+    """Pairs of env steps, growing, and success in [0, 1]."""
+    if not isinstance(value, list) or not all(isinstance(p, list) and len(p) == 2 for p in value):
+        raise RowError(f"expected {name} as pairs of env steps and success, found {value!r}")
+    pairs = tuple((_whole(name, steps), _number(name, success)) for steps, success in value)
+    steps = [pair[0] for pair in pairs]
+    if any(success > 1.0 for _, success in pairs) or sorted(set(steps)) != steps:
+        raise RowError(f"expected {name} with growing env steps and shares, found {value!r}")
+    return pairs
+
+
+_CHECKS: Mapping[str, Callable[[str, object], Any]] = {
+    **dict.fromkeys(("grid", "setting", "task", "method", "finished"), _text),
+    **dict.fromkeys(("prior_seed", "rl_seed", "env_steps"), _whole),
+    "data_episodes": _optional_count,
+    **dict.fromkeys(("labels", "versions"), _texts_by_name),
+    **dict.fromkeys(("machine", "config"), _mapping),
+    "wall_seconds": _number,
+    "curve": _curve,
+    **dict.fromkeys(("success", "success_once", "lifted", "placed"), _share),
+}

@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 from parrot_wrapper.io.strict_json import parse_json
-from parrot_wrapper.rl.episode_log import EPISODES_FILE, STEPS_KEY, read_episodes
+from parrot_wrapper.rl.logs import EPISODES_FILE, STEPS_KEY, read_episodes
 
 ROW_FILE = "row.json"
 """Where a run's process leaves the row, for its parent to append."""

@@ -19,18 +19,17 @@ import torch
 
 from parrot_wrapper.errors import ExecutorError, MissingExtraError
 from parrot_wrapper.evaluation.policies import UniformActions
-from parrot_wrapper.evaluation.rates import Rate
-from parrot_wrapper.evaluation.rollouts import EvaluationResult, evaluate
-from parrot_wrapper.experiments.methods import explored_parts, run_config
-from parrot_wrapper.experiments.rows import ExplorationRow, ResultRow, Share
+from parrot_wrapper.evaluation.rollouts import EvaluationResult, Rate, evaluate
+from parrot_wrapper.experiments.methods import run_config
+from parrot_wrapper.experiments.rows import ResultRow, Share
 from parrot_wrapper.experiments.run_files import ROW_FILE, success_curve
 from parrot_wrapper.experiments.runs import Run
 from parrot_wrapper.io.atomic_files import write_json
 from parrot_wrapper.priors.checkpoint import library_versions
-from parrot_wrapper.rl.episode_log import training_seconds
 from parrot_wrapper.rl.evaluation import evaluate_run
+from parrot_wrapper.rl.logs import training_seconds
 from parrot_wrapper.rl.train import MODEL_FILE, train
-from parrot_wrapper.torch_threads import use_threads
+from parrot_wrapper.surroundings import use_threads
 from parrot_wrapper.wrappers.wrapper import BehavioralPriorWrapper
 
 _MORE_VERSIONS = ("stable-baselines3", "gymnasium", "pybullet")
@@ -73,7 +72,7 @@ def run_command(words: Sequence[str]) -> None:
 def _result_row(run: Run, folder: Path, artifacts: Mapping[str, str], device: str) -> ResultRow:
     config = replace(run_config(run, artifacts), device=device)
     if not (folder / MODEL_FILE).is_file():  # the last thing that training writes
-        train(config, folder, progress=False)
+        train(config, folder, gym_packages=run.gym_packages, progress=False)
     result = evaluate_run(folder, episodes=run.evaluation_episodes)
     return ResultRow(
         **_facts(run, device),
@@ -86,11 +85,11 @@ def _result_row(run: Run, folder: Path, artifacts: Mapping[str, str], device: st
     )
 
 
-def _exploration_row(run: Run, artifacts: Mapping[str, str]) -> ExplorationRow:
+def _exploration_row(run: Run, artifacts: Mapping[str, str]) -> ResultRow:
     started = time.perf_counter()
     result = _explore(run, artifacts)
     lifted, placed = result.share("lifted"), result.share("placed")
-    return ExplorationRow(
+    return ResultRow(
         **_facts(run, "cpu"),
         wall_seconds=time.perf_counter() - started,
         lifted=None if lifted is None else _share(lifted),
@@ -102,7 +101,7 @@ def _exploration_row(run: Run, artifacts: Mapping[str, str]) -> ExplorationRow:
 def _explore(run: Run, artifacts: Mapping[str, str]) -> EvaluationResult:
     """Held-out episodes of uniform actions, which behind a wrapper are samples of its prior."""
     env = gym.make(run.task, **run.env_kwargs)
-    for part in explored_parts(run.method):
+    for part in run.method.explored:
         env = BehavioralPriorWrapper(env, artifacts[part])
     try:
         policy = UniformActions(env)
@@ -123,7 +122,7 @@ def _facts(run: Run, device: str) -> dict[str, Any]:
         "grid": run.grid,
         "setting": run.setting,
         "task": run.task,
-        "method": run.method,
+        "method": run.method.name,
         "prior_seed": run.prior_seed,
         "rl_seed": run.rl_seed,
         "data_episodes": run.data_episodes,

@@ -10,17 +10,21 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from pathlib import Path
 from traceback import format_exception_only
 from typing import Any
 
 from tqdm import tqdm
 
-from parrot_wrapper.errors import InvalidArgumentError, ParrotError
+from parrot_wrapper.errors import DataFileError, InvalidArgumentError, ParrotError
+from parrot_wrapper.experiments.artifacts import begin, command, finish, place_of
 from parrot_wrapper.experiments.grid import Grid
-from parrot_wrapper.experiments.job_queue import Failure, Job, JobQueue
+from parrot_wrapper.experiments.needs import Artifact
 from parrot_wrapper.experiments.places import Places
-from parrot_wrapper.experiments.plan import make_plan, weight
-from parrot_wrapper.experiments.run_files import steps_so_far
+from parrot_wrapper.experiments.plan import Plan, left_row, make_plan, weight
+from parrot_wrapper.experiments.rows import append_row
+from parrot_wrapper.experiments.run_files import remove_replay, steps_so_far
+from parrot_wrapper.experiments.run_worker import run_command, train_and_score
 from parrot_wrapper.experiments.runs import Run
 from parrot_wrapper.io.executors import EXECUTORS, Ended, Executor, Task, stopping
 from parrot_wrapper.io.interruption import Interruption, deferred_interrupt
@@ -29,6 +33,21 @@ from parrot_wrapper.io.locking import folder_lock
 _POLL_SECONDS = 0.2
 _LOOK_SECONDS = 1.0
 """Between two looks at how far all runs are."""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A process that ended badly.
+
+    Attributes:
+        name: Of the run or artifact.
+        reason: Why, in a line.
+        log: File of its output.
+    """
+
+    name: str
+    reason: str
+    log: Path
 
 
 @dataclass(frozen=True)
@@ -95,7 +114,7 @@ def run_grid(
     chosen = grid.runs() if runs is None else tuple(runs)
     with folder_lock(places.runs), deferred_interrupt() as interruption:
         places.claim(grid)
-        queue = JobQueue(grid, make_plan(grid, chosen, places), places, device=device)
+        queue = _JobQueue(grid, make_plan(grid, chosen, places), places, device=device)
         deadline = time.monotonic() + 60.0 * max_minutes if max_minutes else None
         shift = _Shift(queue, places, chosen_engine(), workers, say or _silent, progress=progress)
         out_of_time = shift.work(interruption, deadline)
@@ -110,12 +129,157 @@ def run_grid(
     )
 
 
+@dataclass(frozen=True)
+class _Job:
+    """What one process does: a run, or the making of an artifact.
+
+    Attributes:
+        name: Its id.
+        needs: Names of artifacts that have to be there first.
+        log: File of its output.
+        run: The run, if it is one.
+        artifact: The artifact otherwise.
+    """
+
+    name: str
+    needs: tuple[str, ...]
+    log: Path
+    run: Run | None = None
+    artifact: Artifact | None = None
+
+
+class _JobQueue:
+    """What is to be done, in order: each artifact just before the first run that needs it.
+
+    Rows of runs that had finished but were not written down are appended here.
+
+    Args:
+        grid: The grid.
+        plan: What is left of it.
+        places: Its folders.
+        device: Torch device of all jobs.
+    """
+
+    def __init__(self, grid: Grid, plan: Plan, places: Places, *, device: str) -> None:
+        self.runs = plan.runs
+        self.failures: list[Failure] = []
+        self.blocked: list[str] = []
+        self.waiting: list[_Job] = []
+        self._places, self._device = places, device
+        self._artifacts = {artifact.name: artifact for artifact in (*plan.made, *plan.missing)}
+        self._missing = {artifact.name for artifact in plan.missing}
+        self._left = {run.id: run for run in plan.left}
+        for run in plan.runs:
+            if run.id not in self._left or self._record(run):
+                remove_replay(places.run_folder(run))
+            else:
+                self._enqueue(grid, run)
+
+    @property
+    def done(self) -> int:
+        """Runs with a row."""
+        return len(self.runs) - len(self._left)
+
+    @property
+    def weight_done(self) -> int:
+        """Env steps of runs with a row."""
+        return sum(weight(run) for run in self.runs if run.id not in self._left)
+
+    def count_ready(self) -> int:
+        """How many jobs could be started now."""
+        return sum(self._is_ready(job) for job in self.waiting)
+
+    def take(self) -> _Job:
+        """The first job that can be started now; only if there is one."""
+        job = next(job for job in self.waiting if self._is_ready(job))
+        self.waiting.remove(job)
+        return job
+
+    def task(self, job: _Job, *, cores: int) -> Task:
+        """What an engine has to be told.
+
+        Raises:
+            InvalidArgumentError: Something made in another way was begun in the artifact's folder.
+        """
+        root = self._places.artifacts
+        function: Callable[..., None]
+        arguments: tuple[Any, ...]
+        if job.artifact is not None:
+            begin(job.artifact, root)
+            words = command(job.artifact, self._artifacts, root, cores=cores, device=self._device)
+            function, arguments = run_command, (words,)
+        else:
+            assert job.run is not None
+            parts = {
+                kind: place_of(name, self._artifacts, root) for kind, name in job.run.needs.items()
+            }
+            folder = self._places.run_folder(job.run)
+            function, arguments = train_and_score, (job.run, folder, parts, self._device)
+        return Task(job.name, function, arguments, log=job.log, cores=cores, fresh=True)
+
+    def finish(self, job: _Job) -> str:
+        """Take note of a process that ended well; what is to be said of it.
+
+        Raises:
+            DataFileError: A run's process left no row, or a damaged one.
+        """
+        if job.artifact is not None:
+            finish(job.artifact, self._places.artifacts)
+            self._missing.discard(job.name)
+            return "made"
+        assert job.run is not None
+        if not self._record(job.run):
+            raise DataFileError(f"{job.log.parent}: expected the row of {job.name}, found none.")
+        remove_replay(self._places.run_folder(job.run))
+        return f"done, {self.done} of {len(self.runs)}"
+
+    def fail(self, job: _Job, reason: str) -> Failure:
+        """Take note of a process that ended badly; what needs it is not tried."""
+        failure = Failure(job.name, reason, job.log)
+        self.failures.append(failure)
+        if job.artifact is not None:
+            self._block(job.name)
+        return failure
+
+    def _record(self, run: Run) -> bool:
+        """Append the row that a run's process left, if it did."""
+        row = left_row(run, self._places.run_folder(run))
+        if row is None:
+            return False
+        append_row(self._places.results, row)
+        del self._left[run.id]
+        return True
+
+    def _enqueue(self, grid: Grid, run: Run) -> None:
+        known = {job.name for job in self.waiting}
+        needs: tuple[str, ...]
+        for artifact in grid.artifacts([run]):
+            if artifact.name in self._missing and artifact.name not in known:
+                needs = (artifact.data, artifact.encoder)
+                log = self._places.artifact_log(artifact.name)
+                self.waiting.append(_Job(artifact.name, needs, log, artifact=artifact))
+        needs = tuple(run.needs.values())
+        self.waiting.append(_Job(run.id, needs, self._places.run_log(run), run=run))
+
+    def _is_ready(self, job: _Job) -> bool:
+        return self._missing.isdisjoint(job.needs)
+
+    def _block(self, name: str) -> None:
+        """Give up all that needs `name`, directly or not."""
+        for job in [job for job in self.waiting if name in job.needs]:
+            self.waiting.remove(job)
+            if job.artifact is not None:
+                self._block(job.name)
+            else:
+                self.blocked.append(job.name)
+
+
 class _Shift:
     """The jobs of a call that an engine has now, and the bar over all of them."""
 
     def __init__(
         self,
-        queue: JobQueue,
+        queue: _JobQueue,
         places: Places,
         engine: Executor,
         workers: int,
@@ -125,7 +289,7 @@ class _Shift:
     ) -> None:
         self._queue, self._places, self._engine = queue, places, engine
         self._workers, self._say = workers, say
-        self._running: dict[Task, Job] = {}
+        self._running: dict[Task, _Job] = {}
         self._next_look = 0.0
         self._bar: Any = tqdm(
             total=sum(weight(run) for run in queue.runs),
@@ -159,7 +323,7 @@ class _Shift:
                 return
             self._launch(self._queue.take(), free // ready)
 
-    def _launch(self, job: Job, share: int) -> None:
+    def _launch(self, job: _Job, share: int) -> None:
         """Start a job; only a collection of data gains from a second core."""
         collects = job.artifact is not None and job.artifact.kind == "data"
         try:
@@ -178,7 +342,7 @@ class _Shift:
         except Exception as error:
             self._give_up(job, error)
 
-    def _give_up(self, job: Job, error: Exception) -> None:
+    def _give_up(self, job: _Job, error: Exception) -> None:
         known = isinstance(error, ParrotError)
         reason = str(error) if known else "".join(format_exception_only(error)).strip()
         failure = self._queue.fail(job, reason)
@@ -201,7 +365,7 @@ class _Shift:
         self._bar.set_postfix_str(f"{self._queue.done} of {len(self._queue.runs)} runs", False)
         self._bar.update(now - self._bar.n)
 
-    def _steps(self, job: Job) -> int:
+    def _steps(self, job: _Job) -> int:
         return 0 if job.run is None else steps_so_far(self._places.run_folder(job.run))
 
 

@@ -11,7 +11,7 @@ far other *seeds* could move a number; where no task has two runs there is none.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,7 +33,6 @@ SMOOTHING = 3
 Curve = Sequence[tuple[float, float]]
 """(env steps, success) of consecutive bins of training, the steps at their ends."""
 
-_PERCENTILES = (2.5, 97.5)
 _CURVE_RESAMPLES = 2_000
 
 
@@ -50,11 +49,15 @@ class Estimate:
     low: float | None = None
     high: float | None = None
 
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """Low and high, where there are such."""
+        return None if self.low is None or self.high is None else (self.low, self.high)
+
     def __str__(self) -> str:
         """Value, and interval where there is one, with two decimals."""
-        if self.low is None or self.high is None:
-            return f"{self.value:.2f}"
-        return f"{self.value:.2f} [{self.low:.2f}, {self.high:.2f}]"
+        ends = "" if self.interval is None else " [{:.2f}, {:.2f}]".format(*self.interval)
+        return f"{self.value:.2f}{ends}"
 
 
 @dataclass(frozen=True)
@@ -101,12 +104,7 @@ def estimate_iqm(runs: Runs, *, seed: int = 0, resamples: int = RESAMPLES) -> Es
         >>> str(estimate)
         '0.80 [0.72, 0.88]'
     """
-    pool, sizes = _pooled(runs)
-    value = float(interquartile_mean(pool))
-    if max(sizes) < 2:
-        return Estimate(value)
-    drawn = pool[_draws(sizes, np.random.default_rng(seed), resamples)]
-    return Estimate(value, *_interval(interquartile_mean(drawn, axis=1)))
+    return _estimate(_strata(runs), _pooled_iqm, seed=seed, resamples=resamples)
 
 
 def estimate_mean(scores: npt.ArrayLike, *, seed: int = 0, resamples: int = RESAMPLES) -> Estimate:
@@ -115,11 +113,7 @@ def estimate_mean(scores: npt.ArrayLike, *, seed: int = 0, resamples: int = RESA
     Raises:
         DataError: No runs.
     """
-    pool, sizes = _pooled({"task": scores})
-    if len(pool) < 2:
-        return Estimate(float(pool.mean()))
-    drawn = pool[_draws(sizes, np.random.default_rng(seed), resamples)]
-    return Estimate(float(pool.mean()), *_interval(drawn.mean(axis=1)))
+    return _estimate(_strata({"task": scores}), _pooled_mean, seed=seed, resamples=resamples)
 
 
 def iqm_curve(
@@ -136,15 +130,7 @@ def iqm_curve(
     Raises:
         DataError: No runs.
     """
-    curves, sizes = _pooled(runs)
-    where = np.asarray(at, np.float64)
-    value = interquartile_mean(curves, axis=0)
-    if max(sizes) < 2:
-        return Band(where, value)
-    draws = _draws(sizes, np.random.default_rng(seed), resamples)
-    ends = [_interval(interquartile_mean(point[draws], axis=1)) for point in curves.T]
-    low, high = np.array(ends).reshape(-1, 2).T
-    return Band(where, value, low, high)
+    return _band(at, _strata(runs), _pooled_iqm, seed=seed, resamples=resamples)
 
 
 def performance_profile(
@@ -166,15 +152,8 @@ def performance_profile(
         >>> profile.value
         array([1. , 0.5, 0.5])
     """
-    pool, sizes = _pooled(runs)
-    where = np.asarray(thresholds, np.float64)
-    above = (pool[:, None] > where).astype(np.float64)
-    if max(sizes) < 2:
-        return Band(where, above.mean(axis=0))
-    draws = _draws(sizes, np.random.default_rng(seed), resamples)
-    ends = [_interval(point[draws].mean(axis=1)) for point in above.T]
-    low, high = np.array(ends).reshape(-1, 2).T
-    return Band(where, above.mean(axis=0), low, high)
+    above = [(scores[:, None] > np.asarray(thresholds)).astype(float) for scores in _strata(runs)]
+    return _band(thresholds, above, _pooled_mean, seed=seed, resamples=resamples)
 
 
 def probability_of_improvement(
@@ -203,18 +182,18 @@ def probability_of_improvement(
             f"Expected runs of both methods on one task at least, got {sorted(first)} and "
             f"{sorted(second)}."
         )
-    rng = np.random.default_rng(seed)
-    values, redrawn, most = [], np.zeros(_checked(resamples)), 0
-    for task in tasks:
-        ours, theirs = np.asarray(first[task], float), np.asarray(second[task], float)
-        wins = (ours[:, None] > theirs) + 0.5 * (ours[:, None] == theirs)
-        values.append(wins.mean())
-        rows = rng.integers(len(ours), size=(resamples, len(ours), 1))
-        columns = rng.integers(len(theirs), size=(resamples, 1, len(theirs)))
-        redrawn += wins[rows, columns].mean(axis=(1, 2))
-        most = max(most, *wins.shape)
-    value = float(np.mean(values))
-    return Estimate(value) if most < 2 else Estimate(value, *_interval(redrawn / len(tasks)))
+
+    def wins(*scores: Values) -> Values:
+        ours = [runs[..., :, None] for runs in scores[::2]]
+        theirs = [runs[..., None, :] for runs in scores[1::2]]
+        shares = [
+            ((mine > yours) + 0.5 * (mine == yours)).mean(axis=(-2, -1))
+            for mine, yours in zip(ours, theirs, strict=True)
+        ]
+        return np.asarray(np.mean(shares, axis=0))
+
+    pairs = [np.asarray(runs[task], np.float64) for task in tasks for runs in (first, second)]
+    return _estimate(pairs, wins, seed=seed, resamples=resamples)
 
 
 def median_steps(steps: Sequence[float]) -> float:
@@ -224,10 +203,7 @@ def median_steps(steps: Sequence[float]) -> float:
         >>> median_steps([4_000, 9_000, math.inf]), median_steps([4_000, math.inf, math.inf])
         (9000.0, inf)
     """
-    if not steps:
-        return math.inf
-    ordered = sorted(steps)
-    return (ordered[(len(ordered) - 1) // 2] + ordered[len(ordered) // 2]) / 2.0
+    return float(np.median(steps)) if steps else math.inf
 
 
 def smoothed(curve: Curve, bins: int = SMOOTHING) -> Curve:
@@ -277,32 +253,46 @@ def curve_points(curve: Curve, steps: Values) -> Values:
     return np.array([rates[step] for step in steps.tolist()], dtype=np.float64)
 
 
-def _pooled(runs: Runs) -> tuple[Values, list[int]]:
-    """All runs in one array, and how many each task has."""
+def _strata(runs: Runs) -> list[Values]:
+    """The runs of each task that has any."""
     strata = [np.asarray(scores, np.float64) for scores in runs.values()]
     strata = [scores for scores in strata if len(scores)]
     if not strata:
         raise DataError("Expected one run at least, got none.")
-    return np.concatenate(strata), [len(scores) for scores in strata]
+    return strata
 
 
-def _draws(sizes: Sequence[int], rng: np.random.Generator, resamples: int) -> npt.NDArray[np.int64]:
-    """(resamples, runs) rows of the pool, each task's drawn among its own."""
-    starts = np.cumsum([0, *sizes[:-1]])
-    shape = _checked(resamples)
-    parts = [
-        start + rng.integers(size, size=(shape, size))
-        for start, size in zip(starts, sizes, strict=True)
-    ]
-    return np.concatenate(parts, axis=1)
+def _pooled_iqm(*strata: Values) -> Values:
+    return interquartile_mean(np.concatenate(strata, axis=-1), axis=-1)
 
 
-def _checked(resamples: int) -> int:
+def _pooled_mean(*strata: Values) -> Values:
+    return np.asarray(np.concatenate(strata, axis=-1).mean(axis=-1))
+
+
+_Statistic = Callable[..., Values]
+"""Of strata (..., runs), along the last axis."""
+
+
+def _estimate(
+    strata: Sequence[Values], statistic: _Statistic, *, seed: int, resamples: int
+) -> Estimate:
+    """A statistic of strata (runs,), with its interval."""
     if resamples < 1:
         raise InvalidArgumentError(f"Expected at least one resample, got {resamples}.")
-    return resamples
+    value, rng = float(statistic(*strata)), np.random.default_rng(seed)
+    if max(map(len, strata)) < 2:
+        return Estimate(value)
+    # scipy.stats.bootstrap refuses strata of a single run
+    drawn = [runs[rng.integers(len(runs), size=(resamples, len(runs)))] for runs in strata]
+    low, high = np.percentile(statistic(*drawn), (2.5, 97.5))
+    return Estimate(value, float(low), float(high))
 
 
-def _interval(values: Values) -> tuple[float, float]:
-    low, high = np.percentile(values, _PERCENTILES)
-    return float(low), float(high)
+def _band(at: npt.ArrayLike, strata: Sequence[Values], statistic: _Statistic, **draws: int) -> Band:
+    """The same at each point of strata (runs, T), with the same resamples of whole runs."""
+    points = zip(*(runs.T for runs in strata), strict=True)
+    found = [_estimate(point, statistic, **draws) for point in points]
+    ends = [(e.low, e.high) for e in found if e.low is not None]
+    low, high = np.array(ends, np.float64).T if ends else (None, None)
+    return Band(np.asarray(at, np.float64), np.array([e.value for e in found]), low, high)

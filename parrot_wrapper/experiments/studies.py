@@ -14,9 +14,10 @@ from typing import Any
 
 from parrot_wrapper.errors import unknown_name
 from parrot_wrapper.experiments.grid import Grid
-from parrot_wrapper.experiments.methods import EXPLORATION, METHODS
-from parrot_wrapper.experiments.needs import BASELINES, PriorData
+from parrot_wrapper.experiments.methods import AGENTS, BASELINES, EXPLORERS, METHODS
+from parrot_wrapper.experiments.needs import PriorData
 
+_PARROT = METHODS["parrot"]
 SETTINGS = ("ci", "laptop", "paper")
 
 GRASP_TASKS = (
@@ -134,7 +135,7 @@ def _main(setting: str) -> Grid:
         "main",
         setting,
         tasks=_few(setting, (*GRASP_TASKS, *PLACE_TASKS)),
-        methods=tuple(METHODS),
+        methods=AGENTS,
         data=(data[setting],),
         **_FIELDS[setting],
     )
@@ -153,7 +154,7 @@ def _data_size(setting: str) -> Grid:
         "data-size",
         setting,
         tasks=_few(setting, GRASP_TASKS),
-        methods=("parrot",),
+        methods=(_PARROT,),
         data=tuple(made[setting](name, size) for name, size in sizes.items()),
         **{**_FIELDS[setting], **shorter},
     )
@@ -190,17 +191,21 @@ def _mismatch(setting: str) -> Grid:
         "paper": (*GRASP_TASKS, *PLACE_TASKS),
     }
     seeing = {"prior": "", "prior_encoder": "parrot-v0"} if setting == "laptop" else {}
-    remedies: dict[str, dict[str, Any]] = {"parrot+broad": {"mixtures": [_BROAD]}}
+    remedies: dict[str, dict[str, Any]] = {"broad": {"mixtures": [_BROAD]}}
     if setting == "laptop":  # needs features that say what is where
-        remedies["parrot+redirected"] = {"mixtures": [_REDIRECTED]}
-        remedies["parrot+redirected-broad"] = {"mixtures": [_REDIRECTED, _BROAD_THERE]}
+        remedies["redirected"] = {"mixtures": [_REDIRECTED]}
+        remedies["redirected-broad"] = {"mixtures": [_REDIRECTED, _BROAD_THERE]}
     return Grid(
         "mismatch",
         setting,
         tasks=tasks[setting],
-        methods=("parrot", *remedies),
-        method_rl={name: {**rl, "rewarded_share": 0.5} for name, rl in remedies.items()},
-        method_data=dict.fromkeys(remedies, ("grasp-only",)),
+        methods=(
+            _PARROT,
+            *(
+                _PARROT.variant(name, ("grasp-only",), **rl, rewarded_share=0.5)
+                for name, rl in remedies.items()
+            ),
+        ),
         data=data,
         **{**_FIELDS[setting], **seeing},
     )
@@ -212,7 +217,6 @@ def _agent(setting: str) -> Grid:
     On the two tasks that take it longest, with few env steps, where there is room to be better.
     """
     names = list(_AGENTS)[:2] if setting == "ci" else list(_AGENTS)
-    methods = {f"parrot+{name}": _AGENTS[name] for name in names}
     own: dict[str, dict[str, Any]] = {
         "ci": {},
         "laptop": {"env_steps": 10_000},
@@ -222,8 +226,7 @@ def _agent(setting: str) -> Grid:
         _main(setting),
         name="agent",
         tasks=_few(setting, (GRASP_TASKS[3], PLACE_TASKS[2])),
-        methods=("parrot", *methods),
-        method_rl=methods,
+        methods=(_PARROT, *(_PARROT.variant(name, **_AGENTS[name]) for name in names)),
         **own[setting],
     )
 
@@ -234,7 +237,7 @@ def _exploration(setting: str) -> Grid:
         _main(setting),
         name="exploration",
         kind="exploration",
-        methods=tuple(EXPLORATION),
+        methods=EXPLORERS,
         rl_seeds=(0,),
     )
 

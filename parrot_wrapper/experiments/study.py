@@ -5,37 +5,27 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from parrot_wrapper.checks import as_path
 from parrot_wrapper.errors import DataError, DataFileError, absence
+from parrot_wrapper.experiments.grid import Grid
+from parrot_wrapper.experiments.methods import METHODS, Method
 from parrot_wrapper.experiments.places import GRID_FILE, read_grid
-from parrot_wrapper.experiments.rows import (
-    ExplorationRow,
-    ResultRow,
-    Share,
-    read_exploration_rows,
-    read_rows,
-)
+from parrot_wrapper.experiments.rows import ROW_FILES, ResultRow, read_rows
 from parrot_wrapper.experiments.runs import RunKey
-from parrot_wrapper.experiments.statistics import Values, curve_points, curve_steps, smoothed
-
-METHOD_NAMES = {
-    "parrot": "PARROT",
-    "bc-sac": "BC-SAC",
-    "prior-explore": "Prior-explore",
-    "hirl": "HIRL",
-    "trajrl": "TrajRL",
-    "vae-features": "VAE-features",
-    "sac": "SAC",
-    "uniform": "Uniform actions",
-}
-"""Methods in the order of the report, with their names there."""
+from parrot_wrapper.experiments.statistics import (
+    Estimate,
+    Values,
+    curve_points,
+    curve_steps,
+    estimate_iqm,
+    smoothed,
+)
 
 
 @dataclass(frozen=True)
@@ -46,16 +36,27 @@ class Variant:
         method: As in the rows.
         data_episodes: Demonstrations, where the study varies them.
         labels: The labels that the study varies, as (key, value) in order of key.
+        shown: The method's label and colour, where its grid tells; else those of ours.
     """
 
     method: str
     data_episodes: int | None = None
     labels: tuple[tuple[str, str], ...] = ()
+    shown: Method | None = field(default=None, compare=False, repr=False)
 
     @property
     def base(self) -> str:
         """The method without its "+variant"."""
         return self.method.partition("+")[0]
+
+    @property
+    def colour(self) -> str:
+        """Its method's colour; empty where that has none."""
+        return self._as_shown.colour if self._as_shown else ""
+
+    @property
+    def _as_shown(self) -> Method | None:
+        return self.shown or METHODS.get(self.base)
 
     @property
     def name(self) -> str:
@@ -65,61 +66,18 @@ class Variant:
             >>> Variant("parrot+residual", 5_000, (("prior_data", "grasp-only"),)).name
             'PARROT + residual, 5,000 demonstrations, grasp-only'
         """
-        base, _, extra = self.method.partition("+")
-        parts = [" + ".join(filter(None, [METHOD_NAMES.get(base, base), extra]))]
+        label, extra = self._as_shown and self._as_shown.label, self.method.partition("+")[2]
+        parts = [" + ".join(filter(None, [label or self.base, extra]))]
         if self.data_episodes is not None:
             parts.append(f"{self.data_episodes:,} demonstrations")
         return ", ".join([*parts, *(value for _, value in self.labels if value)])
 
     @property
     def order(self) -> tuple[int, str, int, tuple[tuple[str, str], ...]]:
-        """Sorts variants: methods as in `METHOD_NAMES`, then their variants, data and labels."""
-        known = list(METHOD_NAMES)
+        """Sorts variants: methods as in `METHODS`, then their variants, data and labels."""
+        known = list(METHODS)
         place = known.index(self.base) if self.base in known else len(known)
         return place, self.method, self.data_episodes or 0, self.labels
-
-
-@dataclass(frozen=True)
-class ReportRow:
-    """A finished run, with RL or without; see `rows` for what is not told here.
-
-    Attributes:
-        key: What tells it apart from the grid's other runs.
-        success: Held-out success on the last step of an episode; without RL, on any step.
-        lifted: Share of episodes in which anything is lifted; None with RL.
-        placed: Share of episodes in which anything is placed; None with RL.
-        config: Settings of the RL run; empty without RL.
-        env_steps: Env steps of training; 0 without RL.
-        curve: (env steps, success in training) of bins; empty without RL.
-    """
-
-    grid: str
-    setting: str
-    task: str
-    method: str
-    prior_seed: int
-    rl_seed: int
-    data_episodes: int | None
-    labels: Mapping[str, str]
-    versions: Mapping[str, str]
-    machine: Mapping[str, Any]
-    wall_seconds: float
-    finished: str
-    key: RunKey
-    success: Share
-    success_once: Share
-    lifted: Share | None = None
-    placed: Share | None = None
-    config: Mapping[str, Any] = field(default_factory=dict)
-    env_steps: int = 0
-    curve: tuple[tuple[int, float], ...] = ()
-
-    @classmethod
-    def of(cls, row: ResultRow | ExplorationRow) -> ReportRow:
-        """A row in the report's form."""
-        known = [entry.name for entry in fields(cls) if hasattr(row, entry.name)]
-        values = {name: getattr(row, name) for name in known}
-        return cls(**{"success": row.success_once, **values})
 
 
 @dataclass(frozen=True)
@@ -131,6 +89,7 @@ class Study:
         setting: Its setting.
         rows: The finished runs, at least one.
         planned: The keys of all runs of the grid, finished or not; empty where they are not known.
+        methods: The grid's methods by name; ours where one is not known.
 
     Raises:
         DataError: Two rows of one and the same run.
@@ -138,8 +97,9 @@ class Study:
 
     grid: str
     setting: str
-    rows: Sequence[ReportRow]
+    rows: Sequence[ResultRow]
     planned: frozenset[RunKey] = frozenset()
+    methods: Mapping[str, Method] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         counts = Counter(row.key for row in self.rows)
@@ -175,21 +135,31 @@ class Study:
         differ = {key for key in keys if len({row.labels.get(key, "") for row in self.rows}) > 1}
         return any(len(amount) > 1 for amount in amounts.values()), frozenset(differ)
 
-    def variant(self, row: ReportRow) -> Variant:
+    def variant(self, row: ResultRow) -> Variant:
         """What a row is a run of."""
         by_data, keys = self._varies
         labels = tuple((key, row.labels.get(key, "")) for key in sorted(keys))
-        return Variant(row.method, row.data_episodes if by_data else None, labels)
+        amount = row.data_episodes if by_data else None
+        return Variant(row.method, amount, labels, self.methods.get(row.method))
 
-    def of(self, variant: Variant) -> list[ReportRow]:
+    @property
+    def method_names(self) -> tuple[str, ...]:
+        """Methods with a run, in the report's order."""
+        return tuple(dict.fromkeys(variant.method for variant in self.variants))
+
+    def alone(self, method: str) -> Variant:
+        """A method without data and labels."""
+        return Variant(method, shown=self.methods.get(method))
+
+    def of(self, variant: Variant) -> list[ResultRow]:
         """The rows of a variant."""
         return [row for row in self.rows if self.variant(row) == variant]
 
     def by_task(
         self, variant: Variant, tasks: Iterable[str] | None = None
-    ) -> dict[str, list[ReportRow]]:
+    ) -> dict[str, list[ResultRow]]:
         """The rows of a variant for each task that it has, in the order of `tasks`."""
-        found: dict[str, list[ReportRow]] = {}
+        found: dict[str, list[ResultRow]] = {}
         rows = self.of(variant)
         for task in self.tasks if tasks is None else tasks:
             runs = [row for row in rows if row.task == task]
@@ -200,7 +170,7 @@ class Study:
     def scores(self, variant: Variant, tasks: Iterable[str] | None = None) -> dict[str, Values]:
         """Task to the held-out success (runs,) of a variant."""
         found = self.by_task(variant, tasks)
-        return {task: np.array([row.success.value for row in runs]) for task, runs in found.items()}
+        return {task: np.array([row.score.value for row in runs]) for task, runs in found.items()}
 
     def curves(
         self, variant: Variant, tasks: Iterable[str] | None = None
@@ -230,7 +200,7 @@ class Study:
     @property
     def explores(self) -> bool:
         """Whether these are rollouts of random behaviour, without RL."""
-        return all(row.lifted is not None or row.placed is not None for row in self.rows)
+        return all(row.explores for row in self.rows)
 
     def name(self, variant: Variant) -> str:
         """What tells it from the study's others: without the method where all have the same.
@@ -263,33 +233,31 @@ class Study:
         return dict(sorted(Counter(key[1] for key in lacking).items()))
 
 
-def load_rows(folder: str | Path) -> list[ReportRow]:
+def load_rows(folder: str | Path) -> list[ResultRow]:
     """All rows of a results folder; a torn last line (a killed run) is left out.
 
     Raises:
         DataFileError: No rows there, a damaged line, or rows of a newer format.
     """
-    rows: list[ResultRow | ExplorationRow] = []
     root = as_path("folder", folder)
-    if root.is_dir():
-        rows = [*read_rows(folder), *read_exploration_rows(folder)]
+    rows = read_rows(root) if root.is_dir() else []
     if not rows:
         raise DataFileError(
             f"{folder}: expected a folder with the rows of one finished run at least, as `parrot "
-            f"experiment` writes them ({ResultRow.file_name} or {ExplorationRow.file_name}), "
+            f"experiment` writes them ({' or '.join(ROW_FILES)}), "
             f"found none.{absence(root)}"
         )
-    return [ReportRow.of(row) for row in rows]
+    return rows
 
 
-def load_plan(folder: str | Path) -> frozenset[RunKey]:
-    """The keys of all runs of the grid of a results folder; empty where it does not say.
+def load_grid(folder: str | Path) -> Grid | None:
+    """The grid of a results folder; None where it does not say.
 
     Raises:
         DataFileError: A damaged description of the grid.
     """
     path = as_path("folder", folder) / GRID_FILE
-    return frozenset(run.key for run in read_grid(path).runs()) if path.is_file() else frozenset()
+    return read_grid(path) if path.is_file() else None
 
 
 def load_studies(folders: Sequence[str | Path]) -> list[Study]:
@@ -299,7 +267,7 @@ def load_studies(folders: Sequence[str | Path]) -> list[Study]:
         DataFileError: A folder without rows, or damaged rows.
         DataError: A folder that mixes grids or settings, or rows of the same run in two folders.
     """
-    found: dict[tuple[str, str], tuple[list[ReportRow], set[RunKey]]] = {}
+    found: dict[tuple[str, str], tuple[list[ResultRow], set[RunKey], dict[str, Method]]] = {}
     for folder in folders:
         rows = load_rows(folder)
         kinds = sorted({(row.grid, row.setting) for row in rows})
@@ -309,12 +277,14 @@ def load_studies(folders: Sequence[str | Path]) -> list[Study]:
                 f"{folder}: expected the rows of one grid in one setting, got {told}. Put each "
                 "into a folder of its own."
             )
-        all_rows, planned = found.setdefault(kinds[0], ([], set()))
+        all_rows, planned, methods = found.setdefault(kinds[0], ([], set(), {}))
         all_rows.extend(rows)
-        planned.update(load_plan(folder))
+        if (grid := load_grid(folder)) is not None:
+            planned.update(run.key for run in grid.runs())
+            methods.update({method.name: method for method in grid.methods})
     return [
-        Study(grid, setting, rows, frozenset(planned))
-        for (grid, setting), (rows, planned) in found.items()
+        Study(*name, rows, frozenset(planned), methods)
+        for name, (rows, planned, methods) in found.items()
     ]
 
 
@@ -339,3 +309,61 @@ def task_name(env_id: str) -> str:
     bare = re.sub(r"-v\d+$", "", env_id.rpartition(":")[2].rpartition("/")[2])
     words = re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[^A-Z]+", bare.removeprefix("Parrot") or bare)
     return " ".join(words).lower().capitalize() if words else env_id
+
+
+DATA_LABEL = "prior_data"
+"""The label that says what a prior was learned from: "grasp-only", "place-only" or "both"."""
+KINDS = {"grasp": "Grasp tasks", "place": "Place tasks", "other": "Other tasks"}
+GROUPS = ("matched", "mismatched", "remedy", "no data")
+"""What a run's data are to its task; "no data" for methods without any."""
+
+
+@dataclass(frozen=True)
+class MismatchRow:
+    """One way to a kind of task.
+
+    Attributes:
+        kind: Kind of the tasks, a key of `KINDS`.
+        group: One of `GROUPS`. A remedy is any variant of a method ("parrot+...") whose data do
+            not have the kind of task.
+        name: Of what was run: the data, and what else there is beside the plain method.
+        estimate: IQM of held-out success over these tasks.
+        runs: How many runs that is of.
+    """
+
+    kind: str
+    group: str
+    name: str
+    estimate: Estimate
+    runs: int
+
+
+def compares_data(study: Study) -> bool:
+    """Whether the study is about kinds of data."""
+    return any(DATA_LABEL in dict(variant.labels) for variant in study.variants)
+
+
+def mismatch_rows(study: Study) -> list[MismatchRow]:
+    """Success on each kind of task with each data, in the order of `GROUPS`."""
+    found: list[MismatchRow] = []
+    for kind in KINDS:
+        tasks = [task for task in study.tasks if task_kind(task) == kind]
+        rows = []
+        for variant in study.variants:
+            scores = study.scores(variant, tasks)
+            if scores:
+                estimate, runs = estimate_iqm(scores), sum(map(len, scores.values()))
+                rows.append(
+                    MismatchRow(kind, _group(variant, kind), study.name(variant), estimate, runs)
+                )
+        found += sorted(rows, key=lambda row: GROUPS.index(row.group))
+    return found
+
+
+def _group(variant: Variant, kind: str) -> str:
+    data = dict(variant.labels).get(DATA_LABEL, "")
+    if not data:
+        return "no data"
+    if data == "both" or kind == "other" or kind in data:
+        return "matched"
+    return "remedy" if "+" in variant.method else "mismatched"

@@ -161,11 +161,7 @@ def _to_disk(path: Path) -> None:
 
 
 def write_json(target: Path, content: Any) -> None:
-    """Write `content` as indented JSON, atomically; NaN and infinities are refused.
-
-    Raises:
-        ValueError: `content` holds a float that JSON cannot carry.
-    """
+    """Write `content` as indented JSON, atomically; a ValueError for NaN and infinities."""
     text = json.dumps(content, indent=2, allow_nan=False) + "\n"
     with atomic_path(target) as partial:
         partial.write_text(text, encoding="utf-8")

@@ -14,12 +14,13 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Callable
+from dataclasses import fields
 from typing import Protocol, SupportsIndex
 
 from parrot_wrapper.checks import is_number
-from parrot_wrapper.errors import InvalidArgumentError, unknown_name
+from parrot_wrapper.errors import InvalidArgumentError
 from parrot_wrapper.latent.charts import (
+    CHARTS,
     BoxChart,
     Chart,
     GaussianChart,
@@ -29,6 +30,7 @@ from parrot_wrapper.latent.charts import (
 )
 
 __all__ = [
+    "CHARTS",
     "CHART_FORMS",
     "BoxChart",
     "Chart",
@@ -40,11 +42,6 @@ __all__ = [
     "target_entropy",
 ]
 
-_WITH_NUMBER: dict[str, Callable[[float], Chart]] = {
-    "box": BoxChart,
-    "truncated": TruncatedChart,
-    "tempered": TemperedChart,
-}
 CHART_FORMS = ("gaussian", "box:2.0", "truncated:0.05", "tempered:0.8")
 """One example of each form that `parse_chart` reads."""
 
@@ -77,21 +74,23 @@ def parse_chart(chart: str | Chart) -> Chart:
             f"Expected a chart or one of {', '.join(CHART_FORMS)}, got {chart!r}."
         )
     name, colon, number = chart.partition(":")
-    if name == "gaussian":
+    kind = CHARTS.get(name)
+    if not fields(kind):
         if colon:
             raise InvalidArgumentError(
-                f"The chart 'gaussian' takes no number, got {chart!r}; did you mean 'tempered'?"
+                f"The chart {name!r} takes no number, got {chart!r}. Forms: "
+                f"{', '.join(CHART_FORMS)}."
             )
-        return GaussianChart()
-    if name not in _WITH_NUMBER:
-        raise unknown_name("chart", name, ["gaussian", *_WITH_NUMBER])
+        plain: Chart = kind()
+        return plain
     try:
         value = float(number)
     except ValueError as error:
         raise InvalidArgumentError(
             f"The chart {name!r} needs a number, got {chart!r}. Forms: {', '.join(CHART_FORMS)}."
         ) from error
-    return _WITH_NUMBER[name](value)
+    made: Chart = kind(value)
+    return made
 
 
 def target_entropy(space: _HasShape | SupportsIndex, *, kl: float) -> float:

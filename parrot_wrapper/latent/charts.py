@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -16,7 +17,8 @@ from scipy.special import erf, erfinv
 
 from parrot_wrapper.checks import is_number, number_array
 from parrot_wrapper.errors import InvalidArgumentError, LatentError
-from parrot_wrapper.float_errors import quiet_floats
+from parrot_wrapper.registry import Registry
+from parrot_wrapper.surroundings import quiet_floats
 from parrot_wrapper.types import FloatArray
 
 EDGE = 1.0 - 2.0**-24
@@ -25,9 +27,32 @@ EDGE = 1.0 - 2.0**-24
 _Float64Array = NDArray[np.float64]
 
 
+CHARTS = Registry(
+    "chart",
+    "parrot_wrapper.charts",
+    {
+        "gaussian": f"{__name__}:GaussianChart",
+        "box": f"{__name__}:BoxChart",
+        "truncated": f"{__name__}:TruncatedChart",
+        "tempered": f"{__name__}:TemperedChart",
+    },
+)
+"""Charts by name."""
+
+
 @dataclass(frozen=True)
 class Chart(ABC):
-    """An increasing map, the same in every dimension, from u in [-1, 1] to noise z."""
+    """An increasing map, the same in every dimension, from u in [-1, 1] to noise z.
+
+    A subclass with a `name` of its own is a frozen dataclass of one number at most. `parse_chart`
+    then makes it from its text; packages offer theirs as entry points of `parrot_wrapper.charts`.
+    """
+
+    name: ClassVar[str]
+
+    def __init_subclass__(cls) -> None:
+        if "name" in cls.__dict__:
+            CHARTS.add(cls.name, cls)
 
     def to_latent(self, u: ArrayLike) -> FloatArray:
         """Map u (any shape, clipped to |u| <= 1 - 2^-24) to base noise z, float32.
@@ -58,9 +83,10 @@ class Chart(ABC):
             return float(self._stretch(np.array(EDGE)))
 
     @property
-    @abstractmethod
     def spec(self) -> str:
-        """The text from which `parse_chart` makes an equal chart."""
+        """The text from which `parse_chart` makes an equal chart: its name and its number."""
+        numbers = (float(getattr(self, entry.name)) for entry in fields(self))
+        return ":".join((self.name, *map(repr, numbers)))
 
     @abstractmethod
     def prior_mass(self, dim: int) -> float:
@@ -119,10 +145,7 @@ class GaussianChart(_QuantileChart):
         5.42
     """
 
-    @property
-    def spec(self) -> str:
-        """`gaussian`."""
-        return "gaussian"
+    name = "gaussian"
 
 
 @dataclass(frozen=True)
@@ -136,6 +159,7 @@ class TemperedChart(_QuantileChart):
         InvalidArgumentError: `tau` is not positive and finite.
     """
 
+    name = "tempered"
     tau: float
 
     def __post_init__(self) -> None:
@@ -144,11 +168,6 @@ class TemperedChart(_QuantileChart):
     @property
     def _scale(self) -> float:
         return self.tau
-
-    @property
-    def spec(self) -> str:
-        """`tempered:<tau>`."""
-        return f"tempered:{float(self.tau)!r}"
 
 
 @dataclass(frozen=True)
@@ -162,6 +181,7 @@ class TruncatedChart(_QuantileChart):
         InvalidArgumentError: `margin` is outside its range.
     """
 
+    name = "truncated"
     margin: float
 
     def __post_init__(self) -> None:
@@ -174,11 +194,6 @@ class TruncatedChart(_QuantileChart):
     @property
     def _share(self) -> float:
         return 1.0 - 2.0 * self.margin
-
-    @property
-    def spec(self) -> str:
-        """`truncated:<margin>`."""
-        return f"truncated:{float(self.margin)!r}"
 
 
 @dataclass(frozen=True)
@@ -196,15 +211,11 @@ class BoxChart(Chart):
         0.72
     """
 
+    name = "box"
     half_width: float
 
     def __post_init__(self) -> None:
         require_positive("box chart's half-width", self.half_width)
-
-    @property
-    def spec(self) -> str:
-        """`box:<half_width>`."""
-        return f"box:{float(self.half_width)!r}"
 
     def prior_mass(self, dim: int) -> float:
         """erf(b / sqrt 2)^dim."""

@@ -80,16 +80,10 @@ def _fits(part: AnyArray, shape: tuple[int, ...], *, is_image: bool) -> bool:
 
 
 def vectors(name: str, values: AnyArray, shape: tuple[int, ...], *, like: Tensor) -> Tensor:
-    """A checked tensor (B, *shape) of `like`'s dtype and device.
-
-    Args:
-        name: What the array is, for messages; "latent" chooses `LatentError`.
-        values: Array of numbers.
-        shape: Expected shape of one row.
-        like: Tensor whose dtype and device the result gets.
+    """A checked tensor (B, *shape) of `like`'s dtype and device, from numbers called `name`.
 
     Raises:
-        LatentError: A latent has the wrong shape or is not finite.
+        LatentError: A "latent" has the wrong shape or is not finite.
         InvalidArgumentError: The same for any other array.
     """
     error: type[ParrotError] = LatentError if name == "latent" else InvalidArgumentError

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata as distributions
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any
 
 import safetensors
 from safetensors import torch as safetensors_torch
@@ -24,34 +24,16 @@ from parrot_wrapper.checks import as_path
 from parrot_wrapper.errors import CheckpointError, InvalidArgumentError, absence
 from parrot_wrapper.io.atomic_files import atomic_folder, write_json
 from parrot_wrapper.io.strict_json import parse_json, seal_of
-from parrot_wrapper.priors.surroundings import own_surroundings
+from parrot_wrapper.surroundings import own_surroundings
+
+if TYPE_CHECKING:
+    from parrot_wrapper.priors.trainable import Trainable
 
 FORMAT_VERSION = 1
 HEADER_FILE = "prior.json"
 WEIGHTS_FILE = "weights.safetensors"
 _KEYS = ("format_version", "type", "config", "weights", "metadata", "versions", "sha256")
 _DISTRIBUTIONS = ("parrot-wrapper", "torch", "numpy", "safetensors")
-
-
-class _Config(Protocol):
-    def to_dict(self) -> dict[str, Any]: ...
-
-
-class SavablePrior(Protocol):
-    """What `save_prior` needs of a prior."""
-
-    type_tag: ClassVar[str]
-
-    @property
-    def config(self) -> _Config:
-        """Its shapes and sizes."""
-
-    @property
-    def metadata(self) -> Mapping[str, Any]:
-        """Facts to keep beside the weights."""
-
-    def state_dict(self) -> Mapping[str, Tensor]:
-        """Its weights by name."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +55,7 @@ class StoredPrior:
 
 @own_surroundings()
 def save_prior(
-    prior: SavablePrior, folder: str | Path, metadata: Mapping[str, Any] | None = None
+    prior: Trainable, folder: str | Path, metadata: Mapping[str, Any] | None = None
 ) -> None:
     """Write `prior` to `folder`, whole or not at all; an existing prior there is replaced.
 

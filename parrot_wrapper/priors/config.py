@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, ClassVar, TypeVar
 
 from parrot_wrapper.checks import is_number, require_instance
-from parrot_wrapper.errors import InvalidArgumentError, unknown_name
+from parrot_wrapper.errors import InvalidArgumentError, require_known
 from parrot_wrapper.types import ObservationSpec
 
 _ConfigT = TypeVar("_ConfigT", bound="PriorConfig")
@@ -52,15 +52,8 @@ class PriorConfig:
 
     def to_dict(self) -> dict[str, Any]:
         """All fields as JSON-able values; `from_dict` restores an equal config."""
-        content: dict[str, Any] = {f.name: getattr(self, f.name) for f in fields(self)}
-        image = self.observation.image
-        content["observation"] = {
-            "image": None if image is None else list(image),
-            "proprio": self.observation.proprio,
-            "state": self.observation.state,
-        }
-        content["encoder_options"] = _plain_options(self.encoder_options)
-        return {k: list(v) if isinstance(v, tuple) else v for k, v in content.items()}
+        content: dict[str, Any] = json.loads(json.dumps(asdict(self), allow_nan=False))
+        return content
 
     @classmethod
     def from_dict(cls: type[_ConfigT], content: Mapping[str, Any]) -> _ConfigT:
@@ -70,7 +63,7 @@ class PriorConfig:
             UnknownNameError: `content` has a key that this version does not know.
             InvalidArgumentError: A required key is missing or a value is out of range.
         """
-        _require_known("prior config key", content, [f.name for f in fields(cls)])
+        require_known("prior config key", content, [f.name for f in fields(cls)])
         missing = [key for key in ("observation", "action_dim") if key not in content]
         if missing:
             raise InvalidArgumentError(f"The prior config lacks the key(s) {', '.join(missing)}.")
@@ -78,7 +71,7 @@ class PriorConfig:
         observation = values.pop("observation")
         if not isinstance(observation, Mapping):
             raise InvalidArgumentError(f"observation must be a mapping, got {observation!r}.")
-        _require_known("observation key", observation, [f.name for f in fields(ObservationSpec)])
+        require_known("observation key", observation, [f.name for f in fields(ObservationSpec)])
         image = observation.get("image")
         try:
             spec = ObservationSpec(
@@ -91,12 +84,6 @@ class PriorConfig:
             raise InvalidArgumentError(
                 f"The prior config has a value of a wrong type: {error}."
             ) from error
-
-
-def _require_known(kind: str, content: Mapping[str, Any], known: list[str]) -> None:
-    for key in content:
-        if key not in known:
-            raise unknown_name(kind, str(key), known)
 
 
 def _is_integer(value: object) -> bool:

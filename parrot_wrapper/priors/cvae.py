@@ -11,14 +11,11 @@ import torch
 from torch import Tensor
 
 from parrot_wrapper.priors.config import PriorConfig
-from parrot_wrapper.priors.encoder_prior import EncoderPrior
 from parrot_wrapper.priors.trainable import PAPER, Batch
 from parrot_wrapper.priors.variational import (
     LAPTOP,
-    ActionBox,
     VariationalConfig,
-    VariationalNet,
-    annealed,
+    VariationalPrior,
 )
 
 _SAMPLES = 64
@@ -38,7 +35,7 @@ class CVAEPriorConfig(VariationalConfig):
     """
 
 
-class CVAEPrior(EncoderPrior):
+class CVAEPrior(VariationalPrior):
     """Conditional VAE over one action: the paper's HIRL baseline (after Shankar and Gupta 2020).
 
     Implements `parrot_wrapper.types.ActionPrior`. Unlike a flow it is no bijection: `decode` is a
@@ -74,19 +71,7 @@ class CVAEPrior(EncoderPrior):
     config: CVAEPriorConfig
 
     def _add_layers(self) -> None:
-        config = self.config
-        self.box = ActionBox(config)
-        self.net = VariationalNet(
-            config.action_dim,
-            condition_dim=self.encoder.context_dim,
-            latent_dim=config.latent_dim,
-            widths=config.widths,
-        )
-
-    @property
-    def latent_dim(self) -> int:
-        """Z, the length of the latent."""
-        return self.config.latent_dim
+        self._add_autoencoder(self.action_dim, condition_dim=self.encoder.context_dim)
 
     def losses(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
         """Mean squared error in half-widths of the box, the annealed KL, and the encoder's.
@@ -96,11 +81,7 @@ class CVAEPrior(EncoderPrior):
         """
         features, maps = self._seen(batch, generator)
         scaled = self.box.scale(batch["action"])
-        shape = (len(scaled), self.latent_dim)
-        noise = torch.randn(shape, generator=generator, device=scaled.device)
-        error, kl = self.net.terms(scaled, self.encoder.context(features), noise)
-        weight = annealed(self.config.beta, self.config.anneal, batch)
-        losses = {"reconstruction": error.mean(), "kl": weight * kl.mean()}
+        losses = self._losses(scaled, self.encoder.context(features), batch, generator)
         return {**losses, **self._auxiliary(maps, batch)}
 
     def _decode(self, z: Tensor, features: Tensor) -> Tensor:

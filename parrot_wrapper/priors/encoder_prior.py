@@ -26,7 +26,6 @@ from parrot_wrapper.priors.config import PriorConfig
 from parrot_wrapper.priors.encoders import Encoder, build_encoder, for_acting, parts_read
 from parrot_wrapper.priors.encoders.base import ActingEncoder
 from parrot_wrapper.priors.folded import Folded
-from parrot_wrapper.priors.surroundings import own_surroundings
 from parrot_wrapper.priors.trainable import (
     FEATURES_KEY,
     Batch,
@@ -34,6 +33,7 @@ from parrot_wrapper.priors.trainable import (
     Trainable,
     checked_options,
 )
+from parrot_wrapper.surroundings import own_surroundings
 from parrot_wrapper.types import FloatArray, Observations, ObservationSpec
 
 _EMBED_AT_ONCE = 512

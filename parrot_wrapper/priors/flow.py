@@ -18,10 +18,9 @@ from torch import Tensor
 from parrot_wrapper.checks import is_number
 from parrot_wrapper.errors import InvalidArgumentError
 from parrot_wrapper.priors.config import PriorConfig, require_at_least, require_positive
-from parrot_wrapper.priors.coupling import CouplingStack
+from parrot_wrapper.priors.coupling import CouplingStack, FoldedCouplings
 from parrot_wrapper.priors.encoder_prior import EncoderPrior
 from parrot_wrapper.priors.folded import Folded
-from parrot_wrapper.priors.folded_coupling import FoldedCouplings
 from parrot_wrapper.priors.trainable import PAPER, Batch, DataShapes
 
 _STEP = 0.02

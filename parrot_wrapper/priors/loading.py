@@ -24,8 +24,8 @@ from parrot_wrapper.priors.config import PriorConfig
 from parrot_wrapper.priors.encoder_prior import EncoderPrior
 from parrot_wrapper.priors.encoders.image_encoder import VECTORS, ImageEncoder
 from parrot_wrapper.priors.registry import ENCODERS, PRIORS
-from parrot_wrapper.priors.surroundings import own_surroundings
 from parrot_wrapper.priors.trainable import prior_kind
+from parrot_wrapper.surroundings import own_surroundings
 
 PACKAGED_PRIORS = Path(__file__).parents[1] / "assets" / "priors"
 """Folder of the priors that come with the package, one folder each."""

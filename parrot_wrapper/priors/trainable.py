@@ -11,7 +11,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from parrot_wrapper.errors import InvalidArgumentError, NotOfferedError, unknown_name
+from parrot_wrapper.errors import InvalidArgumentError, NotOfferedError, require_known
 from parrot_wrapper.priors.checkpoint import save_prior
 from parrot_wrapper.priors.registry import PRIORS
 from parrot_wrapper.types import FloatArray, ObservationSpec
@@ -100,8 +100,7 @@ class Trainable(nn.Module):
             >>> PRIORS.get("trajectory").recipe("paper")["steps"]
             500000
         """
-        if preset not in PRESETS:
-            raise unknown_name("preset", preset, PRESETS)
+        require_known("preset", [preset], PRESETS)
         more = cls.recipes.get(f"{preset}-frozen", {}) if frozen else {}
         return {**cls.recipes.get(preset, {}), **more}
 
@@ -214,12 +213,6 @@ def prior_kind(name: str) -> type[Trainable]:
 def checked_options(
     kind: type[Trainable], options: Mapping[str, Any], known: Collection[str]
 ) -> dict[str, Any]:
-    """The options, none of which is unknown.
-
-    Raises:
-        UnknownNameError: One is; the nearest is named.
-    """
-    for name in options:
-        if name not in known:
-            raise unknown_name(f"option of a prior of type {kind.type_tag!r}", name, known)
+    """The options, unless one is unknown; the nearest is named."""
+    require_known(f"option of a prior of type {kind.type_tag!r}", options, known)
     return dict(options)

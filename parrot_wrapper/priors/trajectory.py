@@ -14,10 +14,8 @@ from parrot_wrapper.priors.encoder_prior import EncoderPrior
 from parrot_wrapper.priors.trainable import PAPER, Batch, DataShapes
 from parrot_wrapper.priors.variational import (
     LAPTOP,
-    ActionBox,
     VariationalConfig,
-    VariationalNet,
-    annealed,
+    VariationalPrior,
 )
 
 _Trajectory = TypeVar("_Trajectory", bound="TrajectoryVAEPrior")
@@ -44,7 +42,7 @@ class TrajectoryVAEPriorConfig(VariationalConfig):
         require_at_least("horizon", self.horizon, 2)
 
 
-class TrajectoryVAEPrior(EncoderPrior):
+class TrajectoryVAEPrior(VariationalPrior):
     """VAE over H actions that looks at nothing: the paper's TrajRL (Ghadirzadeh et al. 2020).
 
     Implements `parrot_wrapper.types.ActionPrior` for horizons above one step: `decode` gives
@@ -78,19 +76,7 @@ class TrajectoryVAEPrior(EncoderPrior):
     config: TrajectoryVAEPriorConfig
 
     def _add_layers(self) -> None:
-        config = self.config
-        self.box = ActionBox(config)
-        self.net = VariationalNet(
-            config.horizon * config.action_dim,
-            condition_dim=0,
-            latent_dim=config.latent_dim,
-            widths=config.widths,
-        )
-
-    @property
-    def latent_dim(self) -> int:
-        """Z, the length of the latent."""
-        return self.config.latent_dim
+        self._add_autoencoder(self.config.horizon * self.action_dim, condition_dim=0)
 
     @property
     def horizon(self) -> int:
@@ -125,11 +111,7 @@ class TrajectoryVAEPrior(EncoderPrior):
         Clipped actions are what is reconstructed. The encoder is not trained.
         """
         scaled = self.box.scale(batch["action"]).clamp(-1.0, 1.0).flatten(1)
-        shape = (len(scaled), self.latent_dim)
-        noise = torch.randn(shape, generator=generator, device=scaled.device)
-        error, kl = self.net.terms(scaled, None, noise)
-        weight = annealed(self.config.beta, self.config.anneal, batch)
-        return {"reconstruction": error.mean(), "kl": weight * kl.mean()}
+        return self._losses(scaled, None, batch, generator)
 
     def prepare(self, sample: Batch) -> None:
         """Nothing: an encoder that looks at nothing has no statistics."""

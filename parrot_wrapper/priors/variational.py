@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from parrot_wrapper.checks import require_share
 from parrot_wrapper.priors.config import PriorConfig, require_at_least, require_positive
+from parrot_wrapper.priors.encoder_prior import EncoderPrior
 from parrot_wrapper.priors.trainable import Batch
 
 _LOG_VARIANCE = (-10.0, 4.0)
@@ -131,6 +132,36 @@ class VariationalNet(nn.Module):
         latent = mean + (0.5 * log_variance).exp() * noise
         error = (self.decode(latent, condition) - data).square().mean(dim=1)
         return error, kl_to_standard_normal(mean, log_variance)
+
+
+class VariationalPrior(EncoderPrior):
+    """Base of priors that are variational autoencoders of actions in box units."""
+
+    config: VariationalConfig
+
+    def _add_autoencoder(self, data_dim: int, *, condition_dim: int) -> None:
+        self.box = ActionBox(self.config)
+        self.net = VariationalNet(
+            data_dim,
+            condition_dim=condition_dim,
+            latent_dim=self.config.latent_dim,
+            widths=self.config.widths,
+        )
+
+    @property
+    def latent_dim(self) -> int:
+        """Z, the length of the latent."""
+        return self.config.latent_dim
+
+    def _losses(
+        self, scaled: Tensor, condition: Tensor | None, batch: Batch, generator: torch.Generator
+    ) -> dict[str, Tensor]:
+        """Mean squared error in half-widths of the box, and the annealed KL."""
+        shape = (len(scaled), self.latent_dim)
+        noise = torch.randn(shape, generator=generator, device=scaled.device)
+        error, kl = self.net.terms(scaled, condition, noise)
+        weight = annealed(self.config.beta, self.config.anneal, batch)
+        return {"reconstruction": error.mean(), "kl": weight * kl.mean()}
 
 
 def kl_to_standard_normal(mean: Tensor, log_variance: Tensor) -> Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import signal
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,9 +17,10 @@ from parrot_wrapper.data.episodes import Episode, observation_mapping, require_f
 from parrot_wrapper.data.shards import ShardInfo, write_shard
 from parrot_wrapper.errors import DataError, InvalidArgumentError, MissingExtraError
 from parrot_wrapper.io.interruption import deferred_interrupt
-from parrot_wrapper.types import FloatArray, OffersExpert, OffersLabels, OffersStray
+from parrot_wrapper.types import AnyArray, FloatArray, OffersExpert, OffersLabels, OffersStray
 
 Env = gym.Env[Any, Any]
+Arrays = Mapping[str, AnyArray]
 _STEP_LIMIT = 100_000  # an env without time limit would otherwise never come back
 
 
@@ -118,22 +119,32 @@ def record_episode(
     Raises:
         DataError: `info` has neither key, or the episode does not end.
     """
-    recorder = _Recorder(env)
+    source = env.unwrapped
+    rows: dict[str, list[Arrays]] = {"observations": [], "labels": []}
+    actions: list[FloatArray] = []
+    rewards: list[float] = []
+
+    def observe(observation: Any) -> None:
+        # copies: some envs write the next observation into the same array
+        rows["observations"].append(_copied(observation_mapping(observation)))
+        if isinstance(source, OffersLabels):
+            rows["labels"].append(_copied(source.privileged_labels()))
+
     observation, info = env.reset(seed=seed)
     if stray_steps:
         observation = _go_astray(env, observation, np.random.default_rng([seed, 2]), stray_steps)
-    recorder.observe(observation)
-    source = env.unwrapped
+    observe(observation)
     if not isinstance(source, OffersExpert):
         raise InvalidArgumentError(f"Expected an env with make_expert, {env} has none.")
     expert = source.make_expert(np.random.default_rng([seed, 1]), noise)
     ended = False
     while not ended:
-        action = _action("the expert's action", expert.act())
-        observation, reward, terminated, truncated, info = env.step(action)
-        recorder.add(action, float(reward), observation)
+        actions.append(_action("the expert's action", expert.act()))
+        observation, reward, terminated, truncated, info = env.step(actions[-1])
+        rewards.append(float(reward))
+        observe(observation)
         ended = terminated or truncated
-        if len(recorder.actions) >= _STEP_LIMIT:
+        if len(actions) >= _STEP_LIMIT:
             raise DataError(
                 f"Expected episodes that end, got {_STEP_LIMIT} steps of {env}. Register the env "
                 "with max_episode_steps."
@@ -144,7 +155,15 @@ def record_episode(
             f"{sorted(info)}."
         )
     keep = bool(info.get("keep", info.get("is_success")))
-    return recorder.episode(bool(info.get("is_success", keep)), seed), keep
+    episode = Episode(
+        _stacked(rows["observations"]),
+        np.stack(actions),
+        np.array(rewards),
+        bool(info.get("is_success", keep)),
+        seed,
+        _stacked(rows["labels"]),
+    )
+    return episode, keep
 
 
 def _action(name: str, given: object) -> FloatArray:
@@ -171,49 +190,12 @@ def _go_astray(env: Env, observation: Any, rng: np.random.Generator, stray_steps
     return observation
 
 
-class _Recorder:
-    """Lists that grow by one entry a step."""
-
-    def __init__(self, env: Env) -> None:
-        self._labelled = env.unwrapped if isinstance(env.unwrapped, OffersLabels) else None
-        self._observations: list[Mapping[str, np.ndarray[Any, Any]]] = []
-        self._labels: list[Mapping[str, np.ndarray[Any, Any]]] = []
-        self.actions: list[np.ndarray[Any, Any]] = []
-        self._rewards: list[float] = []
-
-    def observe(self, observation: Any) -> None:
-        # copies: some envs write the next observation into the same array
-        self._observations.append(_copied(observation_mapping(observation)))
-        if self._labelled is not None:
-            self._labels.append(_copied(self._labelled.privileged_labels()))
-
-    def add(self, action: np.ndarray[Any, Any], reward: float, observation: Any) -> None:
-        self.actions.append(action)
-        self._rewards.append(reward)
-        self.observe(observation)
-
-    def episode(self, success: bool, seed: int) -> Episode:
-        return Episode(
-            _stacked(self._observations),
-            np.stack(self.actions),
-            np.array(self._rewards),
-            success,
-            seed,
-            _stacked(self._labels),
-        )
-
-
-def _copied(
-    arrays: Mapping[str, np.ndarray[Any, Any]],
-) -> dict[str, np.ndarray[Any, Any]]:
+def _copied(arrays: Arrays) -> Arrays:
     return {name: array.copy() for name, array in arrays.items()}
 
 
-def _stacked(
-    rows: list[Mapping[str, np.ndarray[Any, Any]]],
-) -> dict[str, np.ndarray[Any, Any]]:
-    names: Iterable[str] = rows[0] if rows else ()
-    return {name: np.stack([row[name] for row in rows]) for name in names}
+def _stacked(rows: list[Arrays]) -> Arrays:
+    return {name: np.stack([row[name] for row in rows]) for name in (rows[0] if rows else ())}
 
 
 def record_shard(env: Env, source: ExpertSource, folder: Path, index: int) -> ShardInfo:

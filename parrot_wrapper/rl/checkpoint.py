@@ -27,7 +27,7 @@ from parrot_wrapper.errors import CheckpointError
 from parrot_wrapper.io.atomic_files import atomic_folder, clear_strays, write_json
 from parrot_wrapper.io.strict_json import SEAL_KEY, breaks_seal, parse_json, sealed
 from parrot_wrapper.rl.prior_explore import PriorExploreSAC
-from parrot_wrapper.rl.replay.replay_arrays import replay_arrays, restore_replay
+from parrot_wrapper.rl.replay.buffers import replay_arrays, restore_replay
 
 FORMAT_VERSION = 1
 _TYPE = "parrot-rl"

@@ -25,7 +25,6 @@ from parrot_wrapper.priors.checkpoint import HEADER_FILE, WEIGHTS_FILE, read_pri
 from parrot_wrapper.priors.encoder_prior import EncoderPrior
 from parrot_wrapper.priors.encoders import Encoder
 from parrot_wrapper.priors.registry import PRIORS
-from parrot_wrapper.priors.surroundings import own_surroundings
 from parrot_wrapper.priors.trainable import (
     FEATURES_KEY,
     PAPER,
@@ -34,8 +33,9 @@ from parrot_wrapper.priors.trainable import (
     Trainable,
     checked_options,
 )
+from parrot_wrapper.rl.model import PaperConvolutions
 from parrot_wrapper.rl.normed_activation import LayerNormReLU
-from parrot_wrapper.rl.paper_convolutions import PaperConvolutions
+from parrot_wrapper.surroundings import own_surroundings
 from parrot_wrapper.types import FloatArray, ObservationSpec
 
 EDGE = 0.99

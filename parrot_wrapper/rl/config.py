@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields
+from functools import cache
 from types import MappingProxyType
 from typing import Any, ClassVar, TypeAlias
 
@@ -303,14 +304,6 @@ class RLConfig:
         return cls(**current)
 
 
-_FORMER_RAW = {"prior_explore": "explore", "initial_actor": "initial_actor"}
-_FORMER_DEMONSTRATIONS = {
-    "demonstration_share": "share",
-    "demonstrations": "data",
-    "demonstration_episodes": "episodes",
-}
-
-
 def with_current_names(values: Mapping[str, Any]) -> dict[str, Any]:
     """RL settings of any version, with those in their dataclasses that once stood by themselves.
 
@@ -322,34 +315,57 @@ def with_current_names(values: Mapping[str, Any]) -> dict[str, Any]:
         {'env_id': 'ParrotGrasp-v0', 'replay': RewardedReplay(share=0.5)}
     """
     current = dict(values)
-
-    def former(names: Mapping[str, str]) -> dict[str, Any]:
-        return {new: current.pop(old) for old, new in names.items() if old in current}
-
-    raw, flag = former(_FORMER_RAW), current.get("raw_actions")
-    if isinstance(flag, bool) or any(raw.values()):
-        acts_raw = flag or any(raw.values()) or current.get("prior", "") is None
+    raw = _former(current, explore="prior_explore", initial_actor="initial_actor")
+    flag, any_raw = current.get("raw_actions"), any(raw.values())
+    if isinstance(flag, bool) or any_raw:
+        acts_raw = flag or any_raw or current.get("prior", "") is None
         current["raw_actions"] = RawActions(**raw) if acts_raw else None
-    rewarded, n_steps = former({"rewarded_share": "share"}), former({"n_steps": "n_steps"})
-    shown = former(_FORMER_DEMONSTRATIONS)
-    replays: list[Replay] = []
-    if rewarded.get("share"):
-        replays.append(RewardedReplay(**rewarded))
-    if n_steps.get("n_steps", 1) != 1:
-        replays.append(UniformReplay(**n_steps))
-    if shown.get("data") is not None or shown.get("share"):
-        replays.append(DemonstrationReplay(**{"data": None, **shown}))
+    replays = [*_former_replays(current), *filter(None, [current.get("replay")])]
     if len(replays) > 1:
         raise InvalidArgumentError(f"Expected one way to draw batches, got {replays}.")
     if replays:
-        current["replay"] = replays[0]
-    # those of other packages are the inner ones
-    others = set(current) - {entry.name for entry in fields(RLConfig)}
-    named = [name for name in reversed(MIXTURES.names()) if name in others] if others else []
-    mixtures = [read_former(name, current.pop(name)) for name in named]
-    if any(mixtures):
-        current["mixtures"] = tuple(mixture for mixture in mixtures if mixture)
+        current["replay"] = from_tagged("replay", replays[0], _replay_kind)
+    mixtures = [*current.get("mixtures", ()), *_former_mixtures(current)]
+    if mixtures:
+        current["mixtures"] = tuple(map(read_mixture, mixtures))
     return current
+
+
+def _former(current: dict[str, Any], **names: str) -> dict[str, Any]:
+    """Former settings, by the names that they have now, taken out."""
+    return {new: current.pop(old) for new, old in names.items() if old in current}
+
+
+def _former_replays(current: dict[str, Any]) -> Iterator[Replay]:
+    rewarded, uniform = (
+        _former(current, share="rewarded_share"),
+        _former(current, n_steps="n_steps"),
+    )
+    shown = _former(
+        current,
+        data="demonstrations",
+        share="demonstration_share",
+        episodes="demonstration_episodes",
+    )
+    if rewarded.get("share"):
+        yield RewardedReplay(**rewarded)
+    if uniform.get("n_steps", 1) != 1:
+        yield UniformReplay(**uniform)
+    if shown.get("share") or shown.get("data") is not None:
+        yield DemonstrationReplay(**{"data": None, **shown})
+
+
+def _former_mixtures(current: dict[str, Any]) -> Iterator[MixtureConfig]:
+    others = current.keys() - {entry.name for entry in fields(RLConfig)}
+    for name in _mixture_names() if others else ():
+        if name in others and (mixture := read_former(name, current.pop(name))):
+            yield mixture
+
+
+@cache  # what is installed is looked up once for all rows of a report
+def _mixture_names() -> tuple[str, ...]:
+    """Those of other packages come first: they are the inner ones."""
+    return tuple(reversed(MIXTURES.names()))
 
 
 def _replay_kind(name: str) -> type[Replay]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -79,7 +80,7 @@ def evaluate_run(
     """
     folder = as_path("run_folder", run_folder)
     model, env = load_agent(folder, make_env=make_env, prior=prior)
-    try:
+    with closing(env):
         result = evaluate(
             model,
             env,
@@ -88,8 +89,6 @@ def evaluate_run(
             deterministic=deterministic,
             progress=progress,
         )
-    finally:
-        env.close()
     content = {
         "env_steps": model.num_timesteps,
         "deterministic": deterministic,

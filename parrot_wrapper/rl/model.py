@@ -7,27 +7,31 @@ import warnings
 from typing import Any
 
 import gymnasium as gym
+import numpy as np
+import torch
 from gymnasium import spaces
 from stable_baselines3 import SAC
 from stable_baselines3.common.buffers import ReplayBuffer
 from stable_baselines3.common.env_util import unwrap_wrapper
+from stable_baselines3.common.policies import ContinuousCritic
+from stable_baselines3.common.torch_layers import BaseFeaturesExtractor
 from stable_baselines3.common.vec_env import DummyVecEnv
+from torch import Tensor, nn
 
 from parrot_wrapper.errors import InvalidArgumentError
-from parrot_wrapper.evaluation.prior_features import PriorFeaturesObservation
+from parrot_wrapper.evaluation.policies import PriorFeaturesObservation
 from parrot_wrapper.latent import target_entropy
 from parrot_wrapper.priors.loading import load_prior
-from parrot_wrapper.rl.actor_loss import skip_unused_gradients
 from parrot_wrapper.rl.config import DemonstrationReplay, RewardedReplay, RLConfig
 from parrot_wrapper.rl.normed_activation import LayerNormReLU
-from parrot_wrapper.rl.paper_convolutions import PaperConvolutions
 from parrot_wrapper.rl.prior_explore import PriorExploreSAC
-from parrot_wrapper.rl.replay.demonstration_replay import (
+from parrot_wrapper.rl.replay.buffers import (
     DemonstrationDictReplayBuffer,
     DemonstrationReplayBuffer,
+    RewardedDictReplayBuffer,
+    RewardedReplayBuffer,
+    replay_bytes,
 )
-from parrot_wrapper.rl.replay.replay_arrays import replay_bytes
-from parrot_wrapper.rl.replay.rewarded_replay import RewardedDictReplayBuffer, RewardedReplayBuffer
 from parrot_wrapper.types import ActionPrior
 from parrot_wrapper.wrappers.spaces import check_agent_observation
 from parrot_wrapper.wrappers.wrapper import BehavioralPriorWrapper
@@ -80,7 +84,7 @@ def build_model(
         prior: A live prior in place of loading `config.prior`, to explore with.
 
     Raises:
-        InvalidArgumentError: No Box action space, or a prior of chunks to explore with.
+        InvalidArgumentError: No Box action space, or a prior that cannot be explored with.
     """
     actions = env.action_space
     if not isinstance(actions, spaces.Box):
@@ -148,7 +152,7 @@ def add_demonstrations(model: SAC, env: DummyVecEnv, config: RLConfig) -> None:
         return
     # only here: other runs need nothing of the `data` extra
     from parrot_wrapper.data import load_dataset
-    from parrot_wrapper.rl.replay.replay_demonstrations import fill_replay_buffer
+    from parrot_wrapper.rl.replay.demonstrations import fill_replay_buffer
 
     wrapper = unwrap_wrapper(env.envs[0], BehavioralPriorWrapper)
     assert isinstance(wrapper, BehavioralPriorWrapper)  # RLConfig asks for latent actions
@@ -158,6 +162,7 @@ def add_demonstrations(model: SAC, env: DummyVecEnv, config: RLConfig) -> None:
         wrapper.prior,
         latent=config.latent,
         observation=check_agent_observation(config.observation),
+        gamma=config.gamma,
     )
 
 
@@ -172,13 +177,17 @@ def discount_of_decisions(config: RLConfig, env: gym.Env[Any, Any] | DummyVecEnv
         env: What `wrap_env` made.
     """
     single = env.envs[0] if isinstance(env, DummyVecEnv) else env
-    wrapper = unwrap_wrapper(single, BehavioralPriorWrapper)
-    if not isinstance(wrapper, BehavioralPriorWrapper) or wrapper.prior.horizon == 1:
-        return config.gamma
+    horizon = decision_horizon(single)
     limit = None if single.spec is None else single.spec.max_episode_steps
-    if limit is not None and wrapper.prior.horizon >= limit:
+    if horizon > 1 and limit is not None and horizon >= limit:
         return 0.0
-    return float(config.gamma**wrapper.prior.horizon)
+    return float(config.gamma**horizon)
+
+
+def decision_horizon(env: gym.Env[Any, Any]) -> int:
+    """H, the env steps that a decision drives at most; 1 without a prior to act through."""
+    wrapper = unwrap_wrapper(env, BehavioralPriorWrapper)
+    return wrapper.prior.horizon if isinstance(wrapper, BehavioralPriorWrapper) else 1
 
 
 def _replay_options(config: RLConfig, observations: spaces.Space[Any]) -> dict[str, Any]:
@@ -215,3 +224,103 @@ def _warn_about_memory(
             f"{int(transitions * free / needed)}.",
             stacklevel=3,
         )
+
+
+def skip_unused_gradients(critic: ContinuousCritic) -> None:
+    """Keep the actor's loss from making gradients of the critic's weights.
+
+    SB3's SAC differentiates the critic's value by its weights too when all that it wants is the
+    gradient by the action, and clears the result before the critic's own update. Without it the
+    networks stay the same, bit for bit, and an update takes less time.
+
+    Args:
+        critic: The critic of a SAC model; hooks are put around its `forward`.
+    """
+
+    def before(module: torch.nn.Module, inputs: tuple[Any, ...]) -> None:
+        _, actions = inputs
+        if torch.is_grad_enabled() and actions.requires_grad:  # the actor's own, not replayed ones
+            module.requires_grad_(False)
+
+    def after(module: torch.nn.Module, inputs: tuple[Any, ...], outputs: Any) -> None:
+        module.requires_grad_(True)
+
+    critic.register_forward_pre_hook(before)
+    critic.register_forward_hook(after, always_call=True)
+
+
+class SeededEpisodes(gym.Wrapper[Any, Any, Any, Any]):
+    """Reset episode k of a run with a seed that depends on the run's seed and k only.
+
+    So a resumed run meets the very episodes that an unbroken one would have met, without any state
+    of the env's generators on disk, and training shares no episode with evaluation or data: all
+    seeds are at least 2**31. A seed given to `reset` is ignored (SB3 passes one of its own).
+
+    Args:
+        env: The env.
+        seed: The run's seed.
+        first_episode: Index of the episode that the first reset starts.
+
+    Attributes:
+        episode: Index of the current episode; -1 before the first reset of a new run.
+    """
+
+    def __init__(self, env: gym.Env[Any, Any], *, seed: int, first_episode: int = 0) -> None:
+        super().__init__(env)
+        self._run_seed = seed
+        self.episode = first_episode - 1
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Any, dict[str, Any]]:
+        """Start the next episode."""
+        self.episode += 1
+        sequence = np.random.SeedSequence((self._run_seed, self.episode))
+        own_seed = int(sequence.generate_state(1)[0]) | 2**31
+        return self.env.reset(seed=own_seed, options=options)
+
+
+_CHANNELS = 16
+
+
+class PaperConvolutions(BaseFeaturesExtractor):
+    """Three 3x3 convolutions of 16 channels, max-pooled after the first two (PARROT, Figure 9).
+
+    48x48 images give 16 * 12 * 12 = 2304 features. The figure's sizes are reconstructed from the
+    authors' later code; images arrive channels first and scaled to [0, 1] by SB3.
+
+    Args:
+        observation_space: Box (C, H, W) with H and W of at least 4.
+
+    Raises:
+        InvalidArgumentError: Not such a box.
+
+    Example:
+        >>> PaperConvolutions(spaces.Box(0, 255, (3, 48, 48))).features_dim
+        2304
+    """
+
+    def __init__(self, observation_space: spaces.Box) -> None:
+        shape = observation_space.shape
+        if len(shape) != 3 or min(shape[1:]) < 4:
+            raise InvalidArgumentError(
+                f"Expected images (C, H, W) of at least 4x4 pixels, got shape {shape}."
+            )
+        channels, height, width = shape
+        super().__init__(observation_space, _CHANNELS * (height // 4) * (width // 4))
+        self.trunk = nn.Sequential(
+            nn.Conv2d(channels, _CHANNELS, 3, padding=1),
+            nn.ReLU(),
+            nn.MaxPool2d(2),
+            nn.Conv2d(_CHANNELS, _CHANNELS, 3, padding=1),
+            nn.ReLU(),
+            nn.MaxPool2d(2),
+            nn.Conv2d(_CHANNELS, _CHANNELS, 3, padding=1),
+            nn.ReLU(),
+            nn.Flatten(),
+        )
+
+    def forward(self, observations: Tensor) -> Tensor:
+        """Images (B, C, H, W) in [0, 1] to features (B, F)."""
+        features: Tensor = self.trunk(observations)
+        return features

@@ -1,13 +1,16 @@
 """Stock SB3 SAC in the latent space of a prior: train and resume.
 
 A run is a folder: `config.json`, `log.jsonl` and `tensorboard/`, `episodes.jsonl`, `checkpoints/`
-(see `rl_checkpoint`), and `model.zip` at the end, which `stable_baselines3.SAC.load` opens.
+(see `rl.checkpoint`), and `model.zip` at the end, which `stable_baselines3.SAC.load` opens.
 """
 
 from __future__ import annotations
 
+import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +33,8 @@ from parrot_wrapper.rl.callbacks import (
     CheckpointCallback,
     DiagnosticsCallback,
     EnvStepsCallback,
+    FirstRewardsCallback,
+    FirstUpdateCallback,
     HardTargetCallback,
     ProgressCallback,
 )
@@ -39,15 +44,25 @@ from parrot_wrapper.rl.checkpoint import (
     read_header,
 )
 from parrot_wrapper.rl.cloned_actor import initialise_actor
-from parrot_wrapper.rl.config import RLConfig
-from parrot_wrapper.rl.envs import SeededEpisodes
-from parrot_wrapper.rl.episode_log import EPISODES_FILE, STEPS_KEY, EpisodeLogCallback
-from parrot_wrapper.rl.model import add_demonstrations, build_model, wrap_env
-from parrot_wrapper.rl.run_log import JsonLinesWriter, cut_log
-from parrot_wrapper.rl.warm_up import FirstRewardsCallback, FirstUpdateCallback
+from parrot_wrapper.rl.config import RLConfig, UniformReplay
+from parrot_wrapper.rl.logs import (
+    EPISODES_FILE,
+    STEPS_KEY,
+    EpisodeLogCallback,
+    JsonLinesWriter,
+    cut_log,
+)
+from parrot_wrapper.rl.model import (
+    SeededEpisodes,
+    add_demonstrations,
+    build_model,
+    decision_horizon,
+    wrap_env,
+)
 from parrot_wrapper.types import ActionPrior
 
 CONFIG_FILE, LOG_FILE, MODEL_FILE = "config.json", "log.jsonl", "model.zip"
+_PACKAGES_KEY = "gym_packages"
 _MAY_CHANGE = ("total_steps", "checkpoint_every", "device")
 _LOG_EVERY_EPISODES = 10
 _PATIENCE_SECONDS = 10.0
@@ -64,6 +79,7 @@ def train(
     *,
     make_env: EnvFactory = gym.make,
     prior: ActionPrior | None = None,
+    gym_packages: Sequence[str] = (),
     progress: bool = True,
     label: str = "SAC",
 ) -> SAC:
@@ -82,6 +98,8 @@ def train(
         run_folder: Where everything goes.
         make_env: Makes the bare env from `config.env_id` and `config.env_kwargs`.
         prior: A live prior in place of loading `config.prior`.
+        gym_packages: Modules whose import registers the env id; only kept with the run, for
+            `read_packages`.
         progress: Show a progress bar.
         label: Text before the bar.
 
@@ -101,7 +119,8 @@ def train(
     with room_below(folder), folder_lock(folder, patience=_PATIENCE_SECONDS):
         for place in (folder, folder / "checkpoints"):
             clear_strays(place)
-        return _train(config, folder, make_env, prior, progress=progress, label=label)
+        made_by = {_PACKAGES_KEY: list(gym_packages)} if gym_packages else {}
+        return _train(config, folder, make_env, prior, made_by, progress=progress, label=label)
 
 
 def _train(
@@ -109,6 +128,7 @@ def _train(
     folder: Path,
     make_env: EnvFactory,
     prior: ActionPrior | None,
+    made_by: dict[str, Any],
     *,
     progress: bool,
     label: str,
@@ -120,7 +140,7 @@ def _train(
     episodes = SeededEpisodes(bare, seed=config.seed, first_episode=first)
     # The monitor stands below the wrapper, where it counts env steps and their bare rewards.
     venv = DummyVecEnv([lambda: wrap_env(Monitor(episodes), config, prior)])
-    try:
+    with closing(venv):
         model = build_model(config, venv, prior)
         add_demonstrations(model, venv, config)  # no part of checkpoints
         seconds = 0.0
@@ -128,7 +148,8 @@ def _train(
             seconds = load_checkpoint(model, checkpoints[-1])["seconds"]
         elif config.raw.initial_actor is not None:
             initialise_actor(model, config.raw.initial_actor, _features_source(config, prior))
-        write_json(folder / CONFIG_FILE, config.to_dict())  # only now that all of it fits
+        # only now that all of it fits
+        write_json(folder / CONFIG_FILE, {**config.to_dict(), **made_by})
         cut_log(folder / LOG_FILE, model.num_timesteps)
         cut_log(folder / EPISODES_FILE, model.num_timesteps, key=STEPS_KEY)
         remaining = config.total_steps - model.num_timesteps
@@ -155,8 +176,6 @@ def _train(
                     logger.close()
                 saver.save()
         _export(model, folder / MODEL_FILE)
-    finally:
-        venv.close()
     return model
 
 
@@ -174,9 +193,26 @@ def read_config(run_folder: str | Path) -> RLConfig:
     Raises:
         CheckpointError: The folder holds no run, or a damaged or newer one.
     """
+    return _read_settings(run_folder)[0]
+
+
+def read_packages(run_folder: str | Path) -> tuple[str, ...]:
+    """The modules whose import registers a run's env id, as far as `train` was told.
+
+    Raises:
+        CheckpointError: The folder holds no run, or a damaged or newer one.
+    """
+    return _read_settings(run_folder)[1]
+
+
+def _read_settings(run_folder: str | Path) -> tuple[RLConfig, tuple[str, ...]]:
     path = as_path("run_folder", run_folder) / CONFIG_FILE
     try:
-        return RLConfig.from_dict(parse_json(path.read_bytes()))
+        settings = dict(parse_json(path.read_bytes()))
+        packages = settings.pop(_PACKAGES_KEY, [])
+        if not isinstance(packages, list) or not all(isinstance(name, str) for name in packages):
+            raise ValueError(f"{_PACKAGES_KEY}: expected a list of names, found {packages!r}")
+        return RLConfig.from_dict(settings), tuple(packages)
     except (AttributeError, OSError, OverflowError, TypeError, ValueError) as error:
         raise CheckpointError(
             f"{path}: expected the settings of an RL run ({error}).{absence(path.parent)}"
@@ -233,3 +269,47 @@ def _require_same_run(folder: Path, config: RLConfig) -> None:
 def _export(model: SAC, path: Path) -> None:
     with atomic_path(path) as partial, partial.open("wb") as stream:
         model.save(stream)
+
+
+_PROBE_STEPS = 60
+_SHORT_RUN = 1_000
+"""Env steps; a run of no more is over about as soon as it is measured."""
+
+
+def training_seconds_left(
+    config: RLConfig, make_env: Callable[..., gym.Env[Any, Any]], *, done: int = 0
+) -> float:
+    """Seconds that an RL run takes, by a throw-away agent that makes a few steps and updates.
+
+    Args:
+        config: The run's settings.
+        make_env: Makes the bare env.
+        done: Env steps that the run has made already.
+
+    Returns:
+        The estimate; 0 where the run is so short that nothing is measured.
+    """
+    left = config.total_steps - done
+    if left <= _SHORT_RUN:
+        return 0.0
+    probe = replace(
+        config,
+        learning_starts=_PROBE_STEPS,
+        first_rewards=0,
+        raw_actions=None if config.latent_actions else replace(config.raw, initial_actor=None),
+        replay=config.replay if isinstance(config.replay, UniformReplay) else UniformReplay(),
+        buffer_size=max(_PROBE_STEPS, config.batch_size),
+    )
+    env = wrap_env(make_env(config.env_id, **config.env_kwargs), probe)
+    venv = DummyVecEnv([lambda: env])
+    with closing(venv):
+        model = build_model(probe, venv)
+        started = time.perf_counter()
+        model.learn(_PROBE_STEPS)
+        warmed_up = time.perf_counter()
+        model.learn(_PROBE_STEPS // 2, reset_num_timesteps=False)
+        warm_up = (warmed_up - started) / _PROBE_STEPS
+        full = (time.perf_counter() - warmed_up) / (_PROBE_STEPS // 2)
+        horizon = decision_horizon(env)
+    first = min(left, max(0, config.learning_starts - done))
+    return (first * warm_up + (left - first) * full) / horizon

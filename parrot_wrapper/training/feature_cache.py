@@ -16,10 +16,9 @@ from parrot_wrapper.io.atomic_files import atomic_path, write_json
 from parrot_wrapper.io.locking import folder_lock
 from parrot_wrapper.io.strict_json import parse_json
 from parrot_wrapper.priors.encoder_prior import EncoderPrior
-from parrot_wrapper.priors.surroundings import own_surroundings
 from parrot_wrapper.priors.trainable import FEATURES_KEY
-from parrot_wrapper.training.data_facts import warn_of_unread
-from parrot_wrapper.training.prior_batches import check_source
+from parrot_wrapper.surroundings import own_surroundings
+from parrot_wrapper.training.prior_batches import check_source, warn_of_unread
 from parrot_wrapper.types import PARTS, AnyArray
 
 FEATURE_TYPE = np.float16

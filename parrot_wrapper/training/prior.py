@@ -17,11 +17,14 @@ from parrot_wrapper.errors import InvalidArgumentError, NotOfferedError
 from parrot_wrapper.io.atomic_files import clear_strays, room_below
 from parrot_wrapper.io.locking import folder_lock
 from parrot_wrapper.priors.flow import FlowPrior
-from parrot_wrapper.priors.surroundings import own_surroundings
 from parrot_wrapper.priors.trainable import FEATURES_KEY, Trainable
-from parrot_wrapper.torch_threads import torch_threads
-from parrot_wrapper.training.data_facts import data_facts, warn_of_unread
-from parrot_wrapper.training.prior_batches import batch_maker, long_enough, step_generator
+from parrot_wrapper.surroundings import own_surroundings, torch_threads
+from parrot_wrapper.training.prior_batches import (
+    batch_maker,
+    long_enough,
+    step_generator,
+    warn_of_unread,
+)
 from parrot_wrapper.training.prior_config import PriorTrainingConfig, training_config
 from parrot_wrapper.training.prior_run import (
     SPLIT,
@@ -33,7 +36,9 @@ from parrot_wrapper.training.prior_run import (
     weights_digest,
 )
 from parrot_wrapper.training.prior_trainer import PriorTrainer
+from parrot_wrapper.types import IMPORTED_KEYS_FACT, KEYS_FACT, PARTS
 
+_TOLD = ("env_id", "env_kwargs", "camera", "noise", "stray_steps", "base_seed")
 _STATISTICS_SIZE = 4096
 _PATIENCE_SECONDS = 10.0
 """For the process of a killed run to be gone."""
@@ -253,6 +258,30 @@ def _report(progress: Progress, prior: Trainable) -> PriorReport:
         stopped=progress.stopped,
         history=tuple(progress.history),
     )
+
+
+def data_facts(dataset: EpisodeDataset) -> dict[str, Any]:
+    """How the data were made, as far as they tell, and their hash and size; JSON-able."""
+    made: Mapping[str, Any] = dataset.metadata.get("settings", {})
+    return {
+        **{key: made[key] for key in _TOLD if made.get(key) is not None},
+        **keys_fact(dataset),
+        "data": {
+            "sha256": dataset.content_hash,
+            "episodes": dataset.n_episodes,
+            "steps": dataset.n_steps,
+        },
+    }
+
+
+def keys_fact(dataset: EpisodeDataset) -> dict[str, Any]:
+    """Which keys of the env's observations the data are made of, where they tell."""
+    told = {KEYS_FACT: dataset.metadata.get(KEYS_FACT)}
+    imported = dataset.metadata.get("import")
+    if isinstance(imported, Mapping):
+        taken = imported.get("taken", {})
+        told[IMPORTED_KEYS_FACT] = {part: taken[part] for part in PARTS if taken.get(part)}
+    return {fact: keys for fact, keys in told.items() if keys}
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -13,9 +14,9 @@ import torch
 from torch import Tensor
 
 from parrot_wrapper.data.dataset import EpisodeDataset
-from parrot_wrapper.errors import DataError, unknown_name
+from parrot_wrapper.errors import DataError, UnreadDataWarning, unknown_name
 from parrot_wrapper.priors.trainable import Trainable
-from parrot_wrapper.types import AnyArray, FloatArray
+from parrot_wrapper.types import PARTS, AnyArray, FloatArray, ObservationSpec
 
 BATCHES = ("pairs", "windows", "episodes")
 """What a batch may hold; see `Trainable`."""
@@ -137,6 +138,26 @@ def check_source(dataset: EpisodeDataset, prior: Trainable) -> None:
         problems.append(f"action box (low, high): the prior expects {expected_box}, the data {box}")
     if problems:
         raise DataError("Data and prior disagree. " + "; ".join(problems) + ".")
+
+
+def warn_of_unread(dataset: EpisodeDataset, spec: ObservationSpec) -> None:
+    """Say which observations of the data a prior or an actor that looks at `spec` leaves aside.
+
+    Warns:
+        UnreadDataWarning: There are some.
+    """
+    unread = [
+        f"{name} {part.shape[1:]}"
+        for name, part in dataset.observations.items()
+        if 0 not in part.shape[1:] and not (name in PARTS and getattr(spec, name))
+    ]
+    if unread:
+        warnings.warn(
+            f"Not looked at in the data: {', '.join(unread)}. What a prior can look at is called "
+            f"{', '.join(PARTS)}.",
+            UnreadDataWarning,
+            stacklevel=4,
+        )
 
 
 def step_generator(seed: int, stream: int, step: int = 0) -> np.random.Generator:

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from parrot_wrapper.checks import check_fields
 from parrot_wrapper.errors import InvalidArgumentError, unknown_name
 from parrot_wrapper.priors.trainable import Trainable
-from parrot_wrapper.torch_threads import DEFAULT_THREADS
+from parrot_wrapper.surroundings import DEFAULT_THREADS
 
 PRECISIONS = ("auto", "float32", "bfloat16")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import gymnasium as gym
 import numpy as np
@@ -30,22 +30,39 @@ def check_discount(gamma: float) -> float:
     return gamma
 
 
-def require_single_actions(prior: ActionPrior, who: str) -> None:
-    """Refuse a prior of chunks where only single actions can be executed.
+class Chunks(NamedTuple):
+    """Recorded steps, cut into what one latent drives.
+
+    Attributes:
+        first: (M,) int, the step that each begins with.
+        steps: (M,) int, how many of its steps were recorded: H, or fewer at an episode's end.
+        actions: (M, H, A); what an episode's end leaves of one repeats the last action.
+    """
+
+    first: AnyArray
+    steps: AnyArray
+    actions: AnyArray
+
+
+def chunks_of(actions: AnyArray, episodes: AnyArray, horizon: int) -> Chunks:
+    """Cut episodes into chunks, from their first steps on.
 
     Args:
-        prior: The prior.
-        who: What cannot execute chunks.
+        actions: (N, A) of all steps.
+        episodes: (N,) which episode each belongs to; those of one stand together.
+        horizon: H.
 
-    Raises:
-        InvalidArgumentError: The prior's horizon is above 1.
+    Example:
+        >>> chunks = chunks_of(np.arange(5)[:, None], np.array([0, 0, 0, 1, 1]), 2)
+        >>> chunks.first.tolist(), chunks.steps.tolist(), chunks.actions[1, :, 0].tolist()
+        ([0, 2, 3], [2, 1, 2], [2, 2])
     """
-    if prior.horizon > 1:
-        raise InvalidArgumentError(
-            f"{who} needs a prior of single actions (horizon 1), got horizon {prior.horizon}. "
-            "BehavioralPriorWrapper executes chunks, and uniform actions in it are the prior's "
-            "samples."
-        )
+    begins = np.flatnonzero(np.r_[True, episodes[1:] != episodes[:-1]])[: len(actions)]
+    ends = np.r_[begins[1:], len(actions)]
+    first = np.concatenate([np.arange(*span, horizon) for span in zip(begins, ends, strict=True)])
+    end = ends[np.searchsorted(begins, first, side="right") - 1]
+    rows = np.minimum(first[:, None] + np.arange(horizon), end[:, None] - 1)
+    return Chunks(first, np.minimum(end - first, horizon), actions[rows])
 
 
 def closed_loop(prior: ActionPrior) -> DecodesClosedLoop | None:

@@ -5,38 +5,37 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import TYPE_CHECKING, Any
 
+import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
 from gymnasium.error import ResetNeeded
 from numpy.typing import ArrayLike
 
-from parrot_wrapper.checks import float_array, number_array
+from parrot_wrapper.checks import float_array
 from parrot_wrapper.errors import InvalidArgumentError, LatentError
-from parrot_wrapper.float_errors import quiet_floats
 from parrot_wrapper.latent import parse_chart
 from parrot_wrapper.latent.charts import Chart
-from parrot_wrapper.torch_threads import threads_for, torch_threads
-from parrot_wrapper.types import (
-    ActionPrior,
-    AnyArray,
-    FloatArray,
-    Observations,
-)
+from parrot_wrapper.surroundings import quiet_floats, threads_for, torch_threads
+from parrot_wrapper.types import ActionPrior, AnyArray, FloatArray, Observations, OffersCamera
 from parrot_wrapper.wrappers.chunk import closed_loop
 from parrot_wrapper.wrappers.decoded import Decoded
 from parrot_wrapper.wrappers.memory import EpisodeMemory
-from parrot_wrapper.wrappers.reader import Keys, copied, rows_of, stacked
+from parrot_wrapper.wrappers.reader import KeyOptions, copied, rows_of, stacked
 from parrot_wrapper.wrappers.spaces import (
     AgentObservation,
     agent_space,
     agent_view,
     check_agent_observation,
+    check_latents,
     check_spaces,
     latent_space,
 )
 from parrot_wrapper.wrappers.stateful_observations import check_stateful_observations
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 _TERMINATION_WARNING = (
     "The env ends an episode on success (terminate_on_success=True). SAC's entropy bonus pays for "
@@ -48,26 +47,17 @@ _TERMINATION_WARNING = (
 _GOAL = "desired_goal"
 """Where a goal env's observation has the goal, in Gymnasium-Robotics and Stable-Baselines3."""
 
-_ROUNDING = 1e-6
-"""How far beyond 1 |u| may be: float32 arithmetic, not a mistake."""
 
-
-class DriverOptions(TypedDict, total=False):
+class DriverOptions(KeyOptions, total=False):
     """What may be said to each wrapper of how a prior is read and driven.
 
     Attributes:
         latent: Chart from u to base noise, or its text.
         observation: What the agent sees.
-        image_key: Where a Dict observation has the image; None for what the prior's metadata say.
-        proprio_key: Where it has the proprioception.
-        state_key: Where it has the state.
     """
 
     latent: str | Chart
     observation: AgentObservation
-    image_key: str | None
-    proprio_key: Keys
-    state_key: Keys
 
 
 class Driver:
@@ -81,14 +71,12 @@ class Driver:
         prior: Name of a packaged prior, a prior's folder, or a live prior.
         observation_space: The env's, for one env.
         action_space: The env's, for one env.
-        latent: See `DriverOptions`, as all that follows but the last three.
+        latent: Chart from u to base noise, or its text.
         observation: What the agent sees.
-        image_key: Where a Dict observation has the image.
-        proprio_key: Where it has the proprioception.
-        state_key: Where it has the state.
         cameras: Camera descriptions of the envs that have one.
         terminates: Whether the env ends an episode on success.
         whole_chunks: Whether the env has to take a prior's chunks (H, A).
+        **keys: See `KeyOptions`.
 
     Attributes:
         prior: The frozen prior.
@@ -115,12 +103,10 @@ class Driver:
         action_space: spaces.Space[Any],
         latent: str | Chart = "gaussian",
         observation: AgentObservation = "image",
-        image_key: str | None = None,
-        proprio_key: Keys = None,
-        state_key: Keys = None,
         cameras: Sequence[Mapping[str, Any]] = (),
         terminates: bool = False,
         whole_chunks: bool = False,
+        **keys: Unpack[KeyOptions],
     ) -> None:
         self.chart = parse_chart(latent)
         self.observation = check_agent_observation(observation)
@@ -131,12 +117,10 @@ class Driver:
             observation_space,
             action_space,
             self.prior,
-            image_key=image_key,
-            proprio_key=proprio_key,
-            state_key=state_key,
             cameras=cameras,
             whole_chunks=whole_chunks,
             looks=self._looks,
+            **keys,
         )
         check_stateful_observations(env, reads=self._reader.env_keys, stacklevel=4)
         if terminates:
@@ -207,6 +191,10 @@ class Driver:
 
         return reward
 
+    def read(self, observations: Any) -> Observations:
+        """What the prior reads of a batch; of lists where `with_batch_axis` made it."""
+        return self._reader(observations)
+
     @quiet_floats()
     def observe(self, observations: Observations, began: AnyArray | bool = False) -> None:
         """Take a new batch of observations to act on; it is copied.
@@ -229,12 +217,13 @@ class Driver:
 
     def _embedded(self, seen: Observations, rows: int, envs: AnyArray | None = None) -> FloatArray:
         """Features of what was read, with what is remembered of these envs."""
-        if not self._looks:
-            features = np.zeros((rows, self.prior.feature_dim), np.float32)
-        else:
-            with torch_threads(threads_for(rows)):
-                features = self.prior.features(seen)
-        return self._memory.recall(features, envs)
+        with quiet_floats():
+            if not self._looks:
+                features = np.zeros((rows, self.prior.feature_dim), np.float32)
+            else:
+                with torch_threads(threads_for(rows)):
+                    features = self.prior.features(seen)
+            return self._memory.recall(features, envs)
 
     def view(self, observations: Any, *, index: int | None = None) -> Any:
         """What the agent sees of the observations just taken.
@@ -269,7 +258,6 @@ class Driver:
         """Drop the observations: the next step needs a reset first."""
         self._seen = self._features = self._memory.under_way = None
 
-    @quiet_floats()
     def features(self) -> FloatArray:
         """The prior's features (B, F) of the observations to act on.
 
@@ -294,12 +282,15 @@ class Driver:
             LatentError: u has the wrong shape or dtype, is not finite or outside [-1, 1], or the
                 prior made no finite action of it, or one of the wrong shape.
         """
-        rows = len(self.features())
-        return self.decode_latent(self.chart.to_latent(_checked(u, (rows, self.prior.latent_dim))))
+        checked = check_latents(u, (len(self.features()), self.prior.latent_dim))
+        return self._decoded(self.chart.to_latent(checked))
 
     @quiet_floats()
     def decode_latent(self, latent: FloatArray) -> Decoded:
         """`decode` of base noise (B, Z) instead of u."""
+        return self._decoded(latent)
+
+    def _decoded(self, latent: FloatArray) -> Decoded:
         features = self.features()
         if self._by_step is None:
             with torch_threads(threads_for(len(features))):
@@ -361,11 +352,14 @@ class Driver:
             ResetNeeded: There is no observation yet.
             InvalidArgumentError: The actions have the wrong shape or are not finite.
         """
-        return self.chart.to_unit(self.encode_latent(action))
+        return self.chart.to_unit(self._encoded(action))
 
     @quiet_floats()
     def encode_latent(self, action: ArrayLike) -> FloatArray:
         """`encode` to base noise (B, Z)."""
+        return self._encoded(action)
+
+    def _encoded(self, action: ArrayLike) -> FloatArray:
         features = self.features()
         array = float_array("actions", action, InvalidArgumentError)
         shape = (len(features), *self._action_shape)
@@ -375,6 +369,16 @@ class Driver:
             )
         with torch_threads(threads_for(len(features))):
             return self.prior.encode_features(array, features)
+
+
+def offered(env: gym.Env[Any, Any]) -> dict[str, Any]:
+    """What a driver has to know of one env: spaces and camera."""
+    bare = env.unwrapped
+    return {
+        "observation_space": env.observation_space,
+        "action_space": env.action_space,
+        "cameras": [bare.camera_spec()] if isinstance(bare, OffersCamera) else [],
+    }
 
 
 class Driven:
@@ -391,6 +395,19 @@ class Driven:
     def chart(self) -> Chart:
         """The map from u to base noise."""
         return self._driver.chart
+
+
+class DrivenBatch(Driven):
+    """The same of wrappers around many envs."""
+
+    def encode(self, actions: ArrayLike) -> FloatArray:
+        """The latent actions u (N, Z) that make the prior do `actions` (N, A) at this moment.
+
+        Raises:
+            ResetNeeded: The envs were not reset yet.
+            InvalidArgumentError: The actions have the wrong shape or are not finite.
+        """
+        return self._driver.encode(actions)
 
 
 def _resolve_prior(prior: str | Path | ActionPrior) -> tuple[ActionPrior, str]:
@@ -417,21 +434,3 @@ def _resolve_prior(prior: str | Path | ActionPrior) -> tuple[ActionPrior, str]:
     from parrot_wrapper.priors.loading import load_prior  # only here: brings torch
 
     return load_prior(prior), str(prior)
-
-
-def _checked(u: ArrayLike, shape: tuple[int, ...]) -> AnyArray:
-    array = number_array("latents (dtype float32)", u, LatentError)
-    if array.dtype == np.bool_:
-        raise LatentError(f"Expected latents in float32, got dtype {array.dtype}.")
-    if array.shape != shape:
-        raise LatentError(
-            f"Expected latents of shape {shape}, (envs, latent dim), got shape {array.shape}."
-        )
-    if not np.isfinite(array).all():
-        raise LatentError(f"Expected finite latents, got {array.tolist()}.")
-    if np.abs(array).max() > 1.0 + _ROUNDING:
-        raise LatentError(
-            f"Expected latents u within [-1, 1], got {array.tolist()}. Clip them, or if this is "
-            "base noise z, map it with chart.to_unit(z) first."
-        )
-    return array

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict
 
 import numpy as np
 from gymnasium import spaces
@@ -20,6 +20,9 @@ from parrot_wrapper.types import (
     Observations,
     ObservationSpec,
 )
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
 
 Keys: TypeAlias = str | Sequence[str] | None
 """One key of a Dict observation, several whose values are joined, or None for the usual."""
@@ -78,13 +81,25 @@ def _array(name: str, values: Any) -> AnyArray:
     return number_array(f"observation {name!r}", values, SpaceMismatchError)
 
 
+class KeyOptions(TypedDict, total=False):
+    """Where a Dict observation has the parts that a prior reads.
+
+    Attributes:
+        image_key: The image; None for where the prior's data had it, and "image" if they do not
+            tell.
+        proprio_key: The same for the proprioception; several keys are joined in this order.
+        state_key: The same for the state.
+    """
+
+    image_key: str | None
+    proprio_key: Keys
+    state_key: Keys
+
+
 def observation_keys(
     metadata: Mapping[str, Any],
     space: spaces.Space[Any] | None = None,
-    *,
-    image: str | None,
-    proprio: Keys,
-    state: Keys,
+    **given: Unpack[KeyOptions],
 ) -> dict[str, tuple[str, ...]]:
     """The env's keys of every part: as given, else as `metadata` tells, else the part's own name.
 
@@ -96,10 +111,10 @@ def observation_keys(
     told = metadata.get(KEYS_FACT)
     known: Mapping[str, Any] = told if isinstance(told, Mapping) else {}
     known = {**_imported_keys(metadata.get(IMPORTED_KEYS_FACT), space), **known}
-    given = {"image": image, "proprio": proprio, "state": state}
+    asked = {part: given.get(f"{part}_key") for part in PARTS}
     return {
         part: _as_keys(part, known.get(part) or part if keys is None else keys)
-        for part, keys in given.items()
+        for part, keys in asked.items()
     }
 
 
@@ -177,7 +192,7 @@ def reader_of_space(
         part = "image" if isinstance(space, spaces.Box) and space.dtype == np.uint8 else "state"
         chosen: dict[str, tuple[str, ...] | None] = {part: None}
     else:
-        keys = observation_keys({}, image=image, proprio=proprio, state=state)
+        keys = observation_keys({}, image_key=image, proprio_key=proprio, state_key=state)
         given = {"image": image, "proprio": proprio, "state": state}
         if all(value is None for value in given.values()):
             given = {part: part if part in space.spaces else None for part in PARTS}

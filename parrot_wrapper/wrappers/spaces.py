@@ -5,26 +5,38 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, TypeAlias, get_args
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 import numpy as np
 from gymnasium import spaces
+from numpy.typing import ArrayLike
 
-from parrot_wrapper.errors import InvalidArgumentError, SpaceMismatchError, unknown_name
+from parrot_wrapper.checks import number_array
+from parrot_wrapper.errors import (
+    InvalidArgumentError,
+    LatentError,
+    SpaceMismatchError,
+    unknown_name,
+)
 from parrot_wrapper.types import ActionPrior, AnyArray, Observations
 from parrot_wrapper.wrappers.reader import (
-    Keys,
+    KeyOptions,
     ObservationReader,
     described,
     match_observation,
     observation_keys,
 )
 
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
 AgentObservation: TypeAlias = Literal["image", "features", "both"]
 """What the agent sees: the env's own observation, the prior's features, or both."""
 
 FEATURES_KEY = "features"
 _RANDOMIZED = "randomize"
+_ROUNDING = 1e-6
+"""How far beyond 1 |u| may be: float32 arithmetic, not a mistake."""
 
 
 def check_spaces(
@@ -32,12 +44,10 @@ def check_spaces(
     action_space: spaces.Space[Any],
     prior: ActionPrior,
     *,
-    image_key: str | None = None,
-    proprio_key: Keys = None,
-    state_key: Keys = None,
     cameras: Sequence[Mapping[str, Any]] = (),
     whole_chunks: bool = False,
     looks: bool = True,
+    **keys: Unpack[KeyOptions],
 ) -> ObservationReader:
     """Compare an env with a prior.
 
@@ -45,15 +55,12 @@ def check_spaces(
         observation_space: The env's: a Box, or a Dict of Boxes.
         action_space: The env's, a Box (A,).
         prior: The prior.
-        image_key: Where a Dict observation has the image; None for where the prior's data had it,
-            and "image" if they do not tell.
-        proprio_key: The same for the proprioception; several keys are joined in this order.
-        state_key: The same for the state.
         cameras: The env's camera descriptions, of each env that has one; compared with the one in
             the prior's metadata, if that has one too. An env that randomizes what the prior's data
             did not is warned about only.
         whole_chunks: Whether the env has to take a prior's chunks (H, A), see `ActionChunking`.
         looks: Whether observations are read at all; if not, they may be anything.
+        **keys: See `KeyOptions`.
 
     Returns:
         How to read the env's observations; where they are not read, of no parts.
@@ -67,12 +74,10 @@ def check_spaces(
             f"Expected a prior whose latents drive at least one env step, got horizon "
             f"{prior.horizon}."
         )
-    keys = observation_keys(
-        prior.metadata, observation_space, image=image_key, proprio=proprio_key, state=state_key
-    )
+    known = observation_keys(prior.metadata, observation_space, **keys)
     reader, problems = ObservationReader({}), list[str]()
     if looks:
-        reader, problems = match_observation(observation_space, prior.observation_spec, keys)
+        reader, problems = match_observation(observation_space, prior.observation_spec, known)
         problems += _camera_problems(cameras, prior.metadata.get("camera"))
     problems += _action_problems(action_space, prior, whole_chunks=whole_chunks)
     if problems:
@@ -100,6 +105,29 @@ def check_agent_observation(observation: str) -> AgentObservation:
 def latent_space(prior: ActionPrior) -> spaces.Box:
     """The box of u, exactly (-1, 1) in each of the Z latent dimensions, float32."""
     return spaces.Box(-1.0, 1.0, (prior.latent_dim,), np.float32)
+
+
+def check_latents(u: ArrayLike, shape: tuple[int, ...]) -> AnyArray:
+    """A batch u of this shape, (envs, Z), as an array.
+
+    Raises:
+        LatentError: It has another shape or dtype, is not finite, or is outside [-1, 1].
+    """
+    array = number_array("latents (dtype float32)", u, LatentError)
+    if array.dtype == np.bool_:
+        raise LatentError(f"Expected latents in float32, got dtype {array.dtype}.")
+    if array.shape != shape:
+        raise LatentError(
+            f"Expected latents of shape {shape}, (envs, latent dim), got shape {array.shape}."
+        )
+    if not np.isfinite(array).all():
+        raise LatentError(f"Expected finite latents, got {array.tolist()}.")
+    if np.abs(array).max() > 1.0 + _ROUNDING:
+        raise LatentError(
+            f"Expected latents u within [-1, 1], got {array.tolist()}. Clip them, or if this is "
+            "base noise z, map it with chart.to_unit(z) first."
+        )
+    return array
 
 
 def agent_space(

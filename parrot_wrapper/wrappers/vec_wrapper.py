@@ -7,13 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from parrot_wrapper.errors import InvalidArgumentError, MissingExtraError
-from parrot_wrapper.float_errors import quiet_underflow
-from parrot_wrapper.types import ActionPrior, AnyArray, FloatArray
+from parrot_wrapper.surroundings import quiet_underflow
+from parrot_wrapper.types import ActionPrior, AnyArray
 from parrot_wrapper.wrappers.decoded import Decoded
-from parrot_wrapper.wrappers.driver import Driven, Driver, DriverOptions
+from parrot_wrapper.wrappers.driver import DrivenBatch, Driver, DriverOptions
 
 try:
     from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper
@@ -31,10 +30,10 @@ except ImportError as error:
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-_TERMINATES = "terminate_on_success"
+_TERMINATES, _LAST = "terminate_on_success", "terminal_observation"
 
 
-class BehavioralPriorVecWrapper(Driven, VecEnvWrapper):
+class BehavioralPriorVecWrapper(DrivenBatch, VecEnvWrapper):
     """`BehavioralPriorWrapper` for Stable-Baselines3 vectorised envs.
 
     The prior stays in this process and embeds and decodes for all envs at once. Each env's action
@@ -133,24 +132,10 @@ class BehavioralPriorVecWrapper(Driven, VecEnvWrapper):
             observations, rewards, dones, infos = self.venv.step_wait()
         assert self._decoded is not None  # step_async comes first
         told = [{**info, **self._decoded.info(index)} for index, info in enumerate(infos)]
-        ended = [env for env in np.flatnonzero(dones) if "terminal_observation" in told[env]]
-        views = self._driver.views_of_last(
-            [told[env]["terminal_observation"] for env in ended], np.array(ended, int)
-        )
-        for env, view in zip(ended, views, strict=True):
-            told[env]["terminal_observation"] = view
-        if ended:
+        if dones.any():
+            self._show_last(told, np.flatnonzero(dones))
             self._tell_resets()
         return self._see(observations, dones), rewards, dones, told
-
-    def encode(self, actions: ArrayLike) -> FloatArray:
-        """The latent actions u (B, Z) that make the prior do `actions` (B, A) at this moment.
-
-        Raises:
-            ResetNeeded: The envs were not reset yet.
-            InvalidArgumentError: The actions have the wrong shape or are not finite.
-        """
-        return self._driver.encode(actions)
 
     def env_method(
         self, method_name: str, *args: Any, indices: VecEnvIndices = None, **kwargs: Any
@@ -160,6 +145,13 @@ class BehavioralPriorVecWrapper(Driven, VecEnvWrapper):
         guarded = self._driver.guarded(call) if method_name == "compute_reward" else call
         results: list[Any] = guarded(*args, **kwargs)
         return results
+
+    def _show_last(self, told: list[dict[str, Any]], envs: AnyArray) -> None:
+        """Make last observations of episodes, where they were told, what the agent sees of them."""
+        known = np.array([env for env in envs if _LAST in told[env]], int)
+        views = self._driver.views_of_last([told[env][_LAST] for env in known], known)
+        for env, view in zip(known, views, strict=True):
+            told[env][_LAST] = view
 
     def _tell_resets(self) -> None:
         """Take over what the envs told of their last resets, with the keys of a step's info."""

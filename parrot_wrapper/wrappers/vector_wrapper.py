@@ -11,14 +11,13 @@ import numpy as np
 from gymnasium.error import ResetNeeded
 from gymnasium.vector import AutoresetMode, VectorEnv, VectorWrapper
 from gymnasium.vector.utils import batch_space
-from numpy.typing import ArrayLike
 
 from parrot_wrapper.errors import InvalidArgumentError
-from parrot_wrapper.float_errors import quiet_underflow
-from parrot_wrapper.types import ActionPrior, AnyArray, FloatArray
+from parrot_wrapper.surroundings import quiet_underflow
+from parrot_wrapper.types import ActionPrior, AnyArray
 from parrot_wrapper.wrappers.chunk import CHUNK_KEYS
 from parrot_wrapper.wrappers.decoded import Decoded
-from parrot_wrapper.wrappers.driver import Driven, Driver, DriverOptions
+from parrot_wrapper.wrappers.driver import DrivenBatch, Driver, DriverOptions
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -30,7 +29,7 @@ else:
 _MASK = "reset_mask"
 
 
-class BehavioralPriorVectorWrapper(Driven, _Base):
+class BehavioralPriorVectorWrapper(DrivenBatch, _Base):
     """`BehavioralPriorWrapper` for Gymnasium's vector envs, in every autoreset mode.
 
     The prior stays in this process and embeds and decodes for all N sub-envs at once. Each one's
@@ -168,15 +167,6 @@ class BehavioralPriorVectorWrapper(Driven, _Base):
         began = ended if self._mode is AutoresetMode.SAME_STEP else resets
         self._ended = ended & (self._mode is not AutoresetMode.SAME_STEP)
         return self._see(observations, began), rewards, terminations, truncations, told
-
-    def encode(self, actions: ArrayLike) -> FloatArray:
-        """The latent actions u (N, Z) that make the prior do `actions` (N, A) at this moment.
-
-        Raises:
-            ResetNeeded: The sub-envs were not reset yet.
-            InvalidArgumentError: The actions have the wrong shape or are not finite.
-        """
-        return self._driver.encode(actions)
 
     def _see(self, observations: Any, began: AnyArray) -> Any:
         self._driver.observe(observations, began)

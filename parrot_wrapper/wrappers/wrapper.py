@@ -11,11 +11,11 @@ from numpy.typing import ArrayLike
 
 from parrot_wrapper.checks import number_array
 from parrot_wrapper.errors import InvalidArgumentError, LatentError
-from parrot_wrapper.float_errors import quiet_underflow
 from parrot_wrapper.latent.charts import Chart
-from parrot_wrapper.types import ActionPrior, AnyArray, FloatArray, OffersCamera
+from parrot_wrapper.surroundings import quiet_underflow
+from parrot_wrapper.types import ActionPrior, AnyArray, FloatArray
 from parrot_wrapper.wrappers.chunk import check_discount, execute_chunk, nothing_executed
-from parrot_wrapper.wrappers.driver import Driven, Driver, DriverOptions
+from parrot_wrapper.wrappers.driver import Driven, Driver, DriverOptions, offered
 from parrot_wrapper.wrappers.reader import Keys, with_batch_axis
 from parrot_wrapper.wrappers.spaces import AgentObservation
 
@@ -103,7 +103,6 @@ class BehavioralPriorWrapper(
                 "(Stable-Baselines3)."
             )
         self._gamma = check_discount(gamma)
-        inner = env.unwrapped
         options: DriverOptions = {
             "latent": latent,
             "observation": observation,
@@ -114,10 +113,8 @@ class BehavioralPriorWrapper(
         driver = Driver(
             env,
             prior,
-            observation_space=env.observation_space,
-            action_space=env.action_space,
-            cameras=[inner.camera_spec()] if isinstance(inner, OffersCamera) else [],
             terminates=_terminates_on_success(env),
+            **offered(env),
             **options,
         )
         recorded: dict[str, Any] = {**options, "latent": driver.chart.spec, "gamma": gamma}

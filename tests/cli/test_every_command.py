@@ -23,8 +23,8 @@ from parrot_wrapper.errors import ParrotError
 from parrot_wrapper.experiments.places import read_grid
 from parrot_wrapper.experiments.study import load_studies
 from parrot_wrapper.priors.checkpoint import read_prior
-from parrot_wrapper.rl.episode_log import read_episodes
 from parrot_wrapper.rl.evaluation import load_agent
+from parrot_wrapper.rl.logs import read_episodes
 from parrot_wrapper.rl.train import read_config
 from parrot_wrapper.training.prior import fit_prior
 from parrot_wrapper.training.prior_config import PriorTrainingConfig

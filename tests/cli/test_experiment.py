@@ -8,6 +8,10 @@ import pytest
 
 from parrot_wrapper.cli import main
 from parrot_wrapper.experiments.grid import Grid, PriorData
+from parrot_wrapper.experiments.places import Places
+from parrot_wrapper.experiments.plan import make_plan
+from parrot_wrapper.experiments.studies import study_grid
+from parrot_wrapper.experiments.study import load_rows
 from tests.experiments.toy_grid import ENV_ID, save_toy_prior, toy_grid
 
 ROOT = Path(__file__).parents[2]
@@ -34,8 +38,18 @@ def test_dry_run_lists_runs_and_touches_nothing(
         "ParrotGraspCup-v0/hirl/p0/r4",
     ]
     assert re.search(r"^\| hirl-p0 +\| to make \|$", shown, re.M)
-    assert "0 of 4 runs done; the others take about 25 minutes on 2 cores" in shown
+    assert "0 of 4 runs done; the others take about 12 minutes on 2 cores" in shown
     assert not list(workplace.iterdir())
+
+
+@pytest.mark.parametrize("study", ["main", "exploration"])
+def test_without_rows_a_study_takes_what_its_committed_rows_took(
+    study: str, tmp_path: Path
+) -> None:
+    grid, places = study_grid(study, "laptop"), Places(tmp_path / "rows", tmp_path / "runs")
+    took = sum(row.wall_seconds for row in load_rows(ROOT / "results" / f"{study}-laptop"))
+    told = make_plan(grid, grid.runs(), places).seconds_left(places, workers=2)
+    assert told == pytest.approx(took / 2, rel=0.02)
 
 
 @pytest.mark.slow

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from parrot_wrapper.cli import main
-from parrot_wrapper.cli.demo_clock import WorkClock
-from parrot_wrapper.rl.episode_log import read_episodes
+from parrot_wrapper.cli.demo import WorkClock
+from parrot_wrapper.rl.logs import read_episodes
 
 pytest.importorskip("pybullet")
 import parrot_envs

@@ -9,9 +9,10 @@ import pytest
 
 from parrot_wrapper.errors import DataFileError, ParrotError
 from parrot_wrapper.experiments.grid import Grid
-from parrot_wrapper.experiments.methods import EXPLORATION, METHODS, needed_parts, run_config
+from parrot_wrapper.experiments.methods import AGENTS, EXPLORERS, Method, run_config
 from parrot_wrapper.experiments.needs import PriorData
 from parrot_wrapper.experiments.places import Places, read_grid
+from parrot_wrapper.experiments.rows import read_rows
 from parrot_wrapper.experiments.studies import (
     GRASP_TASKS,
     PLACE_TASKS,
@@ -19,8 +20,9 @@ from parrot_wrapper.experiments.studies import (
     STUDIES,
     study_grid,
 )
-from parrot_wrapper.rl.config import DemonstrationReplay
+from parrot_wrapper.rl.config import DemonstrationReplay, RLConfig
 
+RESULTS = Path(__file__).parents[2] / "results"
 DATA = PriorData(10, folder="data")
 
 
@@ -96,14 +98,14 @@ def test_every_method_is_one_rl_config() -> None:
 
     def facts(method: str, **fields: Any) -> tuple[Any, ...]:
         run = grid(methods=(method,), **fields).runs()[0]
-        assert set(run.needs) == set(needed_parts(method, from_pixels="preset" in fields))
+        assert set(run.needs) == set(run.method.parts(from_pixels="preset" in fields))
         config = run_config(run, parts)
         assert (config.env_id, config.total_steps) == ("A-v0", 25_000)
         raw = config.raw
         named = (config.prior, not config.latent_actions, raw.initial_actor)
         return (*named, raw.explore, config.observation)
 
-    features = {method: facts(method) for method in METHODS}
+    features = {method.name: facts(method.name) for method in AGENTS}
     assert features == {
         "parrot": ("P", False, None, 0.0, "features"),
         "sac": ("P", True, None, 0.0, "features"),
@@ -113,7 +115,7 @@ def test_every_method_is_one_rl_config() -> None:
         "hirl": ("H", False, None, 0.0, "features"),
         "prior-explore": ("P", True, None, 0.9, "features"),
     }
-    pixels = {method: facts(method, preset="paper") for method in METHODS}
+    pixels = {m.name: facts(m.name, preset="paper") for m in AGENTS}
     assert pixels == {
         "parrot": ("P", False, None, 0.0, "image"),
         "sac": (None, True, None, 0.0, "image"),
@@ -134,6 +136,29 @@ def test_variants_have_settings_of_their_own() -> None:
     plain, eager = (run_config(run, {"prior": "P"}) for run in varied.runs()[::2][:2])
     assert (plain.gamma, plain.kl, plain.gradient_steps) == (0.9, 3.0, 1)
     assert (eager.gamma, eager.kl, eager.gradient_steps) == (0.9, 3.0, 4)
+
+
+def test_a_method_of_a_study_is_one_value() -> None:
+    own = Method("ours", "Ours", "#123456", prior="cvae", settings={"gamma": 0.8}, data=("few",))
+    sizes = (PriorData(5, "few", folder="data"), PriorData(9, "many", folder="data"))
+    made = grid(methods=("parrot", own, own.variant("kl", kl=2.0)), data=sizes, rl={"gamma": 0.9})
+    ours = [run for run in made.runs() if run.method == own]
+    assert ours[0].id == "A-v0/ours/few/p0/r0"
+    assert (ours[0].needs, len(ours)) == ({"cvae": "cvae-few-p0"}, 2 * 3)
+    assert [a.kind for a in made.artifacts(ours)] == ["cvae"]
+    config = run_config(ours[0], {"cvae": "C"})
+    assert (config.prior, config.latent_actions, config.gamma) == ("C", True, 0.8)
+    content = json.loads(json.dumps(made.to_dict()))
+    assert content["methods"][0] == "parrot"
+    assert content["methods"][2]["name"] == "ours+kl"
+    assert Grid.from_dict(content) == made
+
+
+def test_a_method_that_is_given_by_name_does_not_outdo_the_grid() -> None:
+    named = grid(methods=("trajrl",), rl={"gradient_steps": 4})
+    assert named.methods[0].settings == {}
+    assert named.runs()[0].rl == {"gradient_steps": 4}
+    assert Grid.from_dict(named.to_dict()) == named
 
 
 def test_a_method_may_be_for_some_of_the_data() -> None:
@@ -160,6 +185,9 @@ def test_a_method_may_be_for_some_of_the_data() -> None:
         ({"method_data": {"sac": ["a"]}}, "Unknown method in method_data 'sac'"),
         ({"method_data": {"parrot": ["grasp"]}}, "Unknown data in method_data 'grasp'"),
         ({"method_data": {"parrot": "grasp"}}, "method_data\\['parrot'\\] as a list"),
+        ({"methods": ("uniform",)}, "Unknown method 'uniform'"),
+        ({"methods": (Method("a", prior="hrl"),)}, "Did you mean 'hirl'"),
+        ({"methods": (Method("a", data=("b",)),)}, "Unknown data in method_data 'b'"),
         ({"kind": "explore"}, "Did you mean 'exploration'"),
         ({"kind": "exploration", "methods": ("sac",)}, "method of an exploration grid 'sac'"),
         ({"tasks": ()}, "tasks as a list of different texts, at least one"),
@@ -192,6 +220,26 @@ def test_bad_fields_are_refused(fields: dict[str, Any], message: str) -> None:
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
+        ({"name": "a/b"}, "method.name of letters"),
+        ({"label": 3}, "method.label as text"),
+        ({"colour": "blue"}, "#rrggbb, got 'blue'"),
+        ({"sees": "feature"}, "Did you mean 'features'"),
+        ({"raw": 1}, "method.raw as true or false"),
+        ({"settings": [1]}, "method.settings as a mapping"),
+        ({"settings": {"seed": 1}}, "leaves open, got seed"),
+        ({"data": "few"}, "method.data as a list"),
+    ],
+)
+def test_bad_methods_are_refused(fields: dict[str, Any], message: str) -> None:
+    with pytest.raises(ParrotError, match=message):
+        Method(**{"name": "mine", **fields})
+    with pytest.raises(ParrotError, match=message):
+        Grid.from_dict({**grid().to_dict(), "methods": [{"name": "mine", **fields}]})
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
         ({"episodes": 0}, "data.episodes as an integer of at least 1"),
         ({"name": "../x"}, "data.name of letters"),
         ({"folder": ""}, "folder of data or how to collect"),
@@ -217,6 +265,7 @@ def test_grid_file(tmp_path: Path) -> None:
         '{"name": "mine"}': "with setting, tasks, methods, which it lacks",
         '{"task": []}': "Unknown field of grid 'task'. Did you mean 'tasks'",
         json.dumps({**grid().to_dict(), "data": {}}): "data as a list",
+        json.dumps({**grid().to_dict(), "methods": [{"nam": 3}]}): "field of method 'nam'",
         json.dumps({**grid().to_dict(), "data": [{"episode": 3}]}): "field of data 'episode'",
     }.items():
         path.write_text(text)
@@ -242,8 +291,18 @@ def test_variants_may_be_added_and_not_changed(tmp_path: Path) -> None:
     places = Places(tmp_path / "results", tmp_path / "runs")
     places.claim(variants(tight={"kl": 2.0}))
     places.claim(variants(tight={"kl": 2.0}, eager={"gradient_steps": 2}))
-    with pytest.raises(ParrotError, match=r"method_rl: .*'kl': 2.0.* there, .*'kl': 3.0.* given"):
+    with pytest.raises(ParrotError, match=r"parrot\+tight kl: 2.0 there, 3.0 given"):
         places.check(variants(tight={"kl": 3.0}))
+
+
+@pytest.mark.parametrize("folder", sorted(RESULTS.glob("*/grid.json")), ids=lambda p: p.parent.name)
+def test_published_studies_go_on_in_their_folders(folder: Path) -> None:
+    old = read_grid(folder)
+    Places(folder.parent, folder.parent).check(study_grid(old.name, old.setting))
+    for row in read_rows(folder.parent):
+        if not row.explores:
+            config = RLConfig.from_dict(row.config)
+            assert RLConfig.from_dict(config.to_dict()) == config
 
 
 @pytest.mark.parametrize("setting", SETTINGS)
@@ -259,12 +318,12 @@ def test_studies_are_the_papers() -> None:
     envs = pytest.importorskip("parrot_envs")
     main = study_grid("main", "paper")
     assert set(main.tasks) == set(envs.PAPER_TASKS) == {*GRASP_TASKS, *PLACE_TASKS}
-    assert main.methods == tuple(METHODS)
+    assert main.methods == AGENTS
     assert (main.env_steps, main.prior_options["steps"]) == (500_000, 500_000)
     assert [d.episodes for d in study_grid("data-size", "paper").data] == [
         5_000, 10_000, 25_000, 50_000,
     ]  # fmt: skip
-    assert study_grid("exploration", "laptop").methods == tuple(EXPLORATION)
+    assert study_grid("exploration", "laptop").methods == EXPLORERS
     labels = [d.labels["prior_data"] for d in study_grid("mismatch", "laptop").data]
     assert labels == ["grasp-only", "place-only", "both"]
     with pytest.raises(ParrotError, match="Did you mean 'main'"):

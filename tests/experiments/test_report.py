@@ -13,16 +13,16 @@ import pytest
 from parrot_wrapper.cli import main
 from parrot_wrapper.errors import DataError, DataFileError
 from parrot_wrapper.experiments import figure_style, tables
-from parrot_wrapper.experiments.figures import panel_figure
-from parrot_wrapper.experiments.films import find_films
-from parrot_wrapper.experiments.gallery import plates, save_figures
-from parrot_wrapper.experiments.mismatch import mismatch_rows
-from parrot_wrapper.experiments.page import report_page
+from parrot_wrapper.experiments.figure_style import variant_colors
+from parrot_wrapper.experiments.figures import plates, save_figures
+from parrot_wrapper.experiments.grid import Grid
+from parrot_wrapper.experiments.methods import AGENTS, Method
+from parrot_wrapper.experiments.needs import PriorData
+from parrot_wrapper.experiments.page import find_films, report_page
 from parrot_wrapper.experiments.studies import study_grid
-from parrot_wrapper.experiments.study import METHOD_NAMES, Study, Variant, load_studies
-from parrot_wrapper.experiments.summary import cautions, findings
+from parrot_wrapper.experiments.study import Study, Variant, load_studies, mismatch_rows
+from parrot_wrapper.experiments.tables import cautions, findings
 from tests.experiments.synthetic_rows import (
-    METHODS,
     TASKS,
     agent_rows,
     data_size_rows,
@@ -72,7 +72,7 @@ def few(tmp_path: Path, rows, name: str = "few") -> Study:
 
 def test_studies_are_sorted_by_what_is_compared(studies):
     assert [variant.method for variant in studies["main"].variants] == [
-        name for name in METHOD_NAMES if name in METHODS
+        method.name for method in AGENTS
     ]
     assert studies["main"].tasks[0] == "ParrotGraspBar-v0"
     assert sorted(studies["main"].tasks) == sorted(TASKS)
@@ -80,6 +80,18 @@ def test_studies_are_sorted_by_what_is_compared(studies):
     assert sizes == [5_000, 10_000, 25_000, 50_000, None]
     names = [variant.name for variant in studies["mismatch"].variants]
     assert names[-1] == "PARROT + remedy, grasp-only"
+
+
+def test_a_new_method_is_shown_as_its_grid_says(tmp_path: Path):
+    own = Method("hirl+ours", "Ours", "#123456", prior="cvae")
+    rows = [row(TASKS[5], name, seed) for name in ("parrot", "hirl+ours") for seed in (0, 1)]
+    folder = write_rows(tmp_path / "rows", rows)
+    grid = Grid("main", "laptop", (TASKS[5],), ("parrot", own), data=(PriorData(9, folder="d"),))
+    (folder / "grid.json").write_text(json.dumps(grid.to_dict()))
+    [study] = load_studies([folder])
+    assert [v.name for v in study.variants] == ["PARROT", "Ours + ours"]
+    assert list(variant_colors(study.variants).values()) == ["#0072b2", "#123456"]
+    assert {line[0] for line in tables.method_table(study).rows} == {"PARROT", "Ours + ours"}
 
 
 def test_method_table(studies):
@@ -223,7 +235,8 @@ def test_no_text_of_a_figure_overlaps_another_or_is_cut_off(small, name, width):
     with figure_style.drawing(width):
         for plate in plates(study):
             whole = len(plate.panels) < 2 or width == figure_style.WIDE
-            drawn = [plate.draw(study)] if whole else map(panel_figure, plate.panels[:3])
+            panels = map(figure_style.panel_figure, plate.panels[:3])
+            drawn = [plate.draw(study)] if whole else panels
             for figure in drawn:
                 boxes = shown_texts(figure)
                 for (one, first), (two, second) in itertools.combinations(boxes, 2):
@@ -239,7 +252,7 @@ def test_a_panel_has_few_lines_and_colours_tell_them_apart(small, name):
     with figure_style.drawing():
         for plate in plates(study):
             for panel in plate.panels:
-                axes = panel_figure(panel).axes[0]
+                axes = figure_style.panel_figure(panel).axes[0]
                 colors = [line.get_color() for line in axes.lines]
                 assert 1 <= len(colors) == len(set(colors)) <= 7
                 assert panel.named or len(colors) == 2
@@ -422,21 +435,3 @@ def test_torn_and_damaged_rows(tmp_path):
 ENV_ID = "ParrotGraspCup-v0"
 
 
-def test_report_films_what_has_no_film(prior_folder: str, tmp_path: Path, capsys) -> None:
-    pytest.importorskip("pybullet")
-    run = tmp_path / "runs" / ENV_ID / "parrot" / "p0" / "r0"
-    train = ["train", "--env-id", ENV_ID, "--prior", prior_folder, "--out", str(run)]
-    assert main([*train, "--total-steps", "25", "--episodes", "0", "--no-progress"]) == 0
-    rows = [row(ENV_ID, method, 0) for method in ("parrot", "sac")]
-    page = tmp_path / "page.html"
-    report = ["report", str(write_rows(tmp_path / "rows", rows)), "--out", str(page)]
-    report += ["--runs", str(tmp_path / "runs"), "--film"]
-    capsys.readouterr()
-    assert main(report) == 0
-    film = run / "held-out.gif"
-    assert str(film) in capsys.readouterr().out
-    assert 1_000 < film.stat().st_size < 200_000
-    assert page.read_text(encoding="utf-8").count("data:image/gif;base64,") == 1
-    made = film.stat().st_mtime_ns
-    assert main(report) == 0
-    assert film.stat().st_mtime_ns == made

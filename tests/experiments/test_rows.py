@@ -9,11 +9,9 @@ import pytest
 
 from parrot_wrapper.errors import DataFileError
 from parrot_wrapper.experiments.rows import (
-    ExplorationRow,
     ResultRow,
     Share,
     append_row,
-    read_exploration_rows,
     read_rows,
 )
 from parrot_wrapper.experiments.run_files import success_curve
@@ -53,11 +51,12 @@ def test_rows_are_read_as_they_were_written(tmp_path: Path) -> None:
 
 
 def test_exploration_rows_have_a_file_of_their_own(tmp_path: Path) -> None:
-    row = ExplorationRow(**FACTS, lifted=HALF, placed=None, success_once=HALF)
+    row = ResultRow(**FACTS, lifted=HALF, placed=None, success_once=HALF)
     append_row(tmp_path, row)
     append_row(tmp_path, ROW)
-    assert read_exploration_rows(tmp_path) == [row]
-    assert read_rows(tmp_path) == [ROW]
+    assert read_rows(tmp_path) == [ROW, row]
+    assert read_rows(tmp_path / "exploration.jsonl") == [row]
+    assert (row.explores, row.score) == (True, HALF)
 
 
 def test_torn_last_line_is_left_out_and_then_replaced(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ import pytest
 from parrot_wrapper.errors import DataFileError, InvalidArgumentError
 from parrot_wrapper.experiments.grid import Grid
 from parrot_wrapper.experiments.places import Places
-from parrot_wrapper.experiments.rows import ResultRow, read_exploration_rows, read_rows
+from parrot_wrapper.experiments.rows import ResultRow, read_rows
 from parrot_wrapper.experiments.runner import Outcome, run_grid
 from parrot_wrapper.rl.checkpoint import list_checkpoints
 from parrot_wrapper.rl.evaluation import load_agent
@@ -252,7 +252,7 @@ def test_what_runs_need_is_made_first_and_once(tmp_path: Path) -> None:
     heard.clear()
     assert quiet(explored, looks, say=heard.append).failures == ()
     assert not any("data" in line or "prior-p0" in line for line in heard)
-    rows = read_exploration_rows(looks.results)
+    rows = read_rows(looks.results)
     assert [row.method for row in rows] == ["uniform", "parrot"]
     assert all(row.lifted is not None and row.lifted.episodes == 3 for row in rows)
     assert all(row.placed is None for row in rows)

@@ -23,10 +23,9 @@ from parrot_wrapper.experiments.run_files import ROW_FILE, steps_so_far
 from parrot_wrapper.priors import FlowPrior, FlowPriorConfig, load_prior
 from parrot_wrapper.rl.checkpoint import list_checkpoints, load_checkpoint
 from parrot_wrapper.rl.cloned_actor import ClonedActor, ClonedActorConfig, load_cloned_actor
-from parrot_wrapper.rl.episode_log import read_episodes
+from parrot_wrapper.rl.logs import cut_log, read_episodes, read_log
 from parrot_wrapper.rl.model import build_model, wrap_env
-from parrot_wrapper.rl.replay.replay_arrays import replay_arrays
-from parrot_wrapper.rl.run_log import cut_log, read_log
+from parrot_wrapper.rl.replay.buffers import replay_arrays
 from parrot_wrapper.rl.train import LOG_FILE, read_config, train
 from parrot_wrapper.training.feature_cache import FeatureCache
 from parrot_wrapper.training.prior_checkpoint import (
@@ -193,8 +192,8 @@ def a_row(grid: Grid, seed: int) -> ResultRow:
     half = Share(0.5, 0.2, 0.8, 10)
     run = next(run for run in grid.runs() if run.rl_seed == seed)
     return ResultRow(
-        grid.name, grid.setting, run.task, run.method, 0, seed, None, {}, {"python": "3"},
-        {"cpu_count": 2}, 1.5, "2026-01-01T00:00:00+00:00", {"gamma": 0.9}, 1_000, half, half,
+        grid.name, grid.setting, run.task, run.method.name, 0, seed, None, {}, {"python": "3"},
+        {"cpu_count": 2}, 1.5, "2026-01-01T00:00:00+00:00", half, half, {"gamma": 0.9}, 1_000,
         ((500, 0.25), (1_000, 0.5)),
     )  # fmt: skip
 

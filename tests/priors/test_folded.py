@@ -11,8 +11,7 @@ import torch
 from parrot_table.folded_structured import FoldedStructured
 from parrot_table.structured import StructuredEncoder
 from parrot_wrapper import FlowPrior, FlowPriorConfig, ObservationSpec, load_prior
-from parrot_wrapper.priors.coupling import CouplingStack
-from parrot_wrapper.priors.folded_coupling import FoldedCouplings
+from parrot_wrapper.priors.coupling import CouplingStack, FoldedCouplings
 
 
 def shaken(module):

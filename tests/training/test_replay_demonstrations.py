@@ -19,13 +19,14 @@ from parrot_wrapper.data import Episode, EpisodeDataset, save_dataset
 from parrot_wrapper.data.exchange import ImportOptions
 from parrot_wrapper.errors import DataError, InvalidArgumentError, SpaceMismatchError
 from parrot_wrapper.rl.config import DemonstrationReplay
-from parrot_wrapper.rl.replay.demonstration_replay import (
+from parrot_wrapper.rl.replay.buffers import (
     DemonstrationDictReplayBuffer,
     DemonstrationReplayBuffer,
 )
-from parrot_wrapper.rl.replay.replay_demonstrations import fill_replay_buffer
-from parrot_wrapper.rl.replay.replay_episodes import dataset_from_replay_buffer
-from tests.helpers import SPECS, AffinePrior, EchoEnv
+from parrot_wrapper.rl.replay.demonstrations import fill_replay_buffer
+from parrot_wrapper.rl.replay.episodes import dataset_from_replay_buffer
+from parrot_wrapper.types import FloatArray
+from tests.helpers import SPECS, AffinePrior, EchoEnv, RememberingPrior
 from tests.training.toy_rl import toy_config, toy_train
 
 
@@ -56,19 +57,56 @@ def recorded(obs: str, episodes: int = 3) -> EpisodeDataset:
     return EpisodeDataset.from_episodes(result)
 
 
-@pytest.mark.parametrize("obs", ["hwc", "chw", "state", "dict"])
-@pytest.mark.parametrize("observation", ["image", "features", "both"])
-def test_as_the_wrapped_env_would_have_filled_it(obs: str, observation: str) -> None:
-    """The same actions, taken through the wrapper by way of u, give the same transitions."""
-    data = recorded(obs)
-    prior = AffinePrior(SPECS[obs])
-    env = BehavioralPriorWrapper(EchoEnv(obs), prior, observation=observation, latent="box:9")
+class Doubling(RememberingPrior):
+    """Of chunks: the second action is twice the first; encoding is exact for such chunks alone."""
+
+    def decode_features(self, z: FloatArray, features: FloatArray) -> FloatArray:
+        first = self.scale * z + self.shift(features)
+        return np.stack([first, 2 * first], axis=1)
+
+
+def in_chunks(data: EpisodeDataset) -> EpisodeDataset:
+    """Every second action of an episode is twice the one before."""
+    made = []
+    for index in range(data.n_episodes):
+        own = data.episode(index)
+        actions = own.actions / 2
+        actions[1::2] = 2 * actions[:-1:2]
+        made.append(Episode(own.observations["state"], actions, actions[:, 0], True, index))
+    return EpisodeDataset.from_episodes(made)
+
+
+CASES = [
+    (obs, seen, AffinePrior)
+    for obs in ("hwc", "chw", "state", "dict")
+    for seen in ("image", "features", "both")
+]
+CASES += [
+    ("state", seen, kind) for seen in ("features", "both") for kind in (RememberingPrior, Doubling)
+]
+
+
+@pytest.mark.parametrize(("obs", "observation", "kind"), CASES)
+def test_as_the_wrapped_env_would_have_filled_it(
+    obs: str, observation: str, kind: type[AffinePrior]
+) -> None:
+    """The same actions, taken through the wrapper by way of u, give the same transitions.
+
+    Chunks of two in episodes of three, four and five: two, two and three transitions.
+    """
+    horizon = 2 if kind is Doubling else 1
+    data, transitions = recorded(obs), 12
+    if horizon == 2:
+        data, transitions = in_chunks(data), 7
+    prior = kind(SPECS[obs], horizon=horizon)
+    told = {"observation": observation, "latent": "box:9", "gamma": 0.9}
+    env = BehavioralPriorWrapper(EchoEnv(obs), prior, **told)
     policy = (
         "MultiInputPolicy" if isinstance(env.observation_space, gym.spaces.Dict) else "MlpPolicy"
     )
     model = SAC(policy, env, buffer_size=100, learning_starts=1, batch_size=8, train_freq=1000)
-    filled = fill_replay_buffer(model, data, prior, observation=observation, latent="box:9")
-    assert filled.transitions == data.n_steps == 12
+    filled = fill_replay_buffer(model, data, prior, **told)
+    assert filled.transitions == transitions
     assert filled.edge_fraction == 0.0
     expected = SAC(policy, env, buffer_size=100, learning_starts=1, batch_size=8).replay_buffer
     vec = model.get_env()
@@ -77,8 +115,10 @@ def test_as_the_wrapped_env_would_have_filled_it(obs: str, observation: str) -> 
         env.unwrapped.steps = episode.n_steps
         vec.seed(index)
         seen = vec.reset()
-        for action in episode.actions:
-            u = env.encode(action)
+        for step in range(0, episode.n_steps, horizon):
+            chunk = episode.actions[step : step + horizon]
+            chunk = np.concatenate([chunk, np.repeat(chunk[-1:], horizon - len(chunk), axis=0)])
+            u = env.encode(chunk if horizon > 1 else chunk[0])
             following, reward, done, infos = vec.step(u[None])
             after = following
             if done[0]:
@@ -89,12 +129,12 @@ def test_as_the_wrapped_env_would_have_filled_it(obs: str, observation: str) -> 
             expected.add(seen, after, u[None], reward, done, infos)
             seen = following
     found = model.replay_buffer
-    assert found.pos == expected.pos == 12
+    assert found.pos == expected.pos == transitions
     for name in ("observations", "next_observations", "actions", "rewards", "dones", "timeouts"):
         left, right = getattr(found, name), getattr(expected, name)
         pairs = [(left[k], right[k]) for k in left] if isinstance(left, dict) else [(left, right)]
         for one, other in pairs:
-            np.testing.assert_allclose(one[:12], other[:12], atol=1e-5)
+            np.testing.assert_allclose(one[:transitions], other[:transitions], atol=1e-5)
     model.learn(20)
 
 
@@ -231,8 +271,8 @@ def test_what_does_not_fit() -> None:
     three = gym.spaces.Box(-1, 1, (3,), np.float32)
     with pytest.raises(SpaceMismatchError, match="3 action dimensions as the prior has, got 2"):
         fill(ReplayBuffer(99, features, three), wanted=AffinePrior(SPECS["dict"], action_dim=3))
-    with pytest.raises(InvalidArgumentError, match=r"horizon 1\), got horizon 2"):
-        fill(ReplayBuffer(99, features, unit), wanted=AffinePrior(SPECS["dict"], horizon=2))
+    with pytest.raises(InvalidArgumentError, match=r"gamma"):
+        fill(ReplayBuffer(99, features, unit), gamma=1.5)
     with pytest.raises(SpaceMismatchError, match="Expected image in the data"):
         states = recorded("state").subset([0])
         states.observations["proprio"] = states.observations.pop("state")

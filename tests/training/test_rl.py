@@ -12,7 +12,6 @@ import torch
 from stable_baselines3 import SAC
 
 from parrot_wrapper.errors import CheckpointError, InvalidArgumentError, UnknownNameError
-from parrot_wrapper.rl.actor_loss import skip_unused_gradients
 from parrot_wrapper.rl.callbacks import kl_nats
 from parrot_wrapper.rl.checkpoint import list_checkpoints, read_header
 from parrot_wrapper.rl.config import (
@@ -23,12 +22,11 @@ from parrot_wrapper.rl.config import (
     UniformReplay,
     preset_config,
 )
-from parrot_wrapper.rl.episode_log import read_episodes, training_seconds
 from parrot_wrapper.rl.evaluation import evaluate_run, load_agent
-from parrot_wrapper.rl.model import build_model, wrap_env
+from parrot_wrapper.rl.logs import STEP_KEY, cut_log, read_episodes, read_log, training_seconds
+from parrot_wrapper.rl.model import build_model, skip_unused_gradients, wrap_env
 from parrot_wrapper.rl.normed_activation import LayerNormReLU
-from parrot_wrapper.rl.replay.replay_arrays import replay_arrays
-from parrot_wrapper.rl.run_log import STEP_KEY, cut_log, read_log
+from parrot_wrapper.rl.replay.buffers import replay_arrays
 from parrot_wrapper.rl.train import read_config
 from tests.helpers import SPECS, AffinePrior, EchoEnv
 from tests.training.toy_rl import STATE, ReachEnv, toy_config, toy_train

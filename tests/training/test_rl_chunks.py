@@ -19,10 +19,9 @@ from parrot_wrapper import (
 )
 from parrot_wrapper.errors import InvalidArgumentError
 from parrot_wrapper.rl.config import RLConfig
-from parrot_wrapper.rl.episode_log import read_episodes
 from parrot_wrapper.rl.evaluation import evaluate_run
+from parrot_wrapper.rl.logs import STEP_KEY, read_episodes, read_log
 from parrot_wrapper.rl.model import build_model, wrap_env
-from parrot_wrapper.rl.run_log import STEP_KEY, read_log
 from parrot_wrapper.rl_zoo.sac import hyperparams
 from tests.helpers import AffinePrior
 from tests.training.toy_rl import STATE, ReachEnv, toy_config, toy_train

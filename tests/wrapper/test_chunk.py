@@ -11,7 +11,6 @@ from gymnasium.utils.env_checker import check_env
 
 from parrot_wrapper import ActionChunking, BehavioralPriorWrapper
 from parrot_wrapper.errors import InvalidArgumentError, LatentError, SpaceMismatchError
-from parrot_wrapper.evaluation.judge import judge_prior
 from parrot_wrapper.evaluation.policies import PriorSamples, UniformActions
 from parrot_wrapper.evaluation.rollouts import evaluate
 from parrot_wrapper.wrappers.chunk import executed_steps
@@ -129,11 +128,22 @@ def test_refusals():
     with pytest.raises(LatentError, match=r"shape \(1, 3, 2\) from the prior"):
         env.step(np.zeros(2, np.float32))
     assert not env.unwrapped.executed
-    chunks = AffinePrior(SPECS["state"], horizon=3)
-    with pytest.raises(InvalidArgumentError, match=r"PriorSamples .* got horizon 3"):
-        PriorSamples(LoggingEnv(), chunks)
-    with pytest.raises(InvalidArgumentError, match=r"judge_prior .* got horizon 3"):
-        judge_prior(chunks, LoggingEnv())
+
+
+def test_samples_over_the_bare_env_are_the_wrappers_uniform_actions():
+    """Seven steps in chunks of three; the last one is cut off by the episode's end."""
+    prior = AffinePrior(SPECS["state"], horizon=3)
+    wrapped = BehavioralPriorWrapper(LoggingEnv(steps=7), prior)
+    bare = LoggingEnv(steps=7)
+    samples, rng = PriorSamples(bare, prior), np.random.default_rng((5, 2))
+    evaluate(samples, bare, episodes=1, seed=5)
+    wrapped.reset(seed=5)
+    for _ in range(3):
+        u = wrapped.chart.to_unit(rng.standard_normal((1, 2)).astype(np.float32))
+        wrapped.step(u[0])
+    ours, theirs = bare.executed, wrapped.unwrapped.executed
+    assert [step for step, _ in ours] == [step for step, _ in theirs] == list(range(7))
+    np.testing.assert_allclose([a for _, a in ours], [a for _, a in theirs], atol=1e-5)
 
 
 def test_spec_holds_the_discount():

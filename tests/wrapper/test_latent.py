@@ -1,6 +1,7 @@
 """Charts, and the identity that makes SAC's entropy a distance to the prior."""
 
 import math
+from dataclasses import dataclass
 
 import gymnasium as gym
 import numpy as np
@@ -85,6 +86,29 @@ def test_uniform_u_is_the_prior():
     assert abs(z.mean()) < 0.01 and z.std() == pytest.approx(1.0, abs=0.01)
     ranks = ndtr(np.sort(z))
     assert np.abs(ranks - np.linspace(0, 1, len(z))).max() < 0.006  # Kolmogorov-Smirnov
+
+
+def test_a_chart_of_ones_own_is_one_class():
+    @dataclass(frozen=True)
+    class CubicChart(BoxChart):
+        """z = b u^3, which stays near the middle of the prior."""
+
+        name = "cubic"
+
+        def _stretch(self, u):
+            return self.half_width * u**3
+
+        def _shrink(self, z):
+            return np.cbrt(z / self.half_width)
+
+    chart = parse_chart("cubic:2")
+    assert parse_chart(chart.spec) == chart == CubicChart(2.0)
+    u = np.linspace(-0.9, 0.9, 7)
+    np.testing.assert_allclose(chart.to_unit(chart.to_latent(u)), u, atol=1e-6)
+    wrapped = BehavioralPriorWrapper(EchoEnv(), AffinePrior(), latent="cubic:2")
+    wrapped.reset(seed=0)
+    *_, info = wrapped.step(np.full(wrapped.action_space.shape, 0.5, np.float32))
+    assert info["parrot/latent"] == pytest.approx(0.25)
 
 
 def test_target_entropy_and_kl_are_inverse():

@@ -25,7 +25,7 @@ from parrot_wrapper import (
     ObservationSpec,
 )
 from parrot_wrapper.errors import InvalidArgumentError, SpaceMismatchError
-from parrot_wrapper.evaluation.prior_features import PriorSight
+from parrot_wrapper.evaluation.policies import PriorFeaturesObservation
 from tests.helpers import SPECS, AffinePrior, EchoEnv
 
 PRIOR = AffinePrior(SPECS["state"])
@@ -72,7 +72,7 @@ def single(wrap):
 
 
 def sight(wrap):
-    return PriorSight(echo(deep(wrap)), PRIOR)
+    return PriorFeaturesObservation(echo(deep(wrap)), PRIOR)
 
 
 def sync(wrap):

@@ -15,23 +15,20 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from parrot_wrapper.checks import as_path
 from parrot_wrapper.data.dataset import EpisodeDataset
-from parrot_wrapper.data.exchange.choosing import listed
-from parrot_wrapper.data.exchange.episode_ends import (
-    Bundle,
-    episode_ends,
-    next_name,
-    separated,
+from parrot_wrapper.data.exchange.choosing import ImportOptions, listed
+from parrot_wrapper.data.exchange.guarded_files import (
+    OpenArrays,
+    inside,
+    is_hidden,
+    open_hdf5_arrays,
+    open_npz,
 )
-from parrot_wrapper.data.exchange.guarded_files import inside, is_hidden
-from parrot_wrapper.data.exchange.guarded_hdf5 import open_hdf5_arrays
-from parrot_wrapper.data.exchange.npz import open_npz
-from parrot_wrapper.data.exchange.options import ImportOptions
 from parrot_wrapper.data.exchange.source import (
     Choice,
     Part,
@@ -79,7 +76,7 @@ def dataset_from_arrays(
     given = [episodes] if isinstance(episodes, Mapping) else episodes
     if not given:
         raise DataError("Expected at least one episode, got none.")
-    opened = {f"episode {i}": _held(_InMemory(arrays)) for i, arrays in enumerate(given)}
+    opened = {f"episode {i}": _in_memory(arrays) for i, arrays in enumerate(given)}
     chosen = options or ImportOptions()
     alone = isinstance(episodes, Mapping)
     return load_source(_source("arrays", opened, chosen, alone=alone), chosen)
@@ -103,33 +100,17 @@ def open_arrays(path: str | Path, options: ImportOptions) -> Source:
     return _source(str(path), opened, options, alone=len(files) == 1)
 
 
-class _Arrays(Protocol):
-    """Arrays of a file or in memory: whole shapes first, values one by one."""
-
-    @property
-    def headers(self) -> Mapping[str, Part]: ...
-
-    def __getitem__(self, name: str) -> AnyArray: ...
+_Opening = Callable[[], AbstractContextManager[OpenArrays]]
 
 
-_Opening = Callable[[], AbstractContextManager[_Arrays]]
-
-
-class _InMemory:
-    def __init__(self, arrays: object) -> None:
-        if not isinstance(arrays, Mapping):
-            raise DataError(
-                f"Expected each episode as a mapping of names to arrays, got {arrays!r:.60}."
-            )
-        self._arrays = dict(_named(arrays))
-        self.headers = {name: Part(a.shape, a.dtype) for name, a in self._arrays.items()}
-
-    def __getitem__(self, name: str) -> AnyArray:
-        return self._arrays[name]
-
-
-def _held(arrays: _Arrays) -> _Opening:
-    return lambda: nullcontext(arrays)
+def _in_memory(arrays: object) -> _Opening:
+    if not isinstance(arrays, Mapping):
+        raise DataError(
+            f"Expected each episode as a mapping of names to arrays, got {arrays!r:.60}."
+        )
+    held = dict(_named(arrays))
+    headers = {name: Part(array.shape, array.dtype) for name, array in held.items()}
+    return lambda: nullcontext(OpenArrays(headers, held.__getitem__))
 
 
 def _named(arrays: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, AnyArray]]:
@@ -179,7 +160,7 @@ def _source(
         wanted = (*choice.fields, *choice.keys, *map(next_name, choice.keys), "seed", "lengths")
         for place, opening in opened.items():
             with opening() as arrays:
-                taken = {key: arrays[key] for key in wanted if key in arrays.headers}
+                taken = {key: arrays.read(key) for key in wanted if key in arrays.headers}
                 found = parts_of(arrays.headers)
             if choice.action not in taken:
                 raise DataError(
@@ -199,13 +180,13 @@ def _source(
     )
 
 
-def _box(name: str, arrays: _Arrays) -> tuple[FloatArray, FloatArray] | None:
+def _box(name: str, arrays: OpenArrays) -> tuple[FloatArray, FloatArray] | None:
     told = [edge for edge in ("action_low", "action_high") if edge in arrays.headers]
     if not told:
         return None
     if len(told) < 2:
         raise DataError(f"{name}: expected both action_low and action_high, got only {told[0]}.")
-    low, high = (np.asarray(arrays[edge], np.float32) for edge in told)
+    low, high = (np.asarray(arrays.read(edge), np.float32) for edge in told)
     return low, high
 
 
@@ -247,3 +228,154 @@ def _rows(arrays: Mapping[str, AnyArray], key: str, steps: int) -> AnyArray:
     if following is None or rows.shape[:1] != (steps,) or following.shape != rows.shape:
         return rows
     return np.concatenate([rows, following[-1:]])
+
+
+_ARRAYS = "the end of the arrays"
+
+
+class Bundle(NamedTuple):
+    """Arrays that belong together, of one episode or of many one after the other.
+
+    Attributes:
+        name: Where they are from, for messages.
+        arrays: Those that are taken, and `lengths`, `seed` and next observations where there are.
+        found: All that there are, for messages.
+        alone: They are the whole data set, so that one episode of everything is unlikely.
+    """
+
+    name: str
+    arrays: Mapping[str, AnyArray]
+    found: Mapping[str, Part]
+    alone: bool
+
+
+def next_name(key: str) -> str:
+    """What the observations after each step are called."""
+    return f"next_{key}"
+
+
+def episode_ends(bundle: Bundle, choice: Choice, options: ImportOptions) -> list[tuple[int, str]]:
+    """The steps of each episode, and what told where it ends.
+
+    `lengths` say it, or else flags of ends. Without either, arrays that can only be one episode,
+    and those that have others beside them, are one.
+
+    Raises:
+        DataError: Lengths or flags cannot be right, or nothing tells where episodes end.
+    """
+    steps = math.prod(bundle.arrays[choice.action].shape[:1])
+    if options.one_episode:
+        return [(steps, _ARRAYS)]
+    if "lengths" in bundle.arrays and not options.end_keys:
+        return [(length, "lengths") for length in _told_lengths(bundle)]
+    if not options.end_keys and _is_one_episode(bundle, choice, steps):
+        return [(steps, _ARRAYS)]
+    flags = _flags(bundle, choice, steps)
+    ends = [int(step) + 1 for step in np.flatnonzero(flags)]
+    if not options.end_keys:
+        _require_plausible(bundle, choice, flags)
+    names = ", ".join(choice.ends)
+    if not ends and bundle.alone:
+        never = f"{names} never true: " if names else ""
+        raise _unknown(bundle, f"{never}nothing tells where the episodes of {steps} steps end")
+    told = [names] * len(ends)
+    if not ends or ends[-1] < steps:
+        ends, told = [*ends, steps], [*told, _ARRAYS]
+    return [(int(n), by) for n, by in zip(np.diff([0, *ends]), told, strict=True)]
+
+
+def separated(
+    bundle: Bundle, choice: Choice, lengths: list[int]
+) -> Iterator[tuple[str, dict[str, AnyArray]]]:
+    """The episodes of a bundle that holds many, each as a name and its arrays."""
+    steps, count = sum(lengths), len(lengths)
+    one_each = {"seed", choice.success}
+    step, row = 0, 0
+    for index, length in enumerate(lengths):
+        episode: dict[str, AnyArray] = {}
+        for key, stored in bundle.arrays.items():
+            array = np.atleast_1d(stored)
+            rows = len(array)
+            if key == "lengths":
+                continue
+            if key in one_each and rows == count:
+                episode[key] = array[index]
+            elif rows == steps and key != "seed":
+                episode[key] = array[step : step + length]
+            elif rows == steps + count and key in choice.keys:
+                episode[key] = array[row : row + length + 1]
+            else:
+                raise DataError(
+                    f"{bundle.name}: expected {key!r} to have a row for each of {steps} steps "
+                    f"(parts of observations may have {steps + count}; success and seed have "
+                    f"{count}), got shape {array.shape}."
+                )
+        yield f"{bundle.name}: episode {index}", episode
+        step, row = step + length, row + length + 1
+
+
+def _told_lengths(bundle: Bundle) -> list[int]:
+    lengths = np.asarray(bundle.arrays["lengths"])
+    if lengths.ndim != 1 or lengths.dtype.kind not in "iu" or (lengths < 1).any():
+        raise DataError(
+            f"{bundle.name}: expected lengths (n,) of integers of at least 1, got {lengths}."
+        )
+    return [int(length) for length in lengths]
+
+
+def _is_one_episode(bundle: Bundle, choice: Choice, steps: int) -> bool:
+    """Whether there is one more observation than steps, or a single success or seed."""
+    single = (bundle.arrays.get(name) for name in ("seed", choice.success or ""))
+    return any(told is not None and told.size == 1 for told in single) or any(
+        key in bundle.arrays and bundle.arrays[key].shape[:1] == (steps + 1,) for key in choice.keys
+    )
+
+
+def _flags(bundle: Bundle, choice: Choice, steps: int) -> AnyArray:
+    flags = np.zeros(steps, bool)
+    for name in choice.ends:
+        if name not in bundle.arrays:
+            raise DataError(f"{bundle.name}: expected {name!r} as in the first, found none.")
+        told = bundle.arrays[name]
+        if told.shape[:1] != (steps,) or told.size != steps or not np.isin(told, (0, 1)).all():
+            raise DataError(
+                f"{bundle.name}: expected {name!r} to have 0 or 1 for each of {steps} steps, got "
+                f"shape {told.shape}, dtype {told.dtype}. Name the flags of ends with end_keys "
+                "(--end-keys)."
+            )
+        flags |= told.reshape(-1).astype(bool)
+    return flags
+
+
+def _require_plausible(bundle: Bundle, choice: Choice, flags: AnyArray) -> None:
+    """Refuse flags that only happen to be called so, or that leave ends out."""
+    names = ", ".join(choice.ends)
+    repeated = np.flatnonzero(flags[:-1] & flags[1:])
+    if len(repeated):
+        raise _unknown(
+            bundle,
+            f"{names} is true at step {repeated[0]} and at the next, as success may be and ends "
+            "of episodes hardly are",
+        )
+    for key in choice.keys:
+        here, after = bundle.arrays.get(key), bundle.arrays.get(next_name(key))
+        if here is None or after is None or here.shape != after.shape or len(here) != len(flags):
+            continue
+        differ = here[1:] != after[:-1]
+        jumps = differ.reshape(len(differ), -1).any(1) & ~flags[:-1]
+        # where most do not match, they are no such pairs, and tell nothing
+        if 0 < jumps.sum() < len(jumps) / 2:
+            raise _unknown(
+                bundle,
+                f"{next_name(key)!r} of step {int(jumps.argmax())} is not {key!r} of the next, so "
+                f"an episode ends there, unmarked by {names or 'flags'} ({int(jumps.sum())} such "
+                "steps)",
+            )
+
+
+def _unknown(bundle: Bundle, why: str) -> DataError:
+    return DataError(
+        f"{bundle.name}: {why}. Name the arrays that are true at the last step of each episode "
+        "with end_keys (--end-keys), add lengths (n,), or say that all is one episode with "
+        f"one_episode (--one-episode). Found: {listed(bundle.found)}."
+    )

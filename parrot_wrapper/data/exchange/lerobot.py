@@ -11,11 +11,15 @@ import numpy as np
 
 from parrot_wrapper.checks import as_path
 from parrot_wrapper.data.exchange.guarded_files import foreign_errors, inside
-from parrot_wrapper.data.exchange.images import decoded, resized
-from parrot_wrapper.data.exchange.lerobot_layout import EpisodeFiles, Layout, read_layout
-from parrot_wrapper.data.exchange.parquet import column_array, read_parquet
+from parrot_wrapper.data.exchange.images import decoded, resized, video_frames
+from parrot_wrapper.data.exchange.lerobot_layout import (
+    EpisodeFiles,
+    Layout,
+    column_array,
+    read_layout,
+    read_parquet,
+)
 from parrot_wrapper.data.exchange.source import Choice, Part, RawEpisode, Source, last_success
-from parrot_wrapper.data.exchange.video import video_frames
 from parrot_wrapper.errors import DataFileError
 from parrot_wrapper.types import AnyArray, ImageArray
 

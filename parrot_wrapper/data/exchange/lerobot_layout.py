@@ -1,4 +1,4 @@
-"""What the metadata of a LeRobot folder say: features, episodes, and where their files are.
+"""What a LeRobot folder says of its features and episodes, where their files are, and its tables.
 
 Versions 2.0 and 2.1 have one file an episode and list episodes in `meta/episodes.jsonl`; version
 3.0 packs many into a file and lists them in `meta/episodes/chunk-000/file-000.parquet`.
@@ -7,23 +7,27 @@ Versions 2.0 and 2.1 have one file an episode and list episodes in `meta/episode
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from parrot_wrapper.data.exchange.guarded_files import (
+    MAX_ARRAY_BYTES,
     foreign_errors,
     inside,
     is_hidden,
     read_json_file,
     read_json_lines,
 )
-from parrot_wrapper.data.exchange.parquet import read_parquet
-from parrot_wrapper.errors import DataError, DataFileError, absence
+from parrot_wrapper.errors import DataError, DataFileError, absence, needed_extra
+from parrot_wrapper.types import AnyArray
 
 _FIELD = re.compile(r"\{(\w+)(?::0?(\d{1,2})d)?\}")
 _DEFAULT_CHUNK = 1000
+_VALUE_BYTES = 8
 
 
 @dataclass(frozen=True)
@@ -111,12 +115,7 @@ def filled_template(template: str, values: Mapping[str, int | str]) -> str:
 
 
 def read_layout(root: Path) -> Layout:
-    """Read the metadata of a LeRobot folder.
-
-    Raises:
-        DataFileError: It is none, is broken, of another version, or leads out of the folder.
-        DataError: It has no episodes.
-    """
+    """Read and check the metadata of a LeRobot folder, of a version that is known."""
     if not (root / "meta" / "info.json").is_file():
         raise DataFileError(
             f"{root}: expected a LeRobot folder with meta/info.json, found none.{absence(root)}"
@@ -203,3 +202,54 @@ def _place(row: Mapping[str, Any], prefix: str) -> dict[str, int | str]:
 def _told_success(row: Mapping[str, Any]) -> bool | None:
     told = row.get("success")
     return told if isinstance(told, bool) else None
+
+
+def read_parquet(path: Path, columns: Sequence[str]) -> Any:
+    """The columns of a table that are there, as a `pyarrow.Table`; bombs are refused unread."""
+    with needed_extra("lerobot", "LeRobot folders need pyarrow"):
+        from pyarrow import parquet
+    with foreign_errors(path, "a Parquet table"), parquet.ParquetFile(path) as file:
+        chosen = [name for name in columns if name in file.schema_arrow.names]
+        claimed = 0
+        for group in range(file.metadata.num_row_groups):
+            for index in range(file.metadata.num_columns):
+                column = file.metadata.row_group(group).column(index)
+                if any(_is_part_of(column.path_in_schema, name) for name in chosen):
+                    # one repeated value takes no room in the file, but does in memory
+                    claimed += max(column.total_uncompressed_size, column.num_values * _VALUE_BYTES)
+        if claimed > MAX_ARRAY_BYTES:
+            raise DataFileError(
+                f"{path}: claims {claimed} bytes; at most {MAX_ARRAY_BYTES} are read at once."
+            )
+        # Threads would win little and keep more of the file in memory.
+        return file.read(columns=chosen, use_threads=False)
+
+
+def _is_part_of(path_in_schema: str, name: str) -> bool:
+    return path_in_schema == name or path_in_schema.startswith(f"{name}.")
+
+
+def column_array(table: Any, name: str, path: Path) -> AnyArray:
+    """A column of numbers, or of equally long lists of them, as an array (rows,) or (rows, ...)."""
+    if name not in table.column_names:
+        raise DataFileError(
+            f"{path}: expected a column {name!r}, got {', '.join(table.column_names) or 'none'}."
+        )
+    with foreign_errors(path, f"numbers in the column {name!r}"):
+        import pyarrow as arrow
+
+        column = table[name].combine_chunks()
+        column = getattr(column, "storage", column)  # fixed shapes are stored as nested lists
+        shape = [len(column)]
+        while arrow.types.is_list(column.type) or arrow.types.is_fixed_size_list(column.type):
+            rows, column = len(column), column.flatten()
+            if not rows or len(column) % rows:
+                raise ValueError("lists of different lengths")
+            shape.append(len(column) // rows)
+        numbers = arrow.types.is_floating(column.type) or arrow.types.is_integer(column.type)
+        if not numbers and not arrow.types.is_boolean(column.type):
+            raise ValueError(f"the type is {table.schema.field(name).type}")
+        values: AnyArray = np.asarray(column.to_numpy(zero_copy_only=False))
+        if values.dtype.kind not in "fiub":
+            raise ValueError("there are empty cells")
+        return values.reshape(shape)

@@ -19,7 +19,7 @@ import h5py
 import numpy as np
 
 from parrot_wrapper.checks import as_path
-from parrot_wrapper.data.exchange.guarded_hdf5 import (
+from parrot_wrapper.data.exchange.guarded_files import (
     array_of,
     arrays_below,
     open_guarded,

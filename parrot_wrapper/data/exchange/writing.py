@@ -4,29 +4,34 @@ from __future__ import annotations
 
 import json
 import warnings
+from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from parrot_wrapper.checks import as_path
+from parrot_wrapper.checks import as_path, float_array, number_array
 from parrot_wrapper.data.checks import checked_box
 from parrot_wrapper.data.dataset import EpisodeDataset
 from parrot_wrapper.data.episodes import Episode
-from parrot_wrapper.data.exchange.choosing import choose
-from parrot_wrapper.data.exchange.converting import Tally, converted
-from parrot_wrapper.data.exchange.options import ImportOptions
-from parrot_wrapper.data.exchange.source import Choice, Source
+from parrot_wrapper.data.exchange.choosing import ImportOptions, choose
+from parrot_wrapper.data.exchange.images import resized
+from parrot_wrapper.data.exchange.source import Choice, RawEpisode, Source, parts_of
 from parrot_wrapper.data.shards import write_shard
 from parrot_wrapper.data.storage import Manifest, write_manifest
 from parrot_wrapper.errors import DataError, DataFileError
+from parrot_wrapper.image_layout import channels_last
 from parrot_wrapper.io.atomic_files import atomic_folder
-from parrot_wrapper.types import REWARDS_FACT, FloatArray
+from parrot_wrapper.types import REWARDS_FACT, AnyArray, FloatArray
 
 _SHARD_EPISODES = 64
 _SHARD_BYTES = 128 * 1024**2
+_COUNTED = (
+    *("read", "kept", "dropped_as_failures", "success_unknown"),
+    "last_observation_repeated",
+)
 
 
 @dataclass(frozen=True)
@@ -73,15 +78,11 @@ def write_source(source: Source, folder: str | Path, options: ImportOptions) -> 
         settings = metadata.pop("settings")
         write_manifest(partial, Manifest(len(tally.actions), settings, metadata))
     steps = sum(map(len, tally.actions))
-    return ImportReport(root, tally.counts(), steps, choice, dict(tally.ends), origin)
+    return ImportReport(root, tally.counts, steps, choice, dict(tally.ends), origin)
 
 
 def load_source(source: Source, options: ImportOptions) -> EpisodeDataset:
-    """Read a foreign data set into memory.
-
-    Raises:
-        DataFileError, DataError: As of `write_source`.
-    """
+    """Read a foreign data set into memory; raises as `write_source`."""
     choice = choose(source, options)
     tally = Tally()
     episodes = list(converted(source, choice, options, tally))
@@ -111,11 +112,9 @@ def _metadata(
     source: Source, choice: Choice, options: ImportOptions, tally: Tally
 ) -> tuple[dict[str, Any], str]:
     if not tally.actions:
-        dropped = (
-            f" All {tally.failed} were dropped as failures; keep='all' (--keep all) takes them too."
-            if tally.failed
-            else ""
-        )
+        failed = tally.counts["dropped_as_failures"]
+        told = f" All {failed} were dropped as failures; keep='all' (--keep all) takes them too."
+        dropped = told if failed else ""
         raise DataError(f"{source.name}: expected at least one episode, got none.{dropped}")
     actions = np.concatenate(tally.actions)
     low, high, origin = _action_box(source, options, actions)
@@ -129,7 +128,7 @@ def _metadata(
             "episode_ends": dict(tally.ends),
             "image_size": options.image_size,
             "action_box": origin,
-            **tally.counts(),
+            **tally.counts,
         },
         **({REWARDS_FACT: False} if tally.unrewarded else {}),
         **source.facts,
@@ -165,3 +164,129 @@ def _action_box(
     reach = np.maximum(np.abs(low), 1.0).astype(np.float32)
     low, high = np.where(still, low - reach, low), np.where(still, high + reach, high)
     return low, high, "spanned by the actions"
+
+
+@dataclass
+class Tally:
+    """What became of the episodes, and all of their actions.
+
+    Attributes:
+        counts: As in `ImportReport`.
+        ends: How many of those kept end by what; empty where the format keeps them apart.
+        unrewarded: Whether some have no rewards, which are stored as zeros.
+        actions: (T, A) of each kept episode.
+    """
+
+    counts: dict[str, int] = field(default_factory=lambda: dict.fromkeys(_COUNTED, 0))
+    ends: Counter[str] = field(default_factory=Counter)
+    unrewarded: bool = False
+    actions: list[FloatArray] = field(default_factory=list)
+
+
+def converted(
+    source: Source, choice: Choice, options: ImportOptions, tally: Tally
+) -> Iterator[Episode]:
+    """The episodes to keep, one after the other.
+
+    Raises:
+        DataError: An episode cannot be used, or differs from the first in shape; its name is in
+            the message.
+    """
+    layout: dict[str, tuple[int, ...]] = {}
+    counts = tally.counts
+    for raw in source.read(choice):
+        if options.episodes and counts["read"] == options.episodes:
+            return
+        counts["read"] += 1
+        success = _success(raw, options)
+        if success is False and options.keep == "successes":
+            counts["dropped_as_failures"] += 1
+            continue
+        episode = _episode(raw, choice, options, success)
+        found = {name: part.shape[1:] for name, part in episode.observations.items()}
+        found["actions"] = episode.actions.shape[1:]
+        layout = layout or found
+        if found != layout:
+            raise DataError(
+                f"{raw.name}: expected {layout} per step as in the first episode, got {found}. "
+                "Bring images to one size with image_size (--image-size), or drop the odd ones."
+            )
+        counts["kept"] += 1
+        counts["success_unknown"] += success is None
+        counts["last_observation_repeated"] += any(
+            len(raw.observations[k]) == len(raw.actions) for k in choice.keys
+        )
+        tally.unrewarded |= raw.rewards is None
+        tally.ends.update([raw.end] if raw.end else [])
+        tally.actions.append(episode.actions)
+        yield episode
+
+
+def _success(raw: RawEpisode, options: ImportOptions) -> bool | None:
+    if options.success_reward is None:
+        return raw.success
+    if raw.rewards is None or not len(raw.rewards):
+        raise DataError(f"{raw.name}: expected rewards to judge success by, got none.")
+    return bool(raw.rewards[-1] >= options.success_reward)
+
+
+def _episode(
+    raw: RawEpisode, choice: Choice, options: ImportOptions, success: bool | None
+) -> Episode:
+    actions = np.asarray(raw.actions)
+    if actions.ndim not in (2, 3) or not actions.size or actions.dtype.kind not in "fiub":
+        raise DataError(
+            f"{raw.name}: expected actions of shape (T, A), numbers, T and A at least 1, got shape "
+            f"{actions.shape}, dtype {actions.dtype}."
+        )
+    steps = len(actions)
+    observations: dict[str, AnyArray] = {}
+    if choice.image is not None:
+        images = _rows(raw, choice.image, steps)
+        if not parts_of({"image": images})["image"].is_image:
+            raise DataError(
+                f"{raw.name}: expected uint8 images in {choice.image!r}, got shape {images.shape}, "
+                f"dtype {images.dtype}."
+            )
+        images = channels_last(images)
+        observations["image"] = (
+            images if options.image_size is None else resized(images, options.image_size)
+        )
+    if choice.vectors:
+        columns = [
+            number_array(f"{raw.name}: {name}", _rows(raw, name, steps), DataError)
+            for name in choice.vectors
+        ]
+        observations[choice.vector_name] = np.concatenate(
+            [column.reshape(steps + 1, -1).astype(np.float64) for column in columns], axis=1
+        )
+    rewards = np.zeros(steps) if raw.rewards is None else np.reshape(raw.rewards, -1)
+    try:
+        return Episode(
+            observations,
+            actions.reshape(steps, -1),
+            float_array("rewards", rewards, DataError),
+            success is not False,
+            raw.seed,
+            raw.labels,
+        )
+    except DataError as error:
+        raise DataError(f"{raw.name}: {error}") from error
+
+
+def _rows(raw: RawEpisode, name: str, steps: int) -> AnyArray:
+    """T+1 rows; the last is repeated where the one after the last action was not recorded."""
+    if name not in raw.observations:
+        raise DataError(
+            f"{raw.name}: expected an observation {name!r} as in the first episode, got "
+            f"{', '.join(raw.observations) or 'none'}."
+        )
+    array = np.asarray(raw.observations[name])
+    if array.ndim and len(array) == steps:
+        return np.concatenate([array, array[-1:]])
+    if not array.ndim or len(array) != steps + 1:
+        raise DataError(
+            f"{raw.name}: expected {steps} or {steps + 1} rows in {name!r} for {steps} actions, "
+            f"got shape {array.shape}."
+        )
+    return array

@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Mapping
 from typing import Any
 
-from parrot_wrapper.errors import unknown_name
+from parrot_wrapper.errors import require_known
 from parrot_wrapper.moved import moved_name
 from parrot_wrapper.priors.encoders.backbone import BackboneEncoder
 from parrot_wrapper.priors.encoders.base import ActingEncoder, Encoder, ObservationTensors
@@ -29,9 +29,7 @@ def build_encoder(name: str, observation: ObservationSpec, options: Mapping[str,
     parameters = inspect.signature(make).parameters.values()
     keywords = [p.name for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY]
     known = keywords if ours else [p.name for p in parameters]
-    for option in options:
-        if option not in known:
-            raise unknown_name(f"option of the {name} encoder", option, known)
+    require_known(f"option of the {name} encoder", options, known)
     if not ours:
         return BackboneEncoder(observation, name=name, module=make(**options))
     encoder: Encoder = make(observation, **options)

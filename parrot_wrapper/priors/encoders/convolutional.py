@@ -7,8 +7,13 @@ from torch import Tensor, nn
 
 from parrot_wrapper.errors import InvalidArgumentError
 from parrot_wrapper.priors.encoders.base import ObservationTensors
-from parrot_wrapper.priors.encoders.image_encoder import ImageEncoder, vector_dim
-from parrot_wrapper.priors.encoders.image_sides import padded, quarter, require_image
+from parrot_wrapper.priors.encoders.image_encoder import (
+    ImageEncoder,
+    padded,
+    quarter,
+    require_image,
+    vector_dim,
+)
 from parrot_wrapper.types import ObservationSpec
 
 

@@ -6,8 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from parrot_wrapper.priors.encoders.base import ObservationTensors
-from parrot_wrapper.priors.encoders.image_encoder import ImageEncoder, vector_dim
-from parrot_wrapper.priors.encoders.image_sides import require_image
+from parrot_wrapper.priors.encoders.image_encoder import ImageEncoder, require_image, vector_dim
 from parrot_wrapper.types import ObservationSpec
 
 _LOG_VARIANCE = (-10.0, 4.0)

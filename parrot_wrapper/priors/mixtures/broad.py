@@ -11,9 +11,9 @@ from scipy.special import ndtr, ndtri
 
 from parrot_wrapper.checks import index_array, number_array
 from parrot_wrapper.errors import InvalidArgumentError, SpaceMismatchError
-from parrot_wrapper.float_errors import quiet_floats
 from parrot_wrapper.priors.mixtures.mixture import PriorMixture
 from parrot_wrapper.priors.mixtures.settings import MixtureConfig
+from parrot_wrapper.surroundings import quiet_floats
 from parrot_wrapper.types import ActionPrior, FloatArray
 
 _REACH = 3.0

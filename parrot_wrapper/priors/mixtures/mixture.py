@@ -11,10 +11,16 @@ from scipy.special import ndtr, ndtri
 
 from parrot_wrapper.checks import number_array
 from parrot_wrapper.errors import InvalidArgumentError, LatentError, ParrotError
-from parrot_wrapper.float_errors import quiet_floats
 from parrot_wrapper.priors.mixtures.settings import MixtureConfig
 from parrot_wrapper.priors.registry import MIXTURES
-from parrot_wrapper.types import ActionPrior, FloatArray, Observations, ObservationSpec
+from parrot_wrapper.surroundings import quiet_floats
+from parrot_wrapper.types import (
+    ActionPrior,
+    FloatArray,
+    Observations,
+    ObservationSpec,
+    OffersMemory,
+)
 
 
 class PriorMixture:
@@ -31,7 +37,8 @@ class PriorMixture:
         **settings: Fields of the `config_class`.
 
     Raises:
-        InvalidArgumentError: A value is outside its range, or the prior is of a longer horizon.
+        InvalidArgumentError: A value is outside its range, or the prior is of a longer horizon or
+            has a memory.
     """
 
     config_class: ClassVar[type[MixtureConfig]]
@@ -47,6 +54,8 @@ class PriorMixture:
                 f"Expected a prior of horizon 1, got one of {prior.horizon}: a chunk has no single "
                 "moment at which to do something else."
             )
+        if isinstance(prior, OffersMemory):
+            raise InvalidArgumentError("Expected a prior without memory, which a mixture lacks.")
         self.prior, self.config = prior, self.config_class(**settings)
 
     @property

@@ -10,7 +10,7 @@ from gymnasium import spaces
 from stable_baselines3.common.buffers import ReplayBuffer
 
 from parrot_wrapper.data.dataset import EpisodeDataset
-from parrot_wrapper.data.exchange.options import ImportOptions
+from parrot_wrapper.data.exchange.choosing import ImportOptions
 from parrot_wrapper.data.exchange.source import Choice, Part, RawEpisode, Source
 from parrot_wrapper.data.exchange.writing import load_source
 from parrot_wrapper.errors import DataError, InvalidArgumentError
