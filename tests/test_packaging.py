@@ -1,14 +1,20 @@
-"""Every import of the packages is paid for by a dependency, and every extra covers its parts."""
+"""Every import is paid for by a dependency, extras cover their parts, and a wheel works outside."""
 
 import ast
+import importlib.util
+import os
 import re
+import subprocess
 import sys
+import sysconfig
+import venv
 from pathlib import Path
 
 import pytest
 
 import parrot_wrapper
 from tests.project_file import ROOT, core_dependencies, extras_of_all, optional_dependencies
+from tests.test_architecture import imported
 
 DISTRIBUTIONS = {
     "PIL": "pillow",
@@ -31,23 +37,17 @@ PARTS = {
 """What a user of one extra alone can import: files below parrot_wrapper."""
 
 
-def imported(path: Path) -> set[str]:
-    """Distributions that a file imports; those that only type checkers import left out."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    hidden = {
-        id(child)
-        for node in ast.walk(tree)
-        if isinstance(node, ast.If) and getattr(node.test, "id", "") == "TYPE_CHECKING"
-        for child in ast.walk(node)
-    }
-    names: set[str] = set()
-    for node in ast.walk(tree):
-        if id(node) in hidden:
-            continue
-        if isinstance(node, ast.Import):
-            names |= {alias.name.split(".")[0] for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and not node.level:
-            names.add((node.module or "").split(".")[0])
+class Runtime(ast.NodeTransformer):
+    """Leaves out what only type checkers import."""
+
+    def visit_If(self, node: ast.If) -> ast.If | None:
+        return None if getattr(node.test, "id", "") == "TYPE_CHECKING" else node
+
+
+def distributions(path: Path) -> set[str]:
+    """Those that a file imports."""
+    tree = Runtime().visit(ast.parse(path.read_text(encoding="utf-8")))
+    names = {name.split(".")[0] for name in imported(path, tree)}
     foreign = names - set(sys.stdlib_module_names) - {"parrot_wrapper", "parrot_envs"}
     return {DISTRIBUTIONS.get(name, name) for name in foreign}
 
@@ -59,15 +59,15 @@ def test_an_extra_covers_its_parts(extra: str) -> None:
         paths = list((ROOT / "parrot_wrapper").glob(pattern))
         assert paths
         for path in paths:
-            assert imported(path) <= have, path.name
+            assert distributions(path) <= have, path.name
 
 
 def test_all_is_all() -> None:
     extras = optional_dependencies()
     assert extras_of_all() == set(extras) - {"all", "dev", "docs", "third-party"}
     have = core_dependencies().union(*(extras[name] for name in extras_of_all()))
-    used = set().union(*(imported(p) for p in (ROOT / "parrot_wrapper").rglob("*.py")))
-    used |= set().union(*(imported(p) for p in (ROOT / "parrot_envs").rglob("*.py")))
+    used = set().union(*(distributions(p) for p in (ROOT / "parrot_wrapper").rglob("*.py")))
+    used |= set().union(*(distributions(p) for p in (ROOT / "parrot_envs").rglob("*.py")))
     assert used | UNNAMED == have
 
 
@@ -76,3 +76,106 @@ def test_versions_and_authors_agree() -> None:
     assert re.search(r"^version: (.*)$", citation, re.M)[1] == parrot_wrapper.__version__
     changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
     assert f"## {parrot_wrapper.__version__}" in changelog
+
+
+PACKAGES = ("parrot_wrapper", "parrot_envs", "parrot_table")
+
+
+def run(*command: str | Path, cwd: Path) -> str:
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    done = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+    return done.stdout.strip()
+
+
+def packaged_files(root: Path) -> set[str]:
+    return {
+        str(path.relative_to(root))
+        for package in PACKAGES
+        for path in (root / package).rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts and path.name[0] != "."
+    }
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory) -> Path:
+    """Python of a new environment with our wheel, and with this one's packages beside it.
+
+    Those are reached through a plain path, which leaves out the editable installation of the
+    checkout: its own path file is not read a second time.
+    """
+    folder = tmp_path_factory.mktemp("wheel")
+    build = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", folder, ROOT]
+    run(*build, cwd=folder)
+    (wheel,) = folder.glob("*.whl")
+    venv.create(folder / "venv", with_pip=False)
+    python = folder / "venv" / "bin" / "python"
+    pip = [sys.executable, "-m", "pip", "--python", python, "install", "--no-deps", "--no-index"]
+    run(*pip, wheel, cwd=folder)
+    site = Path(
+        run(python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))", cwd=folder)
+    )
+    (site / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    return python
+
+
+@pytest.mark.slow
+def test_holds_every_file_of_both_packages(installed):
+    where = run(
+        installed,
+        "-c",
+        "import parrot_wrapper, pathlib; print(pathlib.Path(parrot_wrapper.__file__).parents[1])",
+        cwd=installed.parent,
+    )
+    assert ROOT not in Path(where).parents
+    found = packaged_files(Path(where))
+    assert found == packaged_files(ROOT)
+    assert {f"{package}/py.typed" for package in PACKAGES} <= found
+
+
+@pytest.mark.slow
+def test_wraps_an_env(installed):
+    code = (
+        "import gymnasium as gym, numpy as np\n"
+        "import parrot_wrapper as p\n"
+        "config = p.FlowPriorConfig(p.ObservationSpec(state=3), 1, encoder='state',\n"
+        "                           action_low=(-2.0,), action_high=(2.0,))\n"
+        "env = p.BehavioralPriorWrapper(gym.make('Pendulum-v1'), p.FlowPrior(config))\n"
+        "env.reset(seed=0)\n"
+        "print(env.step(env.action_space.sample())[4]['parrot/action'].shape)\n"
+    )
+    assert run(installed, "-c", code, cwd=installed.parent) == "(1,)"
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(importlib.util.find_spec("pybullet") is None, reason="needs PyBullet")
+def test_makes_every_env(installed):
+    code = (
+        "import gymnasium as gym, parrot_envs\n"
+        "for env_id in parrot_envs.ENV_IDS:\n"
+        "    env = gym.make(env_id)\n"
+        "    observation, _ = env.reset(seed=0)\n"
+        "    assert observation.shape == (48, 48, 3), observation.shape\n"
+        "    env.step(env.action_space.sample())\n"
+        "    env.close()\n"
+        "print(len(parrot_envs.ENV_IDS))\n"
+    )
+    assert int(run(installed, "-c", code, cwd=installed.parent).split()[-1]) > 0
+
+
+@pytest.mark.slow
+def test_loads_the_packaged_priors(installed):
+    code = (
+        "from parrot_wrapper.priors import load_prior, packaged_names\n"
+        "print(*(name for name in packaged_names() if load_prior(name).latent_dim))\n"
+    )
+    from parrot_wrapper.priors import packaged_names
+
+    assert run(installed, "-c", code, cwd=installed.parent).split() == packaged_names()
+
+
+@pytest.mark.slow
+def test_has_the_command(installed):
+    assert (installed.parent / "parrot").exists()
+    help_text = run(installed.parent / "parrot", "--help", cwd=installed.parent)
+    assert "train" in help_text

@@ -18,7 +18,12 @@ from stable_baselines3.common.noise import NormalActionNoise
 from stable_baselines3.common.vec_env import DummyVecEnv, VecFrameStack, VecNormalize
 from torch.nn.utils import parameters_to_vector
 
-from parrot_wrapper import BehavioralPriorVecWrapper, BehavioralPriorWrapper
+from parrot_wrapper import (
+    BehavioralPriorVecWrapper,
+    BehavioralPriorWrapper,
+    LayerNormReLU,
+    target_entropy,
+)
 from parrot_wrapper.errors import InvalidArgumentError
 from tests.helpers import SPECS, AffinePrior, EchoEnv
 from tests.training.toy_rl import STATE, ReachEnv
@@ -83,15 +88,9 @@ def test_gaussian_policies_start_at_the_prior_with_a_box_chart(algorithm):
     start = {"net_arch": [8], "log_std_init": -math.log(3.0)}
     batches = {"batch_size": 400} if algorithm is PPO else {}
     model = algorithm(
-        "MlpPolicy",
-        env,
-        n_steps=400,
-        **batches,
-        learning_rate=1e-9,
-        policy_kwargs=start,
-        seed=0,
+        "MlpPolicy", env, n_steps=400, **batches, learning_rate=1e-9, policy_kwargs=start, seed=0,
         device="cpu",
-    )
+    )  # fmt: skip
     model.learn(400)
     drawn = np.array(latents)
     assert drawn.mean() == pytest.approx(0.0, abs=0.15)
@@ -155,3 +154,33 @@ def test_images_go_to_the_policy_that_sb3_takes_for_them(kind, mode):
     several = isinstance(env.observation_space, gym.spaces.Dict)
     policy = "MultiInputPolicy" if several else "CnnPolicy"
     PPO(policy, env, n_steps=8, batch_size=8, n_epochs=1, device="cpu").learn(8)
+
+
+contrib = pytest.importorskip("sb3_contrib")
+
+SETTINGS = {
+    "learning_starts": 20,
+    "buffer_size": 200,
+    "batch_size": 8,
+    "policy_kwargs": {"net_arch": [8], "activation_fn": LayerNormReLU},
+}
+
+
+@pytest.mark.parametrize("name", ["TQC", "CrossQ"])
+def test_trains_saves_and_loads(name, tmp_path):
+    env = BehavioralPriorWrapper(ReachEnv(), AffinePrior(STATE), observation="features")
+    budget = target_entropy(env.action_space, kl=2.0)
+    algorithm = getattr(contrib, name)
+    model = algorithm(
+        "MlpPolicy", env, target_entropy=budget, seed=0, device="cpu", **deepcopy(SETTINGS)
+    )
+    model.learn(48)
+    assert model.target_entropy == pytest.approx(budget)
+    model.save(tmp_path / "model.zip")
+    again = algorithm.load(tmp_path / "model.zip", env=env, device="cpu")
+    observation, _ = env.reset(seed=1)
+    action, _ = again.predict(observation, deterministic=True)
+    np.testing.assert_array_equal(action, model.predict(observation, deterministic=True)[0])
+    again.learn(10, reset_num_timesteps=False)
+    reward, _ = evaluate_policy(again, Monitor(env), n_eval_episodes=2)
+    assert 0.0 <= reward <= 5.0

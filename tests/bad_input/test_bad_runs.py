@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from parrot_wrapper.errors import (
     CheckpointError,
@@ -20,12 +21,14 @@ from parrot_wrapper.evaluation import JudgeSettings, Rate, evaluate, judge_prior
 from parrot_wrapper.experiments.grid import Grid
 from parrot_wrapper.experiments.places import read_grid
 from parrot_wrapper.experiments.rows import read_rows
+from parrot_wrapper.priors import VAEFeatures, VAEFeaturesConfig
 from parrot_wrapper.record.collect import ExpertSource, collect, record_episode
 from parrot_wrapper.rl.config import RLConfig, preset_config
 from parrot_wrapper.rl.evaluation import evaluate_run, load_agent
 from parrot_wrapper.rl.train import read_config, train
 from parrot_wrapper.training.prior import fit_prior
 from parrot_wrapper.training.prior_config import PriorTrainingConfig
+from parrot_wrapper.types import ObservationSpec
 from tests.bad_input.mistakes import (
     ACTIONS,
     NOWHERE,
@@ -44,11 +47,21 @@ def fit(data: Any = None, **settings: Any) -> Any:
     return fit_prior(prior(), data or dataset(), config, progress=False)
 
 
+def images_of(side: int) -> Any:
+    return np.zeros((7, side, side, 3), np.uint8)
+
+
+def images(side: int) -> VAEFeatures:
+    spec = ObservationSpec(image=(side, side, 3))
+    return VAEFeatures(VAEFeaturesConfig(spec, 2, encoder_options={"channels": 4}))
+
+
 TABLE: Table = {
     DataError: [
         ("one episode", lambda: fit(dataset(STATES[:4], ACTIONS[:3], [3])), "two or more"),
-        ("images for a state prior", lambda: fit(dataset(np.zeros((7, 4, 4, 3), np.uint8))),
-         "state"),
+        ("images for a state prior", lambda: fit(dataset(images_of(4))), "state"),
+        ("images of another size", lambda: fit_prior(images(16), dataset(images_of(8))),
+         r"image: the prior expects \(16, 16, 3\)"),
         ("another action dim", lambda: fit(dataset(actions=ACTIONS[:, :1])), "action"),
         ("another box", lambda: fit(dataset(action_high=2)), "box"),
     ],
@@ -62,6 +75,13 @@ TABLE: Table = {
         ("fractional steps", lambda: fit(steps=1.5), "steps.*1.5"),
         ("a NaN rate", lambda: fit(learning_rate=float("nan")), "learning_rate"),
         ("no such device", lambda: fit(device="gpu"), "gpu"),
+        ("an odd batch", lambda: fit(batch_size=5), "batch_size must be even"),
+        ("an endless rate", lambda: fit(learning_rate=float("inf")), "positive and finite"),
+        ("a decay of one", lambda: fit(ema_decay=1.0), r"ema_decay must be in \[0, 1\)"),
+        ("nothing held out", lambda: fit(validation_fraction=0.0), r"must be in \(0, 1\)"),
+        ("negative patience", lambda: fit(patience=-1), "patience must be 0 or more"),
+        *[("no GPU here", lambda: fit(device="cuda"), "torch sees no GPU")]
+        * (not torch.cuda.is_available()),
         ("None as id", lambda: RLConfig(None), "env_id.*None"),
         ("text as discount", lambda: RLConfig("Toy-v0", gamma="0.9"), "gamma.*'0.9'"),
         ("a NaN discount", lambda: RLConfig("Toy-v0", gamma=float("nan")), "gamma"),
@@ -91,10 +111,16 @@ TABLE: Table = {
          "got 0"),
         ("text to collect", lambda: collect(ExpertSource("Toy-v0"), n_episodes="5", folder=NOWHERE),
          "'5'"),
+        ("no workers", lambda: collect(ExpertSource("Toy-v0"), n_episodes=1, folder=NOWHERE,
+                                       workers=0), "workers >= 1, got 0"),
+        ("NaN noise", lambda: ExpertSource("Toy-v0", noise=float("nan")), "noise >= 0.0, got nan"),
+        ("no attempts", lambda: ExpertSource("Toy-v0", shard_attempts=0), "shard_attempts >= 1"),
         ("no tasks", lambda: Grid("a", "b", (), ("sac",)), "tasks"),
     ],
     UnknownNameError: [
         ("no such precision", lambda: fit(precision="float16"), "precision"),
+        ("nearly a precision", lambda: fit(precision="bfloat"), "Did you mean 'bfloat16'"),
+        ("no such field", lambda: RLConfig.from_dict({"env_id": "A", "gama": 1}), "'gamma'"),
         ("no such preset", lambda: preset_config("papre", env_id="Toy-v0"), "'paper'"),
         ("no such setting", lambda: preset_config("paper", env_id="Toy-v0", gama=1), "'gamma'"),
         ("no such method", lambda: Grid("a", "b", ("Toy-v0",), ("sacc",)), "'sac'"),

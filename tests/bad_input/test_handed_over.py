@@ -10,11 +10,8 @@ import numpy as np
 import pytest
 import torch
 from stable_baselines3 import SAC
-from stable_baselines3.common.vec_env import DummyVecEnv
 
 from parrot_wrapper import (
-    BehavioralPriorVectorWrapper,
-    BehavioralPriorVecWrapper,
     BehavioralPriorWrapper,
     BroadMixture,
     FlowPrior,
@@ -25,11 +22,18 @@ from parrot_wrapper import (
     target_entropy,
 )
 from parrot_wrapper.data import Episode, EpisodeDataset
-from parrot_wrapper.errors import DataError, InvalidArgumentError, ParrotError
+from parrot_wrapper.errors import (
+    DataError,
+    InvalidArgumentError,
+    LatentError,
+    ParrotError,
+    SpaceMismatchError,
+)
 from parrot_wrapper.record.policy_episodes import record_policy
 from parrot_wrapper.rl.cloned_actor import ClonedActor, ClonedActorConfig
 from tests.expert_env import ReachEnv
 from tests.helpers import EchoEnv
+from tests.wrapper.test_shells import Sb3, Single, Vector
 
 ROWS = np.array([[0.25], [-0.5], [0.125]], np.float32)  # exact in every format below
 OBS = np.linspace(-1, 1, 9, dtype=np.float32).reshape(3, 3)
@@ -101,33 +105,13 @@ ACTOR = ClonedActor(ClonedActorConfig((-2.0,), (2.0,), features_dim=1, net_arch=
 CHART = parse_chart("tempered:0.8")
 
 
-def one(method: str) -> Callable[[Any], Any]:
+def shell(kind: type[Single], method: str) -> Callable[[Any], Any]:
+    """A method of a wrapper, or of one of its vector twins, around envs of the prior."""
+
     def call(values: Any) -> Any:
-        env = BehavioralPriorWrapper(gym.make("Pendulum-v1"), PRIOR)
-        env.reset(seed=0)
-        return getattr(env, method)(values)
-
-    return call
-
-
-def vector(method: str) -> Callable[[Any], Any]:
-    def call(values: Any) -> Any:
-        envs = gym.make_vec("Pendulum-v1", num_envs=3, vectorization_mode="sync")
-        env = BehavioralPriorVectorWrapper(envs, PRIOR)
-        env.reset(seed=0)
-        found = getattr(env, method)(values)
-        return found if method == "encode" else found[:2]
-
-    return call
-
-
-def sb3(method: str) -> Callable[[Any], Any]:
-    def call(values: Any) -> Any:
-        venv = DummyVecEnv([lambda: gym.make("Pendulum-v1")] * 3)
-        venv.seed(0)
-        env = BehavioralPriorVecWrapper(venv, PRIOR)
-        env.reset()
-        found = getattr(env, method)(values)
+        made = kind(lambda: gym.make("Pendulum-v1"), PRIOR)
+        made.reset()
+        found = getattr(made.env, method)(values)
         return found if method == "encode" else found[:2]
 
     return call
@@ -194,12 +178,12 @@ BOUNDARIES: dict[str, tuple[Any, Callable[[Any], Any]]] = {
     "mixture.encode": (ROWS, lambda v: MIXTURE.encode(v, OBS)),
     "mixture.log_prob": (ROWS, lambda v: MIXTURE.log_prob(v, OBS)),
     "actor.predict": (ROWS, ACTOR.predict),
-    "wrapper.step": (ROWS[0], one("step")),
-    "wrapper.encode": (ROWS[0], one("encode")),
-    "vector wrapper.step": (ROWS, vector("step")),
-    "vector wrapper.encode": (ROWS, vector("encode")),
-    "SB3 wrapper.step": (ROWS, sb3("step")),
-    "SB3 wrapper.encode": (ROWS, sb3("encode")),
+    "wrapper.step": (ROWS[0], shell(Single, "step")),
+    "wrapper.encode": (ROWS[0], shell(Single, "encode")),
+    "vector wrapper.step": (ROWS, shell(Vector, "step")),
+    "vector wrapper.encode": (ROWS, shell(Vector, "encode")),
+    "SB3 wrapper.step": (ROWS, shell(Sb3, "step")),
+    "SB3 wrapper.encode": (ROWS, shell(Sb3, "encode")),
     "an env's observation": (np.array([0.5, 0.25, -0.5, 0.0], np.float32), observed),
     "data.observations": (OBS, lambda v: dataset(observations={"state": v})),
     "data.actions": (ROWS[:2], lambda v: dataset(actions=v)),
@@ -212,6 +196,19 @@ BOUNDARIES: dict[str, tuple[Any, Callable[[Any], Any]]] = {
     "a recorded policy": (ROWS[0], recorded),
     "an expert": (np.array([0.25, 0.5], np.float32), with_expert),
 }
+REFUSALS = (  # the first that fits: what a boundary's name ends in, the error, what it names
+    ("decode_features", InvalidArgumentError, "features"), ("decode", LatentError, "latent"),
+    (".step", LatentError, "latents"), ("obs", SpaceMismatchError, "state"),
+    ("prior.features", SpaceMismatchError, "state"),
+    ("an env's observation", SpaceMismatchError, "got"),
+    ("wrapper.encode", InvalidArgumentError, "got"), ("encode", InvalidArgumentError, "action"),
+    ("encode_features", InvalidArgumentError, "action"),
+    ("log_prob", InvalidArgumentError, "action"),
+    ("log_prob_features", InvalidArgumentError, "action"),
+    ("actor.predict", InvalidArgumentError, "features"),
+    ("observations", DataError, "observations"), ("actions", DataError, "actions"),
+    ("rewards", DataError, "rewards"), ("labels", DataError, "labels"), ("", DataError, "got"),
+)  # fmt: skip
 FINE = {("data.rewards", "None"), ("an env's observation", "one more axis")}
 """None leaves rewards out; vectors of an env are flattened."""
 CHARTS = {"to_latent": CHART.to_latent, "to_unit": CHART.to_unit}
@@ -233,6 +230,7 @@ def equal(found: Any, expected: Any) -> None:
 def test_numbers_are_taken_and_all_else_is_refused(where: str) -> None:
     values, call = BOUNDARIES[where]
     expected = call(values)
+    refusal, named = next(rest for end, *rest in REFUSALS if where.endswith(end))
     for how, given in TAKEN.items():
         try:
             equal(call(given(values)), expected)
@@ -243,8 +241,8 @@ def test_numbers_are_taken_and_all_else_is_refused(where: str) -> None:
             continue
         try:
             call(given(values))
-        except ParrotError as error:
-            assert len(str(error)) < 800, how
+        except refusal as error:
+            assert len(str(error)) < 800 and named in str(error), how
         except Exception as error:
             raise AssertionError(f"{where}: {how} brings {type(error).__name__}") from error
         else:

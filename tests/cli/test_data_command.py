@@ -92,45 +92,6 @@ def test_unknown_rewards_are_not_shown_as_zero(tmp_path: Path, monkeypatch, caps
         assert f"rewards: {told}" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize(
-    ("args", "message"),
-    [
-        (["show", "nowhere"], "dataset.json, found none"),
-        (["show", "data", "--sheet", "x.png"], "Expected a data set with images, got state only"),
-        (["show", "data", "--sheet", "x.jpg"], "ends in .png, got x.jpg"),
-        (["import", "arrays", "nowhere", "out"], "folder of them, found none"),
-        (["import", "arrays", "demos", "data"], "new or empty folder"),
-        (["import", "arrays", "demos", "out", "--image-key", "cam"], "Did you mean 'camera'"),
-        (
-            [
-                "import",
-                "arrays",
-                "demos",
-                "out",
-                "--action-low",
-                "0",
-                "0",
-                "--action-high",
-                "1",
-                "1",
-            ],
-            "fit 3 action dimensions",
-        ),
-        (["import", "arrays", "buffer.pkl", "out"], "looks like a pickle"),
-        (["export", "minari", "nowhere", "x-v0"], "dataset.json, found none"),
-    ],
-)
-def test_mistakes_are_one_line(tmp_path: Path, monkeypatch, capsys, args, message) -> None:
-    monkeypatch.chdir(tmp_path)
-    plain_folder(Path("demos"))
-    save_dataset(EpisodeDataset.from_arrays(np.zeros((4, 3)), np.eye(3), [3]), "data")
-    assert main(["data", *args, *(["--no-progress"] if args[0] == "import" else [])]) == 2
-    lines = capsys.readouterr().err.strip().splitlines()
-    assert len(lines) == 1
-    assert message in lines[0]
-    assert {path.name for path in tmp_path.iterdir()} == {"demos", "data"}
-
-
 def test_sheet() -> None:
     lengths = [1, 3, 6]
     images = np.arange(13, dtype=np.uint8)[:, None, None, None] * np.ones((1, 8, 9, 3), np.uint8)

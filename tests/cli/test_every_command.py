@@ -1,5 +1,6 @@
-"""What holds for all commands: help, misspelt options and folders, the home folder, Ctrl-C."""
+"""What holds for all commands: help, mistakes, the home folder, exit codes; and `parrot info`."""
 
+import json
 import os
 import re
 import subprocess
@@ -13,10 +14,9 @@ import numpy as np
 import pytest
 from tqdm import tqdm
 
-from parrot_wrapper import FlowPrior, FlowPriorConfig, ObservationSpec, cli, load_prior
+from parrot_wrapper import FlowPrior, FlowPriorConfig, ObservationSpec, __version__, cli, load_prior
 from parrot_wrapper.cli import COMMANDS, main
 from parrot_wrapper.cli.arguments import _option_names, expand_home
-from parrot_wrapper.cli.durations import in_words
 from parrot_wrapper.data import EpisodeDataset, load_dataset, save_dataset
 from parrot_wrapper.data.exchange import import_data
 from parrot_wrapper.errors import ParrotError
@@ -28,6 +28,7 @@ from parrot_wrapper.rl.logs import read_episodes
 from parrot_wrapper.rl.train import read_config
 from parrot_wrapper.training.prior import fit_prior
 from parrot_wrapper.training.prior_config import PriorTrainingConfig
+from tests.expert_env import ENV_ID
 
 MODULE = '''
 import gymnasium as gym
@@ -247,7 +248,157 @@ def test_nobody_reads_the_output(words: str) -> None:
     assert done.stderr == b""
 
 
-def test_durations() -> None:
-    assert [in_words(x) for x in (3, 44, 91, 5_400, 90_000)] == [
-        "about 10 s", "about 40 s", "about 2 min", "about 1.5 h", "about 25.0 h",
-    ]  # fmt: skip
+def test_overview_imports_nothing_heavy() -> None:
+    code = (
+        "import sys; from parrot_wrapper.cli import main; code = main([]);"
+        "heavy = {'torch', 'tyro', 'gymnasium', 'h5py', 'stable_baselines3'} & set(sys.modules);"
+        "sys.exit(f'imported {heavy}' if heavy else code)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    for name, (_, summary) in COMMANDS.items():
+        assert f"{name} " in done.stdout
+        assert summary in done.stdout
+
+
+@pytest.mark.parametrize("args", [[], ["--help"], ["-h"], ["collect", "--help"]])
+def test_help(args, capsys) -> None:
+    assert main(args) == 0
+    assert "usage: parrot" in capsys.readouterr().out
+
+
+def test_version(capsys) -> None:
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out.strip() == __version__
+
+
+def collect_args(folder: Path, *more: str) -> list[str]:
+    own = ["--gym-packages", "tests.expert_env", "--no-progress", "--workers", "1"]
+    args = ["--env-id", ENV_ID, "--out", str(folder), "--episodes", "4", "--shard-attempts", "8"]
+    return ["collect", *args, *own, *more]
+
+
+class _Raises:
+    def __init__(self, error: BaseException) -> None:
+        self._error = error
+
+    def run(self) -> None:
+        raise self._error
+
+
+def test_interrupt_and_bugs(monkeypatch, capsys) -> None:
+    monkeypatch.setattr(cli, "_parse", lambda name, args: _Raises(KeyboardInterrupt()))
+    assert main(["info"]) == 130
+    assert "stopped" in capsys.readouterr().err
+    monkeypatch.setattr(cli, "_parse", lambda name, args: _Raises(ZeroDivisionError()))
+    with pytest.raises(ZeroDivisionError):  # a bug keeps its traceback
+        main(["info"])
+
+
+def test_collect_then_info(tmp_path: Path, capsys) -> None:
+    folder = tmp_path / "data"
+    assert main(collect_args(folder, "--env-kwargs", "obs=dict", "farthest=1.2")) == 0
+    assert "4 episodes" in capsys.readouterr().out
+    data = load_dataset(folder)
+    assert data.n_episodes == 4
+    assert data.metadata["settings"]["env_kwargs"] == {"obs": "dict", "farthest": 1.2}
+    config = json.loads((folder / "collect-config.json").read_text())
+    assert config["episodes"] == 4
+    assert config["env_kwargs"] == ["obs=dict", "farthest=1.2"]
+    assert main(collect_args(folder, "--env-kwargs", "obs=dict", "farthest=1.2")) == 0
+    assert "4 episodes, all of which were there before" in capsys.readouterr().out
+    assert main(["info", str(folder)]) == 0
+    card = capsys.readouterr().out
+    assert "episodes: 4 of 4" in card
+    assert f"env_id: {ENV_ID}" in card
+    assert main(collect_args(folder, "--seed", "9")) == 2
+    assert "base_seed: 0 there, 9 now" in capsys.readouterr().err
+
+
+def test_info_overview(capsys) -> None:
+    assert main(["info"]) == 0
+    out = capsys.readouterr().out
+    assert f"parrot-wrapper {__version__}" in out
+    assert "gymnasium" in out
+    assert "ParrotGrasp-v0" in out
+    assert "CartPole-v1" not in out
+
+
+pytest.importorskip("pybullet")
+
+COLLECT = f"collect --env-id {ENV_ID} --out made --gym-packages tests.expert_env --no-progress"
+IMPORT = "data import arrays demos made --no-progress"
+WATCH = "watch ParrotGraspCup-v0"
+TRAIN = "train --env-id ParrotGraspCup-v0 --prior {prior} --out made --no-progress"
+MISTAKES = [
+    (f"{COLLECT} --env-id Raech-v0", "environment id 'Raech-v0'. Did you mean 'Reach-v0'"),
+    (f"{COLLECT} --env-id CartPoll-v1", "Did you mean 'CartPole-v1'"),
+    (f"{COLLECT} --env-id nowhere:Reach-v0", "nowhere"),
+    (f"{COLLECT} --env-kwargs obz=image", "['obz']"),
+    (f"{COLLECT} --env-kwargs image", "key=value, got 'image'"),
+    (f"{COLLECT} --env-kwargs =3", "key=value"),
+    (f"{COLLECT} --gym-packages no_such_pkg", "'no_such_pkg'"),
+    (f"{COLLECT} --episodes 0", "n_episodes >= 1, got 0"),
+    ("data show nowhere", "dataset.json, found none"),
+    ("data show data --sheet x.png", "Expected a data set with images, got state only"),
+    ("data show data --sheet x.jpg", "ends in .png, got x.jpg"),
+    ("data import arrays nowhere made --no-progress", "folder of them, found none"),
+    ("data import arrays demos data --no-progress", "new or empty folder"),
+    (f"{IMPORT} --image-key cam", "Did you mean 'camera'"),
+    (f"{IMPORT} --action-low 0 0 --action-high 1 1", "fit 3 action dimensions"),
+    ("data import arrays buffer.pkl made --no-progress", "looks like a pickle"),
+    ("data export minari nowhere x-v0", "dataset.json, found none"),
+    ("experiment", "Expected a study (main, data-size, mismatch, agent, exploration) or --grid"),
+    ("experiment main --grid x.json", "and not both"),
+    ("experiment man", "Unknown study 'man'. Did you mean 'main'"),
+    ("experiment main --setting papr", "Did you mean 'paper'"),
+    ("experiment --grid x.json", "x.json: expected a grid's JSON"),
+    ("experiment main --only method", "form key=value, got 'method'"),
+    ("experiment main --only metod=sac", "Did you mean 'method'"),
+    ("experiment main --only method=sca", "Did you mean 'sac'"),
+    ("experiment main --seeds -1", "rl_seeds as a list of different integers"),
+    ("experiment main --workers -1", "workers >= 1 and max_minutes >= 0, got -1"),
+    ("experiment main --max-minutes -1", "workers >= 1 and max_minutes >= 0"),
+    ("watch ParrotGrspCup-v0", "Did you mean 'ParrotGraspCup-v0'"),
+    (f"{WATCH} --policy scriptet", "Unknown policy 'scriptet'. Did you mean 'scripted'"),
+    (f"{WATCH} --policy prior", "Did you mean 'prior:NAME'"),
+    (f"{WATCH} --policy agnet:x", "Did you mean 'agent:PATH'"),
+    (f"{WATCH} --policy uniform:x", "Did you mean 'uniform'"),
+    (f"{WATCH} --policy prior:parot-v0", "Unknown prior 'parot-v0'"),
+    (f"{WATCH} --policy agent:nowhere", "nowhere"),
+    (f"{WATCH} --episodes 0", "Expected episodes >= 1, got 0"),
+    (f"{WATCH} --env-kwargs obs=imago", "Did you mean 'image'"),
+    ("watch Pendulum-v1 --policy scripted", "make_expert"),
+    ("watch CartPole-v1", "bounded Box action space"),
+    (f"{TRAIN} --env-id ParrotGraspCup-v9", "Did you mean 'ParrotGraspCup-v0'"),
+    (f"{TRAIN} --prior parot-v0", "Unknown prior 'parot-v0'"),
+    (f"{TRAIN} --preset papers", "Did you mean 'paper'"),
+    (f"{TRAIN} --latent gausian", "Did you mean 'gaussian'"),
+    (f"{TRAIN} --initial-actor runs/clone", "'--initial-actor' is now --raw.initial-actor."),
+    (f"{TRAIN} --broad 0.1", "'--broad' is now --broad.idle, --broad.motion, --broad.share"),
+    (f"{TRAIN} --redirected=0.8", "--redirected.share"),
+    (f"{TRAIN} --broad.idle 0.1", "share must be in (0, 1)"),
+    (f"{TRAIN} --n-steps 3", "--uniform.n-steps"),
+    (f"{TRAIN} --uniform.n-steps 3 --rewarded.share 0.5", "options of one replay"),
+    ("evaluate --run data", "settings of an RL run"),
+    ("info demos", "dataset.json or prior.json"),
+    ("info no-such-prior", "no-such-prior"),
+    ("colect", "Did you mean 'collect'"),
+]
+
+
+@pytest.mark.parametrize(("words", "message"), MISTAKES, ids=[words for words, _ in MISTAKES])
+def test_mistakes_are_one_line_and_leave_nothing(
+    words, message, prior_folder, tmp_path, monkeypatch, capsys
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("parrot_wrapper.cli.watch.render_kwargs", lambda *a, **k: {})
+    Path("demos").mkdir()
+    images = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3), np.uint8)
+    for index in range(2):
+        np.savez(f"demos/{index}.npz", camera=images, actions=np.eye(4)[:, :3])
+    save_dataset(EpisodeDataset.from_arrays(np.zeros((4, 3)), np.eye(3), [3]), "data")
+    assert main(words.format(prior=prior_folder).split()) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.startswith("parrot: ") and error.count("\n") == 1
+    assert {path.name for path in tmp_path.iterdir()} == {"demos", "data"}

@@ -75,32 +75,6 @@ def test_grid_file_from_start_to_end(workplace: Path, capsys: pytest.CaptureFixt
     assert "env_steps: 40 there, 50 given" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(
-    ("words", "message"),
-    [
-        ([], "Expected a study (main, data-size, mismatch, agent, exploration) or --grid FILE"),
-        (["main", "--grid", "x.json"], "and not both"),
-        (["man"], "Unknown study 'man'. Did you mean 'main'"),
-        (["main", "--setting", "papr"], "Did you mean 'paper'"),
-        (["--grid", "x.json"], "x.json: expected a grid's JSON"),
-        (["main", "--only", "method"], "form key=value, got 'method'"),
-        (["main", "--only", "metod=sac"], "Did you mean 'method'"),
-        (["main", "--only", "method=sca"], "Did you mean 'sac'"),
-        (["main", "--seeds", "-1"], "rl_seeds as a list of different integers"),
-        (["main", "--workers", "-1"], "workers >= 1 and max_minutes >= 0, got -1"),
-        (["main", "--max-minutes", "-1"], "workers >= 1 and max_minutes >= 0"),
-    ],
-)
-def test_mistakes_are_one_line_and_leave_nothing(
-    words: list[str], message: str, workplace: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert main(["experiment", *words, "--no-progress"]) == 2
-    error = capsys.readouterr().err
-    assert message in error
-    assert error.count("\n") == 1
-    assert not list(workplace.iterdir())
-
-
 def test_examples_of_the_page_are_grids() -> None:
     text = (ROOT / "docs/experiments.md").read_text(encoding="utf-8")
     grid, data = (json.loads(block) for block in re.findall(r"```json\n(.*?)```", text, re.S))

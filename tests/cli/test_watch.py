@@ -103,36 +103,6 @@ def test_foreign_envs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
         assert "Reach-v0 has neither: nothing can be shown" in shown.err
 
 
-@pytest.mark.parametrize(
-    ("args", "message"),
-    [
-        (["ParrotGrspCup-v0"], "Did you mean 'ParrotGraspCup-v0'"),
-        ([ENV_ID, "--policy", "scriptet"], "Unknown policy 'scriptet'. Did you mean 'scripted'"),
-        ([ENV_ID, "--policy", "prior"], "Did you mean 'prior:NAME'"),
-        ([ENV_ID, "--policy", "agnet:x"], "Did you mean 'agent:PATH'"),
-        ([ENV_ID, "--policy", "uniform:x"], "Did you mean 'uniform'"),
-        ([ENV_ID, "--policy", "prior:parot-v0"], "Unknown prior 'parot-v0'"),
-        ([ENV_ID, "--policy", "agent:nowhere"], "nowhere"),
-        ([ENV_ID, "--episodes", "0"], "Expected episodes >= 1, got 0"),
-        ([ENV_ID, "--env-kwargs", "obs=imago"], "Did you mean 'image'"),
-        (["Pendulum-v1", "--policy", "scripted"], "make_expert"),
-        (["CartPole-v1"], "bounded Box action space"),
-    ],
-)
-def test_mistakes_are_one_line(
-    args: list[str],
-    message: str,
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr("parrot_wrapper.cli.watch.render_kwargs", lambda *a, **k: {})
-    assert main(["watch", *args]) == 2
-    error = capsys.readouterr().err
-    assert message in error
-    assert error.count("\n") == 1
-    assert not Path("runs").exists()
-
-
 def test_with_a_display_a_window_opens_instead(
     workplace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

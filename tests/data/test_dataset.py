@@ -1,10 +1,11 @@
-"""Drawing, splitting and checking of data in memory."""
+"""Episodes, and drawing, splitting and checking of data in memory."""
+
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from parrot_wrapper.data import Episode, EpisodeDataset
-from parrot_wrapper.errors import DataError, InvalidArgumentError
 from parrot_wrapper.types import ObservationSpec
 
 LENGTHS = (3, 1, 5, 2)
@@ -60,12 +61,6 @@ def test_pairs_follow_their_generator() -> None:
     np.testing.assert_array_equal(first["where"], second["where"])
 
 
-@pytest.mark.parametrize("batch_size", [0, 3, -2])
-def test_odd_batches_are_refused(batch_size) -> None:
-    with pytest.raises(InvalidArgumentError, match="even batch_size"):
-        numbered().sample_pairs(batch_size, np.random.default_rng(0))
-
-
 def test_subset_shares_images_and_keeps_content() -> None:
     data = numbered()
     part = data.subset([3, 1])
@@ -83,22 +78,12 @@ def test_subset_shares_images_and_keeps_content() -> None:
     assert data.subset([3, 1]).content_hash == before != data.subset([1, 3]).content_hash
 
 
-@pytest.mark.parametrize("indices", [[], [4], [-1]])
-def test_subset_refuses_foreign_indices(indices) -> None:
-    with pytest.raises(InvalidArgumentError, match=r"within 0 \.\.\. 3"):
-        numbered().subset(indices)
-
-
 def test_split_by_episode() -> None:
     rest, held = numbered().split(0.25, np.random.default_rng(0))
     assert (rest.n_episodes, held.n_episodes) == (3, 1)
     assert sorted([*rest.seeds, *held.seeds]) == [0, 1, 2, 3]
     tiny_rest, tiny_held = numbered().split(0.001, np.random.default_rng(0))
     assert (tiny_rest.n_episodes, tiny_held.n_episodes) == (3, 1)
-    with pytest.raises(InvalidArgumentError, match="fraction"):
-        numbered().split(1.0, np.random.default_rng(0))
-    with pytest.raises(InvalidArgumentError, match="2 episodes"):
-        numbered().subset([0]).split(0.5, np.random.default_rng(0))
 
 
 def test_action_statistics() -> None:
@@ -114,36 +99,13 @@ GOOD = {"observations": np.zeros((5, 4)), "actions": [[0.1], [0.2], [0.3]], "len
 
 
 @pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"lengths": []}, "at least one episode"),
-        ({"lengths": [3, 0]}, "minimum 0"),
-        ({"lengths": [1.5, 1.5]}, "integers"),
-        ({"actions": [[0.1], [0.2]]}, r"\(3, A\).*got \(2, 1\)"),
-        ({"actions": [[0.1], [np.nan], [0.3]]}, "finite actions, got 1 NaN"),
-        ({"observations": np.zeros((3, 4))}, r"5 rows \(3 steps \+ 2 .*got shape \(3, 4\)"),
-        ({"observations": np.full((5, 4), np.inf)}, r"finite observations\['state'\], got 20"),
-        ({"observations": {"image": np.zeros((5, 4, 4, 3))}}, "uint8 0..255, got .*float32"),
-        ({"observations": {}}, "at least one observation"),
-        ({"labels": {"goal": np.zeros((4, 1))}}, r"labels\['goal'\] with 5 rows"),
-        ({"rewards": [0.0]}, r"rewards of shape \(3,\), got \(1,\)"),
-        ({"success": [True]}, r"success of shape \(2,\)"),
-        ({"action_low": 1.0}, "action_low < action_high"),
-        ({"action_low": [-1.0, -1.0, -1.0]}, "fit 1 action dimensions"),
-    ],
-)
-def test_unusable_arrays_are_refused(changes, message) -> None:
-    with pytest.raises(DataError, match=message):
-        EpisodeDataset.from_arrays(**{**GOOD, **changes})
-
-
-@pytest.mark.parametrize(
     ("actions", "message"),
     [([[0.1], [2.0], [0.3]], r"leave the box .*\{0: 0.3333\}"), ([[0.1]] * 3, r"\[0\] never")],
 )
 def test_odd_actions_warn_at_the_caller(actions, message) -> None:
     with pytest.warns(UserWarning, match=message) as caught:
-        EpisodeDataset.from_arrays(**{**GOOD, "actions": actions})
+        kept = EpisodeDataset.from_arrays(**{**GOOD, "actions": actions})
+    np.testing.assert_array_equal(kept.actions, np.float32(actions))
     assert caught[0].filename == __file__
     episode = Episode(np.zeros((4, 4)), actions, np.zeros(3), True, 0)
     with pytest.warns(UserWarning, match=message) as caught:
@@ -151,11 +113,44 @@ def test_odd_actions_warn_at_the_caller(actions, message) -> None:
     assert caught[0].filename == __file__
 
 
-def test_mixed_image_sizes_are_refused() -> None:
-    def episode(side: int) -> Episode:
-        return Episode(np.zeros((3, side, side, 3), np.uint8), np.ones((2, 1)), [0, 0], True, 0)
+def make(**changes) -> Episode:
+    fields = {
+        "observations": {"image": np.zeros((4, 6, 5, 3), np.uint8), "proprio": np.ones((4, 2))},
+        "actions": np.full((3, 2), 0.5),
+        "rewards": np.zeros(3),
+        "success": np.bool_(True),
+        "seed": np.int64(5),
+        "labels": {"goal": np.ones((4, 2))},
+    }
+    return Episode(**{**fields, **changes})
 
-    with pytest.raises(DataError, match=r"\(48, 48, 3\).*episode 1 has.*\(64, 64, 3\)"):
-        EpisodeDataset.from_episodes([episode(48), episode(64)])
-    with pytest.raises(DataError, match="at least one episode"):
-        EpisodeDataset.from_episodes([])
+
+def test_fields_are_converted() -> None:
+    episode = make()
+    assert episode.n_steps == 3
+    assert episode.actions.dtype == episode.rewards.dtype == np.float32
+    assert episode.observations["image"].dtype == np.uint8
+    assert episode.observations["proprio"].dtype == episode.labels["goal"].dtype == np.float32
+    assert type(episode.success) is bool
+    assert type(episode.seed) is int
+    assert "image: (4, 6, 5, 3)" in repr(episode)
+
+
+def test_bare_arrays_get_a_name() -> None:
+    assert set(make(observations=np.zeros((4, 6, 5, 3), np.uint8)).observations) == {"image"}
+    assert set(make(observations=np.zeros((4, 3))).observations) == {"state"}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"seed": 6},
+        {"success": False},
+        {"rewards": np.ones(3)},
+        {"labels": {"gaol": np.ones((4, 2))}},
+        {"observations": {"image": np.zeros((4, 5, 6, 3), np.uint8), "proprio": np.ones((4, 2))}},
+    ],
+)
+def test_digest_sees_every_field(changes) -> None:
+    assert make().digest() == replace(make()).digest()
+    assert make().digest() != make(**changes).digest()

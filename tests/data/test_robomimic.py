@@ -58,14 +58,6 @@ def test_without_next_observations_the_last_is_repeated(tmp_path: Path, source: 
     np.testing.assert_array_equal(images[3], demos[0]["image"][2])
 
 
-def test_two_cameras_need_a_choice(tmp_path: Path, source: Path) -> None:
-    write_robomimic(source)
-    with pytest.raises(DataError, match="agentview_image, robot0_eye_in_hand_image.*--image-key"):
-        import_data("robomimic", source, tmp_path / "out")
-    with pytest.raises(DataError, match="robot0_eef_pos, robot0_gripper_qpos.*--vector-keys"):
-        import_data("robomimic", source, tmp_path / "out", ImportOptions(image=False))
-
-
 def test_all_failures_is_an_error_that_helps(tmp_path: Path, source: Path) -> None:
     write_robomimic(source, (3, 2), successes=[False, False])
     with pytest.raises(DataError, match="All 2 were dropped as failures.*--keep all"):
@@ -80,82 +72,6 @@ def test_success_is_unknown_without_rewards(tmp_path: Path, source: Path) -> Non
             del file[f"data/{name}/rewards"]
     report = import_data("robomimic", source, tmp_path / "out", FRONT)
     assert (report.counts["kept"], report.counts["success_unknown"]) == (2, 2)
-
-
-def external_link(file: h5py.File, secret: Path) -> None:
-    del file["data/demo_0/actions"]
-    file["data/demo_0/actions"] = h5py.ExternalLink(str(secret), "numbers")
-
-
-def external_storage(file: h5py.File, secret: Path) -> None:
-    del file["data/demo_0/actions"]
-    file["data/demo_0"].create_dataset("actions", (3, 7), "f8", external=[(secret, 0, 168)])
-
-
-def virtual(file: h5py.File, secret: Path) -> None:
-    del file["data/demo_0/actions"]
-    layout = h5py.VirtualLayout((3, 7), "f8")
-    layout[:] = h5py.VirtualSource(secret, "numbers", (3, 7))
-    file["data/demo_0"].create_virtual_dataset("actions", layout)
-
-
-def bomb(file: h5py.File, secret: Path) -> None:
-    del file["data/demo_0/actions"]
-    file["data/demo_0"].create_dataset("actions", (10**8, 7), "f4", chunks=(1000, 7))
-
-
-def big_bomb(file: h5py.File, secret: Path) -> None:
-    del file["data/demo_0/actions"]
-    file["data/demo_0"].create_dataset("actions", (2**62, 7), "f4", chunks=(1000, 7))
-
-
-def words(file: h5py.File, secret: Path) -> None:
-    del file["data/demo_0/actions"]
-    file["data/demo_0/actions"] = ["a", "b", "c"]
-
-
-def no_observations(file: h5py.File, secret: Path) -> None:
-    del file["data/demo_0/obs"]
-
-
-def no_actions(file: h5py.File, secret: Path) -> None:
-    del file["data/demo_0/actions"]
-
-
-def no_data(file: h5py.File, secret: Path) -> None:
-    del file["data"]
-
-
-def no_demos(file: h5py.File, secret: Path) -> None:
-    for name in list(file["data"]):
-        del file["data"][name]
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        (external_link, r"data/demo_0/actions is a link to another file"),
-        (external_storage, r"data/demo_0/actions keeps its values in other files"),
-        (virtual, r"data/demo_0/actions keeps its values in other files"),
-        (bomb, r"actions claims 2800000000 bytes, of which only 0 are there"),
-        (big_bomb, r"actions claims \d+ bytes .* at most"),
-        (words, r"actions: expected an array of numbers, got dtype object"),
-        (no_observations, r"demo_0 has no observations.*dataset_states_to_obs"),
-        (no_actions, r"actions: expected an array of numbers, got NoneType"),
-        (no_data, r"expected a group 'data'.*got an empty file"),
-        (no_demos, r"expected groups data/demo_0"),
-    ],
-)
-def test_files_that_are_not_what_they_seem(tmp_path: Path, source: Path, change, message) -> None:
-    write_robomimic(source, (3, 2))
-    secret = tmp_path / "secret.h5"
-    with h5py.File(secret, "w") as file:
-        file["numbers"] = np.zeros((3, 7))
-    with h5py.File(source, "a") as file:
-        change(file, secret)
-    with pytest.raises((DataError, DataFileError), match=message):
-        import_data("robomimic", source, tmp_path / "out", FRONT)
-    assert not (tmp_path / "out").exists()
 
 
 def test_cycles_of_links_end(tmp_path: Path, source: Path) -> None:
@@ -200,3 +116,51 @@ def test_altered_bytes_are_typed_errors_or_data(tmp_path: Path, source: Path) ->
         except (DataError, DataFileError):
             refused += 1
     assert refused > 2
+
+
+def chunked(steps: int):
+    """Actions that claim to be so many, without any of them on disk."""
+    return lambda demo, _: demo.create_dataset("actions", (steps, 7), "f4", chunks=(1000, 7))
+
+
+def virtual(demo: h5py.Group, secret: Path) -> None:
+    layout = h5py.VirtualLayout((3, 7), "f8")
+    layout[:] = h5py.VirtualSource(secret, "numbers", (3, 7))
+    demo.create_virtual_dataset("actions", layout)
+
+
+ACTIONS = {
+    "a link": (lambda demo, to: demo.__setitem__("actions", h5py.ExternalLink(to, "numbers")),
+               r"data/demo_0/actions is a link to another file"),
+    "another file": (lambda demo, secret: demo.create_dataset("actions", (3, 7), "f8",
+                                                              external=[(secret, 0, 168)]),
+                     r"data/demo_0/actions keeps its values in other files"),
+    "virtual": (virtual, r"data/demo_0/actions keeps its values in other files"),
+    "a bomb": (chunked(10**8), r"actions claims 2800000000 bytes, of which only 0 are there"),
+    "a big bomb": (chunked(2**62), r"actions claims \d+ bytes .* at most"),
+    "words": (lambda demo, _: demo.__setitem__("actions", ["a", "b", "c"]),
+              r"actions: expected an array of numbers, got dtype object"),
+    "nothing": (lambda demo, _: None, r"actions: expected an array of numbers, got NoneType"),
+}  # fmt: skip
+LACKING = {
+    "data/demo_0/obs": r"demo_0 has no observations.*dataset_states_to_obs",
+    "data": r"expected a group 'data'.*got an empty file",
+    "data/demo_0 data/demo_1": r"expected groups data/demo_0",
+}
+
+
+@pytest.mark.parametrize("what", [*ACTIONS, *LACKING])
+def test_files_that_are_not_what_they_seem(tmp_path: Path, source: Path, what: str) -> None:
+    write_robomimic(source, (3, 2))
+    secret = tmp_path / "secret.h5"
+    with h5py.File(secret, "w") as file:
+        file["numbers"] = np.zeros((3, 7))
+    with h5py.File(source, "a") as file:
+        for name in ["data/demo_0/actions"] if what in ACTIONS else what.split():
+            del file[name]
+        if what in ACTIONS:
+            ACTIONS[what][0](file["data/demo_0"], str(secret))
+    message = LACKING[what] if what in LACKING else ACTIONS[what][1]
+    with pytest.raises((DataError, DataFileError), match=message):
+        import_data("robomimic", source, tmp_path / "out", FRONT)
+    assert not (tmp_path / "out").exists()

@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from parrot_wrapper.data import EpisodeDataset, load_dataset, save_dataset
 from parrot_wrapper.data.shards import write_shard
 from parrot_wrapper.errors import DataError, DataFileError, InvalidArgumentError
-from parrot_wrapper.io.locking import folder_lock
 from parrot_wrapper.io.strict_json import sealed
 
 
@@ -226,14 +225,6 @@ def test_save_refuses_to_mix_and_to_write_half(stored: Path, tmp_path_factory) -
     with pytest.raises(DataError, match="JSON-able"):
         save_dataset(data, folder)
     assert os.listdir(folder) == []
-
-
-def test_lock_has_one_holder(tmp_path: Path) -> None:
-    refused = pytest.raises(DataFileError, match="another process")
-    with folder_lock(tmp_path), refused, folder_lock(tmp_path):
-        pass
-    with folder_lock(tmp_path):
-        pass
 
 
 def test_actions_alone(stored: Path) -> None:

@@ -63,12 +63,12 @@ def follow(env: gym.Env, actions: Iterable[np.ndarray]) -> str:
 
 def play_all(seed: int) -> dict[str, str]:
     """Digest of an episode of every id, plain and with everything randomised."""
+    kinds = [(i, VARIANTS[name]) for i in parrot_envs.ENV_IDS for name in ("image", "everything")]
     digests = {}
-    for env_id in parrot_envs.ENV_IDS:
-        for name in ("image", "everything"):
-            env = gym.make(env_id, **VARIANTS[name])
-            digests[f"{env_id} {name}"] = play(env, seed)
-            env.close()
+    for env_id, kwargs in [*kinds, ("ParrotPickPlace-v0", {"objects": "bullet"})]:
+        env = gym.make(env_id, **kwargs)
+        digests[f"{env_id} {kwargs}"] = play(env, seed)
+        env.close()
     return digests
 
 

@@ -1,10 +1,12 @@
-"""The registered environments: contracts, exactness, experts, bad input."""
+"""The registered environments: contracts, rewards, ends, and what their documentation says."""
 
 from __future__ import annotations
 
-import subprocess
-import sys
+import inspect
+import re
+import runpy
 import warnings
+from pathlib import Path
 
 import gymnasium as gym
 import numpy as np
@@ -13,9 +15,14 @@ from gymnasium.utils.env_checker import check_env
 from stable_baselines3.common.env_checker import check_env as sb3_check_env
 
 import parrot_envs
+from parrot_envs.containers import novel_containers, training_containers
 from parrot_envs.env import ManipulationEnv
-from parrot_envs.errors import EnvArgumentError, EnvClosedError
+from parrot_envs.novel_objects import novel_objects
 from parrot_envs.registration import EPISODE_STEPS
+from parrot_envs.robot import ANGLE_SCALE, HOME, POSITION_SCALE
+from parrot_envs.scene import TABLE_HIGH, TABLE_LOW
+from parrot_envs.tasks import LIFT_HEIGHT
+from parrot_envs.training_objects import TRAINING_FAMILIES
 
 _ADVICE = (
     "is not within",
@@ -23,19 +30,6 @@ _ADVICE = (
     "render_mode",
     "infinity. This is probably too",  # proprioception is unbounded by declaration
 )
-
-
-def _play(env: gym.Env, seed: int) -> bytes:
-    """All images and things' positions of one scripted episode, as bytes."""
-    observation, _ = env.reset(seed=seed)
-    expert = env.unwrapped.make_expert(np.random.default_rng(seed))
-    pieces = [observation.tobytes()]
-    done = False
-    while not done:
-        observation, _, terminated, truncated, _ = env.step(expert.act())
-        done = terminated or truncated
-        pieces += [observation.tobytes(), env.unwrapped.privileged_labels()["landmarks"].tobytes()]
-    return b"".join(pieces)
 
 
 @pytest.mark.parametrize("obs", ["image", "image_proprio"])
@@ -49,37 +43,6 @@ def test_both_checkers_pass_without_warnings(env_id: str, obs: str) -> None:
     unexpected = [str(w.message) for w in caught if not any(a in str(w.message) for a in _ADVICE)]
     assert unexpected == []
     env.close()
-
-
-@pytest.mark.parametrize("env_id", parrot_envs.ENV_IDS)
-def test_same_seed_same_episode_after_any_history(env_id: str) -> None:
-    env = gym.make(env_id)
-    first, other = _play(env, 1), _play(env, 2)
-    assert first != other
-    for seed in (7, 8):
-        _play(env, seed)
-    assert _play(env, 1) == first
-    assert _play(env, 2) == other
-    env.close()
-
-
-def test_same_seed_same_episode_in_a_fresh_process_and_a_renewed_client() -> None:
-    env = gym.make("ParrotMultiTask-v0")
-    here = _play(env, 3)
-    env.unwrapped._sim._resets = 10**9
-    assert _play(env, 3) == here  # the client was renewed in between
-    assert env.unwrapped._sim._resets < 10
-    env.close()
-    code = (
-        "import hashlib, gymnasium, parrot_envs; from tests.envs.test_envs import _play;"
-        "print(hashlib.sha256(_play(gymnasium.make('ParrotMultiTask-v0'), 3)).hexdigest())"
-    )
-    answer = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True
-    ).stdout
-    import hashlib
-
-    assert answer.strip() == hashlib.sha256(here).hexdigest()
 
 
 def test_uniform_actions_do_nothing_useful() -> None:
@@ -125,88 +88,46 @@ def test_terminate_on_success_ends_the_episode() -> None:
     env.close()
 
 
-def test_labels_agree_with_the_image() -> None:
-    env = gym.make("ParrotGraspCup-v0")
-    observation, _ = env.reset(seed=0)
-    labels = env.unwrapped.privileged_labels()
-    column, row = labels["landmark_pixels"][0].round().astype(int)
-    red, _, blue = observation[row, column].astype(int)
-    assert blue > red + 60  # the cup is blue, the table is not
-    assert labels["landmark_kinds"].tolist() == [0.0, 0.0, 1.0]
+DOCS = Path(__file__).parents[2] / "docs"
+DOC = inspect.getdoc(ManipulationEnv)
+
+
+def test_the_docstring_tells_the_units_that_hold() -> None:
+    rows = dict(re.findall(r"^\| (.*?) \| .* \| (.*?) ?\|$", DOC, re.M))
+    assert rows["0, 1, 2"] == f"{POSITION_SCALE} m"
+    assert rows["3, 4, 5"] == f"{ANGLE_SCALE} rad"
+    arguments = DOC.split("\nArgs:\n")[1]
+    for name in inspect.signature(ManipulationEnv).parameters:
+        assert f"\n    {name}: " in f"\n{arguments}"
+    prose = " ".join(DOC.split())
+    assert f"{LIFT_HEIGHT} m" in prose
+    assert f"({HOME[0]:.2f}, {HOME[1]:.0f}, {HOME[2]}) m" in prose
+    width, depth = TABLE_HIGH - TABLE_LOW
+    assert f"{width:.2f} m by {depth:.2f} m" in prose
+    assert f"{EPISODE_STEPS} steps" in prose
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_an_action_moves_as_far_as_the_docstring_says(axis: int) -> None:
+    env = gym.make("ParrotGraspCup-v0", obs="image_proprio")
+    observation, info = env.reset(seed=0)
+    action = np.zeros(7, np.float32)
+    action[axis] = -1.0
+    moved = env.step(action)[0]["proprio"][:3] - observation["proprio"][:3]
+    assert moved[axis] == pytest.approx(-POSITION_SCALE, abs=0.004)
+    told = re.search(r"\*\*Info\*\*.*?(?=\n\n)", DOC, re.S)[0]
+    assert all(f"`{key}`" in told for key in info)
     env.close()
 
 
-@pytest.mark.parametrize("size", [36, 48, 84])
-def test_image_size_and_dict_observations(size: int) -> None:
-    env = gym.make("ParrotPickPlace-v0", image_size=size, obs="image_proprio")
-    observation, _ = env.reset(seed=0)
-    assert observation in env.observation_space
-    assert observation["image"].shape == (size, size, 3)
-    env.close()
-
-
-@pytest.mark.filterwarnings("ignore:.*render_mode='rgb'")  # gymnasium's, ahead of our error
-@pytest.mark.parametrize(
-    ("kwargs", "message"),
-    [
-        ({"scene": "cup-cap-blok"}, "Did you mean 'cup-cap-block'"),
-        ({"task": "grap"}, "Did you mean 'grasp'"),
-        ({"target": "cupp"}, "Did you mean 'cup'"),
-        ({"objects": ["cup", "caan"]}, "Did you mean 'can'"),
-        ({"objects": ["cup"]}, "at least 2 different objects"),
-        ({"obs": "images"}, "Did you mean 'image'"),
-        ({"image_size": 16}, "at least 36 pixels"),
-        ({"render_mode": "rgb"}, "Did you mean 'rgb_array'"),
-    ],
-)
-def test_bad_arguments_name_the_nearest_valid_one(kwargs: dict, message: str) -> None:
-    with pytest.raises(EnvArgumentError, match=message):
-        gym.make("ParrotGraspCup-v0", **kwargs)
-
-
-@pytest.mark.parametrize("action", [np.full(7, np.nan), np.zeros(6), np.full(7, np.inf)])
-def test_bad_actions_never_reach_the_simulator(action: np.ndarray) -> None:
-    env = gym.make("ParrotGraspCup-v0").unwrapped
-    env.reset(seed=0)
-    before = env.privileged_labels()["gripper"]
-    with pytest.raises(EnvArgumentError, match=r"finite|shape \(7,\)"):
-        env.step(action)
-    assert (env.privileged_labels()["gripper"] == before).all()
-    env.close()
-
-
-def test_step_before_reset_and_use_after_close() -> None:
-    env = gym.make("ParrotGraspCup-v0").unwrapped
-    with pytest.raises(gym.error.ResetNeeded):
-        env.step(np.zeros(7, np.float32))
-    env.close()
-    env.close()
-    with pytest.raises(EnvClosedError, match="gym.make"):
-        env.reset(seed=0)
-
-
-def test_no_window_without_a_display(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "platform", "linux")
-    monkeypatch.delenv("DISPLAY", raising=False)
-    with pytest.raises(EnvClosedError, match="needs a display"):
-        ManipulationEnv(render_mode="human")
-
-
-def test_out_of_range_actions_are_clipped() -> None:
-    env = gym.make("ParrotGraspCup-v0").unwrapped
-    env.reset(seed=0)
-    far = env.step(np.array([5.0, 0, 0, 0, 0, 0, 0]))[0]
-    env.reset(seed=0)
-    assert (env.step(np.array([1.0, 0, 0, 0, 0, 0, 0]))[0] == far).all()
-    env.close()
-
-
-def test_spec_survives_json_and_vector_use() -> None:
-    spec = gym.make("ParrotPlaceCanInPan-v0", obs="image_proprio").spec
-    again = gym.make(gym.envs.registration.EnvSpec.from_json(spec.to_json()))
-    assert again.unwrapped.observation_space == gym.make(spec).observation_space
-    vector = gym.make_vec("ParrotGraspCup-v0", num_envs=2, vectorization_mode="sync")
-    images, _ = vector.reset(seed=[1, 2])
-    single = gym.make("ParrotGraspCup-v0")
-    assert (images[0] == single.reset(seed=1)[0]).all()
-    vector.close()
+def test_the_contact_sheet_shows_every_family(tmp_path: Path) -> None:
+    image = pytest.importorskip("PIL.Image")
+    script = runpy.run_path(str(DOCS / "make_contact_sheet.py"))
+    shown = {thing.name for things in script["groups"]().values() for thing in things}
+    assert {f"{family}-0" for family in TRAINING_FAMILIES} | {*novel_objects()} <= shown
+    assert {t.name for t in training_containers()} | {*novel_containers()} <= shown
+    script["main"]([str(tmp_path / "sheet.png")])
+    committed = DOCS / "images" / "objects.png"
+    with image.open(tmp_path / "sheet.png") as made, image.open(committed) as kept:
+        assert made.size == kept.size
+    assert committed.stat().st_size < 400_000

@@ -7,6 +7,7 @@ import gc
 import json
 import multiprocessing
 import pickle
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
@@ -23,13 +24,24 @@ ENV_ID = "ParrotMultiTask-v0"
 ACTIONS = list(np.random.default_rng(5).uniform(-1, 1, (25, 7)).astype(np.float32))
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
-@pytest.mark.parametrize("env_id", parrot_envs.ENV_IDS)
-def test_seeds_a_b_a(env_id: str, variant: str) -> None:
-    env = gym.make(env_id, **VARIANTS[variant])
+@pytest.mark.parametrize(
+    ("env_id", "kwargs"),
+    [
+        *((env_id, VARIANTS[v]) for env_id in parrot_envs.ENV_IDS for v in ("image", "everything")),
+        *((ENV_ID, kwargs) for kwargs in VARIANTS.values()),
+        *(("ParrotPickPlace-v0", {"colors": colors}) for colors in ("random", "fixed", "shared")),
+        ("ParrotPickPlace-v0", {"objects": "bullet"}),
+    ],
+    ids=str,
+)
+def test_seeds_a_b_a(env_id: str, kwargs: dict[str, Any]) -> None:
+    env = gym.make(env_id, **kwargs)
     first, other = play(env, 1), play(env, 2)
     assert first != other
+    env.unwrapped._sim._resets = 10**9  # the client is renewed in between
     assert play(env, 1) == first
+    assert env.unwrapped._sim._resets < 10
+    assert play(env, 2) == other
     env.close()
 
 

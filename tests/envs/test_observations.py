@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 
 import gymnasium as gym
@@ -11,8 +16,10 @@ import pytest
 import parrot_envs
 from parrot_envs import camera, window
 from parrot_envs.camera import Camera
+from parrot_envs.display import usable_display
 from parrot_envs.env import ManipulationEnv
-from parrot_envs.observations import OBSERVATION_MODES, state_layout, state_size
+from parrot_envs.errors import EnvClosedError
+from parrot_envs.observations import OBSERVATION_MODES, state_layout
 from parrot_envs.robot import POSITION_SCALE
 from parrot_envs.sim import TIME_STEP, Simulator, bullet
 
@@ -36,16 +43,6 @@ def test_every_observation_is_in_its_space_and_the_callers_own(env_id: str, obs:
                 strict=True)  # fmt: skip
     assert not any(np.shares_memory(one, other) for one, other in parts)
     env.close()
-
-
-def test_layout_has_no_gap() -> None:
-    for objects in (2, 4):
-        ends = [0]
-        for where in state_layout(objects).values():
-            assert where.start == ends[-1]
-            ends.append(where.stop)
-        assert ends[-1] == state_size(objects)
-    assert gym.make("ParrotGrasp-v0", obs="state").observation_space.shape == (state_size(),)
 
 
 @pytest.mark.parametrize("env_id", ["ParrotPlaceCanInPan-v0", "ParrotMultiTask-v0"])
@@ -135,7 +132,9 @@ def test_image_size_changes_nothing_but_resolution(size: int) -> None:
     assert near < 0.5 * far
     for e in (env, fine):
         e.reset(seed=0)
-        column, row = e.unwrapped.privileged_labels()["landmark_pixels"][0].round().astype(int)
+        labels = e.unwrapped.privileged_labels()
+        assert labels["landmark_kinds"].tolist() == [0.0, 0.0, 1.0]
+        column, row = labels["landmark_pixels"][0].round().astype(int)
         red, _, blue = e.reset(seed=0)[0][row, column].astype(int)
         assert blue > red + 60  # the cup
         e.close()
@@ -197,3 +196,107 @@ def test_the_window_runs_in_real_time(monkeypatch: pytest.MonkeyPatch) -> None:
     headless.step(8)
     assert 4 * TIME_STEP < sum(slept) < 8 * TIME_STEP  # less the time that physics took
     headless.close()
+
+
+WATCHED = """
+import copy
+import numpy as np
+from parrot_envs.env import ManipulationEnv
+from parrot_envs.errors import EnvClosedError
+
+env, headless = ManipulationEnv(render_mode="human"), ManipulationEnv()
+assert (env.reset(seed=0)[0] == headless.reset(seed=0)[0]).all()
+assert (env.step(np.ones(7))[0] == headless.step(np.ones(7))[0]).all()
+for second in (lambda: ManipulationEnv(render_mode="human"), lambda: copy.copy(env)):
+    try:
+        second()
+    except EnvClosedError as error:
+        assert "close the other" in str(error), error
+    else:
+        raise AssertionError("two windows")
+assert (env.step(np.ones(7))[0] == headless.step(np.ones(7))[0]).all()
+env.close()
+env.close()
+ManipulationEnv(render_mode="human").close()
+"""
+
+
+@pytest.fixture
+def start_server() -> Iterator[Callable[..., str]]:
+    """Starts X servers that end with the test; gives the name of their display."""
+    program = shutil.which("Xvfb")
+    if program is None:
+        pytest.skip("Xvfb is not installed")
+    servers: list[subprocess.Popen[bytes]] = []
+
+    def start(*arguments: str) -> str:
+        reading, writing = os.pipe()
+        server = subprocess.Popen(
+            [program, "-displayfd", str(writing), *arguments],
+            pass_fds=(writing,), stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        servers.append(server)
+        os.close(writing)
+        with open(reading) as told:
+            return f":{told.readline().strip()}"
+
+    yield start
+    for server in servers:
+        server.terminate()
+        server.wait()
+
+
+def test_a_window_shows_the_same_episode_and_opens_again(start_server: Callable[..., str]) -> None:
+    """In a process of its own: PyBullet ends the one whose window fails."""
+    done = subprocess.run(
+        [sys.executable, "-c", WATCHED],
+        env={**os.environ, "DISPLAY": start_server()}, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="X11")
+@pytest.mark.parametrize("display", ["", ":31999"])
+def test_a_display_where_no_server_answers(display: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DISPLAY", display)
+    monkeypatch.setattr("parrot_envs.display._PATIENCE", 0.0)
+    with pytest.raises(EnvClosedError, match="needs a display, and .*'rgb_array'"):
+        ManipulationEnv(render_mode="human")
+
+
+def test_a_display_without_opengl(
+    start_server: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DISPLAY", start_server("-extension", "GLX"))
+    with pytest.raises(EnvClosedError, match="GLX"), usable_display():
+        pass
+
+
+def test_use_after_the_user_closed_the_window(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A client that is gone without `close` stands for the window that somebody closed."""
+    env = ManipulationEnv()
+    env.reset(seed=0)
+    bullet.disconnect(env._sim.client)
+    with pytest.raises(bullet.error):
+        env.step(np.zeros(7))
+    monkeypatch.setattr(env._sim, "_gui", True)
+    with pytest.raises(EnvClosedError, match="window was closed"):
+        env.step(np.zeros(7))
+    with pytest.raises(EnvClosedError, match="gym.make"):
+        env.reset(seed=0)
+    env.close()
+
+
+def test_a_reset_is_shown_when_it_is_done(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[int, int]] = []
+    monkeypatch.setattr(bullet, "configureDebugVisualizer", lambda *a, **k: asked.append(a[:2]))
+    simulator = Simulator()
+    simulator._gui = True
+    with pytest.raises(KeyError), simulator.window(still=True):
+        assert asked == [(bullet.COV_ENABLE_RENDERING, 0)]
+        raise KeyError
+    assert asked[1:] == [(bullet.COV_ENABLE_RENDERING, 1)]
+    with simulator.window():
+        pass
+    assert len(asked) == 2
+    simulator.close()

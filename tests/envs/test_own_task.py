@@ -1,8 +1,6 @@
 """Objects, containers, scenes and tasks of a user's own; and what is refused."""
 
 import copy
-import subprocess
-import sys
 from dataclasses import dataclass, replace
 from types import SimpleNamespace
 
@@ -10,7 +8,6 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
-import parrot_envs
 from parrot_envs import (
     ManipulationEnv,
     SceneSet,
@@ -174,19 +171,3 @@ def test_a_thing_that_the_package_has_can_be_replaced_by_ones_own() -> None:
     mine = Thing("cup", PEG.parts, PEG.radius, PEG.height, grasp=PEG.grasp)
     scene = SceneSet([mine, "can"], ["pan"])
     assert scene.objects[0] is mine
-
-
-def test_importing_the_package_does_not_load_the_simulator() -> None:
-    code = "import sys, parrot_envs; print(*sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert "parrot_envs.registration" in done.stdout.split()
-    assert not {"pybullet", "parrot_envs.env"} & set(done.stdout.split())
-
-
-def test_every_public_name_has_its_home() -> None:
-    homes = {"ENV_IDS", "PAPER_TASKS", *parrot_envs._HOMES}
-    assert set(parrot_envs.__all__) == homes <= set(dir(parrot_envs))
-    for name in parrot_envs._HOMES:
-        assert getattr(parrot_envs, name).__name__ == name
-    with pytest.raises(AttributeError, match="no attribute 'Nothing'"):
-        parrot_envs.Nothing  # noqa: B018

@@ -9,7 +9,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
-from parrot_envs.camera import CameraConfig, Light, Look
+from parrot_envs.camera import CameraConfig, Look
 from parrot_envs.domain_randomization import (
     AMBIENT,
     DIFFUSE,
@@ -23,6 +23,7 @@ from parrot_envs.domain_randomization import (
 from parrot_envs.env import ManipulationEnv
 from parrot_envs.observations import Observer
 from parrot_envs.scene import TABLE_HIGH, TABLE_LOW
+from tests.envs.episodes import as_bytes
 
 ENV_ID = "ParrotGraspCup-v0"
 
@@ -112,18 +113,6 @@ def test_each_randomisation_is_seen_and_new_in_every_episode(name: str) -> None:
     env.close()
 
 
-def test_colours_of_objects_and_container_change() -> None:
-    env = gym.make(ENV_ID, randomize="colors", image_size=96)
-    seen = []
-    for seed in range(8):
-        image, _ = env.reset(seed=seed)
-        pixels = env.unwrapped.privileged_labels()["landmark_pixels"].round().astype(int)
-        seen.append([image[row, column].astype(int) for column, row in pixels])
-    for thing in range(3):
-        assert np.std([row[thing] for row in seen], axis=0).max() > 20
-    env.close()
-
-
 def test_labels_follow_the_camera() -> None:
     """The cup is where the labels say, in the jittered image too."""
     plain = gym.make(ENV_ID, image_size=96).unwrapped
@@ -154,16 +143,12 @@ def test_pictures_show_the_same_look_as_the_images() -> None:
     env.close()
 
 
-def test_a_lower_lamp_darkens_the_table_as_the_renderer_would() -> None:
-    assert Light((0, 0, 5.0), 0.5, 0.25).on_table == pytest.approx(0.75)
-    assert Light((3.0, 0, 4.0), 0.5, 0.25).on_table == pytest.approx(0.7)
-
-
-def test_spec_survives_json() -> None:
-    spec = gym.make(ENV_ID, randomize=("light", "camera")).spec
+@pytest.mark.parametrize("obs", ["image", "image_proprio"])
+def test_spec_survives_json(obs: str) -> None:
+    spec = gym.make(ENV_ID, randomize=("light", "camera"), obs=obs).spec
     again = gym.make(gym.envs.registration.EnvSpec.from_json(spec.to_json()))
     original = gym.make(spec)
-    assert (again.reset(seed=0)[0] == original.reset(seed=0)[0]).all()
+    assert as_bytes(*again.reset(seed=0)) == as_bytes(*original.reset(seed=0))
     assert again.unwrapped.camera_spec() == original.unwrapped.camera_spec()
 
 

@@ -95,13 +95,9 @@ def test_gymnasium_vectors_give_what_single_envs_give(
 @pytest.mark.parametrize("obs", ["image_proprio", "state"])
 def test_other_observations_in_workers(obs: str) -> None:
     envs = gym.make_vec(
-        ENV_ID,
-        num_envs=ENVS,
-        vectorization_mode="async",
-        vector_kwargs={"context": "forkserver"},
-        obs=obs,
-        randomize=["camera", "colors", "light"],
-    )
+        ENV_ID, num_envs=ENVS, vectorization_mode="async", vector_kwargs={"context": "forkserver"},
+        obs=obs, randomize=["camera", "colors", "light"],
+    )  # fmt: skip
     seen, _ = envs.reset(seed=SEED)
     single = gym.make(ENV_ID, obs=obs, randomize=["camera", "colors", "light"])
     for index in range(ENVS):

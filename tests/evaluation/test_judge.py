@@ -88,33 +88,10 @@ def test_likelihood_of_a_priors_own_samples_is_its_entropy() -> None:
     assert json.dumps(found.to_dict())
 
 
-def test_ks_distance_sees_a_shift() -> None:
-    values = np.random.default_rng(0).standard_normal(2000).astype(np.float32)
-    assert ks_distance(values) < 0.04
-    assert ks_distance(values + 1.0) == pytest.approx(0.383, abs=0.03)
-    with pytest.raises(InvalidArgumentError, match="at least one value"):
-        ks_distance(np.zeros(0, np.float32))
 
 
-def test_regressions_explain_what_can_be_explained() -> None:
-    x = states(1500)
-    y = np.stack([2 * x[:, 0] - x[:, 1], x[:, 2] ** 2], axis=1)
-    held = held_out_rows(np.arange(1500) // 10)
-    assert 0.15 < held.mean() < 0.25
-    ridge, mlp = fit_ridge(x, y, held), fit_mlp(x, y, held, QUICK)
-    assert ridge.rmse[0] < 0.01 < ridge.rmse[1]
-    assert mlp.unexplained < 0.05 < ridge.unexplained
-    np.testing.assert_allclose(mlp.spread, y[held].std(axis=0))
-    noise = np.random.default_rng(2).standard_normal((1500, 1)).astype(np.float32)
-    assert fit_mlp(x, noise, held, QUICK).unexplained > 0.8
-    with pytest.raises(DataError, match="two episodes"):
-        held_out_rows(np.zeros(5, np.int64))
 
 
-def test_same_seed_same_fit() -> None:
-    x, held = states(200), held_out_rows(np.arange(200) // 10)
-    fits = [fit_mlp(x, x[:, :1], held, replace(QUICK, epochs=2)).rmse for _ in range(2)]
-    assert fits[0] == fits[1]
 
 
 def test_clones_of_the_expert_succeed(recording: Recording) -> None:

@@ -64,15 +64,10 @@ def make_specimens(root: Path) -> list[Specimen]:
     prior = FlowPrior(FlowPriorConfig(STATE, 2, "state", hidden=8), metadata={"note": [1, 2.5]})
     data = toy_data()
     return [
-        _prior(root / "prior", prior),
-        _actor(root / "actor"),
-        _dataset(root / "dataset", data),
-        _features(root / "features", prior, data),
-        _fitting(root / "fitting", prior),
-        *_run(root / "run"),
-        *_results(root),
-        _artifact(root / "artifacts"),
-    ]
+        _prior(root / "prior", prior), _actor(root / "actor"), _dataset(root / "dataset", data),
+        _features(root / "features", prior, data), _fitting(root / "fitting", prior),
+        *_run(root / "run"), *_results(root), _artifact(root / "artifacts"),
+    ]  # fmt: skip
 
 
 def toy_data() -> EpisodeDataset:

@@ -1,5 +1,6 @@
 """The flow: bijection, density, gradients, smoothness of its NumPy boundary."""
 
+import json
 import math
 
 import numpy as np
@@ -8,9 +9,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from parrot_wrapper.errors import InvalidArgumentError, LatentError, SpaceMismatchError
 from parrot_wrapper.priors import FlowPrior, FlowPriorConfig
-from parrot_wrapper.priors.coupling import AffineCoupling, CouplingStack
+from parrot_wrapper.priors.coupling import CouplingStack
 from parrot_wrapper.types import ActionPrior, ObservationSpec
 
 
@@ -97,32 +97,6 @@ def test_density_integrates_to_one(dim):
     assert weights.exp().mean().item() == pytest.approx(1.0, abs=0.1)
 
 
-def test_new_flow_is_the_identity():
-    stack = CouplingStack(5, context_dim=3)
-    x = torch.randn(4, 5, generator=torch.Generator().manual_seed(0))
-    z, log_det = stack.encode(x, torch.ones(4, 3))
-    torch.testing.assert_close(z, x)
-    torch.testing.assert_close(log_det, torch.zeros(4))
-
-
-def test_both_directions_of_a_layer_agree_on_the_log_det():
-    layer = shaken(AffineCoupling(4, context_dim=2, flip=True).double())
-    generator = torch.Generator().manual_seed(0)
-    x = torch.randn(6, 4, generator=generator, dtype=torch.float64)
-    context = torch.randn(6, 2, generator=generator, dtype=torch.float64)
-    z, forward = layer.encode(x, context)
-    back, backward = layer.decode(z, context)
-    torch.testing.assert_close(back, x)
-    torch.testing.assert_close(forward, -backward)
-
-
-def test_two_layers_transform_every_dimension():
-    for dim in range(1, 9):
-        stack = shaken(CouplingStack(dim, context_dim=1, layers=2, hidden=8))
-        z, _ = stack.encode(torch.zeros(1, dim), torch.zeros(1, 1))
-        assert (z != 0).all()
-
-
 @settings(max_examples=30, deadline=None)
 @given(
     dim=st.integers(1, 8),
@@ -150,14 +124,6 @@ def test_float32_stays_finite(magnitude):
     assert np.isfinite(prior.encode(action, state)).all()
     far = (magnitude * rng.standard_normal((64, 7))).astype(np.float32)
     assert np.isfinite(prior.log_prob(far, state)).all()
-
-
-def test_float32_inversion_error_is_small():
-    prior = state_prior(7)
-    rng = np.random.default_rng(0)
-    state = rng.standard_normal((256, 4), dtype=np.float32)
-    z = rng.standard_normal((256, 7), dtype=np.float32)
-    assert np.abs(prior.encode(prior.decode(z, state), state) - z).max() < 1e-3
 
 
 def test_numpy_boundary():
@@ -195,13 +161,6 @@ def test_reading_a_prior_leaves_its_mode_and_gradients_alone():
     assert all(p.grad is not None for p in prior.parameters())
 
 
-def test_read_only_and_strided_arrays_are_welcome():
-    prior = state_prior()
-    state = np.zeros((4, 8), np.float32)[::-1, ::2]
-    state.setflags(write=False)
-    assert prior.features(state).shape == (4, 4)
-
-
 def test_weights_depend_on_the_seed_only():
     config = FlowPriorConfig(ObservationSpec(state=4), 3, "state", hidden=8)
     before = torch.get_rng_state()
@@ -212,41 +171,23 @@ def test_weights_depend_on_the_seed_only():
     assert not torch.equal(weights[0], weights[2])
 
 
-@pytest.mark.parametrize(
-    ("obs", "message"),
-    [
-        (np.zeros((2, 8, 12, 3), np.uint8), "Expected a mapping with the keys image, proprio"),
-        ({"image": np.zeros((2, 8, 12, 3), np.uint8)}, "proprio: expected .* got none"),
-        (
-            {"image": np.zeros((2, 3, 8, 12), np.uint8), "proprio": np.zeros((2, 5), np.float32)},
-            r"image: .*\(2, 3, 8, 12\) uint8; proprio: expected shape \(B, 2\) .*\(2, 5\)",
-        ),
-        (
-            {"image": np.zeros((2, 8, 12, 3)), "proprio": np.zeros((2, 2), np.float32)},
-            "image: expected .* uint8, got .* float64",
-        ),
-        (
-            {"image": np.zeros((2, 8, 12, 3), np.uint8), "proprio": np.zeros((3, 2), np.float32)},
-            "different batch sizes",
-        ),
-    ],
+SPEC = ObservationSpec(image=(48, 48, 3), proprio=8)
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    bound=st.floats(1e-3, 100, allow_nan=False),
+    low=st.floats(-10, -0.1),
+    options=st.dictionaries(st.text(max_size=5), st.floats(allow_nan=False, allow_infinity=False)),
 )
-def test_observations_that_do_not_fit(obs, message):
-    with pytest.raises(SpaceMismatchError, match=message):
-        image_prior().features(obs)
+def test_json_round_trip_is_exact(bound, low, options):
+    config = FlowPriorConfig(
+        SPEC, action_dim=2, encoder_options=options, log_scale_bound=bound, action_low=(low, -1),
+        action_high=(1, 2),
+    )  # fmt: skip
+    assert FlowPriorConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
 
 
-def test_vectors_that_do_not_fit():
-    prior, state = state_prior(), np.zeros((2, 4), np.float32)
-    with pytest.raises(LatentError, match=r"latent: expected shape \(B, 3\), got \(3,\)"):
-        prior.decode(np.zeros(3, np.float32), state)
-    with pytest.raises(LatentError, match="latent: expected finite"):
-        prior.decode(np.full((2, 3), np.nan, np.float32), state)
-    with pytest.raises(InvalidArgumentError, match=r"action: expected shape \(B, 3\)"):
-        prior.encode(np.zeros((2, 4), np.float32), state)
-    with pytest.raises(InvalidArgumentError, match="action.*numbers, got dtype <U1"):
-        prior.log_prob(np.full((2, 3), "a"), state)
-    with pytest.raises(InvalidArgumentError, match=r"features: expected shape \(B, 4\)"):
-        prior.decode_features(np.zeros((2, 3), np.float32), np.zeros((2, 5), np.float32))
-    with pytest.raises(SpaceMismatchError, match=r"latent: expected one row .* 2 .* got 5"):
-        prior.decode(np.zeros((5, 3), np.float32), state)
+def test_options_become_plain_json():
+    config = FlowPriorConfig(SPEC, 2, encoder_options={"widths": (1, 2)})
+    assert config.encoder_options == {"widths": [1, 2]}

@@ -23,7 +23,6 @@ from parrot_wrapper.priors import (
     VAEFeaturesConfig,
     load_prior,
 )
-from parrot_wrapper.priors.variational import VariationalNet, kl_to_standard_normal
 from parrot_wrapper.types import ActionPrior, ObservationSpec
 
 STATE = ObservationSpec(state=4)
@@ -92,31 +91,6 @@ def test_print_says_what_it_is_in_a_few_lines(make):
     assert len(str(prior).splitlines()) == 3  # foreign metadata are no reason to fail
 
 
-def test_config_of_another_kind():
-    with pytest.raises(InvalidArgumentError, match="CVAEPrior expects a CVAEPriorConfig, got Flow"):
-        CVAEPrior(FlowPriorConfig(STATE, 2, "state"))
-
-
-@pytest.mark.parametrize(
-    ("values", "message"),
-    [
-        ({"latent_dim": 0}, "latent_dim must be an integer of at least 1"),
-        ({"widths": ()}, "the number of widths must be"),
-        ({"widths": (8, 0)}, "every width must be"),
-        ({"beta": 0.0}, "beta must be positive"),
-        ({"horizon": 1}, "horizon must be an integer of at least 2"),
-    ],
-)
-def test_configs_out_of_range(values, message):
-    with pytest.raises(InvalidArgumentError, match=message):
-        TrajectoryVAEPriorConfig(STATE, 2, "state", **values)
-
-
-def test_features_need_the_residual_encoder():
-    with pytest.raises(InvalidArgumentError, match="need the encoder 'residual', got 'state'"):
-        VAEFeaturesConfig(STATE, 2, encoder="state")
-
-
 def test_cvae_shapes_and_condition():
     prior, state, z = cvae(), noise(6, 4), noise(6, 3, seed=1)
     action = prior.decode(z, state)
@@ -160,33 +134,6 @@ def test_features_make_no_actions():
             call()
 
 
-def test_the_decoder_of_features_mirrors_the_encoder():
-    """Shapes of all convolutions, in opposite order."""
-    prior = features()
-    inwards = [m.weight.shape for m in prior.encoder.trunk.modules() if hasattr(m, "kernel_size")]
-    outwards = [m.weight.shape for m in prior.decoder.modules() if hasattr(m, "kernel_size")]
-    assert [w[2] for w in inwards] == [4, 4, 3, 1, 3, 1]
-    assert [w[2] for w in outwards] == [3, 1, 3, 1, 4, 4]
-
-
-def test_kl_of_gaussians():
-    mean, log_variance = torch.from_numpy(noise(5, 3)), torch.from_numpy(noise(5, 3, seed=1))
-    posterior = torch.distributions.Normal(mean, (0.5 * log_variance).exp())
-    base = torch.distributions.Normal(torch.zeros(3), torch.ones(3))
-    expected = torch.distributions.kl_divergence(posterior, base).sum(dim=1)
-    torch.testing.assert_close(kl_to_standard_normal(mean, log_variance), expected)
-
-
-def test_terms_are_those_of_the_decoded_sample():
-    net = VariationalNet(4, condition_dim=2, latent_dim=3, widths=(8,)).eval()
-    data, condition, z = (torch.from_numpy(noise(5, n, seed=n)) for n in (4, 2, 3))
-    error, kl = net.terms(data, condition, z)
-    mean, log_variance = net.posterior(data, condition)
-    decoded = net.decode(mean + (0.5 * log_variance).exp() * z, condition)
-    torch.testing.assert_close(error, (decoded - data).square().mean(dim=1))
-    torch.testing.assert_close(kl, kl_to_standard_normal(mean, log_variance))
-
-
 def test_log_prob_is_exact_where_the_posterior_is():
     """A linear decoder has a Gaussian density and posterior; a wrong posterior only lowers it."""
     prior = cvae(beta=0.1)
@@ -209,8 +156,3 @@ def test_log_prob_is_exact_where_the_posterior_is():
     wrong = prior.log_prob(action, state)
     assert (wrong < exact.numpy() - 1e-3).all()
     np.testing.assert_array_equal(wrong, prior.log_prob(action, state))
-
-
-def test_the_flow_is_still_a_flow(tmp_path):
-    FlowPrior(FlowPriorConfig(STATE, 2, "state", hidden=8)).save(tmp_path / "flow")
-    assert isinstance(load_prior(tmp_path / "flow"), FlowPrior)

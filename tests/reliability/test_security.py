@@ -59,8 +59,9 @@ def test_no_unsafe_code(path: Path) -> None:
         assert name not in UNSAFE_CALLS, where
         keywords = {word.arg: word.value for word in node.keywords}
         assert "shell" not in keywords, where
-        allowed = keywords.get("allow_pickle")
-        assert allowed is None or (isinstance(allowed, ast.Constant) and allowed.value is False)
+        for word, right in (("allow_pickle", False), ("weights_only", True)):
+            told = keywords.get(word)
+            assert told is None or (isinstance(told, ast.Constant) and told.value is right), where
         if name in ("importlib.import_module", "import_module"):
             assert named(path) in IMPORTERS, where
 

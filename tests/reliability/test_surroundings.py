@@ -184,16 +184,10 @@ def of_regression(folder: Path) -> Any:
 
 
 CALLS: dict[str, Callable[[Path], Any]] = {
-    **{kind: of_prior(kind) for kind in KINDS},
-    "charts": of_charts,
-    "wrapper": of_wrapper,
-    "vector wrapper": of_vector_wrapper,
-    "SB3 wrapper": of_sb3_wrapper,
-    "mixture": of_mixture,
-    "data": of_data,
-    "cloned actor": of_actor,
-    "regression": of_regression,
-}
+    **{kind: of_prior(kind) for kind in KINDS}, "charts": of_charts, "wrapper": of_wrapper,
+    "vector wrapper": of_vector_wrapper, "SB3 wrapper": of_sb3_wrapper, "mixture": of_mixture,
+    "data": of_data, "cloned actor": of_actor, "regression": of_regression,
+}  # fmt: skip
 _usual: dict[str, Any] = {}
 
 

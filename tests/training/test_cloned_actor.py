@@ -130,11 +130,3 @@ def test_priors_and_actors_are_told_apart(folder, tmp_path):
         load_prior(folder)
 
 
-def test_damage_is_told(folder):
-    header = json.loads((folder / "prior.json").read_text())
-    header["config"]["net_arch"] = [4]
-    (folder / "prior.json").write_text(json.dumps(header))
-    with pytest.raises(CheckpointError, match="altered"):
-        load_cloned_actor(folder)
-    with pytest.raises(CheckpointError, match="no such file"):
-        load_cloned_actor(folder.parent / "nothing")

@@ -32,22 +32,12 @@ from parrot_wrapper.training.prior import fit_prior
 from parrot_wrapper.training.prior_batches import batch_maker
 from parrot_wrapper.training.prior_config import PriorTrainingConfig, training_config
 from parrot_wrapper.training.prior_trainer import PriorTrainer
-from parrot_wrapper.types import ObservationSpec
 from tests.training.toy_data import STATE, image_data, state_data, state_encoder
 
 FIT = PriorTrainingConfig(
-    steps=400,
-    batch_size=64,
-    learning_rate=3e-3,
-    warmup_steps=20,
-    validate_every=200,
-    validation_batches=4,
-    ema_decay=0.0,
-    patience=0,
-    precision="float32",
-    threads=1,
-    device="cpu",
-)
+    steps=400, batch_size=64, learning_rate=3e-3, warmup_steps=20, validate_every=200,
+    validation_batches=4, ema_decay=0.0, patience=0, precision="float32", threads=1, device="cpu",
+)  # fmt: skip
 SMALL = replace(FIT, steps=12, batch_size=8, validate_every=4, checkpoint_every=5)
 BOX = {"action_low": (-2.0, -2.0), "action_high": (2.0, 2.0)}
 
@@ -277,16 +267,6 @@ class TestMistakes:
         message = r"features: the prior expects \(4,\), the data have \(3,\); .*; action box"
         with pytest.raises(DataError, match=message):
             fit_prior(cloned, state_features(), FIT, progress=False)
-
-    def test_images_of_another_size(self):
-        spec = ObservationSpec(image=(16, 16, 3))
-        prior = VAEFeatures(VAEFeaturesConfig(spec, 3, encoder_options={"channels": 4}))
-        with pytest.raises(DataError, match=r"image: the prior expects \(16, 16, 3\)"):
-            fit_prior(prior, image_data(), FIT, progress=False)
-
-    def test_one_episode(self):
-        with pytest.raises(DataError, match="two or more episodes"):
-            fit_prior(cvae(), state_features(episodes=1), FIT, progress=False)
 
     def test_a_kind_that_cannot_be_trained(self):
         prior = Chunks(PriorConfig(STATE, 2, "state"))

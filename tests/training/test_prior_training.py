@@ -16,30 +16,23 @@ from parrot_wrapper.errors import (
     DataError,
     InvalidArgumentError,
 )
+from parrot_wrapper.io.interruption import deferred_interrupt
 from parrot_wrapper.priors import FlowPrior, FlowPriorConfig, flow_config
 from parrot_wrapper.priors.encoders import StateEncoder
-from parrot_wrapper.priors.flow import squared_jacobian
 from parrot_wrapper.training.prior import fit_prior
+from parrot_wrapper.training.prior_batches import spread_edges
 from parrot_wrapper.training.prior_checkpoint import (
     read_training_checkpoint,
     write_training_checkpoint,
 )
 from parrot_wrapper.training.prior_config import PriorTrainingConfig
-from parrot_wrapper.training.prior_trainer import PriorTrainer, use_bfloat16
+from parrot_wrapper.training.prior_trainer import use_bfloat16
 from parrot_wrapper.types import ObservationSpec
 
 QUICK = PriorTrainingConfig(
-    steps=12,
-    batch_size=16,
-    warmup_steps=2,
-    validate_every=4,
-    validation_batches=2,
-    checkpoint_every=5,
-    log_every=3,
-    precision="float32",
-    threads=1,
-    device="cpu",
-)
+    steps=12, batch_size=16, warmup_steps=2, validate_every=4, validation_batches=2,
+    checkpoint_every=5, log_every=3, precision="float32", threads=1, device="cpu",
+)  # fmt: skip
 
 
 def state_data(episodes: int = 20, length: int = 6, seed: int = 0) -> EpisodeDataset:
@@ -168,25 +161,6 @@ def test_a_resumed_run_equals_an_unbroken_one(tmp_path, kind):
     assert replace(report, seconds=0, history=()) == replace(expected, seconds=0, history=())
 
 
-def test_resuming_from_a_periodic_checkpoint(tmp_path, monkeypatch):
-    """As after a kill: the steps since the last checkpoint are made again."""
-    expected, killed, fresh = state_prior(), state_prior(), state_prior()
-    fit_prior(expected, state_data(), QUICK, progress=False)
-    update = PriorTrainer.update
-
-    def dying(self, batch, *, step, **options):
-        if step == 8:
-            raise MemoryError
-        return update(self, batch, step=step, **options)
-
-    monkeypatch.setattr(PriorTrainer, "update", dying)
-    with pytest.raises(MemoryError):
-        fit_prior(killed, state_data(), QUICK, run_folder=tmp_path, progress=False)
-    monkeypatch.undo()
-    fit_prior(fresh, state_data(), QUICK, run_folder=tmp_path, progress=False)
-    assert same_weights(expected, fresh)
-
-
 def test_a_finished_run_gives_its_result_again(tmp_path):
     first, second = state_prior(), state_prior()
     reports = [
@@ -307,18 +281,6 @@ def test_auxiliary_losses_intermediates_and_perturbation_are_used():
     assert report.history[0]["validation"]["goal"] > 0
 
 
-def test_the_penalty_makes_a_flow_less_steep():
-    def steepness(weight: float) -> float:
-        prior = state_prior(jacobian=weight)
-        settings = replace(QUICK, steps=150, learning_rate=3e-3)
-        fit_prior(prior, state_data(), settings, progress=False)
-        context = prior.encoder.context(prior.encoder({"state": torch.zeros(512, 3)}))
-        noise = torch.randn(512, 2 * prior.latent_dim, generator=torch.Generator().manual_seed(0))
-        return squared_jacobian(prior, context, noise).item()
-
-    assert steepness(1.0) < 0.8 * steepness(0.0)
-
-
 def test_tensorboard_and_progress_bar(tmp_path, capsys):
     pytest.importorskip("tensorboard")
     fit_prior(state_prior(), state_data(), QUICK, run_folder=tmp_path)
@@ -337,12 +299,6 @@ def test_bfloat16_trains_and_keeps_the_flow_in_float32():
     assert use_bfloat16("bfloat16", torch.device("cpu"))
 
 
-def test_threads_are_given_back():
-    before = torch.get_num_threads()
-    fit_prior(state_prior(), state_data(), replace(QUICK, threads=before + 1), progress=False)
-    assert torch.get_num_threads() == before
-
-
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
@@ -356,34 +312,12 @@ def test_training_on_a_gpu(tmp_path, precision):
     assert prior.features(np.zeros((2, 8, 8, 3), np.uint8)).shape == (2, 8)
 
 
-class TestMistakes:
-    def test_data_that_do_not_fit_the_prior(self):
-        message = r"action: the prior expects \(2,\), the data have \(3,\); state: .* none"
-        with pytest.raises(DataError, match=message):
-            fit_prior(state_prior(), image_data(), QUICK, progress=False)
-
-    def test_another_action_box(self):
-        prior = state_prior(action_low=(-2, -2))
-        with pytest.raises(DataError, match="action box"):
-            fit_prior(prior, state_data(), QUICK, progress=False)
-
-    def test_one_episode(self):
-        with pytest.raises(DataError, match="two or more episodes"):
-            fit_prior(state_prior(), state_data(episodes=1), QUICK, progress=False)
-
-    def test_divergence(self, monkeypatch):
-        nan = {"bad": torch.tensor(float("nan"))}
-        prior = state_prior()
-        monkeypatch.setattr(StateEncoder, "auxiliary_losses", lambda *_: nan)
-        with pytest.raises(DataError, match=r"diverged before step 3.*lower learning_rate"):
-            fit_prior(prior, state_data(), QUICK, progress=False)
-
-    def test_devices(self):
-        with pytest.raises(InvalidArgumentError, match="torch device"):
-            fit_prior(state_prior(), state_data(), replace(QUICK, device="gpu"), progress=False)
-        if not torch.cuda.is_available():
-            with pytest.raises(InvalidArgumentError, match="torch sees no GPU"):
-                fit_prior(state_prior(), state_data(), replace(QUICK, device="cuda"))
+def test_divergence(monkeypatch):
+    nan = {"bad": torch.tensor(float("nan"))}
+    prior = state_prior()
+    monkeypatch.setattr(StateEncoder, "auxiliary_losses", lambda *_: nan)
+    with pytest.raises(DataError, match=r"diverged before step 3.*lower learning_rate"):
+        fit_prior(prior, state_data(), QUICK, progress=False)
 
 
 def test_fine_tuning_goes_on_from_what_was_learned(tmp_path):
@@ -404,3 +338,37 @@ def test_fine_tuning_goes_on_from_what_was_learned(tmp_path):
     assert same_weights(first, again)
     with pytest.raises(CheckpointError, match="initial"):
         fit_prior(state_prior(), other, QUICK, run_folder=tmp_path, progress=False)
+
+
+def test_learning_rate_schedule():
+    settings = PriorTrainingConfig(learning_rate=1.0, final_learning_rate=0.1, warmup_steps=10)
+    assert settings.learning_rate_at(5, fraction=0.0) == pytest.approx(0.5)
+    assert settings.learning_rate_at(100, fraction=0.5) == pytest.approx(0.55)
+    assert settings.learning_rate_at(100, fraction=2.0) == pytest.approx(0.1)
+    constant = replace(settings, final_learning_rate=1.0, warmup_steps=0)
+    assert constant.learning_rate_at(0, fraction=0.7) == 1.0
+
+
+def test_edges_are_spread_outwards():
+    action = np.array([[-1.0, 0.5], [1.0, 2.0], [0.99, -2.0]], np.float32)
+    low, high = np.array([-1, -2], np.float32), np.array([1, 2], np.float32)
+    options = {"low": low, "high": high, "scale": 0.1}
+    spread = spread_edges(action, **options, rng=np.random.default_rng(0))
+    inside = np.array([[False, True], [False, False], [True, False]])
+    np.testing.assert_array_equal(spread[inside], action[inside])
+    np.testing.assert_array_equal(np.clip(spread, low, high), action)
+    assert (spread != action).sum() == 4
+    assert spread.dtype == np.float32
+    still = spread_edges(action, low=low, high=high, scale=0.0, rng=np.random.default_rng(0))
+    np.testing.assert_array_equal(still, action)
+
+
+def test_the_first_interrupt_waits_and_the_second_does_not():
+    before = signal.getsignal(signal.SIGINT)
+    with deferred_interrupt() as interruption:
+        assert not interruption.requested
+        os.kill(os.getpid(), signal.SIGINT)
+        assert interruption.requested
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) is before

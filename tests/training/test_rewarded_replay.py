@@ -93,16 +93,6 @@ def test_several_envs_share_their_time_steps() -> None:
     assert set(drawn(replay)[:200]) == {3.0, 4.0, 5.0}
 
 
-def test_restored_buffer_draws_the_same() -> None:
-    replay, other = buffer(), buffer()
-    for episode in range(10):
-        play(replay, episode, rewarded=episode == 4)
-    restore_replay(other, replay_arrays(replay))
-    batches = []
-    for target in (replay, other):
-        np.random.seed(1)
-        batches.append(drawn(target))
-    np.testing.assert_array_equal(*batches)
 
 
 def test_dict_observations() -> None:
@@ -149,9 +139,3 @@ def test_warm_up_without_rewards_learns_nothing(tmp_path: Path) -> None:
     assert toy_train(config, tmp_path, make_env=lambda *_: Unrewarded())._n_updates == 0
 
 
-def test_rewarded_episodes_are_counted() -> None:
-    replay = buffer(50)
-    assert count_rewarded_episodes(replay) == 0
-    for episode in range(13):
-        play(replay, episode, rewarded=episode in (1, 9, 12))
-    assert count_rewarded_episodes(replay) == 2  # the first one was overwritten

@@ -1,14 +1,28 @@
 """RL over a prior of chunks: every env step is counted, and the discount fits the horizon."""
 
+import inspect
 from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
+import numpy as np
 import pytest
+from stable_baselines3 import SAC
+from stable_baselines3.common.vec_env import DummyVecEnv, VecMonitor
+from stable_baselines3.her.her_replay_buffer import HerReplayBuffer
 
+from parrot_wrapper import (
+    ActionChunking,
+    BehavioralPriorVecWrapper,
+    BehavioralPriorWrapper,
+    ObservationSpec,
+)
+from parrot_wrapper.errors import InvalidArgumentError
+from parrot_wrapper.rl.config import RLConfig
 from parrot_wrapper.rl.evaluation import evaluate_run
 from parrot_wrapper.rl.logs import STEP_KEY, read_episodes, read_log
 from parrot_wrapper.rl.model import build_model, wrap_env
+from parrot_wrapper.rl_zoo.sac import hyperparams
 from tests.helpers import AffinePrior
 from tests.training.toy_rl import STATE, ReachEnv, toy_config, toy_train
 
@@ -88,3 +102,115 @@ def test_sac_learns_a_whole_episode_as_a_bandit(tmp_path: Path) -> None:
     result = evaluate_run(tmp_path, make_env=lambda *_: ReachEnv(), prior=prior, episodes=20)
     assert result.success.value >= 0.9
     assert result.mean_return >= 4.0
+
+
+def test_sac_is_built_with_the_same_values():
+    settings = hyperparams["default"]
+    [[name, options]] = settings["env_wrapper"][0].items()
+    assert name == f"parrot_wrapper.{BehavioralPriorWrapper.__name__}"
+    config = RLConfig(env_id="x", prior="parrot-v0")
+    assert options == {"prior": config.prior, "observation": "features", "latent": config.latent}
+    own = {"env_wrapper", "monitor_kwargs", "policy", "n_timesteps", "policy_kwargs"}
+    names = set(settings) - own
+    assert names <= set(inspect.signature(SAC).parameters)
+    prior = AffinePrior(STATE)
+    model = build_model(config, wrap_env(ReachEnv(), config, prior), prior)
+    for name in names - {"buffer_size", "target_entropy", "train_freq"}:
+        assert getattr(model, name) == settings[name], name
+    assert settings["n_timesteps"] == config.total_steps
+    # seven latents there, two here
+    assert settings["target_entropy"] - model.target_entropy == pytest.approx(
+        5 * 0.693147, abs=1e-4
+    )
+    kwargs = settings["policy_kwargs"]
+    assert kwargs["net_arch"] == model.policy_kwargs["net_arch"]
+    assert kwargs["activation_fn"] is model.policy_kwargs["activation_fn"]
+
+
+SEEN = pytest.mark.parametrize("seen", ["image", "both"])
+GOAL = ("observation", "desired_goal")
+
+
+class GoalEnv(gym.Env):
+    observation_space = gym.spaces.Dict(
+        {
+            key: gym.spaces.Box(-9.0, 9.0, (2,), np.float32)
+            for key in ("observation", "achieved_goal", "desired_goal")
+        }
+    )
+    action_space = gym.spaces.Box(-1.0, 1.0, (2,), np.float32)
+
+    def reset(self, *, seed: Any = None, options: Any = None) -> Any:
+        super().reset(seed=seed)
+        self.place = np.zeros(2, np.float32)
+        self.goal = self.np_random.uniform(-1, 1, 2).astype(np.float32)
+        self.taken = 0
+        return self.see(), {}
+
+    def see(self) -> Any:
+        return {
+            "observation": self.place.copy(),
+            "achieved_goal": self.place.copy(),
+            "desired_goal": self.goal.copy(),
+        }
+
+    def step(self, action: Any) -> Any:
+        self.place = (self.place + 0.1 * action).astype(np.float32)
+        self.taken += 1
+        reward = float(self.compute_reward(self.place, self.goal, {}))
+        return self.see(), reward, False, self.taken >= 6, {}
+
+    def compute_reward(self, achieved: Any, desired: Any, info: Any) -> Any:
+        return -np.linalg.norm(achieved - desired, axis=-1)
+
+
+def wrapped(keys: tuple[str, ...], seen: Any, *, horizon: int = 1, vectorised: bool) -> Any:
+    prior = AffinePrior(ObservationSpec(state=2 * len(keys)), horizon=horizon)
+    options: dict[str, Any] = {"observation": seen, "state_key": keys}
+    if not vectorised:
+        return BehavioralPriorWrapper(GoalEnv(), prior, **options)
+    env = GoalEnv() if horizon == 1 else ActionChunking(GoalEnv(), horizon)
+    return VecMonitor(BehavioralPriorVecWrapper(DummyVecEnv([lambda: env]), prior, **options))
+
+
+def model_over(env: Any) -> SAC:
+    return SAC(
+        "MultiInputPolicy", env, replay_buffer_class=HerReplayBuffer, learning_starts=14,
+        batch_size=8, buffer_size=100, policy_kwargs={"net_arch": [4]}, device="cpu",
+    )  # fmt: skip
+
+
+@SEEN
+@pytest.mark.parametrize("vectorised", [False, True])
+def test_features_without_the_goal_stay_right(seen: str, vectorised: bool) -> None:
+    env = wrapped(("observation",), seen, vectorised=vectorised)
+    model = model_over(env).learn(30)
+    batch = model.replay_buffer.sample(64)
+    achieved, desired = (
+        batch.next_observations[key].numpy() for key in ("achieved_goal", "desired_goal")
+    )
+    expected = -np.linalg.norm(achieved - desired, axis=1)
+    np.testing.assert_allclose(batch.rewards.numpy()[:, 0], expected, atol=1e-5)
+    if seen == "both":
+        places = batch.observations["observation"].numpy()
+        np.testing.assert_allclose(batch.observations["features"], (places + 1) / 2, atol=1e-6)
+
+
+@SEEN
+@pytest.mark.parametrize("vectorised", [False, True])
+@pytest.mark.parametrize(
+    ("keys", "horizon", "reason"),
+    [(GOAL, 1, "reads 'desired_goal'"), (("observation",), 2, "decodes chunks")],
+)
+def test_what_relabelling_would_make_wrong_is_refused(
+    seen: str, vectorised: bool, keys: tuple[str, ...], horizon: int, reason: str
+) -> None:
+    env = wrapped(keys, seen, horizon=horizon, vectorised=vectorised)
+    with pytest.raises(InvalidArgumentError, match=f"{reason}.*without relabelling"):
+        model_over(env).learn(30)
+
+
+def test_others_may_ask_whether_there_are_such_rewards() -> None:
+    venv = DummyVecEnv([lambda: wrapped(GOAL, "image", vectorised=False)])
+    assert venv.has_attr("compute_reward")
+    assert not DummyVecEnv([lambda: gym.make("Pendulum-v1")]).has_attr("compute_reward")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from parrot_wrapper.cli import main
-from parrot_wrapper.data import save_dataset
+from parrot_wrapper.data import EpisodeDataset, save_dataset
 from parrot_wrapper.priors import FlowPrior, FlowPriorConfig, load_prior
 from parrot_wrapper.rl.cloned_actor import load_cloned_actor
 from tests.training.toy_data import image_data
@@ -150,3 +150,51 @@ def test_the_former_command_says_what_it_is_called_now(capsys):
     shown = capsys.readouterr().err
     assert "train-prior --kind" in shown
     assert shown.count("\n") == 1
+
+
+@pytest.fixture
+def seen(tmp_path):
+    """Data with images and proprioception, in a box of their own."""
+    images = image_data(episodes=6, side=48)
+    parts = {"image": images.observations["image"], "proprio": np.eye(30)[:, :2]}
+    box = {"action_low": -2.0, "action_high": 2.0}
+    dataset = EpisodeDataset.from_arrays(parts, images.actions, images.lengths, **box)
+    save_dataset(dataset, tmp_path / "seen")
+    return tmp_path / "seen"
+
+
+CONVOLUTIONAL = [
+    *["--encoder", "convolutional", "--encoder-options", "channels=2", "hidden=4", "embedding=4"]
+]
+
+
+def test_from_data_to_a_flow(seen, tmp_path, capsys):
+    out = tmp_path / "run"
+    arguments = command("flow", seen, None, out, *CONVOLUTIONAL)
+    assert main(arguments) == 0
+    told = capsys.readouterr().out
+    assert "nats" in told and "Few data: only 1 of 6 episodes" in told
+    assert "was trained before" not in told
+    prior = load_prior(out / "prior")
+    assert prior.observation_spec.proprio == 2
+    np.testing.assert_array_equal(prior.action_bounds[0], [-2, -2, -2])
+    assert prior.metadata["metrics"]["steps"] == 3
+    report = json.loads((out / "report.json").read_text())
+    assert report["validation_nll"] == prior.metadata["metrics"]["validation_nll"]
+    assert main(arguments) == 0
+    assert "was trained before" in capsys.readouterr().out
+    other = command("flow", seen, None, tmp_path / "other", *CONVOLUTIONAL, "--no-proprio")
+    assert main([*other, "--steps", "400", "--max-seconds", "0.01"]) == 0
+    assert "see each of the 24 actions 133 times" in capsys.readouterr().out
+    assert load_prior(tmp_path / "other").observation_spec.proprio == 0
+
+
+def test_starting_from_another_prior(data, shared, tmp_path, capsys):
+    start = command("flow", data, None, tmp_path / "run", "--initial", str(shared))
+    assert main(start) == 0
+    facts = load_prior(tmp_path / "run").metadata
+    assert facts["initial"] == load_prior(shared).metadata
+    assert f"--initial {shared}" in facts["command"]
+    capsys.readouterr()
+    assert main([*start, "--hidden", "16"]) == 2
+    assert "no hidden beside initial=" in capsys.readouterr().err

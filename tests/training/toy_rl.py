@@ -41,15 +41,9 @@ STATE = ObservationSpec(state=4)
 
 def toy_config(**settings: Any) -> RLConfig:
     values: dict[str, Any] = {
-        "env_id": "Toy-v0",
-        "prior": "toy",
-        "net_arch": (32,),
-        "batch_size": 32,
-        "learning_starts": 40,
-        "total_steps": 120,
-        "checkpoint_every": 60,
-        "device": "cpu",
-    }
+        "env_id": "Toy-v0", "prior": "toy", "net_arch": (32,), "batch_size": 32,
+        "learning_starts": 40, "total_steps": 120, "checkpoint_every": 60, "device": "cpu",
+    }  # fmt: skip
     return RLConfig(**(values | settings))
 
 

@@ -17,7 +17,7 @@ from parrot_wrapper import (
 )
 from parrot_wrapper.data import load_dataset
 from parrot_wrapper.data.exchange import ImportOptions, import_data
-from parrot_wrapper.errors import InvalidArgumentError, SpaceMismatchError
+from parrot_wrapper.errors import SpaceMismatchError
 from parrot_wrapper.training.prior import fit_prior
 from parrot_wrapper.training.prior_config import PriorTrainingConfig
 from tests.any_env import AnyEnv
@@ -29,14 +29,10 @@ SMALL = {"channels": 4, "hidden": 8, "embedding": 8}
 def flow_prior(spec, box, **options):
     low, high = box.low.astype(np.float64), box.high.astype(np.float64)
     config = FlowPriorConfig(
-        spec,
-        len(low),
-        encoder="convolutional" if spec.image else "state",
-        encoder_options=SMALL if spec.image else {},
-        hidden=8,
-        action_low=tuple(low),
+        spec, len(low), encoder="convolutional" if spec.image else "state",
+        encoder_options=SMALL if spec.image else {}, hidden=8, action_low=tuple(low),
         action_high=tuple(high),
-    )
+    )  # fmt: skip
     return FlowPrior(config, **options)
 
 
@@ -146,14 +142,6 @@ def test_frame_stacks_of_gymnasium_and_of_sb3_are_read_alike(kind):
         np.testing.assert_allclose(infos[0]["parrot/action"], info["parrot/action"], rtol=1e-6)
 
 
-def test_stacking_above_the_wrapper_leaves_the_prior_its_single_frames():
-    venv = BehavioralPriorVecWrapper(DummyVecEnv([EchoEnv]), AffinePrior())
-    stacked = VecFrameStack(venv, 3)
-    height, width, channels = IMAGE_SHAPE
-    assert stacked.reset().shape == (1, height, width, 3 * channels)
-    stacked.step(np.zeros((1, 2), np.float32))
-
-
 def test_keys_in_the_priors_metadata_need_not_be_given_again():
     box = gym.spaces.Box(-1.0, 1.0, (2,), np.float32)
     keys = {"image": ["pixels"], "proprio": ["joints", "grip"]}
@@ -198,14 +186,6 @@ def test_joined_keys_that_do_not_fit_are_told():
         BehavioralPriorWrapper(env, prior, state_key=["a", "b"])
     with pytest.raises(SpaceMismatchError, match="got the keys a, b; say where it is with state_k"):
         BehavioralPriorWrapper(env, prior)
-
-
-@pytest.mark.parametrize(
-    "keys", [{"state_key": ()}, {"state_key": 3}, {"image_key": ("a", "b")}, {"proprio_key": [1]}]
-)
-def test_keys_that_are_no_keys(keys):
-    with pytest.raises(InvalidArgumentError, match="image_key|as state_key|as proprio_key"):
-        BehavioralPriorWrapper(EchoEnv(), AffinePrior(), **keys)
 
 
 def test_spec_keeps_the_keys(tmp_path):

@@ -7,15 +7,13 @@ import gymnasium as gym
 import numpy as np
 import pytest
 from gymnasium.error import ResetNeeded
-from gymnasium.utils.env_checker import check_env as check_with_gymnasium
-from stable_baselines3.common.env_checker import check_env as check_with_sb3
-from stable_baselines3.common.vec_env import DummyVecEnv
+from gymnasium.utils.env_checker import check_env
 
-from parrot_wrapper import BehavioralPriorWrapper
-from parrot_wrapper.errors import InvalidArgumentError, LatentError
+from parrot_wrapper import ActionChunking, BehavioralPriorWrapper
+from parrot_wrapper.errors import InvalidArgumentError, LatentError, SpaceMismatchError
 from parrot_wrapper.evaluation.policies import PriorSamples, UniformActions
 from parrot_wrapper.evaluation.rollouts import evaluate
-from parrot_wrapper.wrappers.chunk import env_steps, executed_steps
+from parrot_wrapper.wrappers.chunk import executed_steps
 from tests.helpers import SPECS, AffinePrior, EchoEnv
 
 MODES = pytest.mark.parametrize("mode", ["image", "features", "both"])
@@ -88,16 +86,6 @@ def test_termination_within_a_chunk_is_passed_through():
     assert len(list(executed_steps(0.0, info))) == 2
 
 
-def test_vectorised_after_wrapping_no_action_leaks_into_the_next_episode():
-    venv = DummyVecEnv([lambda n=n: wrap(LoggingEnv(steps=n)) for n in (2, 4)])
-    venv.reset()
-    for _ in range(4):
-        venv.step(np.zeros((2, 2), np.float32))
-    short, long = ([taken for taken, _ in log] for log in venv.get_attr("executed"))
-    assert short == [0, 1] * 4
-    assert long == [0, 1, 2, 3] * 2
-
-
 def test_any_clipped_action_of_a_chunk_is_told():
     env = wrap(LoggingEnv(steps=30), horizon=21)
     env.reset(seed=0)
@@ -127,11 +115,6 @@ def test_env_steps_are_what_evaluation_counts():
         assert (outcome.steps, outcome.success, outcome.success_once) == (9, False, True)
         assert outcome.lifted is True
         assert outcome.episode_return == pytest.approx(actions.sum(), abs=1e-5)
-
-
-def test_an_info_without_chunks_is_one_step():
-    assert env_steps({"is_success": True}) == 1
-    assert list(executed_steps(2.0, {"is_success": True})) == [(2.0, {"is_success": True})]
 
 
 def test_refusals():
@@ -172,10 +155,37 @@ def test_spec_holds_the_discount():
     assert json.loads(text)["additional_wrappers"][-1]["kwargs"]["gamma"] == 0.9
 
 
-@MODES
-def test_both_checkers_pass(mode):
-    env = wrap(EchoEnv("state"), observation=mode)
+def test_a_chunk_is_executed_until_the_episode_ends():
+    env = ActionChunking(EchoEnv("state", steps=5), 3, gamma=0.5)
+    assert env.action_space == gym.spaces.Box(-1.0, 1.0, (3, 2), np.float32)
+    env.reset(seed=0)
+    chunk = np.array([[0.4, 0.0], [0.2, 0.0], [0.8, 0.0]])
+    _, reward, _, truncated, info = env.step(chunk)
+    assert (reward, truncated) == (pytest.approx(0.4 + 0.1 + 0.2), False)
+    np.testing.assert_array_equal(info["parrot/infos"]["echo"], chunk.astype(np.float32))
+    _, reward, _, truncated, info = env.step(chunk)
+    assert (reward, truncated, info["parrot/env_steps"]) == (pytest.approx(0.5), True, 2)
+
+
+def test_what_takes_no_chunks():
+    for horizon, gamma in ((0, 1.0), (1.5, 1.0), (True, 1.0), (2, 1.5), (2, None)):
+        with pytest.raises(InvalidArgumentError):
+            ActionChunking(EchoEnv("state"), horizon, gamma=gamma)
+    with pytest.raises(InvalidArgumentError, match=r"Box action space \(A,\), got Discrete"):
+        ActionChunking(gym.make("CartPole-v1"), 2)
+    env = ActionChunking(EchoEnv("state"), 3)
+    env.reset(seed=0)
+    for action in (np.zeros(2), np.zeros((2, 2)), "left", None):
+        with pytest.raises(InvalidArgumentError):
+            env.step(action)
+    assert env.unwrapped.taken == 0
+    with pytest.raises(SpaceMismatchError, match=r"expected shape \(2,\), got shape \(3, 2\)"):
+        BehavioralPriorWrapper(env, AffinePrior(SPECS["state"], horizon=3))
+
+
+def test_gymnasiums_checker_and_spec():
+    made = ActionChunking(gym.make("Pendulum-v1"), 2)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # advice; test_wrapper.py lists it
-        check_with_gymnasium(env, skip_render_check=True)
-        check_with_sb3(env)
+        warnings.simplefilter("ignore")  # it is told to be given bare envs
+        check_env(made, skip_render_check=True)
+    assert made.spec.additional_wrappers[-1].kwargs == {"horizon": 2, "gamma": 1.0}

@@ -40,14 +40,10 @@ class TellingEnv(gym.Env):
 
     def told(self):
         return {
-            "is_success": self.taken > 2,
-            "count": self.taken,
-            "share": self.taken / STEPS,
-            "place": np.full((2, 2), self.taken, np.float32),
-            "text": f"step {self.taken}",
-            "names": ["x"] * self.taken,
-            "inner": {"count": self.taken},
-        }
+            "is_success": self.taken > 2, "count": self.taken, "share": self.taken / STEPS,
+            "place": np.full((2, 2), self.taken, np.float32), "text": f"step {self.taken}",
+            "names": ["x"] * self.taken, "inner": {"count": self.taken},
+        }  # fmt: skip
 
 
 def prior(horizon):
@@ -153,12 +149,9 @@ def test_minari_records_infos(horizon, tmp_path, monkeypatch):
             executed[-1].append(info["parrot/action"])
     with pytest.warns(UserWarning, match="is set to None"):
         data = env.create_dataset(
-            "parrot/infos-v0",
-            algorithm_name="prior",
-            author="nobody",
-            author_email="nobody@example.org",
-            code_permalink="https://example.org",
-        )
+            "parrot/infos-v0", algorithm_name="prior", author="nobody",
+            author_email="nobody@example.org", code_permalink="https://example.org",
+        )  # fmt: skip
     for episode, actions in zip(data.iterate_episodes(), executed, strict=True):
         np.testing.assert_array_equal(episode.infos["parrot"]["action"], actions)
     env.close()
