@@ -170,10 +170,17 @@ def test_bare_import_needs_no_extra():
     )
     assert refused.split()[1::2] == ["True"] * 10
     assert refused.split()[::2] == [
-        "BehavioralPriorVecWrapper", "DemonstrationDictReplayBuffer", "DemonstrationReplayBuffer",
-        "EpisodeDataset", "RewardedDictReplayBuffer", "RewardedReplayBuffer", "fit_prior",
-        "judge_prior", "load_dataset", "save_dataset",
-    ]  # fmt: skip
+        "BehavioralPriorVecWrapper",
+        "DemonstrationDictReplayBuffer",
+        "DemonstrationReplayBuffer",
+        "EpisodeDataset",
+        "RewardedDictReplayBuffer",
+        "RewardedReplayBuffer",
+        "fit_prior",
+        "judge_prior",
+        "load_dataset",
+        "save_dataset",
+    ]
 
 
 def test_the_rl_runner_needs_sb3_alone():
