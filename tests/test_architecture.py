@@ -46,7 +46,7 @@ LAYERS: dict[str, set[str] | None] = {
 ABOVE_SB3 = ("wrappers/vec_wrapper", "wrappers/stateful_observations")
 """Of the wrappers, these alone may name Stable-Baselines3."""
 OF_THE_TABLE = re.compile(r"container|gripper|redirected", re.IGNORECASE)
-MAY_NAME_THE_TABLE = {"moved", "evaluation/simulator_state", "experiments/studies"}
+MAY_NAME_THE_TABLE = {"moved", "evaluation/recordings", "experiments/studies"}
 """Where modules have gone, what our envs call the label of a hand, methods of our own studies."""
 PLUG_IN_MAY_IMPORT = {"numpy", "torch", "parrot_wrapper"}
 PARTS_FOR_PLUG_INS = {"errors", "types", "surroundings", "checks", "priors"}
