@@ -54,8 +54,13 @@ python_use_unqualified_type_names = True
 default_role = "py:obj"
 _FOREIGN = "collections|dataclasses|gym|gymnasium|numpy|pathlib|stable_baselines3|torch"
 _ARRAY_LIKE = stringify_annotation(ArrayLike, "smart")
-_ALIASES = "|".join([*autodoc_type_aliases, "ArrayLike", "ResetNeeded"])
-_INTERNAL = r"parrot_envs\.(robot\.Robot|scene\.Scene)|parrot_wrapper\.[\w.]+\._\w+"
+_ALIASES = "|".join(
+    [*autodoc_type_aliases, "ArrayLike", "ResetNeeded", "Path", "VecEnv", "VectorEnv"]
+)
+_INTERNAL = (
+    r"parrot_envs\.(robot\.Robot|scene\.Scene)|parrot_wrapper\.[\w.]+\._\w+|DriverOptions"
+    r"|parrot_wrapper\.wrappers\.driver\.Driven\w*|parrot_wrapper\.priors\.encoders\.base\.ActingEncoder"
+)
 nitpick_ignore_regex = [
     ("py:obj", ".*"),
     ("py:(class|exc)", rf"({_FOREIGN})\..*|{_ALIASES}|{_INTERNAL}"),
