@@ -1,7 +1,6 @@
 """Every measure of a prior, on a toy whose answers are known."""
 
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ from parrot_wrapper.evaluation.cloning import (
     measure_reachability,
 )
 from parrot_wrapper.evaluation.judge import Judgement, JudgeSettings, judge_prior
-from parrot_wrapper.evaluation.likelihood import ks_distance, measure_likelihood
+from parrot_wrapper.evaluation.likelihood import measure_likelihood
 from parrot_wrapper.evaluation.pictures import (
     film,
     save_gif,
@@ -30,9 +29,6 @@ from parrot_wrapper.evaluation.policies import PriorSamples, ScriptedExpert, Uni
 from parrot_wrapper.evaluation.recordings import Recording, record, recording_of
 from parrot_wrapper.evaluation.regression import (
     FitSettings,
-    fit_mlp,
-    fit_ridge,
-    held_out_rows,
     probe_features,
 )
 from parrot_wrapper.evaluation.report import judgement_text, rollout_table
@@ -86,12 +82,6 @@ def test_likelihood_of_a_priors_own_samples_is_its_entropy() -> None:
     assert max(found.latent_ks) < 0.04
     assert 0.0 < found.box_exits < 0.2
     assert json.dumps(found.to_dict())
-
-
-
-
-
-
 
 
 def test_clones_of_the_expert_succeed(recording: Recording) -> None:

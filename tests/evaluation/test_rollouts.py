@@ -28,8 +28,6 @@ def test_wilson_intervals(hits: int, total: int, low: float, high: float) -> Non
     assert Rate(hits, total).interval == pytest.approx((low, high), abs=5e-3)
 
 
-
-
 def test_expert_and_uniform_are_scored_on_the_same_held_out_seeds() -> None:
     env = ToyReach()
     expert, uniform = ScriptedExpert(env), UniformActions(env)
@@ -129,8 +127,6 @@ def test_prior_samples_follow_the_prior() -> None:
     np.testing.assert_allclose(actions.std(axis=0), 0.1, atol=0.02)
     policy.begin(3)
     np.testing.assert_array_equal(policy(observation), actions[0])
-
-
 
 
 @pytest.mark.parametrize("obs", ["hwc", "chw", "state", "dict"])

@@ -433,5 +433,3 @@ def test_torn_and_damaged_rows(tmp_path):
 
 
 ENV_ID = "ParrotGraspCup-v0"
-
-

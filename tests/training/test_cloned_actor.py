@@ -1,7 +1,5 @@
 """Cloned actors: their folder, and a SAC that starts as one."""
 
-import json
-
 import gymnasium as gym
 import numpy as np
 import pytest
@@ -128,5 +126,3 @@ def test_priors_and_actors_are_told_apart(folder, tmp_path):
         load_cloned_actor(tmp_path / "prior")
     with pytest.raises(CheckpointError, match="found 'bc'"):
         load_prior(folder)
-
-

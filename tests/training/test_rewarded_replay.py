@@ -12,9 +12,6 @@ from parrot_wrapper.errors import InvalidArgumentError
 from parrot_wrapper.rl.replay.buffers import (
     RewardedDictReplayBuffer,
     RewardedReplayBuffer,
-    count_rewarded_episodes,
-    replay_arrays,
-    restore_replay,
 )
 from tests.helpers import AffinePrior
 from tests.training.toy_rl import STATE, ReachEnv, toy_config, toy_train
@@ -93,8 +90,6 @@ def test_several_envs_share_their_time_steps() -> None:
     assert set(drawn(replay)[:200]) == {3.0, 4.0, 5.0}
 
 
-
-
 def test_dict_observations() -> None:
     replay = RewardedDictReplayBuffer(100, spaces.Dict({"a": BOX}), UNIT, device="cpu", share=0.5)
     for episode in range(10):
@@ -137,5 +132,3 @@ def test_warm_up_without_rewards_learns_nothing(tmp_path: Path) -> None:
 
     config = toy_config(first_rewards=1)
     assert toy_train(config, tmp_path, make_env=lambda *_: Unrewarded())._n_updates == 0
-
-
