@@ -52,7 +52,7 @@ python_use_unqualified_type_names = True
 # `Names` in docstrings are links where they lead somewhere, and code everywhere else. Types of
 # other packages, and those that the API pages leave out, are named without a link.
 default_role = "py:obj"
-_FOREIGN = "collections|gym|gymnasium|numpy|pathlib|stable_baselines3|torch"
+_FOREIGN = "collections|dataclasses|gym|gymnasium|numpy|pathlib|stable_baselines3|torch"
 _ARRAY_LIKE = stringify_annotation(ArrayLike, "smart")
 _ALIASES = "|".join([*autodoc_type_aliases, "ArrayLike", "ResetNeeded"])
 _INTERNAL = r"parrot_envs\.(robot\.Robot|scene\.Scene)|parrot_wrapper\.[\w.]+\._\w+"

@@ -276,9 +276,9 @@ def agent() -> str:
     tasks = {"grasp cap": GRASP_TASKS[3], "chair on checkerboard": PLACE_TASKS[2]}
     rows = []
     for method in study_grid("agent", "laptop").methods:
-        cells = [method.partition("+")[2] or "none (the default)"]
+        cells = [method.name.partition("+")[2] or "none (the default)"]
         for task in tasks.values():
-            runs = _chosen("agent", task, method)
+            runs = _chosen("agent", task, method.name)
             cells += [f"{_seeds(runs)} ({_mean(runs)})", _in_training(runs)]
         rows.append(cells)
     return table(["change", *(cell for task in tasks for cell in (task, "in training"))], rows)

@@ -24,9 +24,13 @@ def forked_torch_generator() -> Iterator[None]:
 def prior_folder(tmp_path_factory: pytest.TempPathFactory) -> str:
     """An untrained prior that fits our envs, images and proprioception, on disk."""
     config = FlowPriorConfig(
-        ObservationSpec(image=(48, 48, 3), proprio=8), action_dim=7, encoder="convolutional",
-        hidden=16, action_low=(-1.0,) * 7, action_high=(1.0,) * 7,
-    )  # fmt: skip
+        ObservationSpec(image=(48, 48, 3), proprio=8),
+        action_dim=7,
+        encoder="convolutional",
+        hidden=16,
+        action_low=(-1.0,) * 7,
+        action_high=(1.0,) * 7,
+    )
     folder = tmp_path_factory.mktemp("prior") / "untrained"
     FlowPrior(config).save(folder)
     return str(folder)

@@ -124,9 +124,12 @@ def load() -> None:
     prior = load_prior("parrot-v0")
     images: Any = [np.zeros((48, 48, 3), np.uint8)] * 128
     loader: Any = DataLoader(
-        images, batch_size=64, num_workers=1,
-        collate_fn=lambda rows: prior.features(np.stack(rows)), multiprocessing_context="fork",
-    )  # fmt: skip
+        images,
+        batch_size=64,
+        num_workers=1,
+        collate_fn=lambda rows: prior.features(np.stack(rows)),
+        multiprocessing_context="fork",
+    )
     assert len(list(loader)) == 2
 
 

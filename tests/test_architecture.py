@@ -46,7 +46,7 @@ LAYERS: dict[str, set[str] | None] = {
 ABOVE_SB3 = ("wrappers/vec_wrapper", "wrappers/stateful_observations")
 """Of the wrappers, these alone may name Stable-Baselines3."""
 OF_THE_TABLE = re.compile(r"container|gripper|redirected", re.IGNORECASE)
-MAY_NAME_THE_TABLE = {"moved", "evaluation/simulator_state", "experiments/studies"}
+MAY_NAME_THE_TABLE = {"moved", "evaluation/recordings", "experiments/studies"}
 """Where modules have gone, what our envs call the label of a hand, methods of our own studies."""
 PLUG_IN_MAY_IMPORT = {"numpy", "torch", "parrot_wrapper"}
 PARTS_FOR_PLUG_INS = {"errors", "types", "surroundings", "checks", "priors"}
@@ -170,10 +170,17 @@ def test_bare_import_needs_no_extra():
     )
     assert refused.split()[1::2] == ["True"] * 10
     assert refused.split()[::2] == [
-        "BehavioralPriorVecWrapper", "DemonstrationDictReplayBuffer", "DemonstrationReplayBuffer",
-        "EpisodeDataset", "RewardedDictReplayBuffer", "RewardedReplayBuffer", "fit_prior",
-        "judge_prior", "load_dataset", "save_dataset",
-    ]  # fmt: skip
+        "BehavioralPriorVecWrapper",
+        "DemonstrationDictReplayBuffer",
+        "DemonstrationReplayBuffer",
+        "EpisodeDataset",
+        "RewardedDictReplayBuffer",
+        "RewardedReplayBuffer",
+        "fit_prior",
+        "judge_prior",
+        "load_dataset",
+        "save_dataset",
+    ]
 
 
 def test_the_rl_runner_needs_sb3_alone():

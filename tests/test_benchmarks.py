@@ -25,20 +25,27 @@ BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
         ("endurance --resets 2 --steps 5 --prior parrot-v0", "|      2 |      5 |"),
         ("endurance --envs 2 --steps 52 --prior parrot-v0", "|      4 |     52 |"),
         ("fuzz_loaders --cases 24 --seed 5", "| all "),
-        pytest.param("kill_and_resume --kills 4 --only train-prior train",
-                     "| all         | 4     | 0 ", marks=pytest.mark.slow),
+        pytest.param(
+            "kill_and_resume --kills 4 --only train-prior train",
+            "| all         | 4     | 0 ",
+            marks=pytest.mark.slow,
+        ),
         ("expert_success --tables ids --scale 0", "| `ParrotGraspCap-v0` "),
-        ("mismatch_samples --prior parrot-v0 --episodes 1 --tasks ParrotPlaceCanInPan-v0",
-         "| parrot+redirected-broad |"),
+        (
+            "mismatch_samples --prior parrot-v0 --episodes 1 --tasks ParrotPlaceCanInPan-v0",
+            "| parrot+redirected-broad |",
+        ),
         ("mesh_cost --episodes 1", "| 25 steps "),
         ("wrapper --steps 3 --rounds 1 --envs 2", "\n| 2    | features "),
         ("acting --rounds 1", "| flow folded (kept) "),
         ("rl_step --steps 20 --rounds 1", "| both of these "),
         ("latent_smoothness parrot-v0 --episodes 1", "| parrot-v0 |"),
-        ("threads --rounds 1 --only fit --fit-batches 8 --machines as-it-is",
-         "| step of train-prior, batch 8 "),
+        (
+            "threads --rounds 1 --only fit --fit-batches 8 --machines as-it-is",
+            "| step of train-prior, batch 8 ",
+        ),
     ],
-)  # fmt: skip
+)
 @pytest.mark.filterwarnings("default")  # of the scripts, which end at errors only
 def test_prints_its_table(command: str, expected: str, monkeypatch, capsys) -> None:
     pytest.importorskip("pybullet")

@@ -29,9 +29,12 @@ ROOT = Path(__file__).parents[1]
 
 def source(**changes) -> ExpertSource:
     fields = {
-        "env_id": ENV_ID, "env_kwargs": {}, "gym_packages": ("tests.expert_env",),
-        "shard_attempts": 8, "base_seed": 100,
-    }  # fmt: skip
+        "env_id": ENV_ID,
+        "env_kwargs": {},
+        "gym_packages": ("tests.expert_env",),
+        "shard_attempts": 8,
+        "base_seed": 100,
+    }
     return ExpertSource(**{**fields, **changes})
 
 

@@ -170,10 +170,15 @@ pytest.importorskip("pybullet")
 
 DOCS = Path(__file__).parents[1] / "docs"
 PUBLIC = (
-    "parrot_wrapper", "parrot_wrapper.priors", "parrot_wrapper.data", "parrot_wrapper.evaluation",
-    "parrot_wrapper.latent", "parrot_wrapper.priors.encoders", "parrot_wrapper.record.collect",
+    "parrot_wrapper",
+    "parrot_wrapper.priors",
+    "parrot_wrapper.data",
+    "parrot_wrapper.evaluation",
+    "parrot_wrapper.latent",
+    "parrot_wrapper.priors.encoders",
+    "parrot_wrapper.record.collect",
     "parrot_envs",
-)  # fmt: skip
+)
 """Modules whose `__all__` is a promise."""
 
 

@@ -143,11 +143,19 @@ def test_it_is_used_by_parrot_train(run: Path, tmp_path: Path) -> None:
 def test_it_is_a_method_of_a_study(run: Path, tmp_path: Path) -> None:
     options = {"encoder": "pooled", "steps": 4, "batch_size": 8}
     grid = Grid(
-        "own", "tiny", (ENV_ID,), ("flow-matching",),
-        rl_seeds=(0,), data=(PriorData(12, folder=str(run / "data")),), shared_encoder=False,
-        baseline_options={"flow-matching": options}, env_steps=40, evaluation_episodes=1,
-        rl={"learning_starts": 16, "batch_size": 8, "net_arch": [8]}, gym_packages=(EXPERTS,),
-    )  # fmt: skip
+        "own",
+        "tiny",
+        (ENV_ID,),
+        ("flow-matching",),
+        rl_seeds=(0,),
+        data=(PriorData(12, folder=str(run / "data")),),
+        shared_encoder=False,
+        baseline_options={"flow-matching": options},
+        env_steps=40,
+        evaluation_episodes=1,
+        rl={"learning_starts": 16, "batch_size": 8, "net_arch": [8]},
+        gym_packages=(EXPERTS,),
+    )
     places = Places(tmp_path / "results", tmp_path / "runs")
     outcome = run_grid(grid, places, progress=False, device="cpu")
     assert (outcome.done, outcome.failures) == (1, ())

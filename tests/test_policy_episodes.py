@@ -184,9 +184,13 @@ def test_a_prior_learns_small_actions_in_a_huge_box():
         states, actions, [10] * 30, action_low=-3e38, action_high=3e38
     )
     config = FlowPriorConfig(
-        data.observation_spec, 1, encoder="state", hidden=16, action_low=(-3e38,),
+        data.observation_spec,
+        1,
+        encoder="state",
+        hidden=16,
+        action_low=(-3e38,),
         action_high=(3e38,),
-    )  # fmt: skip
+    )
     prior = FlowPrior(config)
     settings = PriorTrainingConfig(
         steps=150, batch_size=64, learning_rate=1e-2, warmup_steps=5, ema_decay=0.0

@@ -32,9 +32,14 @@ needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has
 def said(*args: str) -> str:
     """What a script prints; it and its workers are killed when the time is over."""
     process = subprocess.Popen(
-        [sys.executable, *args], cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)},
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
-    )  # fmt: skip
+        [sys.executable, *args],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
     try:
         return process.communicate(timeout=SECONDS)[0]
     except subprocess.TimeoutExpired:
@@ -107,9 +112,12 @@ def test_few_rows_take_one_thread_and_the_setting_is_kept(two_threads):
 def test_many_rows_take_all_threads(two_threads):
     env = EchoEnv()
     driver = Driver(
-        env, prior := CountingPrior(), observation_space=env.observation_space,
-        action_space=env.action_space, observation="features",
-    )  # fmt: skip
+        env,
+        prior := CountingPrior(),
+        observation_space=env.observation_space,
+        action_space=env.action_space,
+        observation="features",
+    )
     rows = np.zeros((64, *env.observation_space.shape), np.uint8)
     driver.observe(rows)
     driver.decode(np.zeros((64, 2), np.float32))

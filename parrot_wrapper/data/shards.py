@@ -232,19 +232,16 @@ def open_shard(folder: Path, info: ShardInfo) -> Iterator[dict[str, h5py.Dataset
 
 def _arrays(file: h5py.File, n_bytes: int) -> dict[str, h5py.Dataset]:
     """The arrays of a file: no links to others, no filters but ours, no more than it can hold."""
+    links: dict[str, Any] = {}
+    file.visititems_links(links.__setitem__)
     found: dict[str, h5py.Dataset] = {}
-    for name in file:
-        if not isinstance(file.get(name, getlink=True), h5py.HardLink):
+    for name, link in links.items():
+        if not isinstance(link, h5py.HardLink):
             raise ValueError(f"{name} is a link to somewhere else")
         item = file[name]
-        parts = {name: item}
         if isinstance(item, h5py.Group):
-            parts = {f"{name}/{part}": item.get(part, getlink=True) for part in item}
-            if not all(isinstance(link, h5py.HardLink) for link in parts.values()):
-                raise ValueError(f"{name} has links to somewhere else")
-            parts = {part: file[part] for part in parts}
-        found |= parts
-    for name, item in found.items():
+            continue
+        found[name] = item
         if not isinstance(item, h5py.Dataset) or item.dtype.kind not in "bfiu":
             raise ValueError(f"{name} is no array of numbers")
         if item.external or item.is_virtual or item.compression not in _FILTERS:

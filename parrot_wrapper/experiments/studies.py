@@ -78,6 +78,8 @@ _FIELDS: Mapping[str, Mapping[str, Any]] = {
 }
 """What a setting is in every study."""
 
+_REWARDED: Mapping[str, Any] = {"kind": "rewarded", "share": 0.5}
+
 _BROAD: Mapping[str, Any] = {
     "kind": "broad",
     "share": 0.8,
@@ -112,9 +114,9 @@ _AGENTS: Mapping[str, Mapping[str, Any]] = {
     "box-2": {"latent": "box:2.0", "kl": None},
     "gamma-0.9": {"gamma": 0.9},
     "gamma-0.99": {"gamma": 0.99},
-    "3-step": {"n_steps": 3},
+    "3-step": {"replay": {"kind": "uniform", "n_steps": 3}},
     "2-updates": {"gradient_steps": 2},
-    "rewarded-half": {"rewarded_share": 0.5},
+    "rewarded-half": {"replay": _REWARDED},
     "demos-half": {"demonstration_share": 0.5},
     "fixed-0.05": {"ent_coef": 0.05},
     "batch-256": {"batch_size": 256},
@@ -202,7 +204,7 @@ def _mismatch(setting: str) -> Grid:
         methods=(
             _PARROT,
             *(
-                _PARROT.variant(name, ("grasp-only",), **rl, rewarded_share=0.5)
+                _PARROT.variant(name, ("grasp-only",), **rl, replay=_REWARDED)
                 for name, rl in remedies.items()
             ),
         ),

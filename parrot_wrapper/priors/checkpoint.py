@@ -159,19 +159,15 @@ def _read_header(path: Path) -> dict[str, Any]:
 
 
 def _check_keys(path: Path, header: Mapping[str, Any]) -> None:
-    unknown = sorted(set(header) - set(_KEYS))
-    if unknown:
-        raise CheckpointError(f"{path}: unknown key(s) {', '.join(unknown)}; expected {_KEYS}.")
-    missing = [key for key in _KEYS if key not in header]
-    if missing:
-        raise CheckpointError(f"{path}: missing key(s) {', '.join(missing)}.")
-    if not isinstance(header["type"], str):
-        raise CheckpointError(f"{path}: expected 'type' as text, found {header['type']!r}.")
-    for key in ("config", "metadata", "weights", "versions"):
-        if not isinstance(header[key], dict):
-            raise CheckpointError(
-                f"{path}: expected {key!r} to be an object, found {header[key]!r}."
-            )
+    unknown, missing = sorted(set(header) - set(_KEYS)), sorted(set(_KEYS) - set(header))
+    for found, what in ((unknown, "unknown"), (missing, "missing")):
+        if found:
+            raise CheckpointError(f"{path}: {what} key(s) {', '.join(found)}; expected {_KEYS}.")
+    objects = dict.fromkeys(("config", "metadata", "weights", "versions"), dict)
+    for key, kind in {"type": str, **objects}.items():
+        if not isinstance(header[key], kind):
+            what = "text" if kind is str else "an object"
+            raise CheckpointError(f"{path}: expected {key!r} to be {what}, found {header[key]!r}.")
 
 
 def _read_weights(folder: Path, header: Mapping[str, Any]) -> dict[str, Tensor]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeAlias, TypedDict
+from typing import Any, TypeAlias, TypedDict
 
 import numpy as np
 from gymnasium import spaces
@@ -20,9 +20,6 @@ from parrot_wrapper.types import (
     Observations,
     ObservationSpec,
 )
-
-if TYPE_CHECKING:
-    from typing_extensions import Unpack
 
 Keys: TypeAlias = str | Sequence[str] | None
 """One key of a Dict observation, several whose values are joined, or None for the usual."""
@@ -99,7 +96,10 @@ class KeyOptions(TypedDict, total=False):
 def observation_keys(
     metadata: Mapping[str, Any],
     space: spaces.Space[Any] | None = None,
-    **given: Unpack[KeyOptions],
+    *,
+    image_key: str | None = None,
+    proprio_key: Keys = None,
+    state_key: Keys = None,
 ) -> dict[str, tuple[str, ...]]:
     """The env's keys of every part: as given, else as `metadata` tells, else the part's own name.
 
@@ -111,10 +111,10 @@ def observation_keys(
     told = metadata.get(KEYS_FACT)
     known: Mapping[str, Any] = told if isinstance(told, Mapping) else {}
     known = {**_imported_keys(metadata.get(IMPORTED_KEYS_FACT), space), **known}
-    asked = {part: given.get(f"{part}_key") for part in PARTS}
+    given = {"image": image_key, "proprio": proprio_key, "state": state_key}
     return {
         part: _as_keys(part, known.get(part) or part if keys is None else keys)
-        for part, keys in asked.items()
+        for part, keys in given.items()
     }
 
 

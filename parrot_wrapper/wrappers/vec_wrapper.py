@@ -42,7 +42,8 @@ class BehavioralPriorVecWrapper(DrivenBatch, VecEnvWrapper):
 
     With a prior of chunks each env has to execute them by itself, since a VecEnv steps all its envs
     together and begins new episodes by itself: wrap each with `ActionChunking`, which has the
-    discount within a chunk and stops where the episode ends.
+    discount within a chunk and stops where the episode ends. One that decodes each action for the
+    newest observation (`DecodesClosedLoop`) needs `BehavioralPriorWrapper` around each.
 
     Args:
         venv: Vectorised env whose envs all fit the prior.

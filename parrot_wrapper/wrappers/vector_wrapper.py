@@ -47,7 +47,8 @@ class BehavioralPriorVectorWrapper(DrivenBatch, _Base):
 
     With a prior of chunks each sub-env has to execute them by itself, since the sub-envs step
     together and begin new episodes by themselves: wrap each with `ActionChunking`, which has the
-    discount within a chunk and stops where the episode ends.
+    discount within a chunk and stops where the episode ends. One that decodes each action for the
+    newest observation (`DecodesClosedLoop`) needs `BehavioralPriorWrapper` around each.
 
     Args:
         env: Vector env whose sub-envs all fit the prior.

@@ -88,9 +88,15 @@ def test_gaussian_policies_start_at_the_prior_with_a_box_chart(algorithm):
     start = {"net_arch": [8], "log_std_init": -math.log(3.0)}
     batches = {"batch_size": 400} if algorithm is PPO else {}
     model = algorithm(
-        "MlpPolicy", env, n_steps=400, **batches, learning_rate=1e-9, policy_kwargs=start, seed=0,
+        "MlpPolicy",
+        env,
+        n_steps=400,
+        **batches,
+        learning_rate=1e-9,
+        policy_kwargs=start,
+        seed=0,
         device="cpu",
-    )  # fmt: skip
+    )
     model.learn(400)
     drawn = np.array(latents)
     assert drawn.mean() == pytest.approx(0.0, abs=0.15)

@@ -95,7 +95,7 @@ REFUSED: dict[str, Callable[[Any], Any]] = {
     "broken array-like": lambda a: ArrayLike(RuntimeError("lost device")),
     "one more axis": lambda a: a[None, None],
     "NaN": lambda a: a * np.nan,
-}  # fmt: skip
+}
 _CONFIG = FlowPriorConfig(
     ObservationSpec(state=3), 1, "state", hidden=8, action_low=(-2.0,), action_high=(2.0,)
 )
@@ -141,8 +141,14 @@ def dataset(**changes: Any) -> Any:
 
 
 def episode(**changes: Any) -> Any:
-    arrays = {"observations": {"state": OBS}, "actions": ROWS[:2], "rewards": ROWS[:2, 0],
-              "success": True, "seed": 0, **changes}  # fmt: skip
+    arrays = {
+        "observations": {"state": OBS},
+        "actions": ROWS[:2],
+        "rewards": ROWS[:2, 0],
+        "success": True,
+        "seed": 0,
+        **changes,
+    }
     made = Episode(**arrays)
     return made.observations["state"], made.actions, made.rewards, made.labels.get("x")
 
@@ -197,18 +203,24 @@ BOUNDARIES: dict[str, tuple[Any, Callable[[Any], Any]]] = {
     "an expert": (np.array([0.25, 0.5], np.float32), with_expert),
 }
 REFUSALS = (  # the first that fits: what a boundary's name ends in, the error, what it names
-    ("decode_features", InvalidArgumentError, "features"), ("decode", LatentError, "latent"),
-    (".step", LatentError, "latents"), ("obs", SpaceMismatchError, "state"),
+    ("decode_features", InvalidArgumentError, "features"),
+    ("decode", LatentError, "latent"),
+    (".step", LatentError, "latents"),
+    ("obs", SpaceMismatchError, "state"),
     ("prior.features", SpaceMismatchError, "state"),
     ("an env's observation", SpaceMismatchError, "got"),
-    ("wrapper.encode", InvalidArgumentError, "got"), ("encode", InvalidArgumentError, "action"),
+    ("wrapper.encode", InvalidArgumentError, "got"),
+    ("encode", InvalidArgumentError, "action"),
     ("encode_features", InvalidArgumentError, "action"),
     ("log_prob", InvalidArgumentError, "action"),
     ("log_prob_features", InvalidArgumentError, "action"),
     ("actor.predict", InvalidArgumentError, "features"),
-    ("observations", DataError, "observations"), ("actions", DataError, "actions"),
-    ("rewards", DataError, "rewards"), ("labels", DataError, "labels"), ("", DataError, "got"),
-)  # fmt: skip
+    ("observations", DataError, "observations"),
+    ("actions", DataError, "actions"),
+    ("rewards", DataError, "rewards"),
+    ("labels", DataError, "labels"),
+    ("", DataError, "got"),
+)
 FINE = {("data.rewards", "None"), ("an env's observation", "one more axis")}
 """None leaves rewards out; vectors of an env are flattened."""
 CHARTS = {"to_latent": CHART.to_latent, "to_unit": CHART.to_unit}
@@ -263,10 +275,12 @@ def test_charts(where: str) -> None:
 )
 def test_kl_helpers(value: Any) -> None:
     for call in (
-        lambda: kl_to_prior(value, 7), lambda: target_entropy(7, kl=value),
-        lambda: kl_to_prior(-1.0, value), lambda: target_entropy(value, kl=1.0),
+        lambda: kl_to_prior(value, 7),
+        lambda: target_entropy(7, kl=value),
+        lambda: kl_to_prior(-1.0, value),
+        lambda: target_entropy(value, kl=1.0),
         lambda: parse_chart(value),
-    ):  # fmt: skip
+    ):
         with pytest.raises(ParrotError):
             call()
     assert target_entropy(np.int64(7), kl=1.0) == target_entropy(torch.tensor(7), kl=1.0)
@@ -282,9 +296,17 @@ def test_what_an_sb3_model_predicts() -> None:
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("success", 0.5), ("success", "yes"), ("success", None), ("success", [True, None]),
-     ("seeds", [0.5]), ("seeds", [np.nan]), ("lengths", [2.0]), ("labels", [1])],
-)  # fmt: skip
+    [
+        ("success", 0.5),
+        ("success", "yes"),
+        ("success", None),
+        ("success", [True, None]),
+        ("seeds", [0.5]),
+        ("seeds", [np.nan]),
+        ("lengths", [2.0]),
+        ("labels", [1]),
+    ],
+)
 def test_facts_of_episodes(name: str, value: Any) -> None:
     if (name, value) != ("success", None):
         with pytest.raises(DataError):

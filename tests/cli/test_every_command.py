@@ -74,9 +74,13 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.setattr(sys, "path", list(sys.path))
     config = FlowPriorConfig(
-        ObservationSpec(state=3), action_dim=2, encoder="state", hidden=8,
-        action_low=(-1.0, -1.0), action_high=(1.0, 1.0),
-    )  # fmt: skip
+        ObservationSpec(state=3),
+        action_dim=2,
+        encoder="state",
+        hidden=8,
+        action_low=(-1.0, -1.0),
+        action_high=(1.0, 1.0),
+    )
     FlowPrior(config).save("~/runs/mine/prior")
     save_dataset(EpisodeDataset.from_arrays(np.zeros((9, 3)), np.eye(8)[:, :2], [8]), "~/demos")
     Path("square.py").write_text(MODULE)

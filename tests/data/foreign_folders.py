@@ -192,10 +192,14 @@ def _write_v3(root: Path, tables: list, episodes: list, images: str, key: str) -
     seconds = {0: 0.0, 1: 0.0}
     for index, table in enumerate(tables):
         row = {
-            "episode_index": index, "data/chunk_index": 0, "data/file_index": files[index],
-            "dataset_from_index": start, "dataset_to_index": start + table.num_rows,
-            "tasks": ["lift"], "length": table.num_rows,
-        }  # fmt: skip
+            "episode_index": index,
+            "data/chunk_index": 0,
+            "data/file_index": files[index],
+            "dataset_from_index": start,
+            "dataset_to_index": start + table.num_rows,
+            "tasks": ["lift"],
+            "length": table.num_rows,
+        }
         if images == "video":
             begins = seconds[files[index]]
             seconds[files[index]] = begins + table.num_rows / FPS

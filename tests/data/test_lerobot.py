@@ -27,9 +27,12 @@ def test_episodes_come_back(tmp_path: Path, version: str, images: str) -> None:
     episodes = write_lerobot(tmp_path / "in", version, images=images, successes=[True, False, True])
     report = import_data("lerobot", tmp_path / "in", tmp_path / "out", BOTH)
     assert report.counts == {
-        "read": 3, "kept": 2, "dropped_as_failures": 1, "success_unknown": 0,
+        "read": 3,
+        "kept": 2,
+        "dropped_as_failures": 1,
+        "success_unknown": 0,
         "last_observation_repeated": 2,
-    }  # fmt: skip
+    }
     data = load_dataset(tmp_path / "out")
     for index, original in enumerate([episodes[0], episodes[2]]):
         found = data.episode(index)

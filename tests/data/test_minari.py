@@ -128,9 +128,12 @@ def written_by_minari(*, jpeg: bool = False, lengths=(4, 2), successes=(True, Fa
     ]
     with pytest.warns(UserWarning):  # of every line of its card that we leave empty
         minari.create_dataset_from_buffers(
-            "others/arm-v1", buffers, observation_space=space,
-            action_space=gym.spaces.Box(-2, 2, (2,), np.float64), jpeg_encoding=jpeg,
-        )  # fmt: skip
+            "others/arm-v1",
+            buffers,
+            observation_space=space,
+            action_space=gym.spaces.Box(-2, 2, (2,), np.float64),
+            jpeg_encoding=jpeg,
+        )
     return "others/arm-v1"
 
 

@@ -315,9 +315,11 @@ def test_arrays_in_groups_of_hdf5(tmp_path: Path) -> None:
             file["observations/images/top"] = np.full((4, 16, 16, 3), index, np.uint8)
             file["observations/images/wrist"] = np.zeros((4, 16, 16, 3), np.uint8)
     options = ImportOptions(
-        image_key="observations/images/top", vector_keys="observations/qpos", action_low=(-1.0,),
+        image_key="observations/images/top",
+        vector_keys="observations/qpos",
+        action_low=(-1.0,),
         action_high=(1.0,),
-    )  # fmt: skip
+    )
     report = import_data("arrays", root, tmp_path / "out", options)
     assert report.ends == {"the end of the arrays": 2}
     assert (

@@ -130,18 +130,25 @@ def virtual(demo: h5py.Group, secret: Path) -> None:
 
 
 ACTIONS = {
-    "a link": (lambda demo, to: demo.__setitem__("actions", h5py.ExternalLink(to, "numbers")),
-               r"data/demo_0/actions is a link to another file"),
-    "another file": (lambda demo, secret: demo.create_dataset("actions", (3, 7), "f8",
-                                                              external=[(secret, 0, 168)]),
-                     r"data/demo_0/actions keeps its values in other files"),
+    "a link": (
+        lambda demo, to: demo.__setitem__("actions", h5py.ExternalLink(to, "numbers")),
+        r"data/demo_0/actions is a link to another file",
+    ),
+    "another file": (
+        lambda demo, secret: demo.create_dataset(
+            "actions", (3, 7), "f8", external=[(secret, 0, 168)]
+        ),
+        r"data/demo_0/actions keeps its values in other files",
+    ),
     "virtual": (virtual, r"data/demo_0/actions keeps its values in other files"),
     "a bomb": (chunked(10**8), r"actions claims 2800000000 bytes, of which only 0 are there"),
     "a big bomb": (chunked(2**62), r"actions claims \d+ bytes .* at most"),
-    "words": (lambda demo, _: demo.__setitem__("actions", ["a", "b", "c"]),
-              r"actions: expected an array of numbers, got dtype object"),
+    "words": (
+        lambda demo, _: demo.__setitem__("actions", ["a", "b", "c"]),
+        r"actions: expected an array of numbers, got dtype object",
+    ),
     "nothing": (lambda demo, _: None, r"actions: expected an array of numbers, got NoneType"),
-}  # fmt: skip
+}
 LACKING = {
     "data/demo_0/obs": r"demo_0 has no observations.*dataset_states_to_obs",
     "data": r"expected a group 'data'.*got an empty file",

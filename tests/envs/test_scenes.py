@@ -40,10 +40,15 @@ def test_papers_eight_tasks_are_there() -> None:
         for entry in (TABLE[env_id] for env_id in PAPER_TASKS)
     }
     assert told == {
-        ("grasp", "bar", "pan"), ("place", "can", "pan"), ("grasp", "sculpture", "basket"),
-        ("place", "sculpture", "basket"), ("place", "chair", "checkerboard"),
-        ("grasp", "cup", "block"), ("grasp", "cap", "block"), ("place", "cap", "block"),
-    }  # fmt: skip
+        ("grasp", "bar", "pan"),
+        ("place", "can", "pan"),
+        ("grasp", "sculpture", "basket"),
+        ("place", "sculpture", "basket"),
+        ("place", "chair", "checkerboard"),
+        ("grasp", "cup", "block"),
+        ("grasp", "cap", "block"),
+        ("place", "cap", "block"),
+    }
     assert parrot_envs.PAPER_TASKS == PAPER_TASKS
 
 

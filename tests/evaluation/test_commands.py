@@ -38,8 +38,15 @@ def test_train_then_evaluate(
 
 def test_plain_sac_needs_no_prior(tmp_path: Path) -> None:
     command = [
-        "train", "--env-id", "Pendulum-v1", "--prior", "none", "--out", str(tmp_path), *SHORT,
-    ]  # fmt: skip
+        "train",
+        "--env-id",
+        "Pendulum-v1",
+        "--prior",
+        "none",
+        "--out",
+        str(tmp_path),
+        *SHORT,
+    ]
     assert main([*command, "--kl", "0", "--gamma", "0.9"]) == 0
     config = json.loads((tmp_path / "config.json").read_text())
     assert (config["prior"], config["kl"], config["gamma"]) == (None, None, 0.9)

@@ -194,8 +194,11 @@ def cloned(latent: int, action: int = 99, privileged: int = 99) -> Cloning:
     [
         ({"cloning": cloned(97)}, "ready", "Cloning in z"),
         ({"cloning": cloned(92), "reachability": Reachability((1.5,), (rolled(80),))}, "ready", ""),
-        ({"cloning": cloned(97), "reachability": Reachability((1.5,), (rolled(35),))},
-         "doubtful", "0.35"),
+        (
+            {"cloning": cloned(97), "reachability": Reachability((1.5,), (rolled(35),))},
+            "doubtful",
+            "0.35",
+        ),
         ({"cloning": cloned(85)}, "doubtful", "should be 0.92"),
         ({"cloning": cloned(7)}, "not ready", "not smooth"),
         ({"cloning": cloned(7, action=20)}, "not ready", "features lack something"),
@@ -208,7 +211,7 @@ def cloned(latent: int, action: int = 99, privileged: int = 99) -> Cloning:
         ({"samples": rolled(4, 8)}, "unclear", "too few"),
         ({"samples": rolled(0, told=False)}, "unclear", "does not tell of success"),
     ],
-)  # fmt: skip
+)
 def test_verdicts(parts: dict[str, Any], status: str, told: str) -> None:
     given = {"uniform": rolled(0), "samples": rolled(20), "expert": {"value": 1.0}, **parts}
     judgement = Judgement("Toy-v0", **given)

@@ -9,15 +9,24 @@ from typing import Any
 import numpy as np
 
 TASKS = (
-    "ParrotGraspBar-v0", "ParrotPlaceCanInPan-v0", "ParrotGraspSculpture-v0",
-    "ParrotPlaceSculptureInBasket-v0", "ParrotPlaceChairOnCheckerboard-v0", "ParrotGraspCup-v0",
-    "ParrotGraspCap-v0", "ParrotPlaceCapOnBlock-v0",
-)  # fmt: skip
+    "ParrotGraspBar-v0",
+    "ParrotPlaceCanInPan-v0",
+    "ParrotGraspSculpture-v0",
+    "ParrotPlaceSculptureInBasket-v0",
+    "ParrotPlaceChairOnCheckerboard-v0",
+    "ParrotGraspCup-v0",
+    "ParrotGraspCap-v0",
+    "ParrotPlaceCapOnBlock-v0",
+)
 METHODS = {  # success at the start and at the end, env steps at half of the way
-    "parrot": (0.25, 0.94, 7_000), "sac": (0.0, 0.0, 20_000), "bc-sac": (0.05, 0.35, 14_000),
-    "vae-features": (0.0, 0.01, 20_000), "trajrl": (0.06, 0.2, 6_000), "hirl": (0.2, 0.55, 9_000),
+    "parrot": (0.25, 0.94, 7_000),
+    "sac": (0.0, 0.0, 20_000),
+    "bc-sac": (0.05, 0.35, 14_000),
+    "vae-features": (0.0, 0.01, 20_000),
+    "trajrl": (0.06, 0.2, 6_000),
+    "hirl": (0.2, 0.55, 9_000),
     "prior-explore": (0.0, 0.45, 16_000),
-}  # fmt: skip
+}
 STEPS = 25_000
 
 
@@ -135,9 +144,12 @@ def exploration_rows(tasks: tuple[str, ...] = TASKS) -> Iterator[dict[str, Any]]
             for key in ("config", "env_steps", "curve", "success"):
                 del told[key]  # what runs without RL do not have
             yield {
-                **told, "method": method, "success_once": share(success), "lifted": share(lifted),
+                **told,
+                "method": method,
+                "success_once": share(success),
+                "lifted": share(lifted),
                 "placed": share(placed),
-            }  # fmt: skip
+            }
 
 
 def write_rows(folder: Path, rows: Iterator[dict[str, Any]] | list[dict[str, Any]]) -> Path:

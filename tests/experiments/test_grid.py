@@ -11,7 +11,7 @@ from parrot_wrapper.errors import DataFileError, ParrotError
 from parrot_wrapper.experiments.grid import Grid
 from parrot_wrapper.experiments.methods import AGENTS, EXPLORERS, Method, run_config
 from parrot_wrapper.experiments.needs import PriorData
-from parrot_wrapper.experiments.places import Places, read_grid
+from parrot_wrapper.experiments.places import GRID_FILE, Places, read_grid
 from parrot_wrapper.experiments.rows import read_rows
 from parrot_wrapper.experiments.studies import (
     GRASP_TASKS,
@@ -28,30 +28,47 @@ DATA = PriorData(10, folder="data")
 
 def grid(**fields: Any) -> Grid:
     values: dict[str, Any] = {
-        "name": "mine", "setting": "quick", "tasks": ("A-v0", "B-v0"),
-        "methods": ("parrot", "hirl"), "data": (DATA,),
-    }  # fmt: skip
+        "name": "mine",
+        "setting": "quick",
+        "tasks": ("A-v0", "B-v0"),
+        "methods": ("parrot", "hirl"),
+        "data": (DATA,),
+    }
     return Grid(**{**values, **fields})
 
 
 def test_rl_seeds_are_outermost_then_methods_then_tasks() -> None:
     ids = [run.id for run in grid(rl_seeds=(0, 1)).runs()]
     assert ids == [
-        "A-v0/parrot/p0/r0", "B-v0/parrot/p0/r0", "A-v0/hirl/p0/r0", "B-v0/hirl/p0/r0",
-        "A-v0/parrot/p0/r1", "B-v0/parrot/p0/r1", "A-v0/hirl/p0/r1", "B-v0/hirl/p0/r1",
-    ]  # fmt: skip
+        "A-v0/parrot/p0/r0",
+        "B-v0/parrot/p0/r0",
+        "A-v0/hirl/p0/r0",
+        "B-v0/hirl/p0/r0",
+        "A-v0/parrot/p0/r1",
+        "B-v0/parrot/p0/r1",
+        "A-v0/hirl/p0/r1",
+        "B-v0/hirl/p0/r1",
+    ]
 
 
 def test_what_does_not_depend_on_data_is_listed_once() -> None:
     sizes = (PriorData(5, "few", collect={}), PriorData(9, "many", collect={}))
     pixels = grid(
-        tasks=("A-v0",), methods=("parrot", "sac"), prior="", data=sizes, prior_seeds=(0, 1),
-        rl_seeds=(0,), rl={"observation": "image"},
-    )  # fmt: skip
+        tasks=("A-v0",),
+        methods=("parrot", "sac"),
+        prior="",
+        data=sizes,
+        prior_seeds=(0, 1),
+        rl_seeds=(0,),
+        rl={"observation": "image"},
+    )
     assert [(run.id, run.data_episodes) for run in pixels.runs()] == [
-        ("A-v0/parrot/few/p0/r0", 5), ("A-v0/parrot/many/p0/r0", 9), ("A-v0/sac/p0/r0", None),
-        ("A-v0/parrot/few/p1/r0", 5), ("A-v0/parrot/many/p1/r0", 9),
-    ]  # fmt: skip
+        ("A-v0/parrot/few/p0/r0", 5),
+        ("A-v0/parrot/many/p0/r0", 9),
+        ("A-v0/sac/p0/r0", None),
+        ("A-v0/parrot/few/p1/r0", 5),
+        ("A-v0/parrot/many/p1/r0", 9),
+    ]
     given = replace(pixels, prior="parrot-v0", rl={})
     assert [run.id for run in given.runs()] == ["A-v0/parrot/few/p0/r0", "A-v0/sac/few/p0/r0"]
 
@@ -61,9 +78,14 @@ def test_artifacts_stand_behind_what_they_are_made_from() -> None:
     whole = grid(methods=("parrot", "bc-sac", "vae-features"), prior="", data=sizes)
     found = {artifact.name: artifact for artifact in whole.artifacts(whole.runs())}
     assert list(found) == [
-        "data-few", "prior-few-p0", "prior-many-p0", "bc-few-p0", "bc-many-p0",
-        "vae-features-few-p0", "vae-features-many-p0",
-    ]  # fmt: skip
+        "data-few",
+        "prior-few-p0",
+        "prior-many-p0",
+        "bc-few-p0",
+        "bc-many-p0",
+        "vae-features-few-p0",
+        "vae-features-many-p0",
+    ]
     assert found["data-few"].episodes == 9  # the larger of those that share it
     assert found["prior-few-p0"].episodes == 5
     assert found["bc-many-p0"].encoder == "prior-many-p0"
@@ -305,6 +327,19 @@ def test_published_studies_go_on_in_their_folders(folder: Path) -> None:
             assert RLConfig.from_dict(config.to_dict()) == config
 
 
+@pytest.mark.parametrize("study", ["agent", "mismatch"])
+def test_a_published_grid_goes_on_though_its_settings_had_other_names(
+    tmp_path: Path, study: str
+) -> None:
+    published = Path(__file__).parents[2] / "results" / f"{study}-laptop"
+    old, places = read_grid(published / GRID_FILE), Places(tmp_path, tmp_path)
+    places.claim(old)
+    places.check(replace(old, methods=study_grid(study, "laptop").methods))
+    for row in read_rows(published):
+        config = RLConfig.from_dict(row.config)
+        assert RLConfig.from_dict(config.to_dict()) == config
+
+
 @pytest.mark.parametrize("setting", SETTINGS)
 @pytest.mark.parametrize("study", STUDIES)
 def test_studies_are_whole_grids(study: str, setting: str) -> None:
@@ -321,8 +356,11 @@ def test_studies_are_the_papers() -> None:
     assert main.methods == AGENTS
     assert (main.env_steps, main.prior_options["steps"]) == (500_000, 500_000)
     assert [d.episodes for d in study_grid("data-size", "paper").data] == [
-        5_000, 10_000, 25_000, 50_000,
-    ]  # fmt: skip
+        5_000,
+        10_000,
+        25_000,
+        50_000,
+    ]
     assert study_grid("exploration", "laptop").methods == EXPLORERS
     labels = [d.labels["prior_data"] for d in study_grid("mismatch", "laptop").data]
     assert labels == ["grasp-only", "place-only", "both"]

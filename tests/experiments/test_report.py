@@ -35,9 +35,12 @@ from tests.experiments.synthetic_rows import (
 )
 
 MAKERS = {
-    "main": main_rows, "data-size": data_size_rows, "mismatch": mismatched_rows,
-    "agent": agent_rows, "exploration": exploration_rows,
-}  # fmt: skip
+    "main": main_rows,
+    "data-size": data_size_rows,
+    "mismatch": mismatched_rows,
+    "agent": agent_rows,
+    "exploration": exploration_rows,
+}
 
 
 @pytest.fixture(scope="module")
@@ -142,11 +145,14 @@ def test_mismatch_is_seen_from_the_task(studies):
     rows = mismatch_rows(studies["mismatch"])
     groups = {(row.kind, row.name): row.group for row in rows}
     assert groups == {
-        ("grasp", "both"): "matched", ("grasp", "grasp-only"): "matched",
-        ("grasp", "place-only"): "mismatched", ("place", "both"): "matched",
-        ("place", "grasp-only"): "mismatched", ("place", "place-only"): "matched",
+        ("grasp", "both"): "matched",
+        ("grasp", "grasp-only"): "matched",
+        ("grasp", "place-only"): "mismatched",
+        ("place", "both"): "matched",
+        ("place", "grasp-only"): "mismatched",
+        ("place", "place-only"): "matched",
         ("place", "grasp-only + remedy"): "remedy",
-    }  # fmt: skip
+    }
     share_won = re.search(r"the remedy wins (\d+) % of the", findings(studies["mismatch"])[1])
     assert 50 <= int(share_won[1]) <= 80
 
@@ -388,10 +394,13 @@ def test_command(folders, tmp_path, capsys):
     assert "| PARROT " in printed and str(out) in printed
     assert text.read_text(encoding="utf-8") in printed
     assert {path.name for path in figures.iterdir()} == {
-        "main-laptop-success.png", "main-laptop-mean-curves.png", "main-laptop-task-curves.png",
-        "main-laptop-profiles.png", "main-laptop-improvement.png",
+        "main-laptop-success.png",
+        "main-laptop-mean-curves.png",
+        "main-laptop-task-curves.png",
+        "main-laptop-profiles.png",
+        "main-laptop-improvement.png",
         "exploration-laptop-exploration.png",
-    }  # fmt: skip
+    }
     page = out.read_text(encoding="utf-8")
     assert "parrot experiment main --setting laptop" in page
     assert f"--out {out}" in page

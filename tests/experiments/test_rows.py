@@ -32,9 +32,13 @@ FACTS: dict[str, Any] = {
     "finished": "2025-01-01T00:00:00+00:00",
 }
 ROW = ResultRow(
-    **FACTS, config={"gamma": 0.95}, env_steps=2_000, success=HALF, success_once=HALF,
+    **FACTS,
+    config={"gamma": 0.95},
+    env_steps=2_000,
+    success=HALF,
+    success_once=HALF,
     curve=((1_000, 0.25), (2_000, 0.5)),
-)  # fmt: skip
+)
 
 
 def test_rows_are_read_as_they_were_written(tmp_path: Path) -> None:

@@ -221,15 +221,23 @@ def test_failing_run_does_not_stop_the_others(prior: str, tmp_path: Path) -> Non
 
 COLLECT = {"env_id": ENV_ID, "gym_packages": [PACKAGE], "shard_attempts": 4}
 TINY = {
-    "hidden": 8, "steps": 4, "batch_size": 8, "validation_batches": 1, "threads": 1,
-}  # fmt: skip
+    "hidden": 8,
+    "steps": 4,
+    "batch_size": 8,
+    "validation_batches": 1,
+    "threads": 1,
+}
 
 
 def from_data(**fields: Any) -> Grid:
     values: dict[str, Any] = {
-        "prior": "", "prior_options": TINY, "data": [{"episodes": 4, "collect": COLLECT}],
-        "methods": ("parrot",), "env_steps": 40, **fields,
-    }  # fmt: skip
+        "prior": "",
+        "prior_options": TINY,
+        "data": [{"episodes": 4, "collect": COLLECT}],
+        "methods": ("parrot",),
+        "env_steps": 40,
+        **fields,
+    }
     return Grid.from_dict({**toy_grid("any").to_dict(), **values})
 
 

@@ -49,10 +49,13 @@ def toy_grid(prior: str, **fields: Any) -> Grid:
         "rl_seeds": (0,),
         "prior": prior,
         "rl": {
-            "learning_starts": 16, "batch_size": 8, "net_arch": [8], "checkpoint_every": 40,
+            "learning_starts": 16,
+            "batch_size": 8,
+            "net_arch": [8],
+            "checkpoint_every": 40,
         },
         "env_steps": 96,
         "evaluation_episodes": 3,
         "gym_packages": (PACKAGE,),
-    }  # fmt: skip
+    }
     return Grid(**{**values, **fields})

@@ -182,9 +182,13 @@ SPEC = ObservationSpec(image=(48, 48, 3), proprio=8)
 )
 def test_json_round_trip_is_exact(bound, low, options):
     config = FlowPriorConfig(
-        SPEC, action_dim=2, encoder_options=options, log_scale_bound=bound, action_low=(low, -1),
+        SPEC,
+        action_dim=2,
+        encoder_options=options,
+        log_scale_bound=bound,
+        action_low=(low, -1),
         action_high=(1, 2),
-    )  # fmt: skip
+    )
     assert FlowPriorConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
 
 

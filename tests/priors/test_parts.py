@@ -68,8 +68,10 @@ def test_what_the_spec_lists_is_looked_at(tmp_path, kind, encoder, proprio, stat
         other = {**obs, part: 255 - values if part == "image" else values + 1}
         changed = prior.features(other)
         assert (np.abs(changed - features).max(axis=1) > 1e-7).all(), part
-        single = [prior.features({name: rows[i : i + 1] for name, rows in other.items()})
-                  for i in range(4)]  # fmt: skip
+        single = [
+            prior.features({name: rows[i : i + 1] for name, rows in other.items()})
+            for i in range(4)
+        ]
         np.testing.assert_allclose(np.concatenate(single), changed, atol=1e-5)
         if prior.looks and kind != "features":
             z = np.full((4, prior.latent_dim), 0.5, np.float32)
@@ -109,7 +111,7 @@ def test_what_is_left_aside_is_said(kind):
         fit(prior, data(spec(encoder), **more))
 
 
-@pytest.mark.parametrize("kind", ["flow", "cvae", "bc", "features"])  # fmt: skip
+@pytest.mark.parametrize("kind", ["flow", "cvae", "bc", "features"])
 def test_commands_say_what_they_leave_aside(tmp_path, capsys, kind):
     seen = ObservationSpec((48, 48, 3), 4, 2)
     rows = len(data(seen).observations["image"])
@@ -194,8 +196,10 @@ def test_wrappers_hand_over_vectors_beside_the_image():
     )
     np.testing.assert_allclose(envs.reset(seed=[0, 0])[0][1], expected, atol=1e-6)
     with pytest.raises(SpaceMismatchError, match="state"):
-        BehavioralPriorWrapper(AnyEnv(frame=IMAGE, image_key="image", action_space=box,
-                                      vectors={"proprio": (4,)}), prior)  # fmt: skip
+        BehavioralPriorWrapper(
+            AnyEnv(frame=IMAGE, image_key="image", action_space=box, vectors={"proprio": (4,)}),
+            prior,
+        )
 
 
 def test_what_the_hand_holds_is_not_rewritten_in_vectors():

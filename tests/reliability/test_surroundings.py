@@ -123,8 +123,9 @@ def pendulum_prior() -> EncoderPrior:
     from parrot_wrapper import FlowPrior, FlowPriorConfig, ObservationSpec
 
     low, high = (-2.0,), (2.0,)
-    config = FlowPriorConfig(ObservationSpec(state=3), 1, "state", hidden=8, action_low=low,
-                             action_high=high)  # fmt: skip
+    config = FlowPriorConfig(
+        ObservationSpec(state=3), 1, "state", hidden=8, action_low=low, action_high=high
+    )
     return FlowPrior(config)
 
 
@@ -161,9 +162,12 @@ def of_mixture(folder: Path) -> Any:
 
 def of_data(folder: Path) -> Any:
     made = EpisodeDataset.from_arrays(
-        np.resize(TINY, (8, 3)), np.resize(TINY, (6, 1)), [3, 3], rewards=[1e-300] * 6,
+        np.resize(TINY, (8, 3)),
+        np.resize(TINY, (6, 1)),
+        [3, 3],
+        rewards=[1e-300] * 6,
         labels={"x": np.resize(TINY, (8, 1))},
-    )  # fmt: skip
+    )
     recorded = record_policy(
         EchoEnv("state"), lambda _: np.array([1e-44, 0.1]), episodes=2, only_successes=False
     )
@@ -184,10 +188,16 @@ def of_regression(folder: Path) -> Any:
 
 
 CALLS: dict[str, Callable[[Path], Any]] = {
-    **{kind: of_prior(kind) for kind in KINDS}, "charts": of_charts, "wrapper": of_wrapper,
-    "vector wrapper": of_vector_wrapper, "SB3 wrapper": of_sb3_wrapper, "mixture": of_mixture,
-    "data": of_data, "cloned actor": of_actor, "regression": of_regression,
-}  # fmt: skip
+    **{kind: of_prior(kind) for kind in KINDS},
+    "charts": of_charts,
+    "wrapper": of_wrapper,
+    "vector wrapper": of_vector_wrapper,
+    "SB3 wrapper": of_sb3_wrapper,
+    "mixture": of_mixture,
+    "data": of_data,
+    "cloned actor": of_actor,
+    "regression": of_regression,
+}
 _usual: dict[str, Any] = {}
 
 
@@ -222,6 +232,10 @@ def test_the_same_comes_out(what: str, surrounding: str, tmp_path: Path) -> None
 
 def state() -> tuple[Any, ...]:
     return (
-        torch.is_grad_enabled(), torch.is_inference_mode_enabled(), torch.get_default_dtype(),
-        torch.get_default_device(), torch.is_autocast_enabled("cpu"), sorted(np.geterr().items()),
-    )  # fmt: skip
+        torch.is_grad_enabled(),
+        torch.is_inference_mode_enabled(),
+        torch.get_default_dtype(),
+        torch.get_default_device(),
+        torch.is_autocast_enabled("cpu"),
+        sorted(np.geterr().items()),
+    )

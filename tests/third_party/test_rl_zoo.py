@@ -29,9 +29,12 @@ def block(kind: str) -> str:
 
 def zoo(folder: Path, module: str, *args: str) -> str:
     done = subprocess.run(
-        [sys.executable, "-m", module, *args], cwd=folder,
-        env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True,
-    )  # fmt: skip
+        [sys.executable, "-m", module, *args],
+        cwd=folder,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 

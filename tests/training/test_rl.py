@@ -279,9 +279,13 @@ def test_gradients_that_are_left_out_change_nothing(kind: str) -> None:
     """The same updates with and without them: from features, and through convolutions."""
     options: Any = {
         "policy": "MlpPolicy" if kind == "state" else "CnnPolicy",
-        "policy_kwargs": {"net_arch": [16]}, "learning_starts": 20, "batch_size": 8,
-        "buffer_size": 40, "seed": 0, "device": "cpu",
-    }  # fmt: skip
+        "policy_kwargs": {"net_arch": [16]},
+        "learning_starts": 20,
+        "batch_size": 8,
+        "buffer_size": 40,
+        "seed": 0,
+        "device": "cpu",
+    }
     stock = SAC(env=EchoEnv(kind), **options).learn(26)
     lean = SAC(env=EchoEnv(kind), **options)
     skip_unused_gradients(lean.critic)

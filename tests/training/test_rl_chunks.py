@@ -175,9 +175,15 @@ def wrapped(keys: tuple[str, ...], seen: Any, *, horizon: int = 1, vectorised: b
 
 def model_over(env: Any) -> SAC:
     return SAC(
-        "MultiInputPolicy", env, replay_buffer_class=HerReplayBuffer, learning_starts=14,
-        batch_size=8, buffer_size=100, policy_kwargs={"net_arch": [4]}, device="cpu",
-    )  # fmt: skip
+        "MultiInputPolicy",
+        env,
+        replay_buffer_class=HerReplayBuffer,
+        learning_starts=14,
+        batch_size=8,
+        buffer_size=100,
+        policy_kwargs={"net_arch": [4]},
+        device="cpu",
+    )
 
 
 @SEEN

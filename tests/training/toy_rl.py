@@ -41,9 +41,15 @@ STATE = ObservationSpec(state=4)
 
 def toy_config(**settings: Any) -> RLConfig:
     values: dict[str, Any] = {
-        "env_id": "Toy-v0", "prior": "toy", "net_arch": (32,), "batch_size": 32,
-        "learning_starts": 40, "total_steps": 120, "checkpoint_every": 60, "device": "cpu",
-    }  # fmt: skip
+        "env_id": "Toy-v0",
+        "prior": "toy",
+        "net_arch": (32,),
+        "batch_size": 32,
+        "learning_starts": 40,
+        "total_steps": 120,
+        "checkpoint_every": 60,
+        "device": "cpu",
+    }
     return RLConfig(**(values | settings))
 
 

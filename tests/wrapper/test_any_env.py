@@ -29,10 +29,14 @@ SMALL = {"channels": 4, "hidden": 8, "embedding": 8}
 def flow_prior(spec, box, **options):
     low, high = box.low.astype(np.float64), box.high.astype(np.float64)
     config = FlowPriorConfig(
-        spec, len(low), encoder="convolutional" if spec.image else "state",
-        encoder_options=SMALL if spec.image else {}, hidden=8, action_low=tuple(low),
+        spec,
+        len(low),
+        encoder="convolutional" if spec.image else "state",
+        encoder_options=SMALL if spec.image else {},
+        hidden=8,
+        action_low=tuple(low),
         action_high=tuple(high),
-    )  # fmt: skip
+    )
     return FlowPrior(config, **options)
 
 

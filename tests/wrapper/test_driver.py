@@ -22,7 +22,7 @@ from parrot_wrapper.evaluation.policies import (
     UniformActions,
 )
 from parrot_wrapper.evaluation.recordings import decisions, embed, record
-from parrot_wrapper.priors.mixtures.mixture import PriorMixture
+from parrot_wrapper.priors.mixtures.broad import BroadMixture
 from parrot_wrapper.rl.prior_explore import PriorExploreSAC
 from tests.helpers import SPECS, AffinePrior, ClosedLoopPrior, EchoEnv, RememberingPrior
 
@@ -195,7 +195,7 @@ def test_who_cannot_carry_a_memory_says_so():
     with pytest.raises(InvalidArgumentError, match="BehavioralPriorWrapper"):
         PriorFeaturesObservation(EchoEnv("state"), remembering(3))
     with pytest.raises(InvalidArgumentError, match="memory"):
-        PriorMixture(remembering(1), 0.1)
+        BroadMixture(remembering(1))
 
 
 def newest(seen, first, step, u=0.0):
@@ -273,6 +273,14 @@ def test_who_cannot_close_the_loop_says_so():
             twin(many, prior)
     with pytest.raises(InvalidArgumentError, match="BehavioralPriorWrapper"):
         PriorExploreSAC("MlpPolicy", EchoEnv("state"), prior=prior, sees_features=False)
+
+
+@pytest.mark.parametrize("twin", [BehavioralPriorVecWrapper, BehavioralPriorVectorWrapper])
+@pytest.mark.parametrize("option", ["latnet", "gamma"])
+def test_twins_know_their_options(twin, option):
+    kind = DummyVecEnv if twin is BehavioralPriorVecWrapper else SyncVectorEnv
+    with pytest.raises(TypeError, match=option):
+        twin(kind([lambda: EchoEnv("state")]), AffinePrior(SPECS["state"]), **{option: 0.9})
 
 
 def test_one_action_a_latent_is_no_closed_loop():

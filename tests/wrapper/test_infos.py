@@ -40,10 +40,14 @@ class TellingEnv(gym.Env):
 
     def told(self):
         return {
-            "is_success": self.taken > 2, "count": self.taken, "share": self.taken / STEPS,
-            "place": np.full((2, 2), self.taken, np.float32), "text": f"step {self.taken}",
-            "names": ["x"] * self.taken, "inner": {"count": self.taken},
-        }  # fmt: skip
+            "is_success": self.taken > 2,
+            "count": self.taken,
+            "share": self.taken / STEPS,
+            "place": np.full((2, 2), self.taken, np.float32),
+            "text": f"step {self.taken}",
+            "names": ["x"] * self.taken,
+            "inner": {"count": self.taken},
+        }
 
 
 def prior(horizon):
@@ -149,9 +153,12 @@ def test_minari_records_infos(horizon, tmp_path, monkeypatch):
             executed[-1].append(info["parrot/action"])
     with pytest.warns(UserWarning, match="is set to None"):
         data = env.create_dataset(
-            "parrot/infos-v0", algorithm_name="prior", author="nobody",
-            author_email="nobody@example.org", code_permalink="https://example.org",
-        )  # fmt: skip
+            "parrot/infos-v0",
+            algorithm_name="prior",
+            author="nobody",
+            author_email="nobody@example.org",
+            code_permalink="https://example.org",
+        )
     for episode, actions in zip(data.iterate_episodes(), executed, strict=True):
         np.testing.assert_array_equal(episode.infos["parrot"]["action"], actions)
     env.close()
@@ -159,8 +166,10 @@ def test_minari_records_infos(horizon, tmp_path, monkeypatch):
 
 @HORIZONS
 def test_recorders_go_around_it_and_below_it(horizon):
-    for order in (lambda h: RecordEpisodeStatistics(single(h)),
-                  lambda h: single(h, lambda: RecordEpisodeStatistics(TellingEnv()))):  # fmt: skip
+    for order in (
+        lambda h: RecordEpisodeStatistics(single(h)),
+        lambda h: single(h, lambda: RecordEpisodeStatistics(TellingEnv())),
+    ):
         envs = SyncVectorEnv([partial(order, horizon)] * 2)
         envs.reset(seed=0)
         lengths = [envs.step(np.zeros((2, 2), np.float32))[-1].get("episode") for _ in range(6)]

@@ -91,8 +91,9 @@ SHELLS = pytest.mark.parametrize("shell", [Single, Vector, Sb3])
 @MODES
 @pytest.mark.parametrize("kind", ["state", "dict"])
 def test_nothing_that_is_handed_out_is_kept(shell, mode, kind):
-    env, twin = (shell(lambda: EchoEnv(kind), AffinePrior(SPECS[kind]), observation=mode)
-                 for _ in range(2))  # fmt: skip
+    env, twin = (
+        shell(lambda: EchoEnv(kind), AffinePrior(SPECS[kind]), observation=mode) for _ in range(2)
+    )
     seen, zeros = env.reset(), np.zeros(env.shape, np.float32)
     twin.reset()
     for array in seen.values() if isinstance(seen, dict) else [seen]:
@@ -167,10 +168,15 @@ def test_each_observation_is_embedded_once_for_all_envs(shell, mode, calls):
         (EchoEnv, "parot-v0", {}, UnknownNameError, "Unknown prior 'parot-v0'"),
         (EchoEnv, 3, {}, InvalidArgumentError, "name of a prior, its folder, or a live prior"),
         (lambda: EchoEnv("state"), None, {}, SpaceMismatchError, "does not fit the prior"),
-        (CameraEnv, AffinePrior(metadata={"camera": {**CAMERA, "size": 64}}), {},
-         SpaceMismatchError, "camera size: expected 64"),
+        (
+            CameraEnv,
+            AffinePrior(metadata={"camera": {**CAMERA, "size": 64}}),
+            {},
+            SpaceMismatchError,
+            "camera size: expected 64",
+        ),
     ],
-)  # fmt: skip
+)
 def test_bad_arguments(shell, make, prior, options, error, message):
     with pytest.raises(error, match=message):
         shell(make, prior, **options)

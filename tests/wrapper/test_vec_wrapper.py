@@ -110,9 +110,15 @@ def test_stock_sac_trains_and_warms_up_with_the_prior(mode, policy):
         DummyVecEnv([lambda: EchoEnv("state")]), AffinePrior(SPECS["state"]), observation=mode
     )
     model = SAC(
-        policy, venv, target_entropy=target_entropy(venv.action_space, kl=2.0), learning_starts=150,
-        buffer_size=500, batch_size=8, policy_kwargs={"net_arch": [8]}, seed=0,
-    )  # fmt: skip
+        policy,
+        venv,
+        target_entropy=target_entropy(venv.action_space, kl=2.0),
+        learning_starts=150,
+        buffer_size=500,
+        batch_size=8,
+        policy_kwargs={"net_arch": [8]},
+        seed=0,
+    )
     model.learn(160)
     u = model.replay_buffer.actions[:150]
     z = venv.chart.to_latent(u)
