@@ -56,7 +56,7 @@ class WriteError(ParrotError, OSError):
     """A file cannot be written: the disk is full, or the folder is read-only or another's."""
 
 
-class ExecutorError(ParrotError, RuntimeError):
+class ExecutorError(ParrotError, ChildProcessError):
     """A process that was doing a task has died, or its error cannot be told as it is."""
 
 
