@@ -11,10 +11,11 @@ from parrot_wrapper.moved import moved_name
 from parrot_wrapper.priors.encoders.backbone import BackboneEncoder
 from parrot_wrapper.priors.encoders.base import ActingEncoder, Encoder, ObservationTensors
 from parrot_wrapper.priors.encoders.convolutional import ConvolutionalEncoder
+from parrot_wrapper.priors.encoders.keypoints import KeypointEncoder
 from parrot_wrapper.priors.encoders.residual import ResidualEncoder
 from parrot_wrapper.priors.encoders.state import StateEncoder
 from parrot_wrapper.priors.registry import ENCODERS
-from parrot_wrapper.types import ObservationSpec
+from parrot_wrapper.types import Demonstrations, ObservationSpec
 
 
 def build_encoder(name: str, observation: ObservationSpec, options: Mapping[str, Any]) -> Encoder:
@@ -34,6 +35,19 @@ def build_encoder(name: str, observation: ObservationSpec, options: Mapping[str,
         return BackboneEncoder(observation, name=name, module=make(**options))
     encoder: Encoder = make(observation, **options)
     return encoder
+
+
+def encoder_options(
+    name: str, data: Demonstrations, observation: ObservationSpec, options: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Options for a new encoder called `name` that is to learn from `data`.
+
+    Raises:
+        UnknownNameError: No such encoder; the nearest is named.
+    """
+    make = ENCODERS.get(name)
+    ours = isinstance(make, type) and issubclass(make, Encoder)
+    return make.options_for(data, observation, options) if ours else dict(options)
 
 
 def parts_read(name: str) -> tuple[str, ...]:
@@ -57,6 +71,7 @@ __all__ = [
     "BackboneEncoder",
     "ConvolutionalEncoder",
     "Encoder",
+    "KeypointEncoder",
     "ObservationTensors",
     "ResidualEncoder",
     "StateEncoder",
