@@ -34,6 +34,8 @@ _CELLS = 14
 """Cells a side, at most."""
 _FAINT, _MASS = 0.01, 4.0
 """A slot is half present where the square of its mass, in units of `_MASS` cells, is `_FAINT`."""
+_QUICK = 8.0
+"""Where cells are is learned so much faster than the rest, which builds on it."""
 _CODE = 3
 
 
@@ -100,25 +102,28 @@ class KeypointEncoder(ImageEncoder):
         )
         self.slots, self.sharpness, self.feature_noise = slots, sharpness, feature_noise
         folded = self._fold**2 * colours
-        widths = (folded + 2, *(channels,) * 4)
+        # What a thing is is seen in a few cells. A branch that knew more would point at places from
+        # where they can be told, in place of things, and take where a thing is for what it is.
+        self.stem = nn.Conv2d(folded, channels, 3)
+        self.appearance = nn.Sequential(
+            nn.Conv2d(channels, 32, 3),
+            nn.ReLU(),
+            nn.Conv2d(32, self.cues.kinds + _CODE, 1),
+        )
+        nn.init.constant_(self.appearance[2].bias[: self.cues.kinds], -1.0)  # type: ignore[index]
+        widths = (channels + 2, *(channels,) * 3)
         self.trunk = nn.Sequential(
             *(
                 layer
-                for inside, outside, dilation in zip(widths, widths[1:], (1, 1, 2, 1), strict=False)
+                for inside, outside, dilation in zip(widths, widths[1:], (1, 2, 1), strict=False)
                 for layer in (
                     nn.Conv2d(inside, outside, 3, padding=dilation, dilation=dilation),
                     nn.ReLU(),
                 )
             )
         )
-        # heat of each kind and place, then the same of the hand
-        self.heads = nn.Conv2d(channels, self.cues.kinds + PLACE + 1 + PLACE, 1)
-        nn.init.constant_(self.heads.bias[: self.cues.kinds], -1.0)  # type: ignore[index]
-        # Things mostly stay where they are, so a code that could know the place would take it for
-        # identity: this branch sees no coordinates, and only a few cells.
-        self.appearance = nn.Sequential(
-            nn.Conv2d(folded, 32, 3, padding=1), nn.ReLU(), nn.Conv2d(32, _CODE, 1)
-        )
+        # how far a thing in the cell is from where the cell is; attention, and the same of the hand
+        self.heads = nn.Conv2d(channels, PLACE + 1 + PLACE, 1)
         self.hand = nn.Sequential(nn.Linear(channels, 64), nn.SiLU(), nn.Linear(64, self._hand))
         self.token = nn.Sequential(nn.Linear(SLOT + self._shared, 96), nn.SiLU(), nn.Linear(96, 96))
         self.score = nn.Linear(96, 1)
@@ -126,7 +131,9 @@ class KeypointEncoder(ImageEncoder):
             nn.Linear(2 * 96 + self._shared + vector_dim(observation), context), nn.SiLU(),
             nn.Linear(context, context),
         )  # fmt: skip
-        self.plane = nn.Parameter(torch.zeros(6, 2 * PLACE))
+        # where each cell is, seen as a curved plane; where things are over where the hand would be
+        self.plane = nn.Parameter(torch.zeros(6, PLACE))
+        self.shift = nn.Parameter(torch.zeros(PLACE))
         self.register_buffer("_anchors", torch.from_numpy(sphere_anchors(slots)))
         self.register_buffer("_grid", coordinate_grid(rows, columns))
         self.teachers = Teachers(
@@ -149,22 +156,25 @@ class KeypointEncoder(ImageEncoder):
         pixels = padded(image, self._fold).permute(0, 3, 1, 2).to(self.dtype) / 255.0 - 0.5
         folded = functional.pixel_unshuffle(pixels, self._fold)
         folded = folded.contiguous(memory_format=torch.channels_last)
-        stacked = torch.cat((folded, self._grid.expand(len(image), -1, -1, -1)), dim=1)
+        stem = functional.relu(self.stem(_edged(folded)))
+        stacked = torch.cat((stem, self._grid.expand(len(image), -1, -1, -1)), dim=1)
         trunk = self.trunk(stacked.contiguous(memory_format=torch.channels_last))
-        heads = self.heads(trunk).flatten(2).transpose(1, 2)
-        code = self.appearance(folded).flatten(2).transpose(1, 2)
+        maps = (self.appearance(_edged(stem)), self.heads(trunk), trunk)
         with torch.autocast(trunk.device.type, enabled=False):  # places need float32
-            heads, code, cells = (
-                part.to(self.dtype) for part in (heads, code, trunk.flatten(2).transpose(1, 2))
-            )
-            heat, place, here, tip = heads.split((self.cues.kinds, PLACE, 1, PLACE), dim=2)
-            base, tip_base = (quadratic(self._grid.flatten(1).T) @ self.plane).chunk(2, dim=1)
+            local, heads, cells = (m.flatten(2).transpose(1, 2).to(self.dtype) for m in maps)
+            heat, code = local.split((self.cues.kinds, _CODE), dim=2)
+            thing, here, tip = heads.split((PLACE, 1, PLACE), dim=2)
+            plane = _QUICK * quadratic(self._grid.flatten(1).T) @ self.plane
+            bent = tip.square().sum(2, keepdim=True)
             attention = here.softmax(1).transpose(1, 2)
-            at_hand = attention @ torch.cat((tip + tip_base, cells), dim=2)
-            hand = self.hand(at_hand[:, 0, PLACE:])
+            at_hand = attention @ torch.cat((plane + tip, bent, cells), dim=2)
+            hand = self.hand(at_hand[:, 0, PLACE + 1 :])
             seen = {
                 "heat": heat.sigmoid(),
-                "place": place + base,
+                "attention": attention[:, 0],
+                "place": plane + self.shift + thing,
+                "away": thing.square().sum(2),
+                "bent": at_hand[:, 0, PLACE],
                 "code": functional.normalize(code, dim=2),
                 "hand": hand + functional.pad(at_hand[:, 0, :PLACE], (0, self._hand - PLACE)),
             }
@@ -233,6 +243,12 @@ class KeypointEncoder(ImageEncoder):
         relative = mean - seen["hand"][:, None, :PLACE]
         slots = torch.cat((presence, presence * relative), dim=2)
         return torch.cat((seen["hand"], slots.flatten(1)), dim=1)
+
+
+def _edged(maps: Tensor) -> Tensor:
+    """Maps (B, C, H, W) with their edges repeated once: zeros would tell a cell that it is there."""
+    wider = functional.pad(maps, (1, 1, 1, 1), mode="replicate")
+    return wider.contiguous(memory_format=torch.channels_last)
 
 
 def quadratic(points: Tensor) -> Tensor:

@@ -30,6 +30,9 @@ DEFAULT_WEIGHTS: Mapping[str, float] = MappingProxyType(
 _CENTRE = 0.1
 _ASTRAY = 0.02
 """Mass of the chance that nothing in sight is where the demonstrator goes."""
+_AWAY = 0.3
+"""In places: the further than this a cell points, the less is its vote trusted. A cell that could
+point anywhere would tell where things are without being on one."""
 _TEMPERATURE = 0.1
 _NEAR = 0.3
 """In places: what is this near where a thing was is that thing, for a camera that moves."""
@@ -104,7 +107,8 @@ class Teachers(nn.Module):
             error = seen["hand"][:, PLACE:] - batch["hindsight_toggle"]
             losses["toggle"] = error.abs().mean()
         if self._cues.tracks:
-            losses["odometry"], losses["centre"] = self._odometry(seen["hand"][:, :PLACE], batch)
+            losses["odometry"], centre = self._odometry(seen["hand"][:, :PLACE], batch)
+            losses["centre"] = centre + seen["bent"].mean()
             losses["keyframe"] = self._keyframe(seen, batch)
             losses["mass"] = seen["heat"].sum((1, 2)).mean()
         losses["contrast"] = self._contrast(
@@ -124,11 +128,12 @@ class Teachers(nn.Module):
         """Negative log-likelihood of the ways to keyframes under the mixture of all cells' votes."""
         from_hand = (seen["place"] - seen["hand"][:, None, :PLACE]) @ self.gains.T
         spread, tracks = self.spread.clamp(-3.0, 1.5), len(self._cues.tracks)
+        far = 2.0 * (seen["away"] / _AWAY**2).log1p()
         total = seen["hand"].new_zeros(())
         for kind in range(self._cues.kinds):
             way = batch["hindsight_way"][:, kind] - self.above[kind]
             away = (way[:, None] - from_hand) / spread[kind].exp()
-            log_vote = -0.5 * away.square().sum(2) - spread[kind].sum() - 0.919 * tracks
+            log_vote = -0.5 * away.square().sum(2) - spread[kind].sum() - 0.919 * tracks - far
             heat = seen["heat"][:, :, kind]
             voted = torch.logsumexp((heat + 1e-6).log() + log_vote, dim=1)
             astray = torch.full_like(voted, math.log(_ASTRAY) - 2.0 * tracks)
