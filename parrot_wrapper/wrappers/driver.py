@@ -134,12 +134,6 @@ class Driver:
             observation_space, self.prior, self._reader, self.observation
         )
         self._by_step = closed_loop(self.prior)
-        if whole_chunks and self._by_step is not None:
-            raise InvalidArgumentError(
-                "Expected a prior whose chunks are decoded at once, got one that decodes each "
-                "action for the newest observation, which sub-envs step past. Wrap each env with "
-                "BehavioralPriorWrapper before vectorising."
-            )
         self._memory = EpisodeMemory(self.prior)
         self._seen: Observations | None = None
         self._features: FloatArray | None = None
@@ -152,6 +146,23 @@ class Driver:
     def closed_loop(self) -> bool:
         """Whether `decode` makes the first action of a chunk only; `decode_newest` the others."""
         return self._by_step is not None
+
+    @property
+    def calls(self) -> int:
+        """How often envs that step together are stepped for one decision."""
+        return 1 if self._by_step is None else self.prior.horizon
+
+    def to_execute(self, decoded: Decoded, call: int = 0) -> AnyArray:
+        """A copy of the actions (B, A) or chunks (B, H, A) of that step, (B, 1, A) in closed loops.
+
+        Args:
+            decoded: Of all envs.
+            call: Steps of the envs that are done.
+        """
+        by_step = self._by_step is not None
+        actions: AnyArray = decoded.action[:, call : call + 1] if by_step else decoded.action
+        own: AnyArray = actions.copy()
+        return own
 
     def nothing_done(self, envs: int) -> Decoded:
         """What a reset tells: zeros in the shapes and dtypes of what `decode` returns."""
@@ -304,13 +315,20 @@ class Driver:
         return Decoded(action, latent, clipped)
 
     @quiet_floats()
-    def decode_newest(self, decoded: Decoded, step: int, observations: Observations) -> None:
+    def decode_newest(
+        self,
+        decoded: Decoded,
+        step: int,
+        observations: Observations,
+        going: AnyArray | bool = True,
+    ) -> None:
         """Write the next action of a chunk, for the newest observations; for closed loops only.
 
         Args:
             decoded: What `decode` made; its action `step` is set, and `clipped` brought up to date.
             step: Env steps of the chunk that are done.
             observations: The newest batch.
+            going: (B,) bool, or one for all: whose episode is not over.
 
         Raises:
             LatentError: See `decode`.
@@ -319,7 +337,7 @@ class Driver:
         raw = self._decode_step(decoded.latent, newest, step)
         action, clipped = self._within_box(raw, decoded.latent, self._action_shape[1:])
         decoded.action[:, step] = action
-        decoded.clipped[...] |= clipped
+        decoded.clipped[...] |= clipped & going
 
     def _decode_step(self, latent: FloatArray, newest: FloatArray, step: int) -> FloatArray:
         assert self._by_step is not None

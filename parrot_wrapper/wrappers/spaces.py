@@ -19,6 +19,7 @@ from parrot_wrapper.errors import (
     unknown_name,
 )
 from parrot_wrapper.types import ActionPrior, AnyArray, Observations
+from parrot_wrapper.wrappers.chunk import closed_loop
 from parrot_wrapper.wrappers.reader import (
     KeyOptions,
     ObservationReader,
@@ -181,10 +182,12 @@ def _action_problems(
     shape: tuple[int, ...] = (prior.action_dim,)
     hint = ""
     if whole_chunks and prior.horizon > 1:
-        shape = (prior.horizon, *shape)
+        by_step = closed_loop(prior) is not None
+        shape = (1 if by_step else prior.horizon, *shape)
+        more = ", one_by_one=True" if by_step else ""
         hint = (
             f"; the prior decodes chunks, which a sub-env has to execute by itself: wrap each with "
-            f"ActionChunking(env, {prior.horizon}) before vectorising"
+            f"ActionChunking(env, {prior.horizon}{more}) before vectorising"
         )
     if not isinstance(space, spaces.Box):
         return [f"action: expected a Box {shape}, got {described(space)}"]

@@ -321,8 +321,10 @@ def small(kind: str, *, shared: bool):
     return prior_kind(kind).for_data(features, shared=of, **options), features
 
 
-OURS = ("flow", "cvae", "trajectory", "features", "bc")
-CASES = [(kind, False) for kind in OURS] + [(kind, True) for kind in ("flow", "cvae", "bc")]
+OURS = ("flow", "cvae", "trajectory", "features", "chunk", "bc")
+CASES = [(kind, False) for kind in OURS] + [
+    (kind, True) for kind in OURS if kind not in ("trajectory", "features")
+]
 
 
 def test_these_are_ours():
