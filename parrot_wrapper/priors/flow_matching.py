@@ -11,13 +11,17 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from parrot_wrapper.errors import require_known
+from parrot_wrapper.errors import NotOfferedError, require_known
 from parrot_wrapper.priors.config import PriorConfig, require_at_least
 from parrot_wrapper.priors.standardised import ReplannedChunks, check_chunks
 from parrot_wrapper.priors.trainable import PAPER, Batch
 
 _WAVES = 4
 """Frequencies by which a net knows a time in [0, 1]."""
+_WAY_OUT = (
+    ": the way from noise to actions has no exact inverse. Where one is needed, as for "
+    "demonstrations in replay, train a prior of type 'flow' or 'chunk'."
+)
 SOLVERS = ("euler", "heun")
 
 
@@ -159,6 +163,12 @@ class FlowMatchingPrior(ReplannedChunks):
 
     def _decode(self, z: Tensor, features: Tensor) -> Tensor:
         return self._chunked(self.decode_tensor(z, self._encoder_for(len(z)).context(features)))
+
+    def _encode(self, action: Tensor, features: Tensor) -> Tensor:
+        raise NotOfferedError(f"A prior of type {self.type_tag!r} cannot encode actions{_WAY_OUT}")
+
+    def _log_prob(self, action: Tensor, features: Tensor) -> Tensor:
+        raise NotOfferedError(f"A prior of type {self.type_tag!r} has no density{_WAY_OUT}")
 
 
 def waves(time: Tensor) -> Tensor:

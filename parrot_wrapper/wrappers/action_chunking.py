@@ -44,6 +44,9 @@ class ActionChunking(gym.Wrapper[Any, AnyArray, Any, AnyArray], RecordConstructo
         one_by_one: Take the actions of a chunk one at a time, in H steps. An action of NaN before
             the first one is passed over.
 
+    Attributes:
+        chunk_horizon: H.
+
     Raises:
         InvalidArgumentError: The action space is no Box (A,), or another argument is outside its
             range.
@@ -78,6 +81,7 @@ class ActionChunking(gym.Wrapper[Any, AnyArray, Any, AnyArray], RecordConstructo
         low, high = (np.tile(edge, (rows, 1)) for edge in (box.low, box.high))
         self._box = spaces.Box(low, high, dtype=box.dtype.type)
         self.action_space = self._box
+        self.chunk_horizon = horizon
         self._under_way = _UnderWay(np.zeros((horizon, *box.shape), box.dtype))
 
     def reset(

@@ -75,7 +75,7 @@ class Driver:
         observation: What the agent sees.
         cameras: Camera descriptions of the envs that have one.
         terminates: Whether the env ends an episode on success.
-        whole_chunks: Whether the env has to take a prior's chunks (H, A).
+        chunk_horizons: See `check_spaces`.
         **keys: See `KeyOptions`.
 
     Attributes:
@@ -85,6 +85,7 @@ class Driver:
         observation: What the agent sees.
         observation_space: The space of what it sees.
         action_space: The box of u.
+        calls: How often envs that step together are stepped for one decision.
 
     Raises:
         SpaceMismatchError, UnknownNameError, CheckpointError, InvalidArgumentError: See
@@ -105,7 +106,7 @@ class Driver:
         observation: AgentObservation = "image",
         cameras: Sequence[Mapping[str, Any]] = (),
         terminates: bool = False,
-        whole_chunks: bool = False,
+        chunk_horizons: Sequence[int] | None = None,
         **keys: Unpack[KeyOptions],
     ) -> None:
         self.chart = parse_chart(latent)
@@ -118,7 +119,7 @@ class Driver:
             action_space,
             self.prior,
             cameras=cameras,
-            whole_chunks=whole_chunks,
+            chunk_horizons=chunk_horizons,
             looks=self._looks,
             **keys,
         )
@@ -134,6 +135,7 @@ class Driver:
             observation_space, self.prior, self._reader, self.observation
         )
         self._by_step = closed_loop(self.prior)
+        self.calls = 1 if self._by_step is None else self.prior.horizon
         self._memory = EpisodeMemory(self.prior)
         self._seen: Observations | None = None
         self._features: FloatArray | None = None
@@ -147,11 +149,6 @@ class Driver:
         """Whether `decode` makes the first action of a chunk only; `decode_newest` the others."""
         return self._by_step is not None
 
-    @property
-    def calls(self) -> int:
-        """How often envs that step together are stepped for one decision."""
-        return 1 if self._by_step is None else self.prior.horizon
-
     def to_execute(self, decoded: Decoded, call: int = 0) -> AnyArray:
         """A copy of the actions (B, A) or chunks (B, H, A) of that step, (B, 1, A) in closed loops.
 
@@ -159,10 +156,8 @@ class Driver:
             decoded: Of all envs.
             call: Steps of the envs that are done.
         """
-        by_step = self._by_step is not None
-        actions: AnyArray = decoded.action[:, call : call + 1] if by_step else decoded.action
-        own: AnyArray = actions.copy()
-        return own
+        one = slice(call, call + 1)
+        return np.array(decoded.action if self.calls == 1 else decoded.action[:, one])
 
     def nothing_done(self, envs: int) -> Decoded:
         """What a reset tells: zeros in the shapes and dtypes of what `decode` returns."""

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 _TERMINATES, _LAST = "terminate_on_success", "terminal_observation"
+_HORIZON = "chunk_horizon"
 
 
 class BehavioralPriorVecWrapper(DrivenBatch, VecEnvWrapper):
@@ -94,7 +95,7 @@ class BehavioralPriorVecWrapper(DrivenBatch, VecEnvWrapper):
             action_space=venv.action_space,
             cameras=venv.env_method("camera_spec") if venv.has_attr("camera_spec") else [],
             terminates=venv.has_attr(_TERMINATES) and any(venv.get_attr(_TERMINATES)),
-            whole_chunks=True,
+            chunk_horizons=venv.get_attr(_HORIZON) if venv.has_attr(_HORIZON) else (),
             **options,
         )
         super().__init__(

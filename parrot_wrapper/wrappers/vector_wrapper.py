@@ -95,7 +95,7 @@ class BehavioralPriorVectorWrapper(DrivenBatch, _Base):
             action_space=env.single_action_space,
             cameras=_asked(env, "camera_spec"),
             terminates=_terminates_on_success(env),
-            whole_chunks=True,
+            chunk_horizons=_asked(env, "chunk_horizon"),
             **options,
         )
         super().__init__(env)

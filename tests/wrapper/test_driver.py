@@ -354,6 +354,13 @@ def test_who_cannot_close_the_loop_says_so():
             ):
                 twin(many, prior)
     one = lambda: ActionChunking(EchoEnv("state"), 3, one_by_one=True)  # noqa: E731
+    four = ClosedLoopPrior(SPECS["state"], horizon=4)
+    for twin, many in (
+        (BehavioralPriorVecWrapper, DummyVecEnv([one])),
+        (BehavioralPriorVectorWrapper, SyncVectorEnv([one])),
+    ):
+        with pytest.raises(SpaceMismatchError, match=r"chunks of 4, got .3.*\(env, 4, one_by_one"):
+            twin(many, four)
     with pytest.raises(SpaceMismatchError, match=r"ActionChunking\(env, 3\)"):
         BehavioralPriorVecWrapper(DummyVecEnv([one]), AffinePrior(SPECS["state"], horizon=3))
     with pytest.raises(InvalidArgumentError, match="BehavioralPriorWrapper"):
