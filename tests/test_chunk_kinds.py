@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from gymnasium.vector import AsyncVectorEnv, AutoresetMode, SyncVectorEnv
 from stable_baselines3.common.buffers import ReplayBuffer
-from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv
+from stable_baselines3.common.vec_env import DummyVecEnv
 
 from parrot_wrapper import (
     ActionChunking,
@@ -19,10 +19,7 @@ from parrot_wrapper import (
 from parrot_wrapper.cli import main
 from parrot_wrapper.data import load_dataset
 from parrot_wrapper.errors import InvalidArgumentError, NotOfferedError
-from parrot_wrapper.experiments.grid import Grid, PriorData
-from parrot_wrapper.experiments.places import Places
-from parrot_wrapper.experiments.rows import read_rows
-from parrot_wrapper.experiments.runner import run_grid
+from parrot_wrapper.experiments.methods import method_named
 from parrot_wrapper.priors import EncoderPrior, load_prior
 from parrot_wrapper.priors.mixtures.broad import BroadMixture
 from parrot_wrapper.rl.logs import read_episodes, read_log
@@ -95,14 +92,13 @@ def vectors(prior: EncoderPrior) -> dict:
     mode = AutoresetMode.SAME_STEP
     return {
         "dummy": lambda: DummyVecEnv([chunked, chunked]),
-        "subprocesses": lambda: SubprocVecEnv([chunked, chunked]),
         "sync": lambda: SyncVectorEnv([chunked, chunked], autoreset_mode=mode),
         "async": lambda: AsyncVectorEnv([chunked, chunked], autoreset_mode=mode),
     }
 
 
 WAYS = [(kind, way) for kind in KINDS for way in ("dummy", "sync")]
-WAYS += [("skill", "subprocesses"), ("skill", "async"), ("chunk", "async")]
+WAYS += [("skill", "async"), ("chunk", "async")]
 
 
 @pytest.mark.parametrize(("kind", "way"), WAYS)
@@ -111,7 +107,7 @@ def test_vector_envs_do_what_the_wrapper_of_one_does(
 ) -> None:
     prior = load_prior(trained[kind])
     bare = vectors(prior)[way]()
-    of_sb3 = way in ("dummy", "subprocesses")
+    of_sb3 = way == "dummy"
     twin = BehavioralPriorVecWrapper if of_sb3 else BehavioralPriorVectorWrapper
     envs = twin(bare, prior, observation="features")
     try:
@@ -172,29 +168,10 @@ def test_they_are_judged_and_drive_an_agent(
     assert read_episodes(tmp_path / "agent")[-1]["env_steps"] + 8 >= 560
 
 
-@pytest.mark.slow
-def test_they_can_be_methods_of_a_study(data: Path, tmp_path: Path) -> None:
-    sizes = {"horizon": 2, "steps": 4, "batch_size": 8, "encoder": "convolutional"}
-    kinds = ("skill",)
-    grid = Grid(
-        "chunks",
-        "tiny",
-        (ENV_ID,),
-        kinds,
-        env_kwargs={"obs": "dict"},
-        rl_seeds=(0,),
-        data=(PriorData(16, folder=str(data)),),
-        shared_encoder=False,
-        baseline_options=dict.fromkeys(kinds, sizes),
-        env_steps=40,
-        evaluation_episodes=1,
-        rl={"learning_starts": 16, "batch_size": 8, "net_arch": [8]},
-        gym_packages=(EXPERTS,),
-    )
-    places = Places(tmp_path / "results", tmp_path / "runs")
-    outcome = run_grid(grid, places, progress=False, device="cpu")
-    assert (outcome.done, outcome.failures) == (1, ())
-    assert {row.method for row in read_rows(places.results)} == set(kinds)
+def test_they_can_be_methods_of_a_study() -> None:
+    for kind in {options[1] for options in KINDS.values()}:
+        assert method_named(kind).parts(from_pixels=False) == (kind,)
+        assert method_named(f"{kind}+mine").base == kind
 
 
 @ALL
