@@ -13,6 +13,7 @@ from parrot_wrapper.checks import number_array, require_count, require_instance
 from parrot_wrapper.errors import InvalidArgumentError
 from parrot_wrapper.types import AnyArray
 from parrot_wrapper.wrappers.chunk import (
+    CHUNK_OVER,
     check_discount,
     discounted,
     execute_chunk,
@@ -34,8 +35,9 @@ class ActionChunking(gym.Wrapper[Any, AnyArray, Any, AnyArray], RecordConstructo
 
     A prior that decodes each action for the newest observation (`DecodesClosedLoop`) needs
     `one_by_one`. The wrappers above then step H times for each decision. Where an episode ends
-    within a chunk, the steps that are left do nothing, so that all sub-envs keep pace; the reward
-    and the end are told by the last of the H steps, until then the reward is 0.
+    within a chunk, `"parrot/over"` in the info is True and the steps that are left do nothing, so
+    that all sub-envs keep pace; the reward and the end are told by the last of the H steps, until
+    then the reward is 0.
 
     Args:
         env: Env with a Box action space (A,). The action space becomes (H, A), or (1, A).
@@ -90,6 +92,8 @@ class ActionChunking(gym.Wrapper[Any, AnyArray, Any, AnyArray], RecordConstructo
         """Reset the env."""
         observation, info = self.env.reset(seed=seed, options=options)
         told = nothing_executed(info, np.zeros_like(self._under_way.actions))
+        if self._one_by_one:
+            told[CHUNK_OVER] = False
         self._under_way.begin(observation, told)
         return observation, told
 
@@ -122,7 +126,8 @@ class ActionChunking(gym.Wrapper[Any, AnyArray, Any, AnyArray], RecordConstructo
             now.observation, reward, now.terminated, now.truncated, info = self.env.step(action)
             now.rewards.append(float(reward))
             now.infos.append(info)
-            now.told = {**info, **told_of_chunk(now.actions, now.rewards, now.infos)}
+            told = told_of_chunk(now.actions, now.rewards, now.infos)
+            now.told = {**info, **told, CHUNK_OVER: not now.goes_on}
         if now.calls < len(now.actions):
             return now.observation, 0.0, False, False, now.told
         now.calls = 0

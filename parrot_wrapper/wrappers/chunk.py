@@ -12,10 +12,10 @@ from parrot_wrapper.checks import is_number
 from parrot_wrapper.errors import InvalidArgumentError
 from parrot_wrapper.types import ActionPrior, AnyArray, DecodesClosedLoop
 
-CHUNK_STEPS = "parrot/env_steps"
-"""How many of a chunk's steps were executed."""
-_REWARDS, _INFOS = "parrot/rewards", "parrot/infos"
-CHUNK_KEYS = ("parrot/action", CHUNK_STEPS, _REWARDS, _INFOS)
+CHUNK_OVER = "parrot/over"
+"""Whether the episode is, where the actions of a chunk are taken one by one."""
+_STEPS, _REWARDS, _INFOS = "parrot/env_steps", "parrot/rewards", "parrot/infos"
+CHUNK_KEYS = ("parrot/action", _STEPS, _REWARDS, _INFOS)
 """What tells of the env steps of a chunk; the same keys, shapes and dtypes whatever happened."""
 
 
@@ -138,7 +138,7 @@ def env_steps(info: Mapping[str, Any]) -> int:
         >>> env_steps({"parrot/env_steps": 10}), env_steps({})
         (10, 1)
     """
-    return int(info.get(CHUNK_STEPS, 1))
+    return int(info.get(_STEPS, 1))
 
 
 def executed_steps(
@@ -150,7 +150,7 @@ def executed_steps(
         reward: What that step returned.
         info: The same.
     """
-    if CHUNK_STEPS not in info:
+    if _STEPS not in info:
         yield reward, info
         return
     for step in range(env_steps(info)):

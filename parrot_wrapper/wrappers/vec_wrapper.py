@@ -11,7 +11,7 @@ import numpy as np
 from parrot_wrapper.errors import InvalidArgumentError, MissingExtraError
 from parrot_wrapper.surroundings import quiet_underflow
 from parrot_wrapper.types import ActionPrior, AnyArray
-from parrot_wrapper.wrappers.chunk import env_steps
+from parrot_wrapper.wrappers.chunk import CHUNK_OVER
 from parrot_wrapper.wrappers.decoded import Decoded
 from parrot_wrapper.wrappers.driver import DrivenBatch, Driver, DriverOptions
 
@@ -137,7 +137,7 @@ class BehavioralPriorVecWrapper(DrivenBatch, VecEnvWrapper):
             seen: Any  # SB3's type has tuples, which no env gives
             seen, rewards, dones, infos = self.venv.step_wait()
             for call in range(1, self._driver.calls):
-                going = np.array([env_steps(info) == call for info in infos])
+                going = np.array([not info[CHUNK_OVER] for info in infos])
                 self._driver.decode_newest(decoded, call, seen, going)
                 self.venv.step_async(self._driver.to_execute(decoded, call))
                 seen, rewards, dones, infos = self.venv.step_wait()

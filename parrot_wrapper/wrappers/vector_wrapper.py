@@ -15,7 +15,7 @@ from gymnasium.vector.utils import batch_space
 from parrot_wrapper.errors import InvalidArgumentError
 from parrot_wrapper.surroundings import quiet_underflow
 from parrot_wrapper.types import ActionPrior, AnyArray
-from parrot_wrapper.wrappers.chunk import CHUNK_KEYS, CHUNK_STEPS
+from parrot_wrapper.wrappers.chunk import CHUNK_KEYS, CHUNK_OVER
 from parrot_wrapper.wrappers.decoded import Decoded
 from parrot_wrapper.wrappers.driver import DrivenBatch, Driver, DriverOptions
 
@@ -162,7 +162,7 @@ class BehavioralPriorVectorWrapper(DrivenBatch, _Base):
         with quiet_underflow():
             returned = self.env.step(self._driver.to_execute(decoded))
             for call in range(1, self._driver.calls):
-                going = ~resets & (returned[-1][CHUNK_STEPS] == call)
+                going = ~returned[-1][CHUNK_OVER]
                 self._driver.decode_newest(decoded, call, returned[0], going)
                 actions = self._driver.to_execute(decoded, call)
                 actions[resets] = np.nan  # see `ActionChunking`

@@ -194,11 +194,20 @@ def test_a_mean_flow_has_no_loss_where_it_is_exact():
     noise, time = torch.randn(64, 2), 0.9 * torch.rand(64, 2)
     exact = prior._error(noise, c.expand(64, 2), time, torch.zeros(64, 3)).item()
     assert exact == pytest.approx(0.0, abs=1e-6)
-    # a velocity that is right at every moment and no average of what follows has a loss
-    prior._velocity = lambda x, time, context: (
-        (c - x) / (1.0 - time[:, :1]) * (1.0 + time[:, 1:] - time[:, :1])
-    )
-    assert prior._error(noise, c.expand(64, 2), time, torch.zeros(64, 3)).item() > 0.1
+
+
+def test_a_mean_flow_follows_its_identity():
+    """u = v + (r - t) du/dt, for u = t + 2 x: du/dt along the line is 1 + 2 v."""
+    prior = MAKERS["mean-flow"](horizon=1)
+    prior._velocity = lambda x, time, context: time[:, :1] + 2.0 * x
+    noise, action = torch.from_numpy(normal(64, 2)), torch.from_numpy(normal(64, 2, seed=1))
+    time = torch.rand(64, 2, generator=torch.Generator().manual_seed(0))
+    found = prior._error(noise, action, time, torch.zeros(64, 3)).item()
+    start, end = time.sort(dim=1).values.split(1, dim=1)
+    end = torch.where(torch.arange(64)[:, None] < 32, start, end)  # half learn the moment
+    v, x = action - noise, (1 - start) * noise + start * action
+    error = (start + 2 * x - (v + (end - start) * (1 + 2 * v))).square().mean(dim=1)
+    assert found == pytest.approx((error / (error + 1e-3).sqrt()).mean().item(), rel=1e-3)
 
 
 def size(state):
@@ -273,6 +282,23 @@ def test_skills_are_decoded_for_what_is_seen():
     latents = prior.encode(data.actions.reshape(-1, 4, 1), data.observations["state"][::5])
     assert np.abs(latents.mean(axis=0)).max() < 0.3
     assert 0.6 < latents.std(axis=0).max() < 1.4
+
+
+def test_the_prior_over_skills_learns_from_skills_and_not_they_from_it():
+    prior = MAKERS["skill"]().requires_grad_(True)
+    state, action = torch.from_numpy(normal(8, 3, 3)), torch.from_numpy(normal(8, 3, 2, seed=1))
+    batch = {"state": state, "action": action, "progress": torch.tensor(1.0)}
+    losses = prior.losses(batch, torch.Generator().manual_seed(0))
+    mean, log_variance = prior._posterior(action)
+    skills = torch.distributions.Normal(mean, (0.5 * log_variance).exp())
+    first = prior.encoder.context(prior.encoder({"state": state[:, 0]}))
+    centre, log_scale = prior._prior(first)
+    usual = torch.distributions.Normal(centre, log_scale.exp())
+    kl = torch.distributions.kl_divergence(skills, usual).sum(dim=1).mean()
+    torch.testing.assert_close(losses["prior_kl"], kl)
+    losses["prior_kl"].backward()
+    assert all(weight.grad is None for weight in prior.reader.parameters())
+    assert all(weight.grad.abs().sum() > 0 for weight in prior.prior_net.parameters())
 
 
 def test_sac_over_skills_has_spirls_objective():

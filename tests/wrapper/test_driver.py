@@ -264,7 +264,7 @@ def test_closed_loops_in_judging_and_where_each_env_is_wrapped():
 
 
 GAMMA = 0.5
-U = np.array([0.2, -0.9], np.float32)
+U = np.array([0.55, 0.5], np.float32)
 
 
 def one_by_one():
