@@ -70,6 +70,9 @@ class ActionPrior(Protocol):
 
     Letters: B batch, Z latent dim, A action dim, F feature dim, H horizon. Where H > 1, "actions"
     (B, A) are chunks (B, H, A): what one latent does in H env steps.
+
+    A prior may also say `bijective`, a bool: whether each action has one latent, so that accounts
+    of the KL to the prior are exact. Of one that says nothing they count as upper bounds.
     """
 
     @property
@@ -149,7 +152,8 @@ class OffersMemory(Protocol):
 class DecodesClosedLoop(Protocol):
     """A prior of chunks that decodes each action for the newest observation (SPiRL).
 
-    `decode_features` is what it would do if nothing new were seen.
+    `decode_features` is what it would do if nothing new were seen, or what it planned at first.
+    One that also has `closed_loop`, a bool, does so only where that is True.
     """
 
     def decode_step(

@@ -11,11 +11,14 @@ from parrot_wrapper.priors import (
     EncoderPrior,
     FlowPrior,
     FlowPriorConfig,
+    SkillPrior,
+    SkillPriorConfig,
     TrajectoryVAEPrior,
     TrajectoryVAEPriorConfig,
     VAEFeatures,
     VAEFeaturesConfig,
 )
+from parrot_wrapper.priors.trainable import prior_kind
 from parrot_wrapper.training.prior import fit_prior
 from parrot_wrapper.training.prior_config import training_config
 from parrot_wrapper.types import ObservationSpec
@@ -29,7 +32,10 @@ SIZES: dict[str, dict[str, Any]] = {
 }
 """Options of every encoder that make it small."""
 
-KINDS = ("flow", "cvae", "trajectory", "features")
+KINDS = (
+    *("flow", "cvae", "trajectory", "features"),
+    *("chunk", "flow-matching", "mean-flow", "skill"),
+)
 
 
 def spec(encoder: str, proprio: int = 0, state: int = 0) -> ObservationSpec:
@@ -51,6 +57,12 @@ def make_prior(kind: str, encoder: str, seen: ObservationSpec | None = None) -> 
     if kind == "trajectory":
         made = TrajectoryVAEPriorConfig(seen, encoder=encoder, horizon=HORIZON, **small, **common)
         return TrajectoryVAEPrior(made)
+    if kind == "skill":
+        sizes = {**small, **common, "horizon": HORIZON, "recurrent": 4}
+        return SkillPrior(SkillPriorConfig(seen, encoder=encoder, **sizes))
+    if kind != "features":
+        of = prior_kind(kind)
+        return of(of.config_class(seen, encoder=encoder, hidden=8, horizon=HORIZON, **common))
     return VAEFeatures(VAEFeaturesConfig(seen, **common))
 
 

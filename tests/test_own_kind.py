@@ -43,7 +43,7 @@ PACKAGE = ROOT / "examples" / "own_prior_package"
 NAME = "parrot_flow_matching"
 EXPERTS = "tests.expert_env"
 FEW = ["--steps", "4", "--batch-size", "8", "--threads", "1", "--device", "cpu", "--no-progress"]
-KIND = ["--kind", "flow-matching", "--encoder", "pooled", "--encoder-options", "cells=3"]
+KIND = ["--kind", "my-flow-matching", "--encoder", "pooled", "--encoder-options", "cells=3"]
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +64,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory):
         patch.setenv("PYTHONPATH", os.pathsep.join([str(site), str(ROOT)]))
         importlib.invalidate_caches()
         yield
-        PRIORS._defined.pop("flow-matching", None)
+        PRIORS._defined.pop("my-flow-matching", None)
     sys.modules.pop(NAME, None)
 
 
@@ -89,16 +89,16 @@ def test_the_example_is_small() -> None:
 
 def test_it_is_trained_and_loaded(run: Path) -> None:
     prior = load_prior(run)
-    assert (prior.type_tag, prior.config.encoder) == ("flow-matching", "pooled")
+    assert (prior.type_tag, prior.config.encoder) == ("my-flow-matching", "pooled")
     assert prior.feature_dim == 27
     assert prior.metadata["metrics"]["validation"].keys() == {"velocity"}
-    assert "--kind flow-matching" in prior.metadata["command"]
+    assert "--kind my-flow-matching" in prior.metadata["command"]
 
 
 def test_it_learns(data: Path) -> None:
     """Three lines of Python from data to a prior whose samples are like the data."""
     dataset = load_dataset(data)
-    prior = prior_kind("flow-matching").for_data(dataset, encoder="pooled")
+    prior = prior_kind("my-flow-matching").for_data(dataset, encoder="pooled")
     settings = PriorTrainingConfig(steps=300, batch_size=64, learning_rate=3e-3, threads=1)
     report = fit_prior(prior, dataset, settings, progress=False)
     losses = [row["validation"]["velocity"] for row in report.history]
@@ -146,11 +146,11 @@ def test_it_is_a_method_of_a_study(run: Path, tmp_path: Path) -> None:
         "own",
         "tiny",
         (ENV_ID,),
-        ("flow-matching",),
+        ("my-flow-matching",),
         rl_seeds=(0,),
         data=(PriorData(12, folder=str(run / "data")),),
         shared_encoder=False,
-        baseline_options={"flow-matching": options},
+        baseline_options={"my-flow-matching": options},
         env_steps=40,
         evaluation_episodes=1,
         rl={"learning_starts": 16, "batch_size": 8, "net_arch": [8]},
@@ -160,8 +160,8 @@ def test_it_is_a_method_of_a_study(run: Path, tmp_path: Path) -> None:
     outcome = run_grid(grid, places, progress=False, device="cpu")
     assert (outcome.done, outcome.failures) == (1, ())
     [row] = read_rows(places.results)
-    assert row.method == "flow-matching"
-    assert load_prior(tmp_path / "runs" / "artifacts" / "flow-matching-p0").feature_dim == 12
+    assert row.method == "my-flow-matching"
+    assert load_prior(tmp_path / "runs" / "artifacts" / "my-flow-matching-p0").feature_dim == 12
 
 
 class TestEncoders:

@@ -19,7 +19,7 @@ from parrot_wrapper.priors.variational import ActionBox
 
 @dataclass(frozen=True)
 class FlowMatchingConfig(PriorConfig):
-    """Its fields are the options of `parrot train-prior --kind flow-matching`.
+    """Its fields are the options of `parrot train-prior --kind my-flow-matching`.
 
     Attributes:
         hidden: Width of the net.
@@ -38,7 +38,7 @@ class FlowMatchingConfig(PriorConfig):
 class FlowMatchingPrior(EncoderPrior):
     """Noise to actions along a learned velocity."""
 
-    type_tag: ClassVar[str] = "flow-matching"
+    type_tag: ClassVar[str] = "my-flow-matching"
     config_class: ClassVar[type[PriorConfig]] = FlowMatchingConfig
     config: FlowMatchingConfig
 

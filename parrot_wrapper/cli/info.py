@@ -93,11 +93,14 @@ def _dataset_card(folder: Path) -> Iterable[str]:
 
 
 def _prior_card(name: str) -> Iterable[str]:
+    from parrot_wrapper.latent import kl_is_bound
     from parrot_wrapper.priors import load_prior
 
     prior = load_prior(name)
     yield f"prior {name}"
     yield f"  latent dim {prior.latent_dim}, action dim {prior.action_dim}, horizon {prior.horizon}"
+    exact = "upper bounds" if kl_is_bound(prior) else "exact"
+    yield f"  accounts of the KL to it: {exact}"
     yield f"  features: {prior.feature_dim}"
     yield f"  observation: {prior.observation_spec}"
     yield from _lines(dict(prior.metadata))

@@ -147,12 +147,13 @@ def method_named(name: str) -> Method:
     """The method with a name, variants of it included; it need not be one of `METHODS`.
 
     Raises:
-        UnknownNameError: No such method, and no installed package's kind of prior, which is one
-            too; the nearest is named.
+        UnknownNameError: No such method, and no kind of prior that no method of `METHODS` has,
+            which is one too; the nearest is named.
     """
     base = name.partition("+")[0]
-    if base not in METHODS and base not in PRIORS.added():
-        raise unknown_name("method", name, METHODS)
+    kinds = set(PRIORS.names()) - set(map(PRIORS.current, BASELINES))
+    if base not in METHODS and base not in kinds:
+        raise unknown_name("method", name, {*METHODS, *kinds})
     return replace(METHODS.get(base, Method(base, prior=base)), name=name)
 
 

@@ -37,6 +37,7 @@ __all__ = [
     "GaussianChart",
     "TemperedChart",
     "TruncatedChart",
+    "kl_is_bound",
     "kl_to_prior",
     "parse_chart",
     "target_entropy",
@@ -135,6 +136,19 @@ def kl_to_prior(entropy: float, space: _HasShape | SupportsIndex) -> float:
     if not is_number(entropy):
         raise InvalidArgumentError(f"Expected the entropy as a number of nats, got {entropy!r}.")
     return _dimension(space) * math.log(2.0) - float(entropy)
+
+
+def kl_is_bound(prior: object) -> bool:
+    """Whether accounts of the KL to a prior are upper bounds of that of what is executed.
+
+    They are exact where each action has one latent, which a prior says by `bijective`. What says
+    nothing of the kind counts as a bound, which is always right.
+
+    Example:
+        >>> kl_is_bound(object())
+        True
+    """
+    return not getattr(prior, "bijective", False)
 
 
 def _dimension(space: _HasShape | SupportsIndex) -> int:

@@ -38,6 +38,7 @@ from parrot_wrapper.priors.trainable import (
     DataShapes,
     Trainable,
     checked_options,
+    single_steps,
 )
 from parrot_wrapper.surroundings import own_surroundings
 from parrot_wrapper.types import FloatArray, Observations, ObservationSpec
@@ -154,6 +155,11 @@ class EncoderPrior(Trainable):
         return 1
 
     @property
+    def bijective(self) -> bool:
+        """Whether each action has one latent: KL accounts are exact then, else upper bounds."""
+        return False
+
+    @property
     def feature_dim(self) -> int:
         """F, the length of the encoder's features."""
         return self.encoder.feature_dim
@@ -268,7 +274,7 @@ class EncoderPrior(Trainable):
     def prepare(self, sample: Batch) -> None:
         """Set the encoder's statistics from the data, unless its features are given."""
         if FEATURES_KEY not in sample:
-            self.encoder.initialise(sample)
+            self.encoder.initialise(single_steps(sample) if self.observes == "all" else sample)
 
     def expects(self, given: Collection[str]) -> dict[str, tuple[int, ...]]:
         """Shapes of one step of the data; with "features" given these stand for observations."""

@@ -10,17 +10,17 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
 
-from parrot_wrapper.checks import is_number
-from parrot_wrapper.errors import InvalidArgumentError
+from parrot_wrapper.checks import is_number, require_instance
+from parrot_wrapper.errors import InvalidArgumentError, require_known
 from parrot_wrapper.priors.config import PriorConfig, require_at_least, require_positive
-from parrot_wrapper.priors.coupling import CouplingStack, FoldedCouplings
-from parrot_wrapper.priors.encoder_prior import EncoderPrior
+from parrot_wrapper.priors.coupling import COUPLINGS, CouplingStack, folded_couplings
 from parrot_wrapper.priors.folded import Folded
+from parrot_wrapper.priors.standardised import StandardisedPrior
 from parrot_wrapper.priors.trainable import PAPER, Batch, DataShapes
 
 _STEP = 0.02
@@ -32,14 +32,20 @@ class FlowPriorConfig(PriorConfig):
     """Shapes and sizes of a `FlowPrior`, beside what all priors have.
 
     Attributes:
-        coupling_layers: Affine coupling layers; the paper has 4. At least 2, so that every
-            dimension is transformed.
+        coupling_layers: Coupling layers; the paper has 4. At least 2, so that every dimension is
+            transformed.
         hidden: Width of each coupling layer's net.
         hidden_layers: Hidden layers of each coupling layer's net.
-        log_scale_bound: Each layer's log-scale stays within plus and minus this.
+        log_scale_bound: Each affine layer's log-scale stays within plus and minus this.
         jacobian: Weight of the squared derivative of standardised actions by latents
             (`squared_jacobian`), which keeps what a latent does alike everywhere; 0 for likelihood
             alone.
+        coupling: "affine", as in the paper, or "spline" for rational-quadratic splines, which bend
+            more with fewer layers.
+        spline_bins: Bins of each spline, at least 2.
+        spline_bound: Splines move standardised actions within plus and minus this.
+        mixing: Put a learned linear map before each layer, so that it learns which dimensions move
+            together.
 
     Raises:
         InvalidArgumentError: A value is outside its range; the message names the field.
@@ -56,6 +62,10 @@ class FlowPriorConfig(PriorConfig):
     hidden_layers: int = 2
     log_scale_bound: float = 3.0
     jacobian: float = 0.0
+    coupling: Literal["affine", "spline"] = "affine"
+    spline_bins: int = 8
+    spline_bound: float = 5.0
+    mixing: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -63,11 +73,15 @@ class FlowPriorConfig(PriorConfig):
         require_at_least("hidden", self.hidden, 1)
         require_at_least("hidden_layers", self.hidden_layers, 1)
         require_positive("log_scale_bound", self.log_scale_bound)
+        require_known("coupling", [self.coupling], COUPLINGS)
+        require_at_least("spline_bins", self.spline_bins, 2)
+        require_positive("spline_bound", self.spline_bound)
+        require_instance("mixing", self.mixing, bool, "True or False")
         if not is_number(self.jacobian) or not 0 <= self.jacobian < math.inf:
             raise InvalidArgumentError(f"jacobian must be 0 or more, got {self.jacobian!r}.")
 
 
-class FlowPrior(EncoderPrior):
+class FlowPrior(StandardisedPrior):
     """Behavioural prior after PARROT (Singh et al. 2021, section 4): a = f(z; s), invertible in z.
 
     Implements `parrot_wrapper.types.ActionPrior` (NumPy arrays, batches, frozen and in eval mode)
@@ -105,61 +119,41 @@ class FlowPrior(EncoderPrior):
         }
     )
     config: FlowPriorConfig
-    action_mean: Tensor
-    action_std: Tensor
 
     def _add_layers(self) -> None:
         config = self.config
         self.flow = CouplingStack(
-            config.action_dim,
+            self.latent_dim,
             context_dim=self.encoder.context_dim,
             layers=config.coupling_layers,
+            coupling=config.coupling,
             hidden=config.hidden,
             hidden_layers=config.hidden_layers,
             log_scale_bound=config.log_scale_bound,
+            spline_bins=config.spline_bins,
+            spline_bound=config.spline_bound,
+            mixing=config.mixing,
         )
-        self._acting_flow = Folded(FoldedCouplings)
-        self.register_buffer("action_mean", torch.zeros(config.action_dim))
-        self.register_buffer("action_std", torch.ones(config.action_dim))
+        self._acting_flow = Folded(folded_couplings)
+        self._add_scale()
 
     @property
-    def latent_dim(self) -> int:
-        """Z, equal to A for a flow."""
-        return self.config.action_dim
-
-    def set_action_scale(self, mean: Tensor, std: Tensor) -> None:
-        """Set the standardisation of actions, (A,) each, std > 0; done by `fit_prior` from data."""
-        self.action_mean.copy_(mean)
-        self.action_std.copy_(std)
-
-    def fit_action_scale(self, action: Tensor) -> None:
-        """Set the standardisation to the mean and spread of actions (N, A)."""
-        wide = action.double()
-        low, high = (torch.from_numpy(edge).to(wide) for edge in self.action_bounds)
-        least = 1e-3 * (high - low)  # a constant dimension must not blow up
-        used = wide.amax(dim=0) - wide.amin(dim=0)
-        # A box may be far larger than anything that is ever done in it.
-        varies = used > 1e-5 * wide.abs().amax(dim=0)
-        least = torch.where(varies, torch.minimum(least, used), least)
-        std = torch.maximum(wide.std(dim=0, correction=0), least)
-        self.set_action_scale(wide.mean(dim=0), std)
-
-    def prepare(self, sample: Batch) -> None:
-        """Take the action scale and the encoder's statistics from the data."""
-        self.fit_action_scale(sample["action"])
-        super().prepare(sample)
+    def bijective(self) -> bool:
+        """Whether KL accounts are exact."""
+        return True
 
     def losses(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
         """The negative log-likelihood "nll" in nats, "jacobian" if it has a weight, the encoder's.
 
-        All but what the encoder makes of observations is computed in the weights' own precision.
+        Those of a chunk are divided by its steps. All but what the encoder makes of observations is
+        computed in the weights' own precision.
         """
         features, maps = self._seen(batch, generator)
         wide = self.action_mean
         with torch.autocast(wide.device.type, enabled=False):
             context = self.encoder.context(features)
-            nll = -self.log_prob_tensor(batch["action"].to(wide.dtype), context).mean()
-            losses = {"nll": nll}
+            action = batch["action"].flatten(1).to(wide.dtype)
+            losses = {"nll": -self.log_prob_tensor(action, context).mean()}
             if self.config.jacobian:
                 shape = (len(context), 2 * self.latent_dim)
                 noise = torch.randn(
@@ -167,6 +161,7 @@ class FlowPrior(EncoderPrior):
                 )
                 penalty = squared_jacobian(self, context, noise)
                 losses["jacobian"] = self.config.jacobian * penalty
+            losses = {name: loss / self.horizon for name, loss in losses.items()}
             return {**losses, **self._auxiliary(maps, batch, generator)}
 
     def criterion(self, losses: Mapping[str, float]) -> float:
@@ -192,18 +187,18 @@ class FlowPrior(EncoderPrior):
         context = self._encoder_for(len(z)).context(features)
         folded = self._acting_flow.of(self.flow) if self._folds else None
         if folded is None:
-            return self.decode_tensor(z, context)
-        return folded.decode(z, context) * self.action_std + self.action_mean
+            return self._chunked(self.decode_tensor(z, context))
+        return self._chunked(folded.decode(z, context) * self.action_std + self.action_mean)
 
     def _forget_forms(self) -> None:
         super()._forget_forms()
         self._acting_flow.forget()
 
     def _encode(self, action: Tensor, features: Tensor) -> Tensor:
-        return self.encode_tensor(action, self.encoder.context(features))[0]
+        return self.encode_tensor(action.flatten(1), self.encoder.context(features))[0]
 
     def _log_prob(self, action: Tensor, features: Tensor) -> Tensor:
-        return self.log_prob_tensor(action, self.encoder.context(features))
+        return self.log_prob_tensor(action.flatten(1), self.encoder.context(features))
 
 
 def flow_config(dataset: DataShapes, **options: Any) -> FlowPriorConfig:

@@ -18,6 +18,10 @@ PRIORS = Registry(
         "cvae": f"{_HERE}.cvae:CVAEPrior",
         "trajectory": f"{_HERE}.trajectory:TrajectoryVAEPrior",
         "features": f"{_HERE}.vae_features:VAEFeatures",
+        "chunk": f"{_HERE}.chunk_flow:ChunkFlowPrior",
+        "flow-matching": f"{_HERE}.flow_matching:FlowMatchingPrior",
+        "mean-flow": f"{_HERE}.mean_flow:MeanFlowPrior",
+        "skill": f"{_HERE}.skill:SkillPrior",
         "bc": "parrot_wrapper.rl.cloned_actor:ClonedActor",
     },
     former={

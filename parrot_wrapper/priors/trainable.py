@@ -61,9 +61,12 @@ class Trainable(nn.Module):
         config_class: Its frozen dataclass of shapes, sizes and weights of losses, whose fields are
             the options of that command. `FROM_DATA` there names those that the data decide.
         batches: What a batch holds. "pairs": single steps, two of each episode side by side, and
-            "action" (B, A). "windows": `horizon` steps from anywhere in an episode; "episodes":
-            the first `horizon` steps of one. For these "action" is (B, H, A), and observations and
-            labels are those of the first step; shorter episodes are left out.
+            "action" (B, A). "windows": `horizon` steps from anywhere in an episode, two windows of
+            each side by side; "episodes": the first `horizon` steps of one. For these "action" is
+            (B, H, A); shorter episodes are left out.
+        observes: Of which steps of a window or an episode a batch has observations (or features)
+            and labels: "first" (B, ...), or "all" (B, H, ...), which costs H times the memory. What
+            decodes closed loop or remembers needs all; see `single_steps`.
         looks: False for a kind whose actions do not depend on the observation: it learns from
             actions alone, and an env need not supply what it would look at.
         shares_encoder: Whether the frozen encoder of another prior may stand in for its own.
@@ -75,6 +78,7 @@ class Trainable(nn.Module):
     type_tag: ClassVar[str]
     config_class: ClassVar[type[Any]]
     batches: ClassVar[Literal["pairs", "windows", "episodes"]] = "pairs"
+    observes: ClassVar[Literal["first", "all"]] = "first"
     looks: ClassVar[bool] = True
     shares_encoder: ClassVar[bool] = True
     recipes: ClassVar[Mapping[str, Mapping[str, Any]]] = MappingProxyType({})
@@ -193,6 +197,25 @@ class Trainable(nn.Module):
     def save(self, folder: str | Path) -> None:
         """Write it to `folder` (JSON and safetensors), whole or not at all."""
         save_prior(self, folder)
+
+
+def single_steps(batch: Batch) -> dict[str, Tensor]:
+    """A batch of windows whose observations are those of all H steps, as one of single steps.
+
+    Two windows of one episode stand side by side, so entries 2i and 2i + 1 are of one episode here,
+    too.
+
+    Args:
+        batch: (B, H, ...) by name, and "progress".
+
+    Returns:
+        (B H, ...) by name, the steps of a window in order; "progress" as it is.
+
+    Example:
+        >>> single_steps({"action": torch.zeros(4, 3, 2)})["action"].shape
+        torch.Size([12, 2])
+    """
+    return {name: part.flatten(0, 1) if part.ndim > 1 else part for name, part in batch.items()}
 
 
 def prior_kind(name: str) -> type[Trainable]:

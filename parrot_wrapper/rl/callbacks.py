@@ -17,7 +17,7 @@ from stable_baselines3.common.utils import obs_as_tensor, polyak_update
 from tqdm import tqdm
 
 from parrot_wrapper.io.interruption import Interruption
-from parrot_wrapper.latent import kl_to_prior
+from parrot_wrapper.latent import kl_is_bound, kl_to_prior
 from parrot_wrapper.rl.checkpoint import save_checkpoint
 from parrot_wrapper.rl.model import SeededEpisodes
 from parrot_wrapper.rl.replay.buffers import count_rewarded_episodes
@@ -74,9 +74,10 @@ class DiagnosticsCallback(BaseCallback):
     """Log what a latent-space run is judged by.
 
     Names: `parrot/kl_to_prior` (nats per decision, see `kl_nats`; `parrot/kl_to_uniform` for raw
-    actions), `parrot/clipped` (fraction of decisions with an action that left the env's box),
-    `rollout/success_once` (share of the last 100 episodes with success on any step, beside SB3's
-    `rollout/success_rate` at the last step).
+    actions), `parrot/kl_is_bound` (1 where that is an upper bound of the KL of what is executed, 0
+    where it is exact), `parrot/clipped` (fraction of decisions with an action that left the env's
+    box), `rollout/success_once` (share of the last 100 episodes with success on any step, beside
+    SB3's `rollout/success_rate` at the last step).
 
     Args:
         latent_actions: Whether uniform actions are samples of a prior.
@@ -85,11 +86,17 @@ class DiagnosticsCallback(BaseCallback):
 
     def __init__(self, *, latent_actions: bool, every: int = 500) -> None:
         super().__init__()
+        self._latent_actions = latent_actions
         self._name = f"parrot/kl_to_{'prior' if latent_actions else 'uniform'}"
         self._every = every
         self._once: deque[bool] = deque(maxlen=100)
         self._succeeded = False
         self.last_kl = math.nan
+        self.is_bound = False
+
+    def _on_training_start(self) -> None:
+        if self._latent_actions:
+            self.is_bound = any(map(kl_is_bound, self.training_env.get_attr("prior")))
 
     def _on_step(self) -> bool:
         info, done = self.locals["infos"][0], bool(self.locals["dones"][0])
@@ -104,6 +111,8 @@ class DiagnosticsCallback(BaseCallback):
         if self.num_timesteps % self._every < env_steps(info):
             self.last_kl = kl_nats(cast("SAC", self.model), seed=self.num_timesteps)
             self.logger.record(self._name, self.last_kl)
+            if self._latent_actions:
+                self.logger.record("parrot/kl_is_bound", float(self.is_bound))
         return True
 
 
@@ -134,8 +143,9 @@ class ProgressCallback(BaseCallback):
         if self.locals["dones"][0]:
             rates = self.model.ep_success_buffer
             success = float(np.mean(rates)) if rates else math.nan
-            kl = self._diagnostics.last_kl
-            text = f"success {success:.2f}" + (f", KL {kl:.1f} nats" if math.isfinite(kl) else "")
+            kl, sign = self._diagnostics.last_kl, "<= " if self._diagnostics.is_bound else ""
+            told = f", KL {sign}{kl:.1f} nats" if math.isfinite(kl) else ""
+            text = f"success {success:.2f}{told}"
             self._bar.set_postfix_str(text, refresh=False)
         self._bar.update(self.num_timesteps - self._bar.n)
         return True

@@ -20,6 +20,8 @@ from parrot_wrapper.types import PARTS, AnyArray, FloatArray, ObservationSpec
 
 BATCHES = ("pairs", "windows", "episodes")
 """What a batch may hold; see `Trainable`."""
+OBSERVES = ("first", "all")
+"""Of which of its steps a window may have observations; see `Trainable`."""
 _EDGE = 1e-6
 _AHEAD = 3
 """Batches that wait ready for each loader thread."""
@@ -57,10 +59,12 @@ def long_enough(dataset: EpisodeDataset, prior: Trainable) -> EpisodeDataset:
 
     Raises:
         DataError: Fewer than two are left: one to learn from, one to hold out.
-        UnknownNameError: The prior reads other batches than there are.
+        UnknownNameError: The prior reads other batches, or observes other steps, than there are.
     """
     if prior.batches not in BATCHES:
         raise unknown_name("kind of batches", str(prior.batches), BATCHES)
+    if prior.observes not in OBSERVES:
+        raise unknown_name("choice of observed steps", str(prior.observes), OBSERVES)
     needed = 1 if prior.batches == "pairs" else prior.horizon
     chosen = np.flatnonzero(dataset.lengths >= needed)
     if len(chosen) < 2:
@@ -101,13 +105,19 @@ def _rows(
 ) -> dict[str, AnyArray]:
     if prior.batches == "pairs":
         return dataset.sample_pairs(rows, rng)
-    episodes = rng.integers(dataset.n_episodes, size=rows)
-    first = np.zeros(rows, np.int64)
-    if prior.batches == "windows":
+    if prior.batches == "episodes":
+        episodes, first = rng.integers(dataset.n_episodes, size=rows), np.zeros(rows, np.int64)
+    else:
+        episodes = rng.integers(dataset.n_episodes, size=rows // 2).repeat(2)
         first = rng.integers(dataset.lengths[episodes] - prior.horizon + 1)
-    batch = dataset.gather(episodes, first) if prior.looks else {}
-    steps = dataset.step_offsets[episodes] + first
-    batch["action"] = dataset.actions[steps[:, None] + np.arange(prior.horizon)]
+    steps = first[:, None] + np.arange(prior.horizon)
+    batch: dict[str, AnyArray] = {}
+    if prior.looks and prior.observes == "all":
+        every = dataset.gather(episodes.repeat(prior.horizon), steps.ravel())
+        batch = {name: part.reshape(*steps.shape, *part.shape[1:]) for name, part in every.items()}
+    elif prior.looks:
+        batch = dataset.gather(episodes, first)
+    batch["action"] = dataset.actions[dataset.step_offsets[episodes][:, None] + steps]
     return batch
 
 

@@ -8,7 +8,7 @@ import math
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -226,7 +226,7 @@ class PriorRun:
         assert self._folder is not None
         path = self._folder / CHECKPOINT_FILE
         tensors, state = read_training_checkpoint(path)
-        stored = _as_today(path, state["settings"])
+        stored = _as_today(path, state["settings"], self._trainer.prior.config)
         require_same_run(path, stored, self._settings, free=_FREE)
         try:
             self._trainer.restore(tensors)
@@ -244,8 +244,11 @@ class PriorRun:
         }
 
 
-def _as_today(path: Path, stored: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings of a run that an earlier version began, as this version names them."""
+def _as_today(path: Path, stored: Mapping[str, Any], config: Any) -> dict[str, Any]:
+    """Settings of a run that an earlier version began, as this version names them.
+
+    What a config did not have then, it had the default of, else the run would not go on the same.
+    """
     if "method" in stored:
         raise CheckpointError(
             f"{path}: begun by `parrot train-baseline {stored['method']}`, which is now `parrot "
@@ -254,7 +257,8 @@ def _as_today(path: Path, stored: Mapping[str, Any]) -> dict[str, Any]:
     training, prior = dict(stored.get("training", {})), dict(stored.get("prior", {}))
     if "jacobian" in training:
         prior["jacobian"] = training.pop("jacobian")
-    return {"kind": "flow", **stored, "training": training, "prior": prior}
+    since = {f.name: f.default for f in fields(config) if f.default is not MISSING}
+    return {"kind": "flow", **stored, "training": training, "prior": {**since, **prior}}
 
 
 def has_checkpoint(folder: Path | None) -> bool:

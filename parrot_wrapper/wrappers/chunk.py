@@ -12,6 +12,8 @@ from parrot_wrapper.checks import is_number
 from parrot_wrapper.errors import InvalidArgumentError
 from parrot_wrapper.types import ActionPrior, AnyArray, DecodesClosedLoop
 
+CHUNK_OVER = "parrot/over"
+"""Whether the episode is, where the actions of a chunk are taken one by one."""
 _STEPS, _REWARDS, _INFOS = "parrot/env_steps", "parrot/rewards", "parrot/infos"
 CHUNK_KEYS = ("parrot/action", _STEPS, _REWARDS, _INFOS)
 """What tells of the env steps of a chunk; the same keys, shapes and dtypes whatever happened."""
@@ -67,7 +69,9 @@ def chunks_of(actions: AnyArray, episodes: AnyArray, horizon: int) -> Chunks:
 
 def closed_loop(prior: ActionPrior) -> DecodesClosedLoop | None:
     """The prior if it decodes the actions of a chunk one by one, each for what is newly seen."""
-    return prior if isinstance(prior, DecodesClosedLoop) and prior.horizon > 1 else None
+    if not isinstance(prior, DecodesClosedLoop) or prior.horizon == 1:
+        return None
+    return prior if getattr(prior, "closed_loop", True) else None
 
 
 def execute_chunk(
@@ -108,8 +112,13 @@ def execute_chunk(
         infos.append(info)
         if terminated or truncated:
             break
-    total = sum(gamma**k * reward for k, reward in enumerate(rewards))
-    return observation, total, terminated, truncated, {**info, **_told(actions, rewards, infos)}
+    told = {**info, **told_of_chunk(actions, rewards, infos)}
+    return observation, discounted(rewards, gamma), terminated, truncated, told
+
+
+def discounted(rewards: Sequence[float], gamma: float) -> float:
+    """The reward of a chunk: sum_k gamma^k r_k."""
+    return sum(gamma**k * reward for k, reward in enumerate(rewards))
 
 
 def nothing_executed(info: Mapping[str, Any], actions: AnyArray) -> dict[str, Any]:
@@ -119,7 +128,7 @@ def nothing_executed(info: Mapping[str, Any], actions: AnyArray) -> dict[str, An
         info: What the env's reset told; steps are taken to tell the same keys.
         actions: Any chunk (H, A).
     """
-    return {**info, **_told(actions, [], [info])}
+    return {**info, **told_of_chunk(actions, [], [info])}
 
 
 def env_steps(info: Mapping[str, Any]) -> int:
@@ -148,9 +157,10 @@ def executed_steps(
         yield float(info[_REWARDS][step]), _of_step(info[_INFOS], step)
 
 
-def _told(
+def told_of_chunk(
     actions: AnyArray, rewards: Sequence[float], infos: Sequence[Mapping[str, Any]]
 ) -> dict[str, Any]:
+    """What `execute_chunk` adds to the last info: of chunk (H, A), rewards and infos so far."""
     steps, horizon = len(rewards), len(actions)
     executed = np.zeros_like(actions)
     executed[:steps] = actions[:steps]

@@ -75,7 +75,7 @@ class Driver:
         observation: What the agent sees.
         cameras: Camera descriptions of the envs that have one.
         terminates: Whether the env ends an episode on success.
-        whole_chunks: Whether the env has to take a prior's chunks (H, A).
+        chunk_horizons: See `check_spaces`.
         **keys: See `KeyOptions`.
 
     Attributes:
@@ -85,6 +85,7 @@ class Driver:
         observation: What the agent sees.
         observation_space: The space of what it sees.
         action_space: The box of u.
+        calls: How often envs that step together are stepped for one decision.
 
     Raises:
         SpaceMismatchError, UnknownNameError, CheckpointError, InvalidArgumentError: See
@@ -105,7 +106,7 @@ class Driver:
         observation: AgentObservation = "image",
         cameras: Sequence[Mapping[str, Any]] = (),
         terminates: bool = False,
-        whole_chunks: bool = False,
+        chunk_horizons: Sequence[int] | None = None,
         **keys: Unpack[KeyOptions],
     ) -> None:
         self.chart = parse_chart(latent)
@@ -118,7 +119,7 @@ class Driver:
             action_space,
             self.prior,
             cameras=cameras,
-            whole_chunks=whole_chunks,
+            chunk_horizons=chunk_horizons,
             looks=self._looks,
             **keys,
         )
@@ -134,12 +135,7 @@ class Driver:
             observation_space, self.prior, self._reader, self.observation
         )
         self._by_step = closed_loop(self.prior)
-        if whole_chunks and self._by_step is not None:
-            raise InvalidArgumentError(
-                "Expected a prior whose chunks are decoded at once, got one that decodes each "
-                "action for the newest observation, which sub-envs step past. Wrap each env with "
-                "BehavioralPriorWrapper before vectorising."
-            )
+        self.calls = 1 if self._by_step is None else self.prior.horizon
         self._memory = EpisodeMemory(self.prior)
         self._seen: Observations | None = None
         self._features: FloatArray | None = None
@@ -152,6 +148,16 @@ class Driver:
     def closed_loop(self) -> bool:
         """Whether `decode` makes the first action of a chunk only; `decode_newest` the others."""
         return self._by_step is not None
+
+    def to_execute(self, decoded: Decoded, call: int = 0) -> AnyArray:
+        """A copy of the actions (B, A) or chunks (B, H, A) of that step, (B, 1, A) in closed loops.
+
+        Args:
+            decoded: Of all envs.
+            call: Steps of the envs that are done.
+        """
+        one = slice(call, call + 1)
+        return np.array(decoded.action if self.calls == 1 else decoded.action[:, one])
 
     def nothing_done(self, envs: int) -> Decoded:
         """What a reset tells: zeros in the shapes and dtypes of what `decode` returns."""
@@ -304,13 +310,20 @@ class Driver:
         return Decoded(action, latent, clipped)
 
     @quiet_floats()
-    def decode_newest(self, decoded: Decoded, step: int, observations: Observations) -> None:
+    def decode_newest(
+        self,
+        decoded: Decoded,
+        step: int,
+        observations: Observations,
+        going: AnyArray | bool = True,
+    ) -> None:
         """Write the next action of a chunk, for the newest observations; for closed loops only.
 
         Args:
             decoded: What `decode` made; its action `step` is set, and `clipped` brought up to date.
             step: Env steps of the chunk that are done.
             observations: The newest batch.
+            going: (B,) bool, or one for all: whose episode is not over.
 
         Raises:
             LatentError: See `decode`.
@@ -319,7 +332,7 @@ class Driver:
         raw = self._decode_step(decoded.latent, newest, step)
         action, clipped = self._within_box(raw, decoded.latent, self._action_shape[1:])
         decoded.action[:, step] = action
-        decoded.clipped[...] |= clipped
+        decoded.clipped[...] |= clipped & going
 
     def _decode_step(self, latent: FloatArray, newest: FloatArray, step: int) -> FloatArray:
         assert self._by_step is not None

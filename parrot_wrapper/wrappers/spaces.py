@@ -19,6 +19,7 @@ from parrot_wrapper.errors import (
     unknown_name,
 )
 from parrot_wrapper.types import ActionPrior, AnyArray, Observations
+from parrot_wrapper.wrappers.chunk import closed_loop
 from parrot_wrapper.wrappers.reader import (
     KeyOptions,
     ObservationReader,
@@ -45,7 +46,7 @@ def check_spaces(
     prior: ActionPrior,
     *,
     cameras: Sequence[Mapping[str, Any]] = (),
-    whole_chunks: bool = False,
+    chunk_horizons: Sequence[int] | None = None,
     looks: bool = True,
     **keys: Unpack[KeyOptions],
 ) -> ObservationReader:
@@ -58,7 +59,8 @@ def check_spaces(
         cameras: The env's camera descriptions, of each env that has one; compared with the one in
             the prior's metadata, if that has one too. An env that randomizes what the prior's data
             did not is warned about only.
-        whole_chunks: Whether the env has to take a prior's chunks (H, A), see `ActionChunking`.
+        chunk_horizons: Of envs that have to take a prior's chunks, those of the `ActionChunking`
+            around each, empty where they do not say; None for one that takes single actions.
         looks: Whether observations are read at all; if not, they may be anything.
         **keys: See `KeyOptions`.
 
@@ -79,7 +81,7 @@ def check_spaces(
     if looks:
         reader, problems = match_observation(observation_space, prior.observation_spec, known)
         problems += _camera_problems(cameras, prior.metadata.get("camera"))
-    problems += _action_problems(action_space, prior, whole_chunks=whole_chunks)
+    problems += _action_problems(action_space, prior, chunk_horizons)
     if problems:
         raise SpaceMismatchError(
             "The env does not fit the prior:\n"
@@ -176,19 +178,23 @@ def _named(whole: Any, reader: ObservationReader) -> dict[str, Any]:
 
 
 def _action_problems(
-    space: spaces.Space[Any], prior: ActionPrior, *, whole_chunks: bool
+    space: spaces.Space[Any], prior: ActionPrior, chunk_horizons: Sequence[int] | None
 ) -> list[str]:
     shape: tuple[int, ...] = (prior.action_dim,)
     hint = ""
-    if whole_chunks and prior.horizon > 1:
-        shape = (prior.horizon, *shape)
+    if chunk_horizons is not None and prior.horizon > 1:
+        by_step = closed_loop(prior) is not None
+        shape = (1 if by_step else prior.horizon, *shape)
+        more = ", one_by_one=True" if by_step else ""
         hint = (
             f"; the prior decodes chunks, which a sub-env has to execute by itself: wrap each with "
-            f"ActionChunking(env, {prior.horizon}) before vectorising"
+            f"ActionChunking(env, {prior.horizon}{more}) before vectorising"
         )
     if not isinstance(space, spaces.Box):
         return [f"action: expected a Box {shape}, got {described(space)}"]
     problems = []
+    if hint and space.shape == shape and set(chunk_horizons or ()) - {prior.horizon}:
+        problems.append(f"action: expected chunks of {prior.horizon}, got {chunk_horizons}{hint}")
     if not np.issubdtype(space.dtype, np.floating):
         problems.append(f"action: expected dtype float32, got {space.dtype}")
     if space.shape != shape:

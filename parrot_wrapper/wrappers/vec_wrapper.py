@@ -11,6 +11,7 @@ import numpy as np
 from parrot_wrapper.errors import InvalidArgumentError, MissingExtraError
 from parrot_wrapper.surroundings import quiet_underflow
 from parrot_wrapper.types import ActionPrior, AnyArray
+from parrot_wrapper.wrappers.chunk import CHUNK_OVER
 from parrot_wrapper.wrappers.decoded import Decoded
 from parrot_wrapper.wrappers.driver import DrivenBatch, Driver, DriverOptions
 
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 _TERMINATES, _LAST = "terminate_on_success", "terminal_observation"
+_HORIZON = "chunk_horizon"
 
 
 class BehavioralPriorVecWrapper(DrivenBatch, VecEnvWrapper):
@@ -42,8 +44,8 @@ class BehavioralPriorVecWrapper(DrivenBatch, VecEnvWrapper):
 
     With a prior of chunks each env has to execute them by itself, since a VecEnv steps all its envs
     together and begins new episodes by itself: wrap each with `ActionChunking`, which has the
-    discount within a chunk and stops where the episode ends. One that decodes each action for the
-    newest observation (`DecodesClosedLoop`) needs `BehavioralPriorWrapper` around each.
+    discount within a chunk and stops where the episode ends; with `one_by_one=True` where the prior
+    decodes each action for the newest observation (`DecodesClosedLoop`).
 
     Args:
         venv: Vectorised env whose envs all fit the prior.
@@ -93,7 +95,7 @@ class BehavioralPriorVecWrapper(DrivenBatch, VecEnvWrapper):
             action_space=venv.action_space,
             cameras=venv.env_method("camera_spec") if venv.has_attr("camera_spec") else [],
             terminates=venv.has_attr(_TERMINATES) and any(venv.get_attr(_TERMINATES)),
-            whole_chunks=True,
+            chunk_horizons=venv.get_attr(_HORIZON) if venv.has_attr(_HORIZON) else (),
             **options,
         )
         super().__init__(
@@ -125,18 +127,25 @@ class BehavioralPriorVecWrapper(DrivenBatch, VecEnvWrapper):
                 No env is stepped.
         """
         self._decoded = self._driver.decode(actions)
-        self.venv.step_async(self._decoded.action.copy())
+        self.venv.step_async(self._driver.to_execute(self._decoded))
 
     def step_wait(self) -> VecEnvStepReturn:
         """Wait for the envs; see `VecEnv.step_wait`."""
-        with quiet_underflow():
-            observations, rewards, dones, infos = self.venv.step_wait()
         assert self._decoded is not None  # step_async comes first
-        told = [{**info, **self._decoded.info(index)} for index, info in enumerate(infos)]
+        decoded = self._decoded
+        with quiet_underflow():
+            seen: Any  # SB3's type has tuples, which no env gives
+            seen, rewards, dones, infos = self.venv.step_wait()
+            for call in range(1, self._driver.calls):
+                going = np.array([not info[CHUNK_OVER] for info in infos])
+                self._driver.decode_newest(decoded, call, seen, going)
+                self.venv.step_async(self._driver.to_execute(decoded, call))
+                seen, rewards, dones, infos = self.venv.step_wait()
+        told = [{**info, **decoded.info(index)} for index, info in enumerate(infos)]
         if dones.any():
             self._show_last(told, np.flatnonzero(dones))
             self._tell_resets()
-        return self._see(observations, dones), rewards, dones, told
+        return self._see(seen, dones), rewards, dones, told
 
     def env_method(
         self, method_name: str, *args: Any, indices: VecEnvIndices = None, **kwargs: Any

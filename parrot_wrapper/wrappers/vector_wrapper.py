@@ -15,7 +15,7 @@ from gymnasium.vector.utils import batch_space
 from parrot_wrapper.errors import InvalidArgumentError
 from parrot_wrapper.surroundings import quiet_underflow
 from parrot_wrapper.types import ActionPrior, AnyArray
-from parrot_wrapper.wrappers.chunk import CHUNK_KEYS
+from parrot_wrapper.wrappers.chunk import CHUNK_KEYS, CHUNK_OVER
 from parrot_wrapper.wrappers.decoded import Decoded
 from parrot_wrapper.wrappers.driver import DrivenBatch, Driver, DriverOptions
 
@@ -47,8 +47,8 @@ class BehavioralPriorVectorWrapper(DrivenBatch, _Base):
 
     With a prior of chunks each sub-env has to execute them by itself, since the sub-envs step
     together and begin new episodes by themselves: wrap each with `ActionChunking`, which has the
-    discount within a chunk and stops where the episode ends. One that decodes each action for the
-    newest observation (`DecodesClosedLoop`) needs `BehavioralPriorWrapper` around each.
+    discount within a chunk and stops where the episode ends; with `one_by_one=True` where the prior
+    decodes each action for the newest observation (`DecodesClosedLoop`).
 
     Args:
         env: Vector env whose sub-envs all fit the prior.
@@ -95,7 +95,7 @@ class BehavioralPriorVectorWrapper(DrivenBatch, _Base):
             action_space=env.single_action_space,
             cameras=_asked(env, "camera_spec"),
             terminates=_terminates_on_success(env),
-            whole_chunks=True,
+            chunk_horizons=_asked(env, "chunk_horizon"),
             **options,
         )
         super().__init__(env)
@@ -158,12 +158,17 @@ class BehavioralPriorVectorWrapper(DrivenBatch, _Base):
                 "after its end, and this vector env resets none by itself; call "
                 "reset(options={'reset_mask': terminations | truncations})."
             )
-        with quiet_underflow():
-            observations, rewards, terminations, truncations, infos = self.env.step(
-                decoded.action.copy()
-            )
-        ended = terminations | truncations
         resets = self._ended & (self._mode is AutoresetMode.NEXT_STEP)
+        with quiet_underflow():
+            returned = self.env.step(self._driver.to_execute(decoded))
+            for call in range(1, self._driver.calls):
+                going = ~returned[-1][CHUNK_OVER]
+                self._driver.decode_newest(decoded, call, returned[0], going)
+                actions = self._driver.to_execute(decoded, call)
+                actions[resets] = np.nan  # see `ActionChunking`
+                returned = self.env.step(actions)
+        observations, rewards, terminations, truncations, infos = returned
+        ended = terminations | truncations
         told = self._told(infos, decoded, acted=~resets, ended=ended)
         began = ended if self._mode is AutoresetMode.SAME_STEP else resets
         self._ended = ended & (self._mode is not AutoresetMode.SAME_STEP)

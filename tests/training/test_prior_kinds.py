@@ -20,7 +20,7 @@ from parrot_wrapper.priors import (
 )
 from parrot_wrapper.priors.config import PriorConfig
 from parrot_wrapper.priors.registry import PRIORS
-from parrot_wrapper.priors.trainable import prior_kind
+from parrot_wrapper.priors.trainable import prior_kind, single_steps
 from parrot_wrapper.priors.variational import annealed
 from parrot_wrapper.rl.cloned_actor import (
     ClonedActor,
@@ -176,6 +176,13 @@ class Chunks(EncoderPrior):
     latent_dim = 2
 
 
+class Seeing(Chunks):
+    """Sees all steps of its windows."""
+
+    type_tag = "test-seeing"
+    observes = "all"
+
+
 def test_what_batches_hold():
     data = two_ways(long=3, short=2)
 
@@ -193,6 +200,21 @@ def test_what_batches_hold():
     firsts = {tuple(row) for row in episodes["action"][:, :, 0].tolist()}
     assert firsts == chunks((0, 6, 12, 18, 21))
     assert set(episodes) == {"action"}  # it looks at nothing
+    # two windows of an episode stand side by side
+    pairs = windows["state"][:, 0].reshape(-1, 2).numpy()
+    owners = np.searchsorted(data.obs_offsets, pairs, side="right")
+    assert (owners[:, 0] == owners[:, 1]).all() and (pairs[:, 0] != pairs[:, 1]).any()
+    # who asks for them gets the observations of all steps; the rest is as before
+    seen = drawn(Seeing(PriorConfig(STATE, 2, "state")))
+    assert seen["state"].shape == (512, 3, 3)
+    np.testing.assert_array_equal(seen["action"], windows["action"])
+    np.testing.assert_array_equal(seen["state"][:, 0], windows["state"])
+    steps = torch.arange(3)
+    np.testing.assert_array_equal(seen["state"][:, :, 0], windows["state"][:, :1] + steps)
+    single = single_steps({**seen, "progress": torch.tensor(0.5)})
+    assert single["progress"] == 0.5
+    np.testing.assert_array_equal(single["state"][3:6], seen["state"][1])
+    np.testing.assert_array_equal(single["action"][3:6], seen["action"][1])
     # the observation of a window is that of its first step
     by_action = {tuple(data.actions[s : s + 3, 0].tolist()): s for s in every}
     for state, action in zip(windows["state"][:, 0], windows["action"][:, :, 0], strict=True):
@@ -289,6 +311,10 @@ class TestMistakes:
         monkeypatch.setattr(Chunks, "batches", "window")
         with pytest.raises(UnknownNameError, match="Did you mean 'windows'"):
             fit_prior(Chunks(PriorConfig(STATE, 2, "state")), two_ways(), SMALL, progress=False)
+        monkeypatch.undo()
+        monkeypatch.setattr(Chunks, "observes", "al")
+        with pytest.raises(UnknownNameError, match="Did you mean 'all'"):
+            fit_prior(Chunks(PriorConfig(STATE, 2, "state")), two_ways(), SMALL, progress=False)
 
     def test_no_likelihood(self):
         report = fit_prior(cvae(), state_data(), SMALL, progress=False)
@@ -313,6 +339,8 @@ def small(kind: str, *, shared: bool):
     elif kind != "bc" and not shared:
         tiny = {"channels": 4, "hidden": 8, "embedding": 6}
         options = {"encoder": "convolutional", "encoder_options": tiny}
+    if kind in CHUNKED:
+        options["horizon"] = 2
     if not shared:
         return prior_kind(kind).for_data(data, **options), data
     tiny = {"channels": 8, "slots": 2, "context": 16}
@@ -321,8 +349,11 @@ def small(kind: str, *, shared: bool):
     return prior_kind(kind).for_data(features, shared=of, **options), features
 
 
-OURS = ("flow", "cvae", "trajectory", "features", "bc")
-CASES = [(kind, False) for kind in OURS] + [(kind, True) for kind in ("flow", "cvae", "bc")]
+CHUNKED = ("chunk", "flow-matching", "mean-flow", "skill")
+OURS = ("flow", "cvae", "trajectory", "features", *CHUNKED, "bc")
+CASES = [(kind, False) for kind in OURS] + [
+    (kind, True) for kind in OURS if kind not in ("trajectory", "features")
+]
 
 
 def test_these_are_ours():

@@ -200,6 +200,8 @@ def test_runs_that_an_earlier_version_began(tmp_path, former):
     settings = state["settings"]
     if former == "flow":
         del settings["kind"]
+        for since in ("coupling", "mixing", "spline_bins", "spline_bound"):
+            del settings["prior"][since]
         settings["training"]["jacobian"] = settings["prior"].pop("jacobian")
     else:
         settings["method"] = "hirl"

@@ -68,6 +68,7 @@ def test_kl_is_logged_whatever_the_horizon(tmp_path: Path) -> None:
     toy_train(toy_config(total_steps=600, learning_starts=590), tmp_path, prior=prior)
     rows = read_log(tmp_path / "log.jsonl")
     assert sum("parrot/kl_to_prior" in row for row in rows) == 1
+    assert [row["parrot/kl_is_bound"] for row in rows if "parrot/kl_to_prior" in row] == [1.0]
 
 
 @pytest.mark.parametrize(

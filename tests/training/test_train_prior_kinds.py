@@ -36,17 +36,21 @@ def command(kind, data, shared, out, *more):
 
 
 @pytest.mark.parametrize(
-    ("named", "kind", "shape"),
+    ("named", "kind", "shape", "more"),
     [
-        ("flow", "flow", (2, 3)),
-        ("cvae", "cvae", (2, 3)),
-        ("hirl", "cvae", (2, 3)),  # its former name
-        ("trajectory", "trajectory", (2, 4, 3)),
+        ("flow", "flow", (2, 3), ("--coupling", "spline", "--mixing")),
+        ("cvae", "cvae", (2, 3), ()),
+        ("hirl", "cvae", (2, 3), ()),  # its former name
+        ("trajectory", "trajectory", (2, 4, 3), ()),
+        ("chunk", "chunk", (2, 2, 3), ("--horizon", "2", "--replan")),
+        ("flow-matching", "flow-matching", (2, 3), ("--solver", "heun")),
+        ("mean-flow", "mean-flow", (2, 2, 3), ("--horizon", "2")),
+        ("skill", "skill", (2, 3, 3), ("--horizon", "3")),
     ],
 )
-def test_priors_share_an_encoder(data, shared, tmp_path, capsys, named, kind, shape):
+def test_priors_share_an_encoder(data, shared, tmp_path, capsys, named, kind, shape, more):
     out = tmp_path / "run"
-    arguments = command(named, data, shared, out)
+    arguments = command(named, data, shared, out, *more)
     assert main(arguments) == 0
     assert "3 steps" in capsys.readouterr().out
     prior = load_prior(out)
@@ -104,13 +108,14 @@ def test_options_are_those_of_the_kind(data, tmp_path):
     assert load_prior(tmp_path / "short").horizon == 3
 
 
-@pytest.mark.parametrize("kind", ["flow", "cvae", "trajectory", "features", "bc"])
+@pytest.mark.parametrize("kind", ["flow", "cvae", "trajectory", "features", "bc", "chunk", "skill"])
 def test_help_shows_options_and_defaults_of_the_kind(kind, capsys):
     assert main(["train-prior", "--kind", kind, "--preset", "paper", "--help"]) == 0
     shown = " ".join(capsys.readouterr().out.replace("│", " ").split())
     assert "--learning-rate" in shown
-    assert ("--beta" in shown) == (kind in ("cvae", "trajectory", "features"))
-    assert ("--jacobian" in shown) == (kind == "flow")
+    assert ("--beta" in shown) == (kind in ("cvae", "trajectory", "features", "skill"))
+    assert ("--jacobian" in shown) == (kind in ("flow", "chunk"))
+    assert ("--replan" in shown) == (kind == "chunk")
     assert ("--entropy" in shown) == (kind == "bc")
     assert {"bc": "(default: 2000000)", "features": "(default: 1500000)"}.get(
         kind, "(default: 500000)"
@@ -124,6 +129,9 @@ def test_help_shows_options_and_defaults_of_the_kind(kind, capsys):
         ("cvae", ("--preset", "papre"), "Did you mean 'paper'"),
         ("cvae", ("--beta", "0"), "beta must be positive"),
         ("flow", ("--jacobian", "-1"), "jacobian must be 0 or more"),
+        ("chunk", ("--horizon", "17"), "horizon must be at most 16"),
+        ("chunk", ("--horizon", "5"), "episodes of at least 5 steps"),
+        ("mean-flow", ("--solver", "heun"), "solver must be 'euler'"),
         ("bc", ("--entropy", "1"), "entropy must be in [0, 1)"),
         ("cvae", ("--encoder-of", "parrot-v1"), "Did you mean 'parrot-v0'"),
         ("features", (), "'features' is an encoder"),

@@ -168,6 +168,8 @@ def test_a_chunk_is_executed_until_the_episode_ends():
 
 
 def test_what_takes_no_chunks():
+    with pytest.raises(InvalidArgumentError, match="one_by_one"):
+        ActionChunking(EchoEnv("state"), 2, one_by_one="yes")
     for horizon, gamma in ((0, 1.0), (1.5, 1.0), (True, 1.0), (2, 1.5), (2, None)):
         with pytest.raises(InvalidArgumentError):
             ActionChunking(EchoEnv("state"), horizon, gamma=gamma)
@@ -188,4 +190,8 @@ def test_gymnasiums_checker_and_spec():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it is told to be given bare envs
         check_env(made, skip_render_check=True)
-    assert made.spec.additional_wrappers[-1].kwargs == {"horizon": 2, "gamma": 1.0}
+    assert made.spec.additional_wrappers[-1].kwargs == {
+        "horizon": 2,
+        "gamma": 1.0,
+        "one_by_one": False,
+    }

@@ -11,8 +11,9 @@ from parrot_wrapper import (
     BehavioralPriorVectorWrapper,
     BehavioralPriorVecWrapper,
     BehavioralPriorWrapper,
+    parse_chart,
 )
-from parrot_wrapper.errors import InvalidArgumentError, NotOfferedError
+from parrot_wrapper.errors import InvalidArgumentError, NotOfferedError, SpaceMismatchError
 from parrot_wrapper.evaluation.likelihood import measure_likelihood
 from parrot_wrapper.evaluation.policies import (
     Clone,
@@ -262,15 +263,106 @@ def test_closed_loops_in_judging_and_where_each_env_is_wrapped():
         check_closed_loop(log, 3)
 
 
+GAMMA = 0.5
+U = np.array([0.55, 0.5], np.float32)
+
+
+def one_by_one():
+    def make(steps):
+        return ActionChunking(SeenEnv(steps=steps), 3, gamma=GAMMA, one_by_one=True)
+
+    return [lambda steps=steps: make(steps) for steps in LENGTHS]
+
+
+def closed_sb3():
+    prior = ClosedLoopPrior(SPECS["state"], horizon=3, scale=1.0)
+    envs = BehavioralPriorVecWrapper(DummyVecEnv(one_by_one()), prior)
+    envs.seed(3)
+    envs.reset()
+    told = [[], []]
+    for _ in range(DECISIONS):
+        _, rewards, dones, infos = envs.step(np.stack([U, U]))
+        for env in (0, 1):
+            told[env].append((rewards[env], dones[env], infos[env]))
+    return told, envs.get_attr("log")
+
+
+def closed_vector(mode):
+    def play():
+        prior = ClosedLoopPrior(SPECS["state"], horizon=3, scale=1.0)
+        bare = SyncVectorEnv(one_by_one(), autoreset_mode=mode)
+        envs = BehavioralPriorVectorWrapper(bare, prior)
+        envs.reset(seed=[3, 4])
+        told = [[], []]
+        while min(map(len, told)) < DECISIONS:
+            _, rewards, _, ended, infos = envs.step(np.stack([U, U]))
+            final = infos.get("final_info", {})
+            for env in (0, 1):
+                own = next((i for i in (infos, final) if i and i["_parrot/action"][env]), None)
+                if own is not None:
+                    info = {key: own[key][env] for key in CHUNK_TOLD}
+                    told[env].append((rewards[env], ended[env], info))
+                else:
+                    assert rewards[env] == 0.0 and not infos["parrot/env_steps"][env]
+            if mode is AutoresetMode.DISABLED and ended.any():
+                envs.reset(options={"reset_mask": ended})
+        return [own[:DECISIONS] for own in told], [env.unwrapped.log for env in bare.envs]
+
+    return play
+
+
+CHUNK_TOLD = ("parrot/action", "parrot/rewards", "parrot/env_steps", "parrot/clipped")
+CLOSED = {"sb3": closed_sb3} | {mode.name: closed_vector(mode) for mode in AutoresetMode}
+
+
+@pytest.mark.parametrize("play", CLOSED.values(), ids=CLOSED)
+def test_closed_loops_in_many_envs_are_those_of_one(play):
+    """Episodes of 2 and 7 steps in chunks of 3, each action for what its own env shows."""
+    told, logs = play()
+    for log, length, own in zip(logs, LENGTHS, told, strict=True):
+        episodes = [taken for taken, *_ in log]
+        assert episodes == [k % length for k in range(len(episodes))]  # none without a pause
+        first = None
+        for taken, shown, action in log:
+            first = shown if taken % 3 == 0 else first
+            known = shown.mean() + 0.1 * first.mean() + 0.1 * (taken % 3)
+            expected = np.clip(parse_chart("gaussian").to_latent(U) + known, -1, 1)
+            np.testing.assert_allclose(action, expected, atol=1e-5)
+        steps = [info["parrot/env_steps"] for *_, info in own]
+        ends = [n for n in [3, 3, 1] if length == 7] or [2]
+        assert steps == (ends * DECISIONS)[:DECISIONS]
+        for reward, ended, info in own:
+            n = info["parrot/env_steps"]
+            assert ended == (n == ends[-1])
+            done, rewards = info["parrot/action"], info["parrot/rewards"]
+            np.testing.assert_allclose(rewards[:n], done[:n, 0], atol=1e-6)
+            assert not done[n:].any() and not rewards[n:].any()
+            assert reward == pytest.approx((GAMMA ** np.arange(3) * rewards).sum(), abs=1e-6)
+            assert info["parrot/clipped"] == (np.abs(done[:n]) == 1).any()
+
+
 def test_who_cannot_close_the_loop_says_so():
     prior = ClosedLoopPrior(SPECS["state"], horizon=3)
-    one = lambda: ActionChunking(EchoEnv("state"), 3)  # noqa: E731
+    for below in (EchoEnv, lambda obs: ActionChunking(EchoEnv(obs), 3)):
+        one = lambda below=below: below("state")  # noqa: E731
+        for twin, many in (
+            (BehavioralPriorVecWrapper, DummyVecEnv([one])),
+            (BehavioralPriorVectorWrapper, SyncVectorEnv([one])),
+        ):
+            with pytest.raises(
+                SpaceMismatchError, match=r"ActionChunking\(env, 3, one_by_one=True"
+            ):
+                twin(many, prior)
+    one = lambda: ActionChunking(EchoEnv("state"), 3, one_by_one=True)  # noqa: E731
+    four = ClosedLoopPrior(SPECS["state"], horizon=4)
     for twin, many in (
         (BehavioralPriorVecWrapper, DummyVecEnv([one])),
         (BehavioralPriorVectorWrapper, SyncVectorEnv([one])),
     ):
-        with pytest.raises(InvalidArgumentError, match="Wrap each env with BehavioralPriorWrapper"):
-            twin(many, prior)
+        with pytest.raises(SpaceMismatchError, match=r"chunks of 4, got .3.*\(env, 4, one_by_one"):
+            twin(many, four)
+    with pytest.raises(SpaceMismatchError, match=r"ActionChunking\(env, 3\)"):
+        BehavioralPriorVecWrapper(DummyVecEnv([one]), AffinePrior(SPECS["state"], horizon=3))
     with pytest.raises(InvalidArgumentError, match="BehavioralPriorWrapper"):
         PriorExploreSAC("MlpPolicy", EchoEnv("state"), prior=prior, sees_features=False)
 

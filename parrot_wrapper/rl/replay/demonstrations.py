@@ -21,7 +21,7 @@ from parrot_wrapper.latent.charts import EDGE, Chart
 from parrot_wrapper.priors.loading import load_prior
 from parrot_wrapper.rl.replay.buffers import holds_demonstrations
 from parrot_wrapper.types import ActionPrior, AnyArray, FloatArray, Observations
-from parrot_wrapper.wrappers.chunk import Chunks, check_discount, chunks_of
+from parrot_wrapper.wrappers.chunk import Chunks, check_discount, chunks_of, closed_loop
 from parrot_wrapper.wrappers.memory import recalled
 from parrot_wrapper.wrappers.spaces import (
     FEATURES_KEY,
@@ -31,6 +31,7 @@ from parrot_wrapper.wrappers.spaces import (
 )
 
 _BATCH = 512
+_LARGE_ERROR = 0.01
 
 
 @dataclass(frozen=True)
@@ -42,11 +43,14 @@ class FilledBuffer:
         edge_fraction: Share of the entries of u on the chart's edge: actions that the prior finds
             so unlikely that their latents were cut off.
         mean_abs_latent: Mean |z|; 0.80 if the prior fits the data.
+        inversion_error: Mean |a - b|, in half-widths of the action box, where b is what the prior
+            makes of the latent of a demonstrated a; 0 up to rounding for a flow.
     """
 
     transitions: int
     edge_fraction: float
     mean_abs_latent: float
+    inversion_error: float = 0.0
 
 
 def fill_replay_buffer(
@@ -64,7 +68,7 @@ def fill_replay_buffer(
 ) -> FilledBuffer:
     """Put demonstrations into a replay buffer, as transitions of an agent behind the wrapper.
 
-    Each action is encoded by the prior's exact inverse and the chart; observations are what
+    Each action is encoded by the prior's inverse and the chart; observations are what
     `BehavioralPriorWrapper` would have shown. Say `latent`, `observation`, the keys and `gamma` as
     to it. With a prior of chunks an episode is cut into chunks of H from its first step on; the
     last one, where it is shorter, is filled up by repeating its last action before it is encoded.
@@ -93,7 +97,8 @@ def fill_replay_buffer(
         NotOfferedError: The prior has no exact inverse.
 
     Warns:
-        UserWarning: All rewards are 0: the agent would learn that demonstrations are worthless.
+        UserWarning: All rewards are 0: the agent would learn that demonstrations are worthless; or
+            the prior's inverse is not exact, and its latents do something else.
     """
     buffer = _buffer_of(target)
     loaded = prior if isinstance(prior, ActionPrior) else load_prior(prior)
@@ -126,6 +131,15 @@ def fill_replay_buffer(
     viewer.embed()
     viewer.recall(starts, actions, owners)
     noise = _encoded(actions, loaded, viewer.features[starts])
+    error = _inversion_error(loaded, noise, chunks, viewer.features, starts)
+    if error > _LARGE_ERROR:
+        warnings.warn(
+            f"The prior's inverse is not exact: what it makes of the latents of the demonstrations "
+            f"is {error:.2g} half-widths of the action box from them on average, and the buffer "
+            "takes the one for the other. A flow has an exact inverse.",
+            UserWarning,
+            stacklevel=2,
+        )
     unit = chart.to_unit(noise)
     ends = np.r_[owners[1:] != owners[:-1], True]
     for row, index in enumerate(np.stack(columns, axis=1)):
@@ -145,6 +159,7 @@ def fill_replay_buffer(
         rows * buffer.n_envs,
         edge_fraction=float((np.abs(unit) >= np.float32(EDGE)).mean()),
         mean_abs_latent=float(np.abs(noise).mean()),
+        inversion_error=error,
     )
 
 
@@ -206,6 +221,31 @@ def _discounted(rewards: FloatArray, chunks: Chunks, gamma: float) -> FloatArray
 def _encoded(actions: AnyArray, prior: ActionPrior, features: FloatArray) -> FloatArray:
     spans = [slice(start, start + _BATCH) for start in range(0, len(actions), _BATCH)]
     return np.concatenate([prior.encode_features(actions[s], features[s]) for s in spans])
+
+
+def _inversion_error(
+    prior: ActionPrior, noise: FloatArray, chunks: Chunks, features: FloatArray, starts: AnyArray
+) -> float:
+    """See `FilledBuffer`; in closed loops, where what was seen is what is seen."""
+    by_step, size = closed_loop(prior), len(chunks.first)
+    half = (prior.action_bounds[1] - prior.action_bounds[0]) / 2
+    total = 0.0
+    for start in range(0, size, _BATCH):
+        rows = slice(start, start + _BATCH)
+        z, at, wanted = noise[rows], starts[rows], chunks.actions[rows]
+        first = features[at]
+        if by_step is None:
+            again = prior.decode_features(z, first).reshape(wanted.shape)
+        else:
+            last = chunks.steps[rows] - 1
+            steps = [
+                by_step.decode_step(z, first, features[at + np.minimum(step, last)], step)
+                for step in range(prior.horizon)
+            ]
+            again = np.stack(steps, axis=1)
+        done = np.arange(prior.horizon) < chunks.steps[rows, None]
+        total += float(np.abs((again - wanted) / half)[done].sum())
+    return total / max(int(chunks.steps.sum()) * prior.action_dim, 1)
 
 
 def _columns(counts: AnyArray, n_envs: int) -> list[AnyArray]:
