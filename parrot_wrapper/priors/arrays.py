@@ -30,7 +30,7 @@ def observation_arrays(obs: Observations, spec: ObservationSpec) -> dict[str, An
         SpaceMismatchError: A part is missing, not finite or has another shape or dtype; all are
             listed.
     """
-    expected = expected_parts(spec)
+    expected, images = spec.parts, spec.images
     if not isinstance(obs, Mapping):
         if len(expected) != 1:
             raise SpaceMismatchError(
@@ -40,10 +40,10 @@ def observation_arrays(obs: Observations, spec: ObservationSpec) -> dict[str, An
         obs = {next(iter(expected)): obs}
     parts = {key: number_array(key, obs[key], SpaceMismatchError) for key in expected if key in obs}
     problems = [
-        f"{key}: expected {_describe(shape, key == 'image')}, "
+        f"{key}: expected {_describe(shape, key in images)}, "
         + (f"got shape {parts[key].shape} {parts[key].dtype}" if key in parts else "got none")
         for key, shape in expected.items()
-        if key not in parts or not _fits(parts[key], shape, is_image=key == "image")
+        if key not in parts or not _fits(parts[key], shape, is_image=key in images)
     ]
     sizes = {key: len(part) for key, part in parts.items() if part.ndim}
     problems += [
@@ -55,18 +55,6 @@ def observation_arrays(obs: Observations, spec: ObservationSpec) -> dict[str, An
         problems = [f"the parts have different batch sizes {sizes}"]
     if problems:
         raise SpaceMismatchError("Observations do not fit the prior. " + "; ".join(problems) + ".")
-    return parts
-
-
-def expected_parts(spec: ObservationSpec) -> dict[str, tuple[int, ...]]:
-    """Shape of one observation's parts, by name."""
-    parts: dict[str, tuple[int, ...]] = {}
-    if spec.image is not None:
-        parts["image"] = spec.image
-    if spec.state:
-        parts["state"] = (spec.state,)
-    if spec.proprio:
-        parts["proprio"] = (spec.proprio,)
     return parts
 
 

@@ -19,7 +19,7 @@ from parrot_wrapper.priors.encoder_prior import EncoderPrior
 from parrot_wrapper.priors.trainable import FEATURES_KEY
 from parrot_wrapper.surroundings import own_surroundings
 from parrot_wrapper.training.prior_batches import check_source, warn_of_unread
-from parrot_wrapper.types import PARTS, AnyArray
+from parrot_wrapper.types import AnyArray
 
 FEATURE_TYPE = np.float16
 """Half the bytes of float32, and an error far below the noise that features are trained with."""
@@ -111,8 +111,7 @@ class FeatureCache:
         write_json(_sidecar(path), {"sha256": found})
 
     def _batches(self, dataset: EpisodeDataset, *, progress: bool) -> Iterator[AnyArray]:
-        spec, rows = self._prior.observation_spec, _observation_rows(dataset)
-        wanted = [key for key in PARTS if getattr(spec, key)]
+        wanted, rows = list(self._prior.observation_spec.parts), _observation_rows(dataset)
         with tqdm(total=len(rows), unit="step", desc="features", disable=not progress) as bar:
             for start in range(0, len(rows), _AT_ONCE):
                 chosen = rows[start : start + _AT_ONCE]

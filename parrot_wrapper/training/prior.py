@@ -36,10 +36,12 @@ from parrot_wrapper.training.prior_run import (
     weights_digest,
 )
 from parrot_wrapper.training.prior_trainer import PriorTrainer
-from parrot_wrapper.types import IMPORTED_KEYS_FACT, KEYS_FACT, PARTS
+from parrot_wrapper.types import IMPORTED_KEYS_FACT, KEYS_FACT
 
 _TOLD = ("env_id", "env_kwargs", "camera", "noise", "stray_steps", "base_seed")
 _STATISTICS_SIZE = 4096
+_NOT_SEEN = ("actions", "rewards", "success")
+"""What else an import takes."""
 _PATIENCE_SECONDS = 10.0
 """For the process of a killed run to be gone."""
 
@@ -279,8 +281,8 @@ def keys_fact(dataset: EpisodeDataset) -> dict[str, Any]:
     told = {KEYS_FACT: dataset.metadata.get(KEYS_FACT)}
     imported = dataset.metadata.get("import")
     if isinstance(imported, Mapping):
-        taken = imported.get("taken", {})
-        told[IMPORTED_KEYS_FACT] = {part: taken[part] for part in PARTS if taken.get(part)}
+        taken = imported.get("taken", {}).items()
+        told[IMPORTED_KEYS_FACT] = {k: keys for k, keys in taken if keys and k not in _NOT_SEEN}
     return {fact: keys for fact, keys in told.items() if keys}
 
 

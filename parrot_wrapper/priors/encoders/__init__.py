@@ -10,6 +10,7 @@ from parrot_wrapper.errors import require_known
 from parrot_wrapper.moved import moved_name
 from parrot_wrapper.priors.encoders.backbone import BackboneEncoder
 from parrot_wrapper.priors.encoders.base import ActingEncoder, Encoder, ObservationTensors
+from parrot_wrapper.priors.encoders.cameras import CamerasEncoder
 from parrot_wrapper.priors.encoders.convolutional import ConvolutionalEncoder
 from parrot_wrapper.priors.encoders.residual import ResidualEncoder
 from parrot_wrapper.priors.encoders.state import StateEncoder
@@ -18,7 +19,7 @@ from parrot_wrapper.types import ObservationSpec
 
 
 def build_encoder(name: str, observation: ObservationSpec, options: Mapping[str, Any]) -> Encoder:
-    """Make the encoder called `name`.
+    """Make the encoder called `name`; where it sees one image of several, one for each camera.
 
     Raises:
         UnknownNameError: No such encoder, or it has no such option; the nearest is named.
@@ -30,10 +31,19 @@ def build_encoder(name: str, observation: ObservationSpec, options: Mapping[str,
     keywords = [p.name for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY]
     known = keywords if ours else [p.name for p in parameters]
     require_known(f"option of the {name} encoder", options, known)
-    if not ours:
-        return BackboneEncoder(observation, name=name, module=make(**options))
-    encoder: Encoder = make(observation, **options)
-    return encoder
+
+    def one(seen: ObservationSpec) -> Encoder:
+        if not ours:
+            return BackboneEncoder(seen, name=name, module=make(**options))
+        encoder: Encoder = make(seen, **options)
+        return encoder
+
+    apart = observation.cameras and not (ours and make.several_images)
+    return (
+        CamerasEncoder(observation, one)
+        if apart and "image" in parts_read(name)
+        else one(observation)
+    )
 
 
 def parts_read(name: str) -> tuple[str, ...]:
@@ -55,6 +65,7 @@ def for_acting(encoder: Encoder) -> ActingEncoder:
 __all__ = [
     "ENCODERS",
     "BackboneEncoder",
+    "CamerasEncoder",
     "ConvolutionalEncoder",
     "Encoder",
     "ObservationTensors",

@@ -302,9 +302,7 @@ class _View:
 
     def embed(self) -> None:
         """Compute the features of all rows, in batches."""
-        wanted = self._prior.observation_spec
-        named = {"image": wanted.image, "proprio": wanted.proprio, "state": wanted.state}
-        parts = [name for name, shape in named.items() if shape]
+        parts = list(self._prior.observation_spec.parts)
         missing = [name for name in parts if name not in self._dataset.observations]
         if missing:
             raise SpaceMismatchError(
