@@ -155,9 +155,9 @@ def test_an_encoder_may_take_all_images_itself():
         build_encoder("state", ObservationSpec(state=2, cameras=TWO.cameras), {})
 
 
-@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "features"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_a_prior_of_several_cameras_is_trained_and_stored(kind, tmp_path):
-    prior = make_prior(kind, "marked", TWO)
+    prior = make_prior(kind, "residual" if kind == "features" else "marked", TWO)
     dataset = data(TWO)
     fit(prior, dataset)
     prior.save(tmp_path / "prior")
@@ -165,7 +165,9 @@ def test_a_prior_of_several_cameras_is_trained_and_stored(kind, tmp_path):
     assert loaded.observation_spec == TWO and loaded.encoder_digest == prior.encoder_digest
     obs = observations(TWO, 6, seed=3)
     np.testing.assert_array_equal(loaded.features(obs), prior.features(obs))
-    if prior.looks:
+    if kind == "features":
+        assert prior.reconstruct(obs, "image_wrist").shape == obs["image_wrist"].shape
+    if prior.looks and kind != "features":
         found = set(prior.metadata["metrics"]["validation"])
         assert found >= {"image/again", "image_wrist/scaled"}
 
