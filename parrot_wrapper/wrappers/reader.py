@@ -109,7 +109,8 @@ def observation_keys(
 ) -> dict[str, tuple[str, ...]]:
     """The env's keys of these parts: as given, else as `metadata` tells, else the part's own name.
 
-    Where a Dict `space` has no such name, but all of those that imported data had, it is these.
+    Where a Dict `space` has no such name, but all of those that imported data had, or their last
+    words, it is these.
 
     Raises:
         InvalidArgumentError: No key, one that is no text, or one for an image that there is not.
@@ -145,14 +146,18 @@ def named_images(image_key: ImageKeys) -> dict[str, Any]:
 def _imported_keys(imported: Any, space: spaces.Space[Any] | None) -> dict[str, Any]:
     if not isinstance(imported, Mapping) or not isinstance(space, spaces.Dict):
         return {}
-    found = {part: [keys] if isinstance(keys, str) else keys for part, keys in imported.items()}
-    return {
-        part: keys
-        for part, keys in found.items()
-        if part not in space.spaces
-        and isinstance(keys, list)
-        and all(key in space.spaces for key in keys)
+    found = {
+        part: [_as_offered(str(key), space) for key in ([keys] if isinstance(keys, str) else keys)]
+        for part, keys in imported.items()
+        if part not in space.spaces and isinstance(keys, str | list)
     }
+    return {part: keys for part, keys in found.items() if all(key in space.spaces for key in keys)}
+
+
+def _as_offered(key: str, space: spaces.Dict) -> str:
+    """A key, or its last word where only that is there: "observation.images.top" may be "top"."""
+    last = key.replace("/", ".").rpartition(".")[2]
+    return last if key not in space.spaces and last in space.spaces else key
 
 
 def _text(key: Any) -> str:
