@@ -17,6 +17,9 @@ from parrot_wrapper.errors import (
 )
 from parrot_wrapper.types import AnyArray, FloatArray, Observations, ObservationSpec
 
+_PIXELS = 128**2
+"""Of an observation, up to which batches are whole."""
+
 
 def observation_arrays(obs: Observations, spec: ObservationSpec) -> dict[str, AnyArray]:
     """Bring a batch of observations to one array for each part of `spec`.
@@ -56,6 +59,12 @@ def observation_arrays(obs: Observations, spec: ObservationSpec) -> dict[str, An
     if problems:
         raise SpaceMismatchError("Observations do not fit the prior. " + "; ".join(problems) + ".")
     return parts
+
+
+def rows_at_once(spec: ObservationSpec, most: int) -> int:
+    """How many observations to take in one pass: so many, or fewer where images are large."""
+    pixels = sum(height * width for height, width, _ in spec.images.values())
+    return most if pixels <= _PIXELS else max(2, most * _PIXELS // pixels // 2 * 2)
 
 
 def _describe(shape: tuple[int, ...], is_image: bool) -> str:

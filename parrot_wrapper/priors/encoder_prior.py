@@ -24,6 +24,7 @@ from parrot_wrapper.priors.arrays import (
     as_float_array,
     as_tensor,
     observation_arrays,
+    rows_at_once,
     vectors,
 )
 from parrot_wrapper.priors.config import PriorConfig
@@ -347,14 +348,12 @@ class EncoderPrior(Trainable):
         parts = observation_arrays(obs, self.config.observation)
         size, like = len(next(iter(parts.values()))), self._like
         encoder = self._encoder_for(size)
+        most = rows_at_once(self.config.observation, _EMBED_AT_ONCE)
         chunks = [
             encoder(
-                {
-                    key: as_tensor(part[start : start + _EMBED_AT_ONCE], like.device)
-                    for key, part in parts.items()
-                }
+                {k: as_tensor(part[start : start + most], like.device) for k, part in parts.items()}
             ).to(like.dtype)
-            for start in range(0, max(size, 1), _EMBED_AT_ONCE)
+            for start in range(0, max(size, 1), most)
         ]
         return torch.cat(chunks) if len(chunks) > 1 else chunks[0]
 

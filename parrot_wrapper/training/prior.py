@@ -16,6 +16,7 @@ from parrot_wrapper.data.dataset import EpisodeDataset
 from parrot_wrapper.errors import InvalidArgumentError, NotOfferedError
 from parrot_wrapper.io.atomic_files import clear_strays, room_below
 from parrot_wrapper.io.locking import folder_lock
+from parrot_wrapper.priors.arrays import rows_at_once
 from parrot_wrapper.priors.flow import FlowPrior
 from parrot_wrapper.priors.trainable import FEATURES_KEY, Trainable
 from parrot_wrapper.surroundings import own_surroundings, torch_threads
@@ -234,7 +235,8 @@ def _prior_run(
         for index in range(config.validation_batches)
     ]
     if not has_checkpoint(folder) and not fine_tune:
-        draw = batch_maker(training, prior, batch_size=_STATISTICS_SIZE, edge_spread=spread)
+        rows = rows_at_once(dataset.observation_spec, _STATISTICS_SIZE)
+        draw = batch_maker(training, prior, batch_size=rows, edge_spread=spread)
         sample = draw(step_generator(config.seed, STATISTICS))
         prior.prepare({key: value.to(device) for key, value in sample.items()})
     return PriorRun(
