@@ -13,6 +13,7 @@ from parrot_wrapper.priors.config import PriorConfig
 from parrot_wrapper.priors.encoders import (
     ENCODERS,
     CamerasEncoder,
+    Encoder,
     build_encoder,
     for_acting,
     parts_read,
@@ -94,6 +95,11 @@ def test_each_camera_has_what_it_would_have_alone():
     assert (noisy > 0).all() and not torch.equal(noisy[:, :3], noisy[:, 3:])
 
 
+def test_all_that_an_encoder_may_write_is_asked_of_each_camera():
+    offered = {name for name, made in vars(Encoder).items() if callable(made) and name[0] != "_"}
+    assert offered >= {"forward", "perturb"} and offered <= set(vars(CamerasEncoder))
+
+
 @pytest.mark.parametrize("spec", [TWO, ODD], ids=["image and wrist", "other names"])
 @pytest.mark.parametrize("name", IMAGE_ENCODERS)
 def test_every_encoder_of_images_serves_several(name, spec):
@@ -129,8 +135,8 @@ def test_the_smallest_and_the_largest_images(name, side):
 
 
 def test_a_torch_module_serves_several():
-    ENCODERS.add("pooled", lambda: nn.Sequential(nn.AdaptiveAvgPool2d(2), nn.Flatten()))
-    encoder = build_encoder("pooled", TWO, {})
+    ENCODERS.add("four cells", lambda: nn.Sequential(nn.AdaptiveAvgPool2d(2), nn.Flatten()))
+    encoder = build_encoder("four cells", TWO, {})
     assert encoder(tensors(TWO)).shape == (4, encoder.feature_dim) == (4, (12 + 2) + (4 + 2))
     assert not encoder.train().cameras[1].module.training
 
