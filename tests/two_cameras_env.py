@@ -17,9 +17,9 @@ def drawn(shape: tuple[int, int, int], things: list[tuple[AnyArray, int]]) -> Im
     """Squares, each of one colour channel, at places from the middle of the image."""
     image = np.full(shape, 90, np.uint8)
     for place, channel in things:
-        row, column = (np.array(shape[:2]) // 2 + np.round(place[::-1] / CELL)).astype(int)
-        image[max(row - 2, 0) : max(row + 3, 0), max(column - 2, 0) : max(column + 3, 0)] = 0
-        image[max(row - 2, 0) : max(row + 3, 0), max(column - 2, 0) : max(column + 3, 0), channel] = 255  # fmt: skip  # noqa: E501
+        middle = (np.array(shape[:2]) // 2 + np.round(place[::-1] / CELL)).astype(int)
+        rows, columns = (slice(max(at - 2, 0), max(at + 3, 0)) for at in middle)
+        image[rows, columns] = np.eye(3, dtype=np.uint8)[channel] * 255
     return image
 
 
@@ -77,8 +77,9 @@ class OverEnv(gym.Env[Any, AnyArray]):
     def _look(self) -> dict[str, AnyArray]:
         fixed = drawn(FIXED, [(self.dot, 0), (self.hand, 2)])
         wrist = drawn(WRIST, [(self.dot - self.hand, 0)])
-        seen = dict(zip(self._names, (fixed, np.moveaxis(wrist, -1, 0) if self._first else wrist), strict=True))  # fmt: skip  # noqa: E501
-        shown = {**seen, "proprio": self.hand.astype(np.float32)}
+        wrist = np.moveaxis(wrist, -1, 0) if self._first else wrist
+        shown = dict(zip(self._names, (fixed, wrist), strict=True))
+        shown["proprio"] = self.hand.astype(np.float32)
         return {name: shown[name] for name in self.observation_space.spaces}
 
 

@@ -84,7 +84,8 @@ def test_each_camera_has_what_it_would_have_alone():
     alone = torch.cat([part(seen) for part, seen in views], dim=1)
     assert torch.equal(features, alone) and torch.equal(encoder(obs), alone)
     assert features.shape == (4, encoder.feature_dim) == (4, 2 * 3)
-    context = torch.cat([part.context(own) for part, own in zip(encoder.cameras, features.chunk(2, 1), strict=True)], 1)  # fmt: skip  # noqa: E501
+    halves = zip(encoder.cameras, features.chunk(2, dim=1), strict=True)
+    context = torch.cat([part.context(own) for part, own in halves], dim=1)
     assert torch.equal(encoder.context(features), context)
     assert context.shape == (4, encoder.context_dim) == (4, 2 * 3)
     losses = encoder.auxiliary_losses(intermediates, obs)
@@ -186,7 +187,9 @@ def test_the_config_of_one_image_is_written_as_ever():
     assert FlowPriorConfig.from_dict(two.to_dict()) == two
 
 
-@pytest.mark.parametrize("cameras", [{"proprio": (8, 8, 3)}, {"action": (8, 8, 3)}, {"a": (8, 8)}, {"a": 3}])  # fmt: skip  # noqa: E501
+@pytest.mark.parametrize(
+    "cameras", [{"proprio": (8, 8, 3)}, {"action": (8, 8, 3)}, {"a": (8, 8)}, {"a": 3}]
+)
 def test_cameras_that_cannot_be(cameras):
     with pytest.raises(InvalidArgumentError, match="names of their own|three positive integers"):
         PriorConfig(ObservationSpec(cameras=cameras), 1)
