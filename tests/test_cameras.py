@@ -164,6 +164,21 @@ class Odd(gym.ObservationWrapper[Any, Any, Any]):
         return {name: part for name, part in changed.items() if part is not None}
 
 
+@pytest.mark.parametrize("channels_first", [False, True])
+def test_a_camera_that_shows_too_few_axes(prior: FlowPrior, channels_first: bool) -> None:
+    env = Odd(make(channels_first=channels_first), lambda image: image[0, 0])
+    with pytest.raises(SpaceMismatchError, match="image_wrist: .*40, 36, 3"):
+        BehavioralPriorWrapper(env, prior, observation="features").reset(seed=0)
+
+
+def test_an_image_that_is_none_is_not_left_aside() -> None:
+    env = make()
+    parts = {**env.observation_space.spaces, "image": gym.spaces.Box(0.0, 1.0, FIXED)}
+    env.observation_space = gym.spaces.Dict(parts)
+    with pytest.raises(SpaceMismatchError, match=r"\['image'\]: expected a uint8 image"):
+        record_policy(env, lambda _: np.zeros(2), episodes=1)
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [

@@ -28,6 +28,9 @@ ImageKeys: TypeAlias = str | Sequence[str] | Mapping[str, str] | None
 """Where a Dict observation has images: the key of the one called "image"; several keys, which are
 the names of the images too; or a mapping from names to keys. None for the usual."""
 
+_AXES = 4
+"""Of a batch of images, at least."""
+
 
 @dataclass(frozen=True)
 class ObservationReader:
@@ -71,8 +74,8 @@ class ObservationReader:
             arrays = [_array(name, observations[name]) for name in names]
         else:
             arrays = [_array(part, observations)]
-        if part in self.layouts:
-            return self.layouts[part](arrays[0])
+        if part in self.layouts:  # what has too few axes is refused by the prior
+            return self.layouts[part](arrays[0]) if arrays[0].ndim >= _AXES else arrays[0]
         vectors = [array.reshape(len(array), -1) for array in arrays]
         joined = vectors[0] if len(vectors) == 1 else np.concatenate(vectors, axis=1)
         return float_array(part, joined, SpaceMismatchError)
@@ -236,7 +239,7 @@ def reader_of_space(
         chosen: dict[str, tuple[str, ...] | None] = {part: None}
     else:
         if image is None and proprio is None and state is None:
-            found = [key for key, box in space.spaces.items() if _is_image(box)]
+            found = [key for key, box in space.spaces.items() if key == "image" or _is_image(box)]
             image = found if len(found) > 1 or "image" in found else None
             proprio, state = (name if name in space.spaces else None for name in VECTORS)
         given = {**named_images(image), "proprio": proprio, "state": state}
