@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from parrot_wrapper.errors import InvalidArgumentError, SpaceMismatchError
+from parrot_wrapper.errors import InvalidArgumentError, ParrotError, SpaceMismatchError
 from parrot_wrapper.priors import FlowPrior, FlowPriorConfig, load_prior
 from parrot_wrapper.priors.config import PriorConfig
 from parrot_wrapper.priors.encoders import (
@@ -18,6 +18,7 @@ from parrot_wrapper.priors.encoders import (
     for_acting,
     parts_read,
 )
+from parrot_wrapper.priors.encoders.cameras import seen_by
 from parrot_wrapper.priors.encoders.image_encoder import ImageEncoder
 from parrot_wrapper.types import ObservationSpec
 from tests.small_priors import KINDS, SIZES, data, fit, make_prior, observations
@@ -133,6 +134,27 @@ def test_the_smallest_and_the_largest_images(name, side):
     encoder = build_encoder(name, spec, SIZES.get(name, {})).eval()
     with torch.no_grad():
         assert encoder(tensors(spec, 1)).shape == (1, encoder.feature_dim)
+
+
+def test_options_of_one_camera():
+    options = {**SIZES["convolutional"], "cameras": {"image_wrist": {"embedding": 3}}}
+    encoder = build_encoder("convolutional", TWO, options)
+    assert [part.feature_dim for part in encoder.cameras] == [8, 3]
+    for wrong, words in (
+        ({"cameras": {"wrist": {}}}, "Did you mean 'image_wrist'"),
+        ({"cameras": {"image_wrist": {"chanels": 3}}}, "Did you mean 'channels'"),
+        ({"cameras": 3}, "names of images to options"),
+    ):
+        with pytest.raises(ParrotError, match=words):
+            build_encoder("convolutional", TWO, wrong)
+    with pytest.raises(ParrotError, match="option of the convolutional encoder 'cameras'"):
+        build_encoder("convolutional", ObservationSpec(image=(8, 8, 3)), options)
+
+
+def test_what_is_of_one_camera_alone_goes_to_it():
+    batch = {"image": 1, "image_wrist": 2, "proprio": 3, "image/mark": 4, "image_wrist/mark": 5}
+    assert seen_by("image", batch, TWO) == {"image": 1, "proprio": 3, "mark": 4}
+    assert seen_by("image_wrist", batch, TWO) == {"image": 2, "proprio": 3, "mark": 5}
 
 
 def test_a_torch_module_serves_several():

@@ -25,7 +25,7 @@ class CamerasEncoder(Encoder):
 
     Args:
         observation: With one image or more.
-        make: The encoder of one image for such observations.
+        make: The encoder of one image, for its name and such observations.
 
     Raises:
         InvalidArgumentError: An encoder cannot look at such observations.
@@ -35,11 +35,11 @@ class CamerasEncoder(Encoder):
     cameras: nn.ModuleList
 
     def __init__(
-        self, observation: ObservationSpec, make: Callable[[ObservationSpec], Encoder]
+        self, observation: ObservationSpec, make: Callable[[str, ObservationSpec], Encoder]
     ) -> None:
         parts = [
-            make(replace(observation, image=shape, cameras={}))
-            for shape in observation.images.values()
+            make(name, replace(observation, image=shape, cameras={}))
+            for name, shape in observation.images.items()
         ]
         self.name, self.reads = parts[0].name, parts[0].reads  # type: ignore[misc]
         super().__init__(
@@ -131,9 +131,15 @@ class _ActingCameras:
 def seen_by(
     camera: str, batch: Mapping[str, _Value], observation: ObservationSpec
 ) -> dict[str, _Value]:
-    """A batch as it is where this camera is the only one: its images are called "image"."""
-    others = {key: value for key, value in batch.items() if key not in observation.images}
-    return {**others, "image": batch[camera]}
+    """A batch as it is where this camera is the only one: its images are called "image".
+
+    What is of a camera alone, CAMERA/NAME, is called NAME.
+    """
+    images = observation.images
+    own, others = f"{camera}/", tuple(f"{name}/" for name in images)
+    shared = {k: v for k, v in batch.items() if k not in images and not k.startswith(others)}
+    found = {k.removeprefix(own): v for k, v in batch.items() if k.startswith(own)}
+    return {**shared, **found, "image": batch[camera]}
 
 
 def _contexts(parts: Sequence[ActingEncoder], features: Tensor, lengths: list[int]) -> Tensor:
