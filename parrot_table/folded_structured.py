@@ -16,8 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from parrot_table.keypoint_losses import CELL_MASS
-from parrot_table.layout import FAINT, FOLD, SHARED, SLOT
+from parrot_table.layout import CELL_MASS, FAINT, FOLD, SHARED, SLOT
 from parrot_wrapper.priors.encoders.base import ObservationTensors
 from parrot_wrapper.priors.encoders.image_encoder import padded, quarter
 

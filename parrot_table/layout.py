@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 LENGTH = 0.1
 """Metres that a feature of 1 stands for."""
 GRIPPER = 5
@@ -15,3 +17,5 @@ SLOT = 4
 """Numbers of a slot: presence, then position relative to the gripper, gated by presence."""
 SHARED = GRIPPER + SLOT + CONTAINER_CODE
 """Features before the object slots."""
+CELL_MASS = 2.0 * math.pi * 0.8**2
+"""Cells that a thing fills: the sum of a Gaussian of 0.8 cells, as which it was taught."""

@@ -1,4 +1,4 @@
-"""The default encoder: a few keypoints that say what is where, smooth and low-dimensional.
+"""The encoder of `parrot-v0`: a few keypoints that say what is where on our table.
 
 A small convolutional net predicts, for each cell of a grid, whether the centre of a movable object
 or of a container is there, where that is in metres, and an appearance code. The features are a
@@ -11,14 +11,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from parrot_table.folded_structured import FoldedStructured
-from parrot_table.keypoint_losses import CELL_MASS, keypoint_losses
-from parrot_table.layout import CONTAINER_CODE, FAINT, FOLD, GRIPPER, LENGTH, SHARED, SLOT
+from parrot_table.layout import (
+    CELL_MASS,
+    CONTAINER_CODE,
+    FAINT,
+    FOLD,
+    GRIPPER,
+    LENGTH,
+    SHARED,
+    SLOT,
+)
 from parrot_wrapper.errors import InvalidArgumentError, NotOfferedError
 from parrot_wrapper.priors.encoders.base import ActingEncoder, ObservationTensors
 from parrot_wrapper.priors.encoders.image_encoder import (
@@ -28,7 +35,8 @@ from parrot_wrapper.priors.encoders.image_encoder import (
     require_image,
     vector_dim,
 )
-from parrot_wrapper.types import FloatArray, ObservationSpec
+from parrot_wrapper.priors.encoders.keypoints import coordinate_grid, sphere_anchors
+from parrot_wrapper.types import ObservationSpec
 
 _SURELY = 0.1
 """Where the container is less present than this, its position means nothing."""
@@ -43,9 +51,8 @@ class StructuredEncoder(ImageEncoder):
 
     The layout is: gripper (5), container slot (4), container code (2), object slots (4 each), then
     the vectors beside the image, where there are any, in standard deviations. Lengths are in units
-    of 0.1 m. Where the data carry the labels `landmarks`, `landmark_pixels`, `landmark_kinds` and
-    `gripper`, auxiliary losses teach localisation from them; without labels the slots are learned
-    from likelihood alone. No label is read after training.
+    of 0.1 m. `parrot-v0` learned them from the simulator's labels; a new one learns from a prior's
+    loss alone. For a new prior see `KeypointEncoder`.
 
     Args:
         observation: Must have an image of at least 4 pixels a side.
@@ -54,7 +61,6 @@ class StructuredEncoder(ImageEncoder):
         sharpness: How exclusively an appearance belongs to its nearest anchor.
         feature_noise: Standard deviation of the noise on features that the flow is trained with,
             in units of 0.1 m, for vectors of their own. It makes the flow smooth in what it sees.
-        auxiliary: Weight of the auxiliary losses.
         context: Length of what the flow is conditioned on.
 
     Raises:
@@ -75,7 +81,6 @@ class StructuredEncoder(ImageEncoder):
         channels: int = 64,
         sharpness: float = 10.0,
         feature_noise: float = 0.03,
-        auxiliary: float = 1.0,
         context: int = 128,
     ) -> None:
         height, width, colours = require_image("structured", observation)
@@ -90,9 +95,7 @@ class StructuredEncoder(ImageEncoder):
             context_dim=context,
         )
         rows, columns = quarter(height), quarter(width)
-        self._size = (FOLD * rows, FOLD * columns)
-        self.slots, self.sharpness = slots, sharpness
-        self.feature_noise, self.auxiliary = feature_noise, auxiliary
+        self.slots, self.sharpness, self.feature_noise = slots, sharpness, feature_noise
         widths = (FOLD**2 * colours + 2, *(channels,) * 4)
         self.trunk = nn.Sequential(
             *(
@@ -123,7 +126,7 @@ class StructuredEncoder(ImageEncoder):
             nn.Linear(context, context),
         )  # fmt: skip
         self.register_buffer("_anchors", torch.from_numpy(sphere_anchors(slots)))
-        grid = _coordinate_grid(rows, columns)
+        grid = coordinate_grid(rows, columns)
         flat = torch.cat((grid, torch.zeros_like(grid[:1]))).flatten(1).T
         self.register_buffer("_grid", grid)
         self.register_buffer("_base", flat.contiguous())
@@ -150,15 +153,6 @@ class StructuredEncoder(ImageEncoder):
         """`FoldedStructured`; an encoder that is derived from this one stays as it is."""
         return FoldedStructured(self) if type(self) is StructuredEncoder else self
 
-    def auxiliary_losses(
-        self, intermediates: Mapping[str, Tensor], batch: Mapping[str, Tensor]
-    ) -> dict[str, Tensor]:
-        """Localisation, appearance and gripper losses, where the batch carries the labels."""
-        if "landmark_pixels" not in batch or self.auxiliary == 0:
-            return {}
-        losses = keypoint_losses(intermediates, batch, image_size=self._size, length=LENGTH)
-        return {name: self.auxiliary * value for name, value in losses.items()}
-
     def context(self, features: Tensor) -> Tensor:
         """Pool the unordered set of object slots by attention: (B, F) to (B, context)."""
         shared, objects = features[:, :SHARED], self._objects(features)
@@ -171,21 +165,6 @@ class StructuredEncoder(ImageEncoder):
         vectors = features[:, SHARED + SLOT * self.slots :]
         context: Tensor = self.pooled(torch.cat((attended, summed, shared, vectors), dim=1))
         return context
-
-    @torch.no_grad()
-    def initialise(self, obs: ObservationTensors) -> None:
-        """Start from where each cell's things are on average, by least squares on the labels."""
-        super().initialise(obs)
-        if "landmark_pixels" not in obs:
-            return
-        size = obs["landmark_pixels"].new_tensor(self._size[::-1])
-        seen = (obs["landmark_pixels"] + 0.5) / size * 2.0 - 1.0
-        places = obs["landmarks"].flatten(0, 1) / LENGTH
-        # in float64: in float32 the last bits depend on where in memory the numbers are
-        known = _quadratic(seen.flatten(0, 1)).double()
-        solution = torch.linalg.lstsq(known, places.double()).solution.to(places.dtype)
-        self._base.copy_(_quadratic(self._grid.permute(1, 2, 0).flatten(0, 1)) @ solution)
-        self._centre.copy_(obs["gripper"][:, :3].mean(0) / LENGTH)
 
     def perturb(self, features: Tensor, generator: torch.Generator) -> Tensor:
         """Add noise to positions; absent slots stay exactly quiet."""
@@ -261,35 +240,3 @@ class StructuredEncoder(ImageEncoder):
         slots = torch.cat((presence, presence * relative), dim=2)
         container_code = means[:, 0, 3:].tanh()
         return torch.cat((gripper, slots[:, 0], container_code, slots[:, 1:].flatten(1)), dim=1)
-
-
-def _quadratic(points: Tensor) -> Tensor:
-    """Monomials up to degree two of points (N, 2): what a tilted camera makes of a plane."""
-    x, y = points[:, 0], points[:, 1]
-    return torch.stack((torch.ones_like(x), x, y, x * x, x * y, y * y), dim=1)
-
-
-def _coordinate_grid(rows: int, columns: int) -> Tensor:
-    """Centres of the cells as (2, rows, columns), x and y from -1 to 1 over the image."""
-    y, x = torch.meshgrid(
-        (torch.arange(rows) + 0.5) / rows * 2.0 - 1.0,
-        (torch.arange(columns) + 0.5) / columns * 2.0 - 1.0,
-        indexing="ij",
-    )
-    return torch.stack((x, y))
-
-
-def sphere_anchors(count: int) -> FloatArray:
-    """Unit vectors (count, 3) float32 on a Fibonacci spiral, nearly evenly spread.
-
-    Example:
-        >>> anchors = sphere_anchors(12)
-        >>> bool(np.allclose(np.linalg.norm(anchors, axis=1), 1.0))
-        True
-    """
-    index = np.arange(count) + 0.5
-    height = 1.0 - 2.0 * index / count
-    angle = np.pi * (1.0 + np.sqrt(5.0)) * index
-    radius = np.sqrt(1.0 - height**2)
-    points = np.stack((radius * np.cos(angle), radius * np.sin(angle), height), axis=1)
-    return points.astype(np.float32)

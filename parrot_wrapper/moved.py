@@ -42,7 +42,6 @@ MOVED = {
     "policy_episodes": "record.policy_episodes",
     "prior_mixture": "priors.mixtures.mixture",
     "priors.encoders.folded_structured": "parrot_table.folded_structured",
-    "priors.encoders.keypoint_losses": "parrot_table.keypoint_losses",
     "priors.encoders.structured": "parrot_table.structured",
     "priors.mixtures.redirected": "parrot_table.redirected",
     "priors.surroundings": "surroundings",

@@ -86,6 +86,16 @@ class ObservationSpec:
         return ", ".join(f"{name} {shape}" for name, shape in self.parts.items())
 
 
+class Demonstrations(Protocol):
+    """Demonstrations as arrays: T steps of action and T + 1 of observation an episode."""
+
+    observations: dict[str, AnyArray]
+    actions: FloatArray
+    lengths: npt.NDArray[Any]
+    obs_offsets: npt.NDArray[np.int64]
+    step_offsets: npt.NDArray[np.int64]
+
+
 @runtime_checkable
 class ActionPrior(Protocol):
     """A map from base noise and observation to behaviour. NumPy in, NumPy out, batches always.

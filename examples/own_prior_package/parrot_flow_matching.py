@@ -61,7 +61,7 @@ class FlowMatchingPrior(EncoderPrior):
         time = torch.rand((len(action), 1), generator=generator, device=action.device)
         found = self._velocity(torch.lerp(noise, action, time), features, time)
         error = (found - (action - noise)).square().mean()
-        return {"velocity": error, **self._auxiliary(maps, batch)}
+        return {"velocity": error, **self._auxiliary(maps, batch, generator)}
 
     def _velocity(self, x: Tensor, features: Tensor, time: Tensor) -> Tensor:
         return self.net(torch.cat((x, self.encoder.context(features), time), dim=1))

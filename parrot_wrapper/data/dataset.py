@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -244,6 +244,11 @@ class EpisodeDataset:
         second = (first + 1 + rng.integers(np.maximum(lengths - 1, 1))) % lengths
         steps = np.stack([first, second], axis=1).reshape(-1)
         return self.gather(np.repeat(episodes, 2), steps)
+
+    def with_labels(self, labels: Mapping[str, FloatArray]) -> EpisodeDataset:
+        """The same with these labels in place of its own; the rest is shared, not copied."""
+        _ = self.content_hash  # makes the digests, so that the hash stays that of what was recorded
+        return replace(self, labels=dict(labels))
 
     def subset(self, indices: npt.ArrayLike) -> EpisodeDataset:
         """The given episodes, in the given order; images and labels are shared, not copied.

@@ -82,7 +82,7 @@ class CVAEPrior(VariationalPrior):
         features, maps = self._seen(batch, generator)
         scaled = self.box.scale(batch["action"])
         losses = self._losses(scaled, self.encoder.context(features), batch, generator)
-        return {**losses, **self._auxiliary(maps, batch)}
+        return {**losses, **self._auxiliary(maps, batch, generator)}
 
     def _decode(self, z: Tensor, features: Tensor) -> Tensor:
         return self.box.unscale(self.net.decode(z, self.encoder.context(features)))

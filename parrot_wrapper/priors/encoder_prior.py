@@ -28,7 +28,13 @@ from parrot_wrapper.priors.arrays import (
     vectors,
 )
 from parrot_wrapper.priors.config import PriorConfig
-from parrot_wrapper.priors.encoders import Encoder, build_encoder, for_acting, parts_read
+from parrot_wrapper.priors.encoders import (
+    Encoder,
+    build_encoder,
+    encoder_options,
+    for_acting,
+    parts_read,
+)
 from parrot_wrapper.priors.encoders.base import ActingEncoder
 from parrot_wrapper.priors.folded import Folded
 from parrot_wrapper.priors.trainable import (
@@ -225,6 +231,9 @@ class EncoderPrior(Trainable):
         left_out = [part for part, wanted in (("proprio", proprio), ("state", state)) if not wanted]
         if shared is None:
             seen = cls._sight(dataset.observation_spec, encoder, left_out, image_keys)
+            seen["encoder_options"] = encoder_options(
+                seen["encoder"], dataset, seen["observation"], options.get("encoder_options", {})
+            )
         else:
             seen = cls._shared_sight(shared.config)
             if encoder != "auto" or left_out or image_keys or options.get("encoder_options"):
@@ -267,6 +276,10 @@ class EncoderPrior(Trainable):
         names = ("observation", "encoder", "encoder_options")
         return {name: getattr(config, name) for name in names}
 
+    def labels(self, dataset: DataShapes) -> dict[str, FloatArray]:
+        """What the encoder's own losses learn from, made of the data, unless features are given."""
+        return {} if FEATURES_KEY in dataset.observations else self.encoder.labels(dataset)
+
     def prepare(self, sample: Batch) -> None:
         """Set the encoder's statistics from the data, unless its features are given."""
         if FEATURES_KEY not in sample:
@@ -295,9 +308,11 @@ class EncoderPrior(Trainable):
         features = features.to(wide)
         return self.encoder.perturb(features, generator) if self.training else features, maps
 
-    def _auxiliary(self, maps: dict[str, Tensor] | None, batch: Batch) -> dict[str, Tensor]:
+    def _auxiliary(
+        self, maps: dict[str, Tensor] | None, batch: Batch, generator: torch.Generator
+    ) -> dict[str, Tensor]:
         """The encoder's own losses, where it is trained."""
-        return {} if maps is None else self.encoder.auxiliary_losses(maps, batch)
+        return {} if maps is None else self.encoder.auxiliary_losses(maps, batch, generator)
 
     # What a kind of prior has of these, it writes ----------------------------------------------
 

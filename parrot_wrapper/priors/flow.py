@@ -167,7 +167,7 @@ class FlowPrior(EncoderPrior):
                 )
                 penalty = squared_jacobian(self, context, noise)
                 losses["jacobian"] = self.config.jacobian * penalty
-            return {**losses, **self._auxiliary(maps, batch)}
+            return {**losses, **self._auxiliary(maps, batch, generator)}
 
     def criterion(self, losses: Mapping[str, float]) -> float:
         """What the flow is fitted for: likelihood, and the penalty where it has one."""

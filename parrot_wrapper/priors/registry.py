@@ -34,6 +34,7 @@ ENCODERS = Registry(
     "encoder",
     "parrot_wrapper.encoders",
     {
+        "keypoints": f"{_HERE}.encoders.keypoints:KeypointEncoder",
         "structured": "parrot_table.structured:StructuredEncoder",
         "convolutional": f"{_HERE}.encoders.convolutional:ConvolutionalEncoder",
         "residual": f"{_HERE}.encoders.residual:ResidualEncoder",

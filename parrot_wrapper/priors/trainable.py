@@ -7,17 +7,16 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar, Literal, Protocol, TypeAlias, TypeVar
 
-import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
 from parrot_wrapper.errors import InvalidArgumentError, NotOfferedError, require_known
 from parrot_wrapper.priors.checkpoint import save_prior
 from parrot_wrapper.priors.registry import PRIORS
-from parrot_wrapper.types import FloatArray, ObservationSpec
+from parrot_wrapper.types import Demonstrations, FloatArray, ObservationSpec
 
 Batch: TypeAlias = Mapping[str, Tensor]
-"""Observations by part (or "features"), "action", the data's labels, and "progress"."""
+"""Observations by part (or "features"), "action", what `labels` made, and "progress"."""
 FEATURES_KEY = "features"
 """Where a batch has what a frozen encoder made of the observations, in place of them."""
 PRESETS = ("laptop", "paper")
@@ -36,10 +35,8 @@ PAPER: Mapping[str, Any] = MappingProxyType(
 _Trainable = TypeVar("_Trainable", bound="Trainable")
 
 
-class DataShapes(Protocol):
-    """What the config of a prior takes from a data set."""
-
-    lengths: npt.NDArray[Any]
+class DataShapes(Demonstrations, Protocol):
+    """What a prior takes from a data set."""
 
     @property
     def observation_spec(self) -> ObservationSpec:
@@ -140,6 +137,14 @@ class Trainable(nn.Module):
                 it gives the same numbers at every call.
         """
         raise NotOfferedError(f"A prior of type {self.type_tag!r} has no losses to train with.")
+
+    def labels(self, dataset: DataShapes) -> dict[str, FloatArray]:
+        """What batches are to carry beside observations and actions, made of the data.
+
+        (N, ...) float32 by name, N the rows of the observations. By default nothing: what an env
+        says of its own state is for measuring alone.
+        """
+        return {}
 
     def prepare(self, sample: Batch) -> None:
         """Set statistics from a sample of the training data, once, before the first step."""

@@ -224,7 +224,8 @@ def _prior_run(
         "data": {"sha256": dataset.content_hash},
         "initial": weights_digest(prior) if learned else None,
     }
-    training, held_out = long_enough(dataset, prior).split(
+    taught = dataset.with_labels(prior.labels(dataset))
+    training, held_out = long_enough(taught, prior).split(
         config.validation_fraction, step_generator(config.seed, SPLIT)
     )
     size, spread = config.batch_size, config.edge_spread

@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from parrot_wrapper.data import EpisodeDataset
 from parrot_wrapper.errors import InvalidArgumentError, ParrotError, SpaceMismatchError
 from parrot_wrapper.priors import FlowPrior, FlowPriorConfig, load_prior
 from parrot_wrapper.priors.config import PriorConfig
@@ -50,7 +51,10 @@ class Marked(ImageEncoder):
         return self(obs), {"mean": obs["image"].float().mean()}
 
     def auxiliary_losses(
-        self, intermediates: Mapping[str, Tensor], batch: Mapping[str, Tensor]
+        self,
+        intermediates: Mapping[str, Tensor],
+        batch: Mapping[str, Tensor],
+        generator: torch.Generator,
     ) -> dict[str, Tensor]:
         assert set(batch) <= {"image", "proprio", "action", "progress"}
         again = (intermediates["mean"] - batch["image"].float().mean()).abs()
@@ -89,7 +93,7 @@ def test_each_camera_has_what_it_would_have_alone():
     context = torch.cat([part.context(own) for part, own in halves], dim=1)
     assert torch.equal(encoder.context(features), context)
     assert context.shape == (4, encoder.context_dim) == (4, 2 * 3)
-    losses = encoder.auxiliary_losses(intermediates, obs)
+    losses = encoder.auxiliary_losses(intermediates, obs, torch.Generator())
     names = [f"{camera}/{loss}" for camera in TWO.images for loss in ("again", "scaled")]
     assert list(losses) == names
     assert losses["image/again"] == losses["image_wrist/again"] == 0
@@ -123,7 +127,9 @@ def test_every_encoder_of_images_serves_several(name, spec):
     encoder.train().requires_grad_()
     seen, intermediates = encoder.training_features(obs)
     encoder.perturb(seen, torch.Generator().manual_seed(0)).sum().backward()
-    losses = encoder.auxiliary_losses(intermediates, {**obs, "action": torch.zeros(4, 1)})
+    losses = encoder.auxiliary_losses(
+        intermediates, {**obs, "action": torch.zeros(4, 1)}, torch.Generator()
+    )
     assert all(name.rpartition("/")[0] in spec.images for name in losses)
 
 
@@ -155,6 +161,29 @@ def test_what_is_of_one_camera_alone_goes_to_it():
     batch = {"image": 1, "image_wrist": 2, "proprio": 3, "image/mark": 4, "image_wrist/mark": 5}
     assert seen_by("image", batch, TWO) == {"image": 1, "proprio": 3, "mark": 4}
     assert seen_by("image_wrist", batch, TWO) == {"image": 2, "proprio": 3, "mark": 5}
+
+
+def test_each_camera_has_cues_of_its_own_and_learns_from_them():
+    """Actions that one camera tells of, and the other does not."""
+    rng = np.random.default_rng(0)
+    steps, episodes = 12, 30
+    actions = rng.uniform(-0.9, 0.9, (episodes, steps, 1)).repeat(2, 2)
+    places = np.pad(np.cumsum(actions[:, :, 0], axis=1), ((0, 0), (1, 0))).reshape(-1)
+    image = np.zeros((len(places), 32, 32, 3), np.uint8)
+    for row, place in enumerate(places):
+        column = int(np.clip(16 + 3 * place, 1, 30))
+        image[row, 12:20, column - 1 : column + 2] = 255
+    blind = np.full_like(image, 90)
+    dataset = EpisodeDataset.from_arrays(
+        {"image": blind, "image_wrist": image}, actions.reshape(-1, 2), [steps] * episodes
+    )
+    prior = FlowPrior.for_data(dataset, encoder="keypoints", hidden=8)
+    options = prior.config.encoder_options["cameras"]
+    assert options["image_wrist"]["cues"]["tracks"] and not options["image"]["cues"]["tracks"]
+    assert set(prior.labels(dataset)) >= {"image/hindsight_way", "image_wrist/hindsight_way"}
+    fit(prior, dataset)
+    losses = prior.metadata["metrics"]["validation"]
+    assert "image_wrist/keyframe" in losses and "image/keyframe" not in losses
 
 
 def test_a_torch_module_serves_several():

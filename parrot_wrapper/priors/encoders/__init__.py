@@ -11,12 +11,13 @@ from parrot_wrapper.errors import require_known
 from parrot_wrapper.moved import moved_name
 from parrot_wrapper.priors.encoders.backbone import BackboneEncoder
 from parrot_wrapper.priors.encoders.base import ActingEncoder, Encoder, ObservationTensors
-from parrot_wrapper.priors.encoders.cameras import CamerasEncoder
+from parrot_wrapper.priors.encoders.cameras import CamerasEncoder, alone, seen_in
 from parrot_wrapper.priors.encoders.convolutional import ConvolutionalEncoder
+from parrot_wrapper.priors.encoders.keypoints import KeypointEncoder
 from parrot_wrapper.priors.encoders.residual import ResidualEncoder
 from parrot_wrapper.priors.encoders.state import StateEncoder
 from parrot_wrapper.priors.registry import ENCODERS
-from parrot_wrapper.types import ObservationSpec
+from parrot_wrapper.types import Demonstrations, ObservationSpec
 
 
 def build_encoder(name: str, observation: ObservationSpec, options: Mapping[str, Any]) -> Encoder:
@@ -34,12 +35,9 @@ def build_encoder(name: str, observation: ObservationSpec, options: Mapping[str,
     """
     if not one_for_each_camera(name, observation):
         return _one(name, observation, options)
-    common = {key: value for key, value in options.items() if key != "cameras"}
-    own = options.get("cameras", {})
-    require_instance("cameras", own, Mapping, "a mapping from names of images to options")
-    require_known("camera", own, observation.images)
+    common, own = _by_camera(observation, options)
     return CamerasEncoder(
-        observation, lambda image, seen: _one(name, seen, {**common, **own.get(image, {})})
+        observation, lambda image, seen: _one(name, seen, {**common, **own[image]})
     )
 
 
@@ -60,6 +58,45 @@ def _one(name: str, observation: ObservationSpec, options: Mapping[str, Any]) ->
         return BackboneEncoder(observation, name=name, module=make(**options))
     encoder: Encoder = make(observation, **options)
     return encoder
+
+
+def encoder_options(
+    name: str, data: Demonstrations, observation: ObservationSpec, options: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Options for a new encoder called `name` that is to learn from `data`.
+
+    Raises:
+        UnknownNameError: No such encoder or camera; the nearest is named.
+    """
+    if not one_for_each_camera(name, observation):
+        return _options_of_one(name, data, observation, options)
+    common, own = _by_camera(observation, options)
+    for image, given in own.items():
+        found = _options_of_one(
+            name, seen_in(image, data, observation), alone(image, observation), {**common, **given}
+        )
+        own[image] = {k: v for k, v in found.items() if k not in common or common[k] != v}
+    named = {image: options for image, options in own.items() if options}
+    return {**common, **({"cameras": named} if named else {})}
+
+
+def _options_of_one(
+    name: str, data: Demonstrations, observation: ObservationSpec, options: Mapping[str, Any]
+) -> dict[str, Any]:
+    make = ENCODERS.get(name)
+    ours = isinstance(make, type) and issubclass(make, Encoder)
+    return make.options_for(data, observation, options) if ours else dict(options)
+
+
+def _by_camera(
+    observation: ObservationSpec, options: Mapping[str, Any]
+) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
+    """What the encoders of all cameras have in common, and options of each."""
+    common, own = dict(options), options.get("cameras", {})
+    common.pop("cameras", None)
+    require_instance("cameras", own, Mapping, "a mapping from names of images to options")
+    require_known("camera", own, observation.images)
+    return common, {image: dict(own.get(image, {})) for image in observation.images}
 
 
 def parts_read(name: str) -> tuple[str, ...]:
@@ -84,6 +121,7 @@ __all__ = [
     "CamerasEncoder",
     "ConvolutionalEncoder",
     "Encoder",
+    "KeypointEncoder",
     "ObservationTensors",
     "ResidualEncoder",
     "StateEncoder",

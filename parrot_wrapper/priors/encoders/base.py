@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from parrot_wrapper.errors import InvalidArgumentError
 from parrot_wrapper.priors.registry import ENCODERS
-from parrot_wrapper.types import ObservationSpec
+from parrot_wrapper.types import Demonstrations, FloatArray, ObservationSpec
 
 ObservationTensors = Mapping[str, Tensor]
 """As the spec has them: images (B, H, W, C) uint8, "proprio" (B, P), "state" (B, S) float."""
@@ -97,17 +97,33 @@ class Encoder(nn.Module):
         """Features and whatever `auxiliary_losses` needs of the pass that made them."""
         return self(obs), {}
 
+    @classmethod
+    def options_for(
+        cls, data: Demonstrations, observation: ObservationSpec, options: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """JSON-able options for a new encoder that is to learn from `data`; by default the same."""
+        return dict(options)
+
+    def labels(self, data: Demonstrations) -> dict[str, FloatArray]:
+        """What `auxiliary_losses` learns from, made of the data: (N, ...) float32 by name.
+
+        N is the number of rows of `data.observations`. By default nothing.
+        """
+        return {}
+
     def auxiliary_losses(
         self,
         intermediates: Mapping[str, Tensor],
         batch: Mapping[str, Tensor],
+        generator: torch.Generator,
     ) -> dict[str, Tensor]:
-        """Weighted scalar losses by name, added to the negative log-likelihood in training.
+        """Weighted scalar losses by name, added to the prior's own in training.
 
         Args:
             intermediates: What `training_features` returned, floating tensors in float32.
-            batch: The whole batch: observations, "action" and every label of the data set.
-                Entries 2i and 2i + 1 are two time steps of one episode.
+            batch: The whole batch: observations, "action" and what `labels` made. Entries 2i and
+                2i + 1 are two time steps of one episode.
+            generator: All that is random is drawn from it.
         """
         return {}
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from parrot_wrapper.priors.encoders.base import ActingEncoder, Encoder, ObservationTensors
-from parrot_wrapper.types import ObservationSpec
+from parrot_wrapper.types import Demonstrations, FloatArray, ObservationSpec
 
 _Value = TypeVar("_Value")
 
@@ -37,10 +38,7 @@ class CamerasEncoder(Encoder):
     def __init__(
         self, observation: ObservationSpec, make: Callable[[str, ObservationSpec], Encoder]
     ) -> None:
-        parts = [
-            make(name, replace(observation, image=shape, cameras={}))
-            for name, shape in observation.images.items()
-        ]
+        parts = [make(name, alone(name, observation)) for name in observation.images]
         self.name, self.reads = parts[0].name, parts[0].reads  # type: ignore[misc]
         super().__init__(
             observation,
@@ -70,8 +68,26 @@ class CamerasEncoder(Encoder):
             intermediates |= {f"{name}/{key}": value for key, value in own.items()}
         return torch.cat(features, dim=1), intermediates
 
+    @classmethod
+    def options_for(
+        cls, data: Demonstrations, observation: ObservationSpec, options: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """Those of the encoder of one image, which is asked for each: see `encoder_options`."""
+        return dict(options)
+
+    def labels(self, data: Demonstrations) -> dict[str, FloatArray]:
+        """What each camera's losses learn from, as CAMERA/LABEL."""
+        labels: dict[str, FloatArray] = {}
+        for name, part in self._parts():
+            found = part.labels(seen_in(name, data, self.observation))
+            labels |= {f"{name}/{key}": value for key, value in found.items()}
+        return labels
+
     def auxiliary_losses(
-        self, intermediates: Mapping[str, Tensor], batch: Mapping[str, Tensor]
+        self,
+        intermediates: Mapping[str, Tensor],
+        batch: Mapping[str, Tensor],
+        generator: torch.Generator,
     ) -> dict[str, Tensor]:
         """Those of each camera's encoder, as CAMERA/LOSS."""
         losses: dict[str, Tensor] = {}
@@ -82,7 +98,7 @@ class CamerasEncoder(Encoder):
                 for key, value in intermediates.items()
                 if key.startswith(start)
             }
-            found = part.auxiliary_losses(own, self._seen(name, batch))
+            found = part.auxiliary_losses(own, self._seen(name, batch), generator)
             losses |= {f"{start}{key}": value for key, value in found.items()}
         return losses
 
@@ -140,6 +156,18 @@ def seen_by(
     shared = {k: v for k, v in batch.items() if k not in images and not k.startswith(others)}
     found = {k.removeprefix(own): v for k, v in batch.items() if k.startswith(own)}
     return {**shared, **found, "image": batch[camera]}
+
+
+def alone(camera: str, observation: ObservationSpec) -> ObservationSpec:
+    """What there is to look at where this camera is the only one."""
+    return replace(observation, image=observation.images[camera], cameras={})
+
+
+def seen_in(camera: str, data: Demonstrations, observation: ObservationSpec) -> Demonstrations:
+    """Demonstrations as they are where this camera is the only one; nothing is copied."""
+    view = copy.copy(data)
+    view.observations = seen_by(camera, data.observations, observation)
+    return view
 
 
 def _contexts(parts: Sequence[ActingEncoder], features: Tensor, lengths: list[int]) -> Tensor:

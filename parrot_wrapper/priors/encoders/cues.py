@@ -1,0 +1,349 @@
+"""What demonstrations tell of themselves, without labels: toggles, odometry and keyframes.
+
+All of it is found in actions (or proprioception), dimension by dimension, and in whether images
+tell of it. A *toggle* is an action dimension with two values that seldom changes, as a gripper's.
+A *track* is a quantity that grows with the motion: integrated actions where they are velocities,
+actions themselves where they are positions, twice integrated ones where they are forces, or a
+number of proprioception. A *keyframe* is a step at which a toggle changes, or at which the motion
+comes to rest or turns sharply (as in James et al. 2022, ARM: where a demonstrator does something
+is where things are).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from parrot_wrapper.types import AnyArray, Demonstrations, FloatArray
+
+_Array = npt.NDArray[np.float64]
+
+PAIRS = 6_000
+"""Pairs of steps that tell whether images tell of a track."""
+_APART = 8
+_CELLS = 8
+_RIDGE = 30.0
+_TOLD = 0.05
+"""Least share of a track's variance that images must explain, on held-out pairs."""
+_TWO_VALUES = 0.12
+"""Largest share of a toggle's variance that is not between its two values; noise has 0.36."""
+_REST, _FAST = 0.35, 90.0
+"""Rest is below this share of a fast step: the percentile of all speeds."""
+_CHANGED = 4.0
+"""Of 255: a pixel that differs by more has changed."""
+
+
+@dataclass(frozen=True)
+class Toggle:
+    """An action dimension with two values.
+
+    Attributes:
+        dim: Its index.
+        low: Below this it is switched one way,
+        high: above this the other way; between, it stays as it is.
+    """
+
+    dim: int
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Track:
+    """A quantity that grows with the motion.
+
+    Attributes:
+        source: "action" or "proprio".
+        dim: Index in it.
+        order: How often it is integrated over time: 0, 1 or 2.
+        scale: Typical way to the next keyframe, in its own unit; labels are in multiples of it.
+        told: Share of its change between two steps that a linear map of coarse images explains.
+    """
+
+    source: str
+    dim: int
+    order: int
+    scale: float
+    told: float
+
+
+@dataclass(frozen=True)
+class Cues:
+    """What a data set tells of itself; JSON-able by `to_dict`.
+
+    Attributes:
+        toggles: In the order of dimensions.
+        tracks: Those that images tell of, in the order of dimensions.
+        rest: Speed, in multiples of `scale` a step, below which the motion rests.
+        fixed_camera: Whether most pixels stay as they are during an episode.
+    """
+
+    toggles: tuple[Toggle, ...] = ()
+    tracks: tuple[Track, ...] = ()
+    rest: float = 0.0
+    fixed_camera: bool = True
+
+    @property
+    def kinds(self) -> int:
+        """Kinds of keyframes: two of each toggle, or one, rest or turn, where there are none."""
+        return 2 * len(self.toggles) or 1
+
+    def to_dict(self) -> dict[str, Any]:
+        """A JSON-able copy."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Cues:
+        """The inverse of `to_dict`."""
+        return cls(
+            toggles=tuple(Toggle(**toggle) for toggle in values.get("toggles", ())),
+            tracks=tuple(Track(**track) for track in values.get("tracks", ())),
+            rest=float(values.get("rest", 0.0)),
+            fixed_camera=bool(values.get("fixed_camera", True)),
+        )
+
+
+def find_cues(data: Demonstrations, image: str = "image") -> Cues:
+    """Look for toggles, and for tracks that the images under the key `image` tell of."""
+    toggles = tuple(_toggles(data.actions))
+    rng = np.random.default_rng(0)
+    pairs = _pairs(data.lengths, rng)
+    episodes, first, second = pairs
+    rows = data.obs_offsets[episodes][:, None] + np.stack([first, second], axis=1)
+    before, after = (_coarse(data.observations[image], column) for column in rows.T)
+    changed = np.abs(after - before) > _CHANGED
+    seen = np.concatenate([after - before, np.square(after) - np.square(before)], axis=1)
+    seen /= seen.std(axis=0) + 1e-6
+    candidates = [
+        Track(source, dim, order, 1.0, 0.0)
+        for source, dims, orders in (
+            ("proprio", range(_proprio_dim(data)), (0,)),
+            ("action", _moving(data.actions, toggles), (0, 1, 2)),
+        )
+        for dim in dims
+        for order in orders
+    ]
+    told = _told(seen, _changes(data, candidates, pairs)) if candidates else []
+    best: dict[tuple[str, int], Track] = {}
+    for track, share in zip(candidates, told, strict=True):
+        key = (track.source, track.dim)
+        if share > _TOLD and (key not in best or share > best[key].told):
+            best[key] = Track(track.source, track.dim, track.order, 1.0, round(float(share), 3))
+    tracks = list(best.values())
+    if any(track.source == "proprio" for track in tracks):
+        tracks = [track for track in tracks if track.source == "proprio"]
+    return _scaled(data, toggles, tracks, fixed=bool(changed.mean() < 0.5))
+
+
+def _scaled(
+    data: Demonstrations, toggles: tuple[Toggle, ...], tracks: list[Track], *, fixed: bool
+) -> Cues:
+    """Scales and the threshold of rest, from the ways to the next keyframes."""
+    if not tracks:
+        return Cues(toggles, (), 0.0, fixed)
+    raw = Cues(toggles, tuple(tracks), 0.0, fixed)
+    steps = [np.diff(path, axis=0) for _, path in _paths(data, raw)]
+    spread = np.sqrt(np.mean(np.concatenate([np.square(s) for s in steps]), axis=0)) + 1e-9
+    speeds = np.concatenate([np.linalg.norm(_smooth(s / spread), axis=1) for s in steps])
+    rest = _REST * float(np.percentile(speeds, _FAST))
+    rough = tuple(
+        Track(t.source, t.dim, t.order, float(s), t.told)
+        for t, s in zip(tracks, spread, strict=True)
+    )
+    labels = hindsight_labels(data, Cues(toggles, rough, rest, fixed))
+    there = labels["hindsight_there"] > 0
+    ways = labels["hindsight_way"][there]
+    length = np.sqrt(np.mean(np.square(ways), axis=0)) if len(ways) else np.ones(len(tracks))
+    length = np.maximum(length, 1e-6)
+    # one threshold serves all scales: speeds are measured in the rough ones
+    final = tuple(
+        Track(t.source, t.dim, t.order, float(t.scale * s), t.told)
+        for t, s in zip(rough, length, strict=True)
+    )
+    return Cues(toggles, final, rest / float(np.mean(length)), fixed)
+
+
+def hindsight_labels(data: Demonstrations, cues: Cues) -> dict[str, FloatArray]:
+    """What each observation of a data set is taught with, (N, ...) float32, N its rows.
+
+    Returns:
+        "hindsight_track" (N, D): tracks. "hindsight_toggle" (N, G): -1 or 1, the last switch of
+        each toggle, 0 before the first. "hindsight_way" (N, K, D): way to the next keyframe of
+        each kind. "hindsight_there" (N, K): 1 where there is one, else 0.
+    """
+    rows = len(next(iter(data.observations.values())))
+    tracks, toggles, kinds = len(cues.tracks), len(cues.toggles), cues.kinds
+    labels = {
+        "hindsight_track": np.zeros((rows, tracks), np.float32),
+        "hindsight_toggle": np.zeros((rows, toggles), np.float32),
+        "hindsight_way": np.zeros((rows, kinds, tracks), np.float32),
+        "hindsight_there": np.zeros((rows, kinds), np.float32),
+    }
+    for index, path in _paths(data, cues):
+        length, step = int(data.lengths[index]), int(data.step_offsets[index])
+        actions = data.actions[step : step + length]
+        first = int(data.obs_offsets[index])
+        here = slice(first, first + length + 1)
+        labels["hindsight_track"][here] = path
+        labels["hindsight_toggle"][here] = states = _states(actions, cues.toggles)
+        resting = _resting(path, cues.rest)
+        events = np.zeros((length + 1, kinds), bool)
+        switched = np.diff(states[1:], axis=0, prepend=states[1:2])
+        for toggle in range(toggles):
+            events[:-1, 2 * toggle] = (switched[:, toggle] != 0) & (states[1:, toggle] < 0)
+            events[:-1, 2 * toggle + 1] = (switched[:, toggle] != 0) & (states[1:, toggle] > 0)
+        if not toggles:
+            events[1:, -1] = resting[1:] & ~resting[:-1]
+            events[-1, -1] = True
+        _ways(path, events, resting, labels["hindsight_way"][here], labels["hindsight_there"][here])
+    return labels
+
+
+def _ways(
+    path: _Array,
+    events: npt.NDArray[np.bool_],
+    resting: npt.NDArray[np.bool_],
+    way: FloatArray,
+    there: FloatArray,
+) -> None:
+    """Fill in the ways (T + 1, K, D) to the next keyframes; who rests is on no way to a rest."""
+    steps = len(path)
+    for kind in range(events.shape[1]):
+        marked = np.where(events[:, kind], np.arange(steps), steps)
+        following = np.minimum.accumulate(marked[::-1])[::-1]
+        valid = following < steps
+        if events.shape[1] == 1:
+            valid &= ~resting & (following > np.arange(steps))
+        way[valid, kind] = path[following[valid]] - path[valid]
+        there[valid, kind] = 1.0
+
+
+def _states(actions: FloatArray, toggles: tuple[Toggle, ...]) -> FloatArray:
+    """The last switch of each toggle at each observation (T + 1, G), from {-1, 0, 1}."""
+    states = np.zeros((len(actions) + 1, len(toggles)), np.float32)
+    for column, toggle in enumerate(toggles):
+        values = actions[:, toggle.dim]
+        switch = np.where(values < toggle.low, -1, np.where(values > toggle.high, 1, 0))
+        last = np.maximum.accumulate(np.where(switch != 0, np.arange(len(switch)), -1))
+        states[1:, column] = np.where(last >= 0, switch[np.maximum(last, 0)], 0)
+        states[0, column] = states[1, column]
+    return states
+
+
+def _resting(path: _Array, rest: float) -> npt.NDArray[np.bool_]:
+    """Whether the motion rests or turns at each observation (T + 1,)."""
+    if not path.shape[1] or len(path) < 2:
+        return np.zeros(len(path), bool)
+    speed = np.linalg.norm(_smooth(np.diff(path, axis=0)), axis=1)
+    return np.append(speed, speed[-1]) < rest
+
+
+def _smooth(velocity: _Array) -> _Array:
+    """The mean of three steps (T, D): opposite ones cancel, so that a turn is slow too."""
+    padded = np.pad(velocity, ((1, 1), (0, 0)), mode="edge")
+    result: _Array = (padded[:-2] + padded[1:-1] + padded[2:]) / 3.0
+    return result
+
+
+def _paths(data: Demonstrations, cues: Cues) -> Iterator[tuple[int, _Array]]:
+    """The tracks (T + 1, D) of each episode, in multiples of their scales."""
+    scale = np.array([track.scale for track in cues.tracks])
+    for index in range(len(data.lengths)):
+        yield index, _path(data, index, cues.tracks) / scale
+
+
+def _path(data: Demonstrations, index: int, tracks: tuple[Track, ...]) -> _Array:
+    length, step = int(data.lengths[index]), int(data.step_offsets[index])
+    first = int(data.obs_offsets[index])
+    actions = data.actions[step : step + length].astype(np.float64)
+    columns = np.zeros((length + 1, len(tracks)))
+    for column, track in enumerate(tracks):
+        if track.source == "proprio":
+            columns[:, column] = data.observations["proprio"][first : first + length + 1, track.dim]
+        else:
+            columns[:, column] = integrated(actions[:, track.dim], track.order)
+    return columns
+
+
+def integrated(action: _Array, order: int) -> _Array:
+    """Actions (T,) of a position (0), a velocity (1) or a force (2) as a track (T + 1,).
+
+    Example:
+        >>> integrated(np.array([1.0, 1.0]), 1).tolist()
+        [0.0, 1.0, 2.0]
+    """
+    if order == 0:
+        return np.concatenate([action[:1], action])
+    track = np.concatenate([[0.0], np.cumsum(action)])
+    return integrated(track[1:], 1) if order == 2 else track
+
+
+def _toggles(actions: FloatArray) -> Iterator[Toggle]:
+    for dim in range(actions.shape[1]):
+        values = actions[:, dim].astype(np.float64)
+        low, high = np.percentile(values, [2, 98])
+        for _ in range(20):  # two means
+            lower = np.abs(values - low) < np.abs(values - high)
+            if not 0.02 < lower.mean() < 0.98:
+                break
+            low, high = values[lower].mean(), values[~lower].mean()
+        else:
+            within = np.square(values - np.where(lower, low, high)).mean()
+            if within < _TWO_VALUES * values.var():
+                third = 0.3 * (high - low)
+                yield Toggle(dim, round(float(low + third), 6), round(float(high - third), 6))
+
+
+def _moving(actions: FloatArray, toggles: tuple[Toggle, ...]) -> list[int]:
+    switched = {toggle.dim for toggle in toggles}
+    varies = np.ptp(actions, axis=0) > 1e-6 * (np.abs(actions).max(axis=0) + 1e-12)
+    return [dim for dim in range(actions.shape[1]) if varies[dim] and dim not in switched]
+
+
+def _proprio_dim(data: Demonstrations) -> int:
+    return int(data.observations["proprio"].shape[1]) if "proprio" in data.observations else 0
+
+
+def _pairs(lengths: npt.NDArray[Any], rng: np.random.Generator) -> tuple[Any, Any, Any]:
+    """Episodes and two steps of each, up to `_APART` steps apart."""
+    episodes = rng.integers(len(lengths), size=PAIRS)
+    ends = lengths[episodes].astype(np.int64)
+    first = rng.integers(ends + 1)
+    second = np.clip(first + rng.integers(-_APART, _APART + 1, size=PAIRS), 0, ends)
+    return episodes, first, second
+
+
+def _coarse(images: AnyArray, rows: npt.NDArray[np.int64]) -> FloatArray:
+    """Means over a grid of cells (B, cells * C) float32 of images at these rows."""
+    chosen = images.take(rows, axis=0)
+    height, width = (side // _CELLS * _CELLS for side in chosen.shape[1:3])
+    cells = chosen[:, :height, :width].reshape(
+        len(rows), _CELLS, height // _CELLS, _CELLS, width // _CELLS, chosen.shape[3]
+    )
+    result: FloatArray = cells.mean(axis=(2, 4), dtype=np.float32).reshape(len(rows), -1)
+    return result
+
+
+def _changes(data: Demonstrations, tracks: list[Track], pairs: tuple[Any, Any, Any]) -> _Array:
+    """Change of each track between the two steps of each pair (B, D)."""
+    episodes, first, second = pairs
+    changes = np.zeros((len(episodes), len(tracks)))
+    for row, index in enumerate(episodes):
+        path = _path(data, int(index), tuple(tracks))
+        changes[row] = path[second[row]] - path[first[row]]
+    return changes
+
+
+def _told(seen: FloatArray, changes: _Array) -> _Array:
+    """Share of each column's variance that a ridge regression on `seen` explains, held out."""
+    half = len(seen) * 3 // 4
+    x, held_out = seen[:half].astype(np.float64), seen[half:].astype(np.float64)
+    gram = x.T @ x + _RIDGE * np.eye(x.shape[1])
+    error = changes[half:] - held_out @ np.linalg.solve(gram, x.T @ changes[:half])
+    total = np.square(changes[half:]).mean(axis=0)
+    share: _Array = 1.0 - np.square(error).mean(axis=0) / np.maximum(total, 1e-12)
+    return np.where(total > 0, share, 0.0)

@@ -1,0 +1,267 @@
+"""The default encoder of images: a few keypoints that say what is where, taught by hindsight.
+
+A small convolutional net says of each cell of a grid how likely demonstrators go there, where that
+is, and what it looks like. The features are a fixed number of *slots*: slot k is the mean place of
+whatever looks like anchor k, relative to the hand. In a scene with given things every thing stays
+in its own slots, the others are quiet, and all of it is smooth in the pixels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from parrot_wrapper.errors import InvalidArgumentError
+from parrot_wrapper.priors.encoders.base import ObservationTensors
+from parrot_wrapper.priors.encoders.cues import Cues, find_cues, hindsight_labels
+from parrot_wrapper.priors.encoders.image_encoder import (
+    ImageEncoder,
+    padded,
+    require_image,
+    vector_dim,
+)
+from parrot_wrapper.priors.encoders.teachers import PLACE, Teachers
+from parrot_wrapper.types import Demonstrations, FloatArray, ObservationSpec
+
+SLOT = 1 + PLACE
+"""Numbers of a slot: presence, then place relative to the hand, gated by presence."""
+_CELLS = 14
+"""Cells a side, at most."""
+_FAINT, _MASS = 0.01, 4.0
+"""A slot is half present where the square of its mass, in units of `_MASS` cells, is `_FAINT`."""
+_CODE = 3
+
+
+class KeypointEncoder(ImageEncoder):
+    """Images, and vectors beside them, to features of the hand and of slots.
+
+    The layout is: place of the hand (3) and state of each toggle, a slot (4) of each kind of
+    keyframe, `slots` slots (4 each) by appearance, then the vectors, in standard deviations.
+    Places are in units of a typical way to the next keyframe. `Teachers` has the losses, which
+    need nothing but what `find_cues` reads out of images and actions.
+
+    Args:
+        observation: Must have an image of at least 4 pixels a side.
+        cues: What the data tell of themselves, `Cues.to_dict`; without, it learns from the prior's
+            own loss alone.
+        slots: Slots by appearance, 2 or more.
+        channels: Width of the convolutional net.
+        sharpness: How exclusively an appearance belongs to its nearest anchor.
+        feature_noise: Standard deviation of the noise on features that the prior is trained with.
+        context: Length of what a flow is conditioned on.
+        teachers: Weights of `Teachers`, by name, where they are not the defaults.
+
+    Raises:
+        InvalidArgumentError: No image, a smaller one, or an option out of range.
+        UnknownNameError: No such teacher.
+
+    Example:
+        >>> encoder = KeypointEncoder(ObservationSpec(image=(48, 48, 3)))
+        >>> encoder({"image": torch.zeros(2, 48, 48, 3, dtype=torch.uint8)}).shape
+        torch.Size([2, 55])
+    """
+
+    name = "keypoints"
+    _anchors: Tensor
+    _grid: Tensor
+
+    def __init__(
+        self,
+        observation: ObservationSpec,
+        *,
+        cues: Mapping[str, Any] | None = None,
+        slots: int = 12,
+        channels: int = 48,
+        sharpness: float = 10.0,
+        feature_noise: float = 0.05,
+        context: int = 128,
+        teachers: Mapping[str, float] | None = None,
+    ) -> None:
+        height, width, colours = require_image(self.name, observation)
+        if slots < 2 or channels < 8 or not sharpness > 0 or not feature_noise >= 0:
+            raise InvalidArgumentError(
+                "The keypoints encoder needs slots >= 2, channels >= 8, sharpness > 0 and "
+                f"feature_noise >= 0, got {slots}, {channels}, {sharpness} and {feature_noise}."
+            )
+        self.cues = Cues.from_dict(cues or {})
+        self._fold = max(4, -(-max(height, width) // _CELLS))
+        rows, columns = -(-height // self._fold), -(-width // self._fold)
+        self._hand = PLACE + len(self.cues.toggles)
+        self._shared = self._hand + SLOT * self.cues.kinds
+        super().__init__(
+            observation,
+            feature_dim=self._shared + SLOT * slots + vector_dim(observation),
+            context_dim=context,
+        )
+        self.slots, self.sharpness, self.feature_noise = slots, sharpness, feature_noise
+        folded = self._fold**2 * colours
+        widths = (folded + 2, *(channels,) * 4)
+        self.trunk = nn.Sequential(
+            *(
+                layer
+                for inside, outside, dilation in zip(widths, widths[1:], (1, 1, 2, 1), strict=False)
+                for layer in (
+                    nn.Conv2d(inside, outside, 3, padding=dilation, dilation=dilation),
+                    nn.ReLU(),
+                )
+            )
+        )
+        # heat of each kind and place, then the same of the hand
+        self.heads = nn.Conv2d(channels, self.cues.kinds + PLACE + 1 + PLACE, 1)
+        nn.init.constant_(self.heads.bias[: self.cues.kinds], -1.0)  # type: ignore[index]
+        # Things mostly stay where they are, so a code that could know the place would take it for
+        # identity: this branch sees no coordinates, and only a few cells.
+        self.appearance = nn.Sequential(
+            nn.Conv2d(folded, 32, 3, padding=1), nn.ReLU(), nn.Conv2d(32, _CODE, 1)
+        )
+        self.hand = nn.Sequential(nn.Linear(channels, 64), nn.SiLU(), nn.Linear(64, self._hand))
+        self.token = nn.Sequential(nn.Linear(SLOT + self._shared, 96), nn.SiLU(), nn.Linear(96, 96))
+        self.score = nn.Linear(96, 1)
+        self.pooled = nn.Sequential(
+            nn.Linear(2 * 96 + self._shared + vector_dim(observation), context), nn.SiLU(),
+            nn.Linear(context, context),
+        )  # fmt: skip
+        self.plane = nn.Parameter(torch.zeros(6, 2 * PLACE))
+        self.register_buffer("_anchors", torch.from_numpy(sphere_anchors(slots)))
+        self.register_buffer("_grid", coordinate_grid(rows, columns))
+        self.teachers = Teachers(
+            self.cues, (rows, columns), features=self.feature_dim, image=colours,
+            weights=teachers or {},
+        )  # fmt: skip
+        self.add_scales()
+
+    def forward(self, obs: ObservationTensors) -> Tensor:
+        """Images (B, H, W, C) uint8, and vectors beside them, to features (B, F)."""
+        return self.training_features(obs)[0]
+
+    def training_features(self, obs: ObservationTensors) -> tuple[Tensor, dict[str, Tensor]]:
+        """Features (B, F), and what the teachers look at; N cells.
+
+        "heat" (B, N, K) in [0, 1] for each kind of keyframe, "place" (B, N, 3), "code" (B, N, 3)
+        of length 1, "hand" (B, 3 + G) and "features" (B, F).
+        """
+        image = obs["image"]
+        pixels = padded(image, self._fold).permute(0, 3, 1, 2).to(self.dtype) / 255.0 - 0.5
+        folded = functional.pixel_unshuffle(pixels, self._fold)
+        folded = folded.contiguous(memory_format=torch.channels_last)
+        stacked = torch.cat((folded, self._grid.expand(len(image), -1, -1, -1)), dim=1)
+        trunk = self.trunk(stacked.contiguous(memory_format=torch.channels_last))
+        heads = self.heads(trunk).flatten(2).transpose(1, 2)
+        code = self.appearance(folded).flatten(2).transpose(1, 2)
+        with torch.autocast(trunk.device.type, enabled=False):  # places need float32
+            heads, code, cells = (
+                part.to(self.dtype) for part in (heads, code, trunk.flatten(2).transpose(1, 2))
+            )
+            heat, place, here, tip = heads.split((self.cues.kinds, PLACE, 1, PLACE), dim=2)
+            base, tip_base = (quadratic(self._grid.flatten(1).T) @ self.plane).chunk(2, dim=1)
+            attention = here.softmax(1).transpose(1, 2)
+            at_hand = attention @ torch.cat((tip + tip_base, cells), dim=2)
+            hand = self.hand(at_hand[:, 0, PLACE:])
+            seen = {
+                "heat": heat.sigmoid(),
+                "place": place + base,
+                "code": functional.normalize(code, dim=2),
+                "hand": hand + functional.pad(at_hand[:, 0, :PLACE], (0, self._hand - PLACE)),
+            }
+            features = self.join(self._slots(seen), obs)
+        return features, {**seen, "features": features}
+
+    def auxiliary_losses(
+        self,
+        intermediates: Mapping[str, Tensor],
+        batch: Mapping[str, Tensor],
+        generator: torch.Generator,
+    ) -> dict[str, Tensor]:
+        """The teachers' losses, where the batch has what hindsight says."""
+        if "hindsight_way" not in batch:
+            return {}
+        return self.teachers(intermediates, batch, generator)
+
+    @classmethod
+    def options_for(
+        cls, data: Demonstrations, observation: ObservationSpec, options: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """The options, and the cues of these data where there are none."""
+        return {"cues": find_cues(data).to_dict(), **options}
+
+    def labels(self, data: Demonstrations) -> dict[str, FloatArray]:
+        """What hindsight says: see `hindsight_labels`."""
+        return hindsight_labels(data, self.cues)
+
+    def context(self, features: Tensor) -> Tensor:
+        """Pool the unordered set of slots by attention: (B, F) to (B, context)."""
+        shared, slots = features[:, : self._shared], self._by_appearance(features)
+        beside = shared[:, None].expand(-1, self.slots, -1)
+        tokens = self.token(torch.cat((slots, beside), dim=2))
+        presence = slots[:, :, :1]
+        attention = presence * self.score(tokens).clamp(-8, 8).exp()
+        attended = (attention * tokens).sum(1) / (attention.sum(1) + 1e-3)
+        summed = (presence * tokens).sum(1)
+        vectors = features[:, self._shared + SLOT * self.slots :]
+        context: Tensor = self.pooled(torch.cat((attended, summed, shared, vectors), dim=1))
+        return context
+
+    def perturb(self, features: Tensor, generator: torch.Generator) -> Tensor:
+        """Add noise to places; absent slots stay exactly quiet."""
+        noise = torch.randn(
+            features.shape, generator=generator, device=features.device, dtype=features.dtype
+        )
+        scale = torch.ones_like(features)
+        start, end = self._hand, self._shared + SLOT * self.slots
+        presence = features[:, start:end].unflatten(1, (-1, SLOT))[:, :, :1]
+        scale[:, start:end] = (features.new_tensor([0.0, *(1.0,) * PLACE]) * presence).flatten(1)
+        return features + self.feature_noise * scale.detach() * noise
+
+    def _by_appearance(self, features: Tensor) -> Tensor:
+        slots = features[:, self._shared : self._shared + SLOT * self.slots]
+        return slots.unflatten(1, (self.slots, SLOT))
+
+    def _slots(self, seen: Mapping[str, Tensor]) -> Tensor:
+        near = (seen["code"] @ (self.sharpness * self._anchors.T)).exp()
+        thing = self.teachers.thing(seen["heat"])
+        # One product for all slots: PyTorch's CPU kernels are very slow for a single column.
+        weight = torch.cat((seen["heat"], near * (thing / near.sum(2, keepdim=True))), dim=2)
+        total = weight.sum(1)[:, :, None]
+        mean = weight.transpose(1, 2) @ seen["place"] / (total + 1e-4)
+        mass = (total / _MASS).square()
+        presence = mass / (mass + _FAINT)
+        relative = mean - seen["hand"][:, None, :PLACE]
+        slots = torch.cat((presence, presence * relative), dim=2)
+        return torch.cat((seen["hand"], slots.flatten(1)), dim=1)
+
+
+def quadratic(points: Tensor) -> Tensor:
+    """Monomials up to degree two of points (N, 2): what a tilted camera makes of a plane."""
+    x, y = points[:, 0], points[:, 1]
+    return torch.stack((torch.ones_like(x), x, y, x * x, x * y, y * y), dim=1)
+
+
+def coordinate_grid(rows: int, columns: int) -> Tensor:
+    """Centres of the cells as (2, rows, columns), x and y from -1 to 1 over the image."""
+    y, x = torch.meshgrid(
+        (torch.arange(rows) + 0.5) / rows * 2.0 - 1.0,
+        (torch.arange(columns) + 0.5) / columns * 2.0 - 1.0,
+        indexing="ij",
+    )
+    return torch.stack((x, y))
+
+
+def sphere_anchors(count: int) -> FloatArray:
+    """Unit vectors (count, 3) float32 on a Fibonacci spiral, nearly evenly spread.
+
+    Example:
+        >>> anchors = sphere_anchors(12)
+        >>> bool(np.allclose(np.linalg.norm(anchors, axis=1), 1.0))
+        True
+    """
+    index = np.arange(count) + 0.5
+    height = 1.0 - 2.0 * index / count
+    angle = np.pi * (1.0 + np.sqrt(5.0)) * index
+    radius = np.sqrt(1.0 - height**2)
+    points = np.stack((radius * np.cos(angle), radius * np.sin(angle), height), axis=1)
+    return points.astype(np.float32)

@@ -1,0 +1,162 @@
+"""Losses that teach a grid of cells where things are, from what the demonstrator did next."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from types import MappingProxyType
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from parrot_wrapper.errors import require_known
+from parrot_wrapper.priors.encoders.cues import Cues
+
+PLACE = 3
+"""Dimensions of a place: things are in space."""
+DEFAULT_WEIGHTS: Mapping[str, float] = MappingProxyType(
+    {
+        "odometry": 1.0,
+        "toggle": 1.0,
+        "keyframe": 0.3,
+        "mass": 0.002,
+        "contrast": 0.5,
+        "horizon": 0.0,
+        "dynamics": 0.0,
+        "reconstruction": 0.0,
+    }
+)
+_CENTRE = 0.1
+_ASTRAY = 0.02
+"""Mass of the chance that nothing in sight is where the demonstrator goes."""
+_TEMPERATURE = 0.1
+_NEAR = 0.3
+"""In places: what is this near where a thing was is that thing, for a camera that moves."""
+
+
+class Teachers(nn.Module):
+    """Losses of a `KeypointEncoder`, from labels that `hindsight_labels` makes of actions.
+
+    - *odometry*: how the hand's place changes between two steps of an episode is what the tracks
+      say, through learned gains, which may be zero.
+    - *toggle*: the last switch of each toggle, as features of the hand.
+    - *keyframe*: each cell votes for the way from the hand to the next keyframe of each kind, with
+      its heat as its weight; a mixture over which thing is meant.
+    - *mass*: a small price on heat.
+    - *contrast*: a thing looks the same at two times, and unlike others.
+    - *horizon*: the way in 1, 4 and 16 steps from the features.
+    - *dynamics*: the way between two steps from both features (inverse dynamics).
+    - *reconstruction*: the image, coarse, from the features.
+
+    Args:
+        cues: What the data tell of themselves.
+        cells: Rows and columns of the grid.
+        features: F.
+        image: Colours of the image.
+        weights: Of the losses, by name, where they are not `DEFAULT_WEIGHTS`; 0 leaves one out.
+
+    Raises:
+        UnknownNameError: No such teacher.
+    """
+
+    _cell: Tensor
+
+    def __init__(
+        self,
+        cues: Cues,
+        cells: tuple[int, int],
+        *,
+        features: int,
+        image: int,
+        weights: Mapping[str, float],
+    ) -> None:
+        super().__init__()
+        require_known("teacher", weights, DEFAULT_WEIGHTS)
+        self.weights = {**DEFAULT_WEIGHTS, **weights}
+        self._cues, self._cells = cues, cells
+        tracks = len(cues.tracks)
+        self.gains = nn.Parameter(torch.eye(tracks, PLACE))
+        self.spread = nn.Parameter(torch.full((cues.kinds, tracks), -0.5))
+        self.above = nn.Parameter(torch.zeros(cues.kinds, tracks))
+        rows, columns = torch.meshgrid(*map(torch.arange, cells), indexing="ij")
+        self.register_buffer("_cell", torch.stack((rows, columns), dim=2).flatten(0, 1))
+
+    def thing(self, heat: Tensor) -> Tensor:
+        """How much a cell is of a thing (B, N, 1), from its heats (B, N, K) in [0, 1]."""
+        return 1.0 - (1.0 - heat).prod(2, keepdim=True)
+
+    def forward(
+        self,
+        seen: Mapping[str, Tensor],
+        batch: Mapping[str, Tensor],
+        generator: torch.Generator,
+    ) -> dict[str, Tensor]:
+        """Weighted scalar losses by name.
+
+        Args:
+            seen: What `KeypointEncoder.training_features` returns.
+            batch: Labels of `hindsight_labels`; rows 2i and 2i + 1 are of one episode.
+            generator: Chooses the cells that are compared.
+        """
+        losses = {}
+        if self._cues.toggles:
+            error = seen["hand"][:, PLACE:] - batch["hindsight_toggle"]
+            losses["toggle"] = error.abs().mean()
+        if self._cues.tracks:
+            losses["odometry"], losses["centre"] = self._odometry(seen["hand"][:, :PLACE], batch)
+            losses["keyframe"] = self._keyframe(seen, batch)
+            losses["mass"] = seen["heat"].sum((1, 2)).mean()
+        losses["contrast"] = self._contrast(
+            seen["code"], self.thing(seen["heat"]).detach(), generator
+        )
+        weights = {**self.weights, "centre": _CENTRE * bool(self.weights["odometry"])}
+        return {name: weights[name] * loss for name, loss in losses.items() if weights[name]}
+
+    def _odometry(self, hand: Tensor, batch: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """How far the hand's way is from what the tracks say; and where it is on average."""
+        track = batch["hindsight_track"]
+        moved = (hand[1::2] - hand[0::2]) @ self.gains.T
+        loss = functional.smooth_l1_loss(moved, track[1::2] - track[0::2], beta=0.1)
+        return loss * track.shape[1], hand.mean(0).square().sum()
+
+    def _keyframe(self, seen: Mapping[str, Tensor], batch: Mapping[str, Tensor]) -> Tensor:
+        """Negative log-likelihood of ways to keyframes under the mixture of all cells' votes."""
+        from_hand = (seen["place"] - seen["hand"][:, None, :PLACE]) @ self.gains.T
+        spread, tracks = self.spread.clamp(-3.0, 1.5), len(self._cues.tracks)
+        total = seen["hand"].new_zeros(())
+        for kind in range(self._cues.kinds):
+            way = batch["hindsight_way"][:, kind] - self.above[kind]
+            away = (way[:, None] - from_hand) / spread[kind].exp()
+            log_vote = -0.5 * away.square().sum(2) - spread[kind].sum() - 0.919 * tracks
+            heat = seen["heat"][:, :, kind]
+            voted = torch.logsumexp((heat + 1e-6).log() + log_vote, dim=1)
+            astray = torch.full_like(voted, math.log(_ASTRAY) - 2.0 * tracks)
+            log_p = torch.logaddexp(voted, astray) - (heat.sum(1) + _ASTRAY).log()
+            there = batch["hindsight_there"][:, kind]
+            total = total - (log_p * there).sum() / there.sum().clamp_min(1.0)
+        return total
+
+    def _contrast(self, code: Tensor, heat: Tensor, generator: torch.Generator) -> Tensor:
+        """InfoNCE (van den Oord et al. 2018) over a batch of what is at hot cells at two times."""
+        size, _, length = code.shape
+        heat = heat[:, :, 0]
+        both = torch.minimum(heat[0::2], heat[1::2]) + 1e-6  # what stayed where it was
+
+        def around(values: Tensor) -> Tensor:
+            grid = values.transpose(1, 2).reshape(size, -1, *self._cells)
+            return 9 * functional.avg_pool2d(grid, 3, 1, 1).flatten(2).transpose(1, 2)
+
+        looks = around(code * heat[:, :, None]) / (around(heat[:, :, None]) + 1e-4)
+        first = torch.multinomial(both, 1, generator=generator)
+        far = (self._cell - self._cell[first]).abs().amax(2) > 2
+        second = torch.multinomial(both * far + 1e-9, 1, generator=generator)
+        chosen = torch.cat((first, second), dim=1)
+        sure = both.gather(1, chosen).clamp(0, 1).flatten()
+        index = chosen[:, :, None].expand(-1, -1, length)
+        one, other = (looks[part::2].gather(1, index).flatten(0, 1) for part in (0, 1))
+        similar = one @ other.T / _TEMPERATURE
+        same = torch.arange(len(one), device=code.device)
+        loss = functional.cross_entropy(similar, same, reduction="none")
+        loss = loss + functional.cross_entropy(similar.T, same, reduction="none")
+        return (loss * sure).sum() / sure.sum().clamp_min(1e-3)
