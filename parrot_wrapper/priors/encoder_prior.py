@@ -18,7 +18,6 @@ from parrot_wrapper.errors import (
     InvalidArgumentError,
     NotOfferedError,
     SpaceMismatchError,
-    require_known,
 )
 from parrot_wrapper.priors.arrays import (
     as_float_array,
@@ -31,9 +30,8 @@ from parrot_wrapper.priors.config import PriorConfig
 from parrot_wrapper.priors.encoders import (
     Encoder,
     build_encoder,
-    encoder_options,
     for_acting,
-    parts_read,
+    sight_of,
 )
 from parrot_wrapper.priors.encoders.base import ActingEncoder
 from parrot_wrapper.priors.folded import Folded
@@ -230,10 +228,11 @@ class EncoderPrior(Trainable):
         low, high = (tuple(edge.tolist()) for edge in dataset.action_bounds)
         left_out = [part for part, wanted in (("proprio", proprio), ("state", state)) if not wanted]
         if shared is None:
-            seen = cls._sight(dataset.observation_spec, encoder, left_out, image_keys)
-            seen["encoder_options"] = encoder_options(
-                seen["encoder"], dataset, seen["observation"], options.get("encoder_options", {})
-            )
+            if encoder == "auto" and dataset.observation_spec.images:
+                kind = {entry.name: entry.default for entry in fields(cls.config_class)}["encoder"]
+                encoder = str(kind)
+            own = options.get("encoder_options", {})
+            seen = sight_of(encoder, dataset, left_out, image_keys, own)
         else:
             seen = cls._shared_sight(shared.config)
             if encoder != "auto" or left_out or image_keys or options.get("encoder_options"):
@@ -248,24 +247,6 @@ class EncoderPrior(Trainable):
         if shared is not None:
             prior.encoder.load_state_dict(shared.encoder.state_dict())
         return prior
-
-    @classmethod
-    def _sight(
-        cls,
-        spec: ObservationSpec,
-        encoder: str,
-        left_out: Collection[str],
-        image_keys: Collection[str],
-    ) -> dict[str, Any]:
-        """An encoder of its own, and of the data's parts all that it reads."""
-        if encoder == "auto":
-            kind = {entry.name: entry.default for entry in fields(cls.config_class)}["encoder"]
-            encoder = str(kind) if spec.images else "state"
-        require_known("image", image_keys, spec.images)
-        reads = parts_read(encoder)
-        images = image_keys or spec.images if "image" in reads else ()
-        vectors = [part for part in reads if part != "image" and part not in left_out]
-        return {"observation": spec.only([*images, *vectors]), "encoder": encoder}
 
     @classmethod
     def _shared_sight(cls, config: PriorConfig) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from parrot_wrapper.checks import require_instance
@@ -17,6 +17,7 @@ from parrot_wrapper.priors.encoders.keypoints import KeypointEncoder
 from parrot_wrapper.priors.encoders.residual import ResidualEncoder
 from parrot_wrapper.priors.encoders.state import StateEncoder
 from parrot_wrapper.priors.registry import ENCODERS
+from parrot_wrapper.priors.trainable import DataShapes
 from parrot_wrapper.types import Demonstrations, ObservationSpec
 
 
@@ -58,6 +59,35 @@ def _one(name: str, observation: ObservationSpec, options: Mapping[str, Any]) ->
         return BackboneEncoder(observation, name=name, module=make(**options))
     encoder: Encoder = make(observation, **options)
     return encoder
+
+
+def sight_of(
+    name: str,
+    data: DataShapes,
+    left_out: Collection[str],
+    image_keys: Collection[str],
+    options: Mapping[str, Any],
+) -> dict[str, Any]:
+    """What a new prior with an encoder of its own looks at, and that encoder with its options.
+
+    Args:
+        name: Of the encoder; "auto" is "state".
+        data: What it is to learn from; all of its parts that the encoder reads are looked at.
+        left_out: But for these.
+        image_keys: Which images; all where there are none.
+        options: Those of the encoder that are given.
+
+    Raises:
+        UnknownNameError: No such encoder or image; the nearest is named.
+    """
+    name = "state" if name == "auto" else name
+    spec, reads = data.observation_spec, parts_read(name)
+    require_known("image", image_keys, spec.images)
+    images = image_keys or spec.images if "image" in reads else ()
+    vectors = [part for part in reads if part != "image" and part not in left_out]
+    seen = spec.only([*images, *vectors])
+    found = encoder_options(name, data, seen, options)
+    return {"observation": seen, "encoder": name, "encoder_options": found}
 
 
 def encoder_options(
