@@ -66,6 +66,11 @@ def usual_layout(shape: Shape) -> ImageLayout:
     return ImageLayout(stacked=len(shape) == 4, channels_first=first < min(others))
 
 
+def is_images(name: str, rows: AnyArray) -> bool:
+    """Whether an array of rows is of images: it is called so, or uint8 and has their axes."""
+    return name == "image" or (rows.dtype == np.uint8 and rows.ndim in (4, 5))
+
+
 def channels_last(images: AnyArray) -> AnyArray:
     """Rows of images, (rows, H, W, C), from rows of `usual_layout`; other arrays unchanged."""
     if images.ndim not in (4, 5):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
@@ -24,19 +24,57 @@ REWARDS_FACT = "rewards_known"
 """False in metadata of data without rewards, which are stored as zeros."""
 
 
+PARTS = ("image", "proprio", "state")
+"""Names of the parts, as data and observations of several have them; further images have others."""
+
+VECTORS = PARTS[1:]
+"""Parts that may stand beside images, in the order in which they are joined."""
+
+ImageShape: TypeAlias = tuple[int, int, int]
+"""Height, width and channels."""
+
+
 @dataclass(frozen=True)
 class ObservationSpec:
     """What a prior looks at, as shapes only (priors know no gymnasium spaces).
 
     Attributes:
-        image: Shape (H, W, C) of the uint8 image, or None.
+        image: Shape (H, W, C) of the uint8 image called "image", or None.
         proprio: Length of the proprioception vector, 0 for none.
         state: Length of the state vector, 0 for none.
+        cameras: Shapes of further images by their names, such as {"image_wrist": (32, 32, 3)}.
     """
 
-    image: tuple[int, int, int] | None = None
+    image: ImageShape | None = None
     proprio: int = 0
     state: int = 0
+    cameras: Mapping[str, ImageShape] = field(default_factory=dict, hash=False)
+
+    @property
+    def images(self) -> dict[str, ImageShape]:
+        """Shapes of all images by name: "image", where there is one, then others by the alphabet.
+
+        Example:
+            >>> list(ObservationSpec((48, 48, 3), cameras={"wrist": (32, 32, 3)}).images)
+            ['image', 'wrist']
+        """
+        first = {} if self.image is None else {"image": self.image}
+        return {**first, **{name: self.cameras[name] for name in sorted(self.cameras)}}
+
+    @property
+    def parts(self) -> dict[str, tuple[int, ...]]:
+        """Shapes of all that there is of one observation, by name; images first."""
+        vectors = {"proprio": self.proprio, "state": self.state}
+        return {**self.images, **{name: (length,) for name, length in vectors.items() if length}}
+
+    def only(self, names: Collection[str]) -> ObservationSpec:
+        """The same with the parts of these names alone."""
+        return ObservationSpec(
+            self.image if "image" in names else None,
+            self.proprio if "proprio" in names else 0,
+            self.state if "state" in names else 0,
+            {name: shape for name, shape in self.cameras.items() if name in names},
+        )
 
     def __str__(self) -> str:
         """What there is of them.
@@ -45,13 +83,7 @@ class ObservationSpec:
             >>> print(ObservationSpec((48, 48, 3), proprio=10))
             image (48, 48, 3), proprio (10,)
         """
-        parts = {"image": self.image, "proprio": self.proprio, "state": self.state}
-        shapes = {name: (n,) if isinstance(n, int) else n for name, n in parts.items() if n}
-        return ", ".join(f"{name} {shape}" for name, shape in shapes.items())
-
-
-PARTS = ("image", "proprio", "state")
-"""Names of the parts, as data and observations of several have them."""
+        return ", ".join(f"{name} {shape}" for name, shape in self.parts.items())
 
 
 class Demonstrations(Protocol):

@@ -48,7 +48,7 @@ def spec(encoder: str, proprio: int = 0, state: int = 0) -> ObservationSpec:
 def make_prior(kind: str, encoder: str, seen: ObservationSpec | None = None) -> EncoderPrior:
     """A prior of one action dimension; beta-VAE features have the residual encoder only."""
     seen = spec(encoder) if seen is None else seen
-    common: dict[str, Any] = {"action_dim": 1, "encoder_options": SIZES[encoder]}
+    common: dict[str, Any] = {"action_dim": 1, "encoder_options": SIZES.get(encoder, {})}
     small = {"latent_dim": 2, "widths": (8,)}
     if kind == "flow":
         return FlowPrior(FlowPriorConfig(seen, encoder=encoder, hidden=8, **common))
@@ -70,8 +70,8 @@ def observations(seen: ObservationSpec, rows: int = 4, seed: int = 0) -> dict[st
     """Random observations of these parts."""
     rng = np.random.default_rng(seed)
     parts: dict[str, Any] = {}
-    if seen.image is not None:
-        parts["image"] = rng.integers(0, 256, (rows, *seen.image), np.uint8)
+    for name, shape in seen.images.items():
+        parts[name] = rng.integers(0, 256, (rows, *shape), np.uint8)
     for name in ("proprio", "state"):
         if getattr(seen, name):
             parts[name] = rng.normal(size=(rows, getattr(seen, name))).astype(np.float32)

@@ -27,12 +27,14 @@ class ShowData:
         sheet: Write a picture of its images to this PNG.
         episodes: Rows of the picture.
         frames: Columns of the picture.
+        image_key: Which of several images, by its name; the first where left out.
     """
 
     folder: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="FOLDER")]
     sheet: Path | None = None
     episodes: int = 8
     frames: int = 8
+    image_key: str = ""
 
     def run(self) -> None:
         """Print it, and draw the picture if asked."""
@@ -44,7 +46,10 @@ class ShowData:
             raise InvalidArgumentError(f"Expected a name that ends in .png, got {self.sheet}.")
         from parrot_wrapper.evaluation.pictures import save_png  # brings torch
 
-        save_png(self.sheet, contact_sheet(dataset, episodes=self.episodes, frames=self.frames))
+        sheet = contact_sheet(
+            dataset, episodes=self.episodes, frames=self.frames, image_key=self.image_key
+        )
+        save_png(self.sheet, sheet)
         print(f"{self.sheet}: images")
 
 
@@ -95,7 +100,8 @@ def _report_lines(report: ImportReport) -> Iterable[str]:
             "the last is repeated."
         )
     choice = report.choice
-    named = {"image": choice.image, choice.vector_name: ", ".join(choice.vectors)}
+    named: dict[str, str | None] = dict(choice.named_images)
+    named[choice.vector_name] = ", ".join(choice.vectors)
     named |= {"actions": choice.action, "rewards": choice.reward, "success": choice.success}
     yield f"  taken: {'; '.join(f'{ours} from {name}' for ours, name in named.items() if name)}."
     if report.ends:

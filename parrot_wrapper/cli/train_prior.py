@@ -23,7 +23,6 @@ from parrot_wrapper.training.feature_cache import FeatureCache
 from parrot_wrapper.training.prior import fit_prior, training_device
 from parrot_wrapper.training.prior_batches import warn_of_unread
 from parrot_wrapper.training.prior_config import PriorTrainingConfig, training_config
-from parrot_wrapper.types import PARTS
 
 REPORT_FILE = "report.json"
 _FEW_HELD_OUT, _MANY_PASSES = 5, 100
@@ -241,8 +240,8 @@ def _remarks(
     prior: Trainable, dataset: EpisodeDataset, training: PriorTrainingConfig
 ) -> Iterator[str]:
     """What to know before the training begins, line by line."""
-    spec = prior.observation_spec
-    parts = ", ".join(f"{part} {getattr(spec, part)}" for part in PARTS if getattr(spec, part))
+    shapes = prior.observation_spec.parts.items()
+    parts = ", ".join(f"{part} {shape if shape[1:] else shape[0]}" for part, shape in shapes)
     if parts and prior.looks:
         yield f"The prior looks at {parts}; an env has to supply it."
     held_out = max(1, round(training.validation_fraction * dataset.n_episodes))

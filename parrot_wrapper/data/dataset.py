@@ -13,7 +13,8 @@ import numpy.typing as npt
 from parrot_wrapper.checks import is_number, require_instance
 from parrot_wrapper.data.checks import checked_arrays, checked_box, checked_indices, concatenated
 from parrot_wrapper.data.episodes import Episode
-from parrot_wrapper.errors import DataError, InvalidArgumentError
+from parrot_wrapper.errors import DataError, InvalidArgumentError, require_known
+from parrot_wrapper.image_layout import is_images
 from parrot_wrapper.surroundings import quiet_floats
 from parrot_wrapper.types import (
     REWARDS_FACT,
@@ -97,8 +98,9 @@ class EpisodeDataset:
 
         Args:
             observations: Array or mapping of arrays with N + n rows: each episode's T+1
-                observations in order. uint8 images (rows, H, W, C) are called `"image"`; channels
-                may be first, and stacks of frames (rows, N, H, W, C) become channels.
+                observations in order. uint8 images (rows, H, W, C) are called `"image"`, those of
+                several cameras by any names; channels may be first, and stacks of frames
+                (rows, N, H, W, C) become channels.
             actions: (N, A).
             lengths: (n,) steps of each episode, each >= 1, summing to N.
             rewards: (N,), zeros where left out, which the metadata then say.
@@ -174,13 +176,16 @@ class EpisodeDataset:
     @property
     def observation_spec(self) -> ObservationSpec:
         """Shapes of the observations, as priors want them."""
-        shapes = {name: part.shape[1:] for name, part in self.observations.items()}
-        image = shapes.get("image")
-        return ObservationSpec(
-            image=None if image is None else (int(image[0]), int(image[1]), int(image[2])),
-            proprio=int(shapes.get("proprio", (0,))[0]),
-            state=int(shapes.get("state", (0,))[0]),
-        )
+        parts = self.observations
+        images = {
+            name: (int(part.shape[1]), int(part.shape[2]), int(part.shape[3]))
+            for name, part in parts.items()
+            if is_images(name, part)
+        }
+        lengths = {
+            name: int(parts[name].shape[1]) for name in ("proprio", "state") if name in parts
+        }
+        return ObservationSpec(images.pop("image", None), cameras=images, **lengths)
 
     @property
     def content_hash(self) -> str:
@@ -335,15 +340,19 @@ _GAP = (0, 2)
 _BACKGROUND = 255
 
 
-def contact_sheet(dataset: EpisodeDataset, *, episodes: int = 8, frames: int = 8) -> ImageArray:
+def contact_sheet(
+    dataset: EpisodeDataset, *, episodes: int = 8, frames: int = 8, image_key: str = ""
+) -> ImageArray:
     """Images of a data set as one picture (H, W, 3) uint8.
 
     Args:
         dataset: With images of 1, 3 or more channels; of more than 3, the last 3 are shown.
         episodes: Rows, spread evenly over the data set; fewer where it has fewer.
         frames: Columns, spread evenly over each episode, the first and the last included.
+        image_key: Which of several images, by its name; the first where left out.
 
     Raises:
+        UnknownNameError: There is no such image.
         DataError: There are no images.
         InvalidArgumentError: `episodes` or `frames` is below 1.
 
@@ -357,11 +366,13 @@ def contact_sheet(dataset: EpisodeDataset, *, episodes: int = 8, frames: int = 8
         raise InvalidArgumentError(
             f"Expected at least one episode and one frame, got {episodes} and {frames}."
         )
-    if "image" not in dataset.observations:
+    known = dataset.observation_spec.images
+    if not known:
         raise DataError(
             f"Expected a data set with images, got {', '.join(dataset.observations)} only."
         )
-    images = dataset.observations["image"]
+    require_known("image", [image_key] if image_key else [], known)
+    images = dataset.observations[image_key or next(iter(known))]
     rows = np.linspace(0, dataset.n_episodes - 1, min(episodes, dataset.n_episodes)).round()
     chosen = rows.astype(np.int64)
     shares = np.linspace(0, dataset.lengths[chosen], frames, axis=1).round().astype(np.int64)

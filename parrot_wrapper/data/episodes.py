@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from parrot_wrapper.checks import float_array, number_array, require_instance
 from parrot_wrapper.errors import DataError
-from parrot_wrapper.image_layout import channels_last
+from parrot_wrapper.image_layout import channels_last, is_images
 from parrot_wrapper.types import AnyArray, FloatArray, Observations
 
 
@@ -49,10 +49,10 @@ def observation_rows(observations: Observations) -> dict[str, AnyArray]:
     Images may come as (rows, C, H, W), and as stacks of frames (rows, N, H, W, C) or
     (rows, N, C, H, W), whose frames become channels.
     """
-    parts = observation_mapping(observations)
-    if "image" in parts:
-        parts["image"] = np.ascontiguousarray(channels_last(parts["image"]))
-    return parts
+    return {
+        name: np.ascontiguousarray(channels_last(part)) if is_images(name, part) else part
+        for name, part in observation_mapping(observations).items()
+    }
 
 
 def require_finite(name: str, array: AnyArray) -> None:
@@ -81,8 +81,9 @@ class Episode:
     """One episode of T >= 1 steps, with the observation after the last step.
 
     Attributes:
-        observations: Name to array (T+1, ...); `"image"` (T+1, H, W, C) uint8, `"proprio"` or
-            `"state"` (T+1, P) float32. Images with channels first and stacks of frames are turned.
+        observations: Name to array (T+1, ...); `"image"`, and further images by names of their
+            own, (T+1, H, W, C) uint8, `"proprio"` or `"state"` (T+1, P) float32. Images with
+            channels first and stacks of frames are turned.
         actions: (T, A) float32, as given to the env.
         rewards: (T,) float32.
         success: Whether the episode ended with the task's condition fulfilled.

@@ -16,7 +16,7 @@ from parrot_wrapper.evaluation.policies import EpisodePolicy
 from parrot_wrapper.evaluation.recordings import HAND, LANDMARKS, POSITION
 from parrot_wrapper.evaluation.rollouts import HELD_OUT_SEED, evaluate
 from parrot_wrapper.io.atomic_files import atomic_path
-from parrot_wrapper.types import FloatArray, ImageArray, OffersLabels
+from parrot_wrapper.types import AnyArray, FloatArray, ImageArray, OffersLabels
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -31,13 +31,18 @@ def frame_of(env: gym.Env[Any, Any], observation: Any) -> ImageArray | None:
     """A picture (H, W, 3) uint8 of the current step: rendered, else the observation, else None."""
     if env.render_mode == "rgb_array":
         return np.asarray(env.render(), dtype=np.uint8)
-    image = observation.get("image") if isinstance(observation, Mapping) else observation
-    array = np.asarray(image)
-    if array.dtype != np.uint8 or array.ndim != 3 or array.shape[-1] != 3:
+    named = observation if isinstance(observation, Mapping) else {"image": observation}
+    parts = sorted(named.items(), key=lambda part: part[0] != "image")
+    array = next((np.asarray(part) for _, part in parts if _is_picture(np.asarray(part))), None)
+    if array is None:
         return None
     factor = -(-_SMALL // max(array.shape[:2]))
     enlarged: ImageArray = array.repeat(factor, axis=0).repeat(factor, axis=1)
     return enlarged
+
+
+def _is_picture(array: AnyArray) -> bool:
+    return array.dtype == np.uint8 and array.ndim == 3 and array.shape[-1] == 3
 
 
 class Film:

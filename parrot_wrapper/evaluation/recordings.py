@@ -15,7 +15,6 @@ from parrot_wrapper.errors import DataError
 from parrot_wrapper.evaluation.policies import EpisodePolicy
 from parrot_wrapper.evaluation.rollouts import Rate
 from parrot_wrapper.types import (
-    PARTS,
     ActionPrior,
     AnyArray,
     FloatArray,
@@ -150,8 +149,7 @@ def recording_of(
     Raises:
         DataError: The data set lacks something that the prior looks at.
     """
-    spec = prior.observation_spec
-    wanted = [key for key in PARTS if getattr(spec, key)]
+    wanted = list(prior.observation_spec.parts)
     missing = [key for key in wanted if key not in dataset.observations]
     if missing:
         raise DataError(

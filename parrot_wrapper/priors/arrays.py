@@ -17,6 +17,9 @@ from parrot_wrapper.errors import (
 )
 from parrot_wrapper.types import AnyArray, FloatArray, Observations, ObservationSpec
 
+_PIXELS = 128**2
+"""Of an observation, up to which batches are whole."""
+
 
 def observation_arrays(obs: Observations, spec: ObservationSpec) -> dict[str, AnyArray]:
     """Bring a batch of observations to one array for each part of `spec`.
@@ -30,7 +33,7 @@ def observation_arrays(obs: Observations, spec: ObservationSpec) -> dict[str, An
         SpaceMismatchError: A part is missing, not finite or has another shape or dtype; all are
             listed.
     """
-    expected = expected_parts(spec)
+    expected, images = spec.parts, spec.images
     if not isinstance(obs, Mapping):
         if len(expected) != 1:
             raise SpaceMismatchError(
@@ -40,10 +43,10 @@ def observation_arrays(obs: Observations, spec: ObservationSpec) -> dict[str, An
         obs = {next(iter(expected)): obs}
     parts = {key: number_array(key, obs[key], SpaceMismatchError) for key in expected if key in obs}
     problems = [
-        f"{key}: expected {_describe(shape, key == 'image')}, "
+        f"{key}: expected {_describe(shape, key in images)}, "
         + (f"got shape {parts[key].shape} {parts[key].dtype}" if key in parts else "got none")
         for key, shape in expected.items()
-        if key not in parts or not _fits(parts[key], shape, is_image=key == "image")
+        if key not in parts or not _fits(parts[key], shape, is_image=key in images)
     ]
     sizes = {key: len(part) for key, part in parts.items() if part.ndim}
     problems += [
@@ -58,16 +61,10 @@ def observation_arrays(obs: Observations, spec: ObservationSpec) -> dict[str, An
     return parts
 
 
-def expected_parts(spec: ObservationSpec) -> dict[str, tuple[int, ...]]:
-    """Shape of one observation's parts, by name."""
-    parts: dict[str, tuple[int, ...]] = {}
-    if spec.image is not None:
-        parts["image"] = spec.image
-    if spec.state:
-        parts["state"] = (spec.state,)
-    if spec.proprio:
-        parts["proprio"] = (spec.proprio,)
-    return parts
+def rows_at_once(spec: ObservationSpec, most: int) -> int:
+    """How many observations to take in one pass: so many, or fewer where images are large."""
+    pixels = sum(height * width for height, width, _ in spec.images.values())
+    return most if pixels <= _PIXELS else max(2, most * _PIXELS // pixels // 2 * 2)
 
 
 def _describe(shape: tuple[int, ...], is_image: bool) -> str:

@@ -10,9 +10,11 @@ from typing import Any, ClassVar, TypeVar
 
 from parrot_wrapper.checks import is_number, require_instance
 from parrot_wrapper.errors import InvalidArgumentError, require_known
-from parrot_wrapper.types import ObservationSpec
+from parrot_wrapper.types import PARTS, ObservationSpec
 
 _ConfigT = TypeVar("_ConfigT", bound="PriorConfig")
+_TAKEN = (*PARTS, "action", "features", "progress")
+"""What else stands in a batch, by name."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,8 @@ class PriorConfig:
     def to_dict(self) -> dict[str, Any]:
         """All fields as JSON-able values; `from_dict` restores an equal config."""
         content: dict[str, Any] = json.loads(json.dumps(asdict(self), allow_nan=False))
+        if not self.observation.cameras:  # as it was before there were any
+            del content["observation"]["cameras"]
         return content
 
     @classmethod
@@ -78,6 +82,7 @@ class PriorConfig:
                 image=None if image is None else tuple(image),
                 proprio=observation.get("proprio", 0),
                 state=observation.get("state", 0),
+                cameras={k: tuple(v) for k, v in dict(observation.get("cameras", {})).items()},
             )
             return cls(observation=spec, **values)
         except TypeError as error:
@@ -112,18 +117,28 @@ def _check_observation(spec: ObservationSpec) -> None:
     require_instance("observation", spec, ObservationSpec, "an ObservationSpec")
     require_at_least("observation.proprio", spec.proprio, 0)
     require_at_least("observation.state", spec.state, 0)
-    image = spec.image
-    if image is not None and (
-        not isinstance(image, tuple | list)
-        or len(image) != 3
-        or not all(_is_integer(side) and side > 0 for side in image)
-    ):
+    taken = [name for name in spec.cameras if name in _TAKEN]
+    if taken:
         raise InvalidArgumentError(
-            f"observation.image must be three positive integers (H, W, C), got {image!r}."
+            f"observation.cameras must have names of their own, got {', '.join(taken)}; rename it "
+            "in the data and the env."
         )
-    if image is None and not spec.state and not spec.proprio:
+    for name, shape in spec.images.items():
+        _check_image(name, shape)
+    if not spec.parts:
         raise InvalidArgumentError(
             "The observation is empty; give an image shape (H, W, C) or a state length."
+        )
+
+
+def _check_image(name: str, shape: object) -> None:
+    if (
+        not isinstance(shape, tuple | list)
+        or len(shape) != 3
+        or not all(_is_integer(side) and side > 0 for side in shape)
+    ):
+        raise InvalidArgumentError(
+            f"observation.{name} must be three positive integers (H, W, C), got {shape!r}."
         )
 
 

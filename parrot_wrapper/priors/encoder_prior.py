@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import fields, replace
+from dataclasses import fields
 from itertools import chain
 from typing import Any, ClassVar, TypeVar
 
@@ -14,21 +14,24 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from parrot_wrapper.errors import InvalidArgumentError, NotOfferedError, SpaceMismatchError
+from parrot_wrapper.errors import (
+    InvalidArgumentError,
+    NotOfferedError,
+    SpaceMismatchError,
+)
 from parrot_wrapper.priors.arrays import (
     as_float_array,
     as_tensor,
-    expected_parts,
     observation_arrays,
+    rows_at_once,
     vectors,
 )
 from parrot_wrapper.priors.config import PriorConfig
 from parrot_wrapper.priors.encoders import (
     Encoder,
     build_encoder,
-    encoder_options,
     for_acting,
-    parts_read,
+    sight_of,
 )
 from parrot_wrapper.priors.encoders.base import ActingEncoder
 from parrot_wrapper.priors.folded import Folded
@@ -178,7 +181,10 @@ class EncoderPrior(Trainable):
     @property
     def encoder_digest(self) -> str:
         """SHA-256 of the encoder, in hexadecimal: equal only where features are."""
-        kind = json.dumps([self.config.encoder, dict(self.config.encoder_options)], sort_keys=True)
+        config = self.config
+        cameras = sorted(config.observation.cameras)
+        made = [config.encoder, dict(config.encoder_options), *([cameras] if cameras else [])]
+        kind = json.dumps(made, sort_keys=True)
         digest = hashlib.sha256(kind.encode())
         for name, tensor in sorted(self.encoder.state_dict().items()):
             digest.update(name.encode())
@@ -197,6 +203,7 @@ class EncoderPrior(Trainable):
         encoder: str = "auto",
         proprio: bool = True,
         state: bool = True,
+        image_keys: tuple[str, ...] = (),
         **options: Any,
     ) -> _Prior:
         """One that fits a data set's observations, actions and action box, untrained.
@@ -210,10 +217,11 @@ class EncoderPrior(Trainable):
             proprio: Look at proprioception too, where the data have it.
             state: The same for the state vector. Beside an image it may hold what only a simulator
                 knows; the env has to supply all that the prior looks at.
+            image_keys: Which of the data's images to look at, by name; all where left out.
             **options: Further fields of its config.
 
         Raises:
-            UnknownNameError: No such encoder or option; the nearest is named.
+            UnknownNameError: No such encoder, option or image; the nearest is named.
             InvalidArgumentError: A value is outside its range, or the kind shares no encoder.
 
         Example:
@@ -226,16 +234,17 @@ class EncoderPrior(Trainable):
         low, high = (tuple(edge.tolist()) for edge in dataset.action_bounds)
         left_out = [part for part, wanted in (("proprio", proprio), ("state", state)) if not wanted]
         if shared is None:
-            seen = cls._sight(dataset.observation_spec, encoder, left_out)
-            seen["encoder_options"] = encoder_options(
-                seen["encoder"], dataset, seen["observation"], options.get("encoder_options", {})
-            )
+            if encoder == "auto" and dataset.observation_spec.images:
+                kind = {entry.name: entry.default for entry in fields(cls.config_class)}["encoder"]
+                encoder = str(kind)
+            own = options.get("encoder_options", {})
+            seen = sight_of(encoder, dataset, left_out, image_keys, own)
         else:
             seen = cls._shared_sight(shared.config)
-            if encoder != "auto" or left_out or options.get("encoder_options"):
+            if encoder != "auto" or left_out or image_keys or options.get("encoder_options"):
                 raise InvalidArgumentError(
-                    "Expected no encoder, encoder_options, proprio or state beside a shared "
-                    "encoder, which has its own. Leave out one or the other."
+                    "Expected no encoder, encoder_options, proprio, state or image_keys beside a "
+                    "shared encoder, which has its own. Leave out one or the other."
                 )
         box = {"action_dim": dataset.action_dim, "action_low": low, "action_high": high}
         known = [entry.name for entry in fields(cls.config_class)]
@@ -244,19 +253,6 @@ class EncoderPrior(Trainable):
         if shared is not None:
             prior.encoder.load_state_dict(shared.encoder.state_dict())
         return prior
-
-    @classmethod
-    def _sight(
-        cls, spec: ObservationSpec, encoder: str, left_out: Collection[str]
-    ) -> dict[str, Any]:
-        """An encoder of its own, and of the data's parts all that it reads."""
-        if encoder == "auto":
-            kind = {entry.name: entry.default for entry in fields(cls.config_class)}["encoder"]
-            encoder = "state" if spec.image is None else str(kind)
-        reads = set(parts_read(encoder)) - set(left_out)
-        nothing: dict[str, Any] = {"image": None, "proprio": 0, "state": 0}
-        unread = {part: value for part, value in nothing.items() if part not in reads}
-        return {"observation": replace(spec, **unread), "encoder": encoder}
 
     @classmethod
     def _shared_sight(cls, config: PriorConfig) -> dict[str, Any]:
@@ -283,7 +279,7 @@ class EncoderPrior(Trainable):
             return action
         if FEATURES_KEY in given and self.shares_encoder:
             return {**action, FEATURES_KEY: (self.feature_dim,)}
-        return {**action, **expected_parts(self.config.observation)}
+        return {**action, **self.config.observation.parts}
 
     def _seen(
         self, batch: Batch, generator: torch.Generator
@@ -354,14 +350,12 @@ class EncoderPrior(Trainable):
         parts = observation_arrays(obs, self.config.observation)
         size, like = len(next(iter(parts.values()))), self._like
         encoder = self._encoder_for(size)
+        most = rows_at_once(self.config.observation, _EMBED_AT_ONCE)
         chunks = [
             encoder(
-                {
-                    key: as_tensor(part[start : start + _EMBED_AT_ONCE], like.device)
-                    for key, part in parts.items()
-                }
+                {k: as_tensor(part[start : start + most], like.device) for k, part in parts.items()}
             ).to(like.dtype)
-            for start in range(0, max(size, 1), _EMBED_AT_ONCE)
+            for start in range(0, max(size, 1), most)
         ]
         return torch.cat(chunks) if len(chunks) > 1 else chunks[0]
 

@@ -22,10 +22,11 @@ from parrot_wrapper.errors import (
 from parrot_wrapper.priors.checkpoint import HEADER_FILE, WEIGHTS_FILE, StoredPrior, read_prior
 from parrot_wrapper.priors.config import PriorConfig
 from parrot_wrapper.priors.encoder_prior import EncoderPrior
-from parrot_wrapper.priors.encoders.image_encoder import VECTORS, ImageEncoder
+from parrot_wrapper.priors.encoders.image_encoder import ImageEncoder
 from parrot_wrapper.priors.registry import ENCODERS, PRIORS
 from parrot_wrapper.priors.trainable import prior_kind
 from parrot_wrapper.surroundings import own_surroundings
+from parrot_wrapper.types import VECTORS
 
 PACKAGED_PRIORS = Path(__file__).parents[1] / "assets" / "priors"
 """Folder of the priors that come with the package, one folder each."""
@@ -123,12 +124,11 @@ def _as_read(config: PriorConfig, tensors: Mapping[str, Tensor]) -> PriorConfig:
     Encoders of earlier versions left some aside; they kept no scale of these.
     """
     spec, encoder = config.observation, ENCODERS.get(config.encoder)
-    if not isinstance(encoder, type) or not issubclass(encoder, ImageEncoder):
+    ours = isinstance(encoder, type) and issubclass(encoder, ImageEncoder)
+    if not ours or spec.image is None or spec.cameras:
         return config
     unread = [
-        part
-        for part in VECTORS
-        if spec.image is not None and f"encoder.{part}.mean" not in tensors and getattr(spec, part)
+        part for part in VECTORS if f"encoder.{part}.mean" not in tensors and getattr(spec, part)
     ]
     if not unread:
         return config

@@ -11,11 +11,11 @@ import torch
 from torch import Tensor, nn
 
 from parrot_wrapper.checks import require_share
-from parrot_wrapper.errors import InvalidArgumentError
+from parrot_wrapper.errors import InvalidArgumentError, require_known
 from parrot_wrapper.priors.arrays import as_float_array, as_tensor, observation_arrays
 from parrot_wrapper.priors.config import PriorConfig, require_positive
 from parrot_wrapper.priors.encoder_prior import EncoderPrior
-from parrot_wrapper.priors.encoders import ResidualEncoder
+from parrot_wrapper.priors.encoders import CamerasEncoder, ResidualEncoder
 from parrot_wrapper.priors.encoders.residual import ResidualBlock
 from parrot_wrapper.priors.trainable import PAPER, Batch
 from parrot_wrapper.priors.variational import LAPTOP, annealed, kl_to_standard_normal
@@ -96,22 +96,23 @@ class VAEFeatures(EncoderPrior):
     )
     config_class: ClassVar[type[PriorConfig]] = VAEFeaturesConfig
     config: VAEFeaturesConfig
-    encoder: ResidualEncoder
 
     def _add_layers(self) -> None:
-        encoder, image = self.encoder, self.config.observation.image
-        assert image is not None  # the encoder saw to it
-        height, width, colours = image
-        channels, cells = encoder.channels, (height // 4, width // 4)
-        self.decoder = nn.Sequential(
-            nn.Linear(encoder.embedding, channels * cells[0] * cells[1]),
-            nn.Unflatten(1, (channels, *cells)),
-            *(ResidualBlock(channels) for _ in range(encoder.blocks)),
-            nn.ReLU(),
-            nn.ConvTranspose2d(channels, channels, 4, stride=2, padding=1),
-            nn.ReLU(),
-            nn.ConvTranspose2d(channels, colours, 4, stride=2, padding=1),
-        )
+        made = [_decoder(encoder) for encoder in self._encoders.values()]
+        self.decoder = made[0] if len(made) == 1 else nn.ModuleList(made)
+
+    @property
+    def _encoders(self) -> dict[str, ResidualEncoder]:
+        """The encoder of each image, by the image's name."""
+        parts = self.encoder.cameras if isinstance(self.encoder, CamerasEncoder) else [self.encoder]
+        residual = [part for part in parts if isinstance(part, ResidualEncoder)]
+        return dict(zip(self.config.observation.images, residual, strict=True))
+
+    @property
+    def _decoders(self) -> dict[str, nn.Module]:
+        """Beside them their decoders."""
+        parts = self.decoder if isinstance(self.decoder, nn.ModuleList) else [self.decoder]
+        return dict(zip(self._encoders, parts, strict=True))
 
     @property
     def latent_dim(self) -> int:
@@ -121,31 +122,61 @@ class VAEFeatures(EncoderPrior):
     def losses(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
         """Half the squared error of an image, pixels in [0, 1], and the annealed KL, in nats.
 
-        Nothing in the data but images is looked at.
+        Nothing in the data but images is looked at; of several cameras both are summed.
         """
-        image, wide = batch["image"], self._like
-        mean, log_variance = (part.to(wide.dtype) for part in self.encoder.posterior(image))
+        weight = annealed(self.config.beta, self.config.anneal, batch)
+        pairs = [self._of_image(name, batch[name], generator) for name in self._encoders]
+        errors, divergences = zip(*pairs, strict=True)
+        kl = weight * torch.stack(divergences).sum()
+        return {"reconstruction": torch.stack(errors).sum(), "kl": kl}
+
+    def _of_image(
+        self, name: str, image: Tensor, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor]:
+        """Mean squared error and KL of the images (B, H, W, C) of one name."""
+        wide = self._like
+        mean, log_variance = (part.to(wide.dtype) for part in self._encoders[name].posterior(image))
         noise = torch.randn(mean.shape, generator=generator, device=mean.device, dtype=wide.dtype)
-        decoded = self._pixels(mean + (0.5 * log_variance).exp() * noise).to(wide.dtype)
+        decoded = self._pixels(name, mean + (0.5 * log_variance).exp() * noise).to(wide.dtype)
         target = image.permute(0, 3, 1, 2).to(wide.dtype) / 255.0
         error = 0.5 * (decoded - target).square().sum(dim=(1, 2, 3))
-        weight = annealed(self.config.beta, self.config.anneal, batch)
-        kl = kl_to_standard_normal(mean, log_variance)
-        return {"reconstruction": error.mean(), "kl": weight * kl.mean()}
+        return error.mean(), kl_to_standard_normal(mean, log_variance).mean()
 
-    def reconstruct(self, obs: Observations) -> ImageArray:
+    def reconstruct(self, obs: Observations, image_key: str = "image") -> ImageArray:
         """What the features know of the images: (B, H, W, C) uint8.
+
+        Args:
+            obs: A batch of observations.
+            image_key: Which of several images, by its name.
 
         Raises:
             SpaceMismatchError: The observations are not what it was trained on.
+            UnknownNameError: There is no such image.
         """
+        require_known("image", [image_key], self._encoders)
         with self._frozen():
-            image = observation_arrays(obs, self.config.observation)["image"]
-            mean, _ = self.encoder.posterior(as_tensor(image, self._like.device))
-            pixels = as_float_array(self._pixels(mean).permute(0, 2, 3, 1))
+            image = observation_arrays(obs, self.config.observation)[image_key]
+            mean, _ = self._encoders[image_key].posterior(as_tensor(image, self._like.device))
+            pixels = as_float_array(self._pixels(image_key, mean).permute(0, 2, 3, 1))
             decoded: ImageArray = (255.0 * np.clip(pixels, 0.0, 1.0)).round().astype(np.uint8)
         return decoded
 
-    def _pixels(self, code: Tensor) -> Tensor:
-        pixels: Tensor = self.decoder(code) + 0.5
+    def _pixels(self, name: str, code: Tensor) -> Tensor:
+        pixels: Tensor = self._decoders[name](code) + 0.5
         return pixels
+
+
+def _decoder(encoder: ResidualEncoder) -> nn.Sequential:
+    image = encoder.observation.image
+    assert image is not None  # the encoder saw to it
+    height, width, colours = image
+    channels, cells = encoder.channels, (height // 4, width // 4)
+    return nn.Sequential(
+        nn.Linear(encoder.embedding, channels * cells[0] * cells[1]),
+        nn.Unflatten(1, (channels, *cells)),
+        *(ResidualBlock(channels) for _ in range(encoder.blocks)),
+        nn.ReLU(),
+        nn.ConvTranspose2d(channels, channels, 4, stride=2, padding=1),
+        nn.ReLU(),
+        nn.ConvTranspose2d(channels, colours, 4, stride=2, padding=1),
+    )

@@ -18,7 +18,13 @@ from parrot_wrapper.errors import DataError, InvalidArgumentError
 from parrot_wrapper.record.success import told_success
 from parrot_wrapper.surroundings import quiet_floats, quiet_underflow
 from parrot_wrapper.types import KEYS_FACT, AnyArray, OffersCamera
-from parrot_wrapper.wrappers.reader import Keys, ObservationReader, reader_of_space, with_batch_axis
+from parrot_wrapper.wrappers.reader import (
+    ImageKeys,
+    Keys,
+    ObservationReader,
+    reader_of_space,
+    with_batch_axis,
+)
 
 Env = gym.Env[Any, Any]
 Policy = Callable[[Any], ArrayLike]
@@ -36,7 +42,7 @@ def record_policy(
     noise: float = 0.1,
     seed: int = 0,
     only_successes: bool = True,
-    image_key: str | None = None,
+    image_key: ImageKeys = None,
     proprio_key: Keys = None,
     state_key: Keys = None,
     progress: bool = False,
@@ -56,7 +62,9 @@ def record_policy(
             that varies by itself.
         seed: Attempt k is reset with `seed + k`; the noise follows from it too.
         only_successes: Drop episodes whose info says that they failed.
-        image_key: Where a Dict observation has the image that the prior is to look at.
+        image_key: Where a Dict observation has the image that the prior is to look at; several
+            keys for several cameras, which keep their names. Where no key is given at all, these
+            are "image", "proprio" and "state", and all images where there are several.
         proprio_key: Where it has the proprioception; several keys are joined in this order.
         state_key: Where it has the state; several keys are joined in this order.
         progress: Show a progress bar.

@@ -178,7 +178,8 @@ class ClonedActor(Trainable):
             seen = {"features_dim": shared.feature_dim, "encoder_sha256": digest}
         elif seen["image"] is None:
             raise InvalidArgumentError(
-                "Expected images to clone from, or a shared encoder, got neither."
+                "Expected an image called image to clone from, or a shared encoder, which may "
+                f"look at several, got {dataset.observation_spec}."
             )
         low, high = (tuple(edge.tolist()) for edge in dataset.action_bounds)
         known = [entry.name for entry in fields(ClonedActorConfig)]

@@ -15,11 +15,12 @@ from parrot_wrapper.errors import DataFileError
 from parrot_wrapper.io.atomic_files import atomic_path, write_json
 from parrot_wrapper.io.locking import folder_lock
 from parrot_wrapper.io.strict_json import parse_json
+from parrot_wrapper.priors.arrays import rows_at_once
 from parrot_wrapper.priors.encoder_prior import EncoderPrior
 from parrot_wrapper.priors.trainable import FEATURES_KEY
 from parrot_wrapper.surroundings import own_surroundings
 from parrot_wrapper.training.prior_batches import check_source, warn_of_unread
-from parrot_wrapper.types import PARTS, AnyArray
+from parrot_wrapper.types import AnyArray
 
 FEATURE_TYPE = np.float16
 """Half the bytes of float32, and an error far below the noise that features are trained with."""
@@ -112,10 +113,10 @@ class FeatureCache:
 
     def _batches(self, dataset: EpisodeDataset, *, progress: bool) -> Iterator[AnyArray]:
         spec, rows = self._prior.observation_spec, _observation_rows(dataset)
-        wanted = [key for key in PARTS if getattr(spec, key)]
+        wanted, most = list(spec.parts), rows_at_once(spec, _AT_ONCE)
         with tqdm(total=len(rows), unit="step", desc="features", disable=not progress) as bar:
-            for start in range(0, len(rows), _AT_ONCE):
-                chosen = rows[start : start + _AT_ONCE]
+            for start in range(0, len(rows), most):
+                chosen = rows[start : start + most]
                 parts = {key: dataset.observations[key].take(chosen, axis=0) for key in wanted}
                 seen = parts if len(parts) > 1 else parts[wanted[0]]
                 yield self._prior.features(seen).astype(FEATURE_TYPE)

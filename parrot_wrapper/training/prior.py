@@ -16,6 +16,7 @@ from parrot_wrapper.data.dataset import EpisodeDataset
 from parrot_wrapper.errors import InvalidArgumentError, NotOfferedError
 from parrot_wrapper.io.atomic_files import clear_strays, room_below
 from parrot_wrapper.io.locking import folder_lock
+from parrot_wrapper.priors.arrays import rows_at_once
 from parrot_wrapper.priors.flow import FlowPrior
 from parrot_wrapper.priors.trainable import FEATURES_KEY, Trainable
 from parrot_wrapper.surroundings import own_surroundings, torch_threads
@@ -36,10 +37,12 @@ from parrot_wrapper.training.prior_run import (
     weights_digest,
 )
 from parrot_wrapper.training.prior_trainer import PriorTrainer
-from parrot_wrapper.types import IMPORTED_KEYS_FACT, KEYS_FACT, PARTS
+from parrot_wrapper.types import IMPORTED_KEYS_FACT, KEYS_FACT
 
 _TOLD = ("env_id", "env_kwargs", "camera", "noise", "stray_steps", "base_seed")
 _STATISTICS_SIZE = 4096
+_NOT_SEEN = ("actions", "rewards", "success")
+"""What else an import takes."""
 _PATIENCE_SECONDS = 10.0
 """For the process of a killed run to be gone."""
 
@@ -233,7 +236,8 @@ def _prior_run(
         for index in range(config.validation_batches)
     ]
     if not has_checkpoint(folder) and not fine_tune:
-        draw = batch_maker(training, prior, batch_size=_STATISTICS_SIZE, edge_spread=spread)
+        rows = rows_at_once(dataset.observation_spec, _STATISTICS_SIZE)
+        draw = batch_maker(training, prior, batch_size=rows, edge_spread=spread)
         sample = draw(step_generator(config.seed, STATISTICS))
         prior.prepare({key: value.to(device) for key, value in sample.items()})
     return PriorRun(
@@ -280,8 +284,8 @@ def keys_fact(dataset: EpisodeDataset) -> dict[str, Any]:
     told = {KEYS_FACT: dataset.metadata.get(KEYS_FACT)}
     imported = dataset.metadata.get("import")
     if isinstance(imported, Mapping):
-        taken = imported.get("taken", {})
-        told[IMPORTED_KEYS_FACT] = {part: taken[part] for part in PARTS if taken.get(part)}
+        taken = imported.get("taken", {}).items()
+        told[IMPORTED_KEYS_FACT] = {k: keys for k, keys in taken if keys and k not in _NOT_SEEN}
     return {fact: keys for fact, keys in told.items() if keys}
 
 

@@ -16,7 +16,7 @@ from torch import Tensor
 from parrot_wrapper.data.dataset import EpisodeDataset
 from parrot_wrapper.errors import DataError, UnreadDataWarning, unknown_name
 from parrot_wrapper.priors.trainable import Trainable
-from parrot_wrapper.types import PARTS, AnyArray, FloatArray, ObservationSpec
+from parrot_wrapper.types import AnyArray, FloatArray, ObservationSpec
 
 BATCHES = ("pairs", "windows", "episodes")
 """What a batch may hold; see `Trainable`."""
@@ -159,12 +159,12 @@ def warn_of_unread(dataset: EpisodeDataset, spec: ObservationSpec) -> None:
     unread = [
         f"{name} {part.shape[1:]}"
         for name, part in dataset.observations.items()
-        if 0 not in part.shape[1:] and not (name in PARTS and getattr(spec, name))
+        if 0 not in part.shape[1:] and name not in spec.parts
     ]
     if unread:
         warnings.warn(
-            f"Not looked at in the data: {', '.join(unread)}. What a prior can look at is called "
-            f"{', '.join(PARTS)}.",
+            f"Not looked at in the data: {', '.join(unread)}. What a prior can look at are uint8 "
+            "images, and vectors called proprio or state.",
             UnreadDataWarning,
             stacklevel=4,
         )

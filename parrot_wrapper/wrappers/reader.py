@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias, TypedDict
 
@@ -16,6 +16,7 @@ from parrot_wrapper.types import (
     IMPORTED_KEYS_FACT,
     KEYS_FACT,
     PARTS,
+    VECTORS,
     AnyArray,
     Observations,
     ObservationSpec,
@@ -23,6 +24,12 @@ from parrot_wrapper.types import (
 
 Keys: TypeAlias = str | Sequence[str] | None
 """One key of a Dict observation, several whose values are joined, or None for the usual."""
+ImageKeys: TypeAlias = str | Sequence[str] | Mapping[str, str] | None
+"""Where a Dict observation has images: the key of the one called "image"; several keys, which are
+the names of the images too; or a mapping from names to keys. None for the usual."""
+
+_AXES = 4
+"""Of a batch of images, at least."""
 
 
 @dataclass(frozen=True)
@@ -30,14 +37,14 @@ class ObservationReader:
     """Brings a batch of an env's observations to what a prior reads.
 
     Attributes:
-        keys: The prior's part ("image", "proprio", "state") to the env's keys, whose values are
-            flattened and joined in this order; None where the env's observation is that part alone
-            and no mapping.
-        layout: How the env's images are laid out; the prior's are (H, W, C).
+        keys: The prior's part ("image", "proprio", "state", a further image's name) to the env's
+            keys, whose values are flattened and joined in this order; None where the env's
+            observation is that part alone and no mapping.
+        layouts: How the env's images are laid out, by the prior's part; the prior's are (H, W, C).
     """
 
     keys: Mapping[str, tuple[str, ...] | None]
-    layout: ImageLayout = field(default_factory=ImageLayout)
+    layouts: Mapping[str, ImageLayout] = field(default_factory=dict)
 
     @property
     def env_keys(self) -> set[str]:
@@ -67,8 +74,8 @@ class ObservationReader:
             arrays = [_array(name, observations[name]) for name in names]
         else:
             arrays = [_array(part, observations)]
-        if part == "image":
-            return self.layout(arrays[0])
+        if part in self.layouts:  # what has too few axes is refused by the prior
+            return self.layouts[part](arrays[0]) if arrays[0].ndim >= _AXES else arrays[0]
         vectors = [array.reshape(len(array), -1) for array in arrays]
         joined = vectors[0] if len(vectors) == 1 else np.concatenate(vectors, axis=1)
         return float_array(part, joined, SpaceMismatchError)
@@ -83,63 +90,95 @@ class KeyOptions(TypedDict, total=False):
 
     Attributes:
         image_key: The image; None for where the prior's data had it, and "image" if they do not
-            tell.
+            tell. With several cameras a mapping from the prior's names of images to the env's keys;
+            those left out are as with None, which finds each under its own name.
         proprio_key: The same for the proprioception; several keys are joined in this order.
         state_key: The same for the state.
     """
 
-    image_key: str | None
+    image_key: ImageKeys
     proprio_key: Keys
     state_key: Keys
 
 
 def observation_keys(
     metadata: Mapping[str, Any],
+    parts: Iterable[str] = PARTS,
     space: spaces.Space[Any] | None = None,
     *,
-    image_key: str | None = None,
+    image_key: ImageKeys = None,
     proprio_key: Keys = None,
     state_key: Keys = None,
 ) -> dict[str, tuple[str, ...]]:
-    """The env's keys of every part: as given, else as `metadata` tells, else the part's own name.
+    """The env's keys of these parts: as given, else as `metadata` tells, else the part's own name.
 
-    Where a Dict `space` has no such name, but all of those that imported data had, it is these.
+    Where a Dict `space` has no such name, but all of those that imported data had, or their last
+    words, it is these.
 
     Raises:
-        InvalidArgumentError: No key, or one that is no text.
+        InvalidArgumentError: No key, one that is no text, or one for an image that there is not.
     """
     told = metadata.get(KEYS_FACT)
     known: Mapping[str, Any] = told if isinstance(told, Mapping) else {}
     known = {**_imported_keys(metadata.get(IMPORTED_KEYS_FACT), space), **known}
-    given = {"image": image_key, "proprio": proprio_key, "state": state_key}
+    images = named_images(image_key)
+    seen = {"image", *parts} - set(VECTORS)
+    if not images.keys() <= seen:
+        raise InvalidArgumentError(
+            f"Expected keys of {', '.join(sorted(seen))} in image_key, got {image_key!r}."
+        )
+    given = {**images, "proprio": proprio_key, "state": state_key}
+    wanted = dict.fromkeys([*parts, *given])  # what is given is checked, needed or not
     return {
-        part: _as_keys(part, known.get(part) or part if keys is None else keys)
-        for part, keys in given.items()
+        part: _as_keys(part, known.get(part) or part if given.get(part) is None else given[part])
+        for part in wanted
     }
+
+
+def named_images(image_key: ImageKeys) -> dict[str, Any]:
+    """Keys of images by the images' names, as an `image_key` gives them."""
+    if image_key is None:
+        return {}
+    if isinstance(image_key, Mapping):
+        return dict(image_key)
+    if not isinstance(image_key, str) and isinstance(image_key, Sequence) and len(image_key) > 1:
+        return {_text(key): key for key in image_key}
+    return {"image": image_key}
 
 
 def _imported_keys(imported: Any, space: spaces.Space[Any] | None) -> dict[str, Any]:
     if not isinstance(imported, Mapping) or not isinstance(space, spaces.Dict):
         return {}
-    found = {part: [keys] if isinstance(keys, str) else keys for part, keys in imported.items()}
-    return {
-        part: keys
-        for part, keys in found.items()
-        if part not in space.spaces
-        and isinstance(keys, list)
-        and all(key in space.spaces for key in keys)
+    found = {
+        part: [_as_offered(str(key), space) for key in ([keys] if isinstance(keys, str) else keys)]
+        for part, keys in imported.items()
+        if part not in space.spaces and isinstance(keys, str | list)
     }
+    return {part: keys for part, keys in found.items() if all(key in space.spaces for key in keys)}
+
+
+def _as_offered(key: str, space: spaces.Dict) -> str:
+    """A key, or its last word where only that is there: "observation.images.top" may be "top"."""
+    last = key.replace("/", ".").rpartition(".")[2]
+    return last if key not in space.spaces and last in space.spaces else key
+
+
+def _text(key: Any) -> str:
+    if not isinstance(key, str):
+        raise InvalidArgumentError(f"Expected keys of images as text, got {key!r}.")
+    return key
 
 
 def _as_keys(part: str, keys: Any) -> tuple[str, ...]:
     named = (keys,) if isinstance(keys, str) else keys
     if not isinstance(named, Sequence) or not named or not all(isinstance(k, str) for k in named):
+        argument = part if part in VECTORS else "image"
         raise InvalidArgumentError(
-            f"Expected the key of a Dict observation as {part}_key, or a sequence of keys to join, "
-            f"got {keys!r}."
+            f"Expected the key of a Dict observation as {argument}_key, or a sequence of keys to "
+            f"join, got {keys!r}."
         )
-    if part == "image" and len(named) > 1:
-        raise InvalidArgumentError(f"Expected one image_key, got {keys!r}.")
+    if part not in VECTORS and len(named) > 1:
+        raise InvalidArgumentError(f"Expected one key for each image in image_key, got {keys!r}.")
     return tuple(named)
 
 
@@ -147,9 +186,7 @@ def match_observation(
     space: spaces.Space[Any], spec: ObservationSpec, keys: Mapping[str, tuple[str, ...]]
 ) -> tuple[ObservationReader, list[str]]:
     """How to read `spec` out of observations of `space`, and everything that is in the way."""
-    shapes: dict[str, tuple[int, ...]] = {} if spec.image is None else {"image": spec.image}
-    shapes |= {"proprio": (spec.proprio,)} if spec.proprio else {}
-    shapes |= {"state": (spec.state,)} if spec.state else {}
+    shapes = spec.parts
     wanted: dict[str, tuple[str, ...] | None] = dict.fromkeys(list(shapes)[:1])
     if isinstance(space, spaces.Dict):
         wanted = {part: keys[part] for part in shapes}
@@ -158,31 +195,40 @@ def match_observation(
         for part in shapes
         if part not in wanted
     ]
-    layout = ImageLayout()
+    layouts: dict[str, ImageLayout] = {}
     for part, names in wanted.items():
         where = _where(names)
         found = _offered(space, names)
         missing = [key for key, offered in found.items() if offered is None]
+        if part not in VECTORS:
+            layouts[part] = ImageLayout()
         if missing:
             problems.append(
                 f"{where}: expected the {part}, got the keys {', '.join(_names(space))}; "
-                f"say where it is with {part}_key"
+                f"say where it is with {_argument(part)}"
             )
-        elif part == "image":
-            layout, more = _image_problems(next(iter(found.values())), shapes[part], where)
+        elif part in layouts:
+            layouts[part], more = _image_problems(next(iter(found.values())), shapes[part], where)
             problems += more
         else:
             problems += _vector_problems(list(found.values()), shapes[part], where, part)
-    return ObservationReader(wanted, layout), problems
+    return ObservationReader(wanted, layouts), problems
+
+
+def _argument(part: str) -> str:
+    if part == "image" or part in VECTORS:
+        return f"{part}_key"
+    return f"image_key={{{part!r}: ...}}"
 
 
 def reader_of_space(
-    space: spaces.Space[Any], *, image: str | None, proprio: Keys, state: Keys
+    space: spaces.Space[Any], *, image: ImageKeys, proprio: Keys, state: Keys
 ) -> ObservationReader:
     """How to read an env that no prior has seen yet: for recording data of it.
 
     A Box of uint8 is an image, another Box a state. Of a Dict, the keys that are given are read; if
-    none is, those called "image", "proprio" and "state".
+    none is, those called "image", "proprio" and "state", and all images where there are several,
+    which keep their names.
 
     Raises:
         SpaceMismatchError: There is nothing to read, or it is of another kind; all is listed.
@@ -192,28 +238,31 @@ def reader_of_space(
         part = "image" if isinstance(space, spaces.Box) and space.dtype == np.uint8 else "state"
         chosen: dict[str, tuple[str, ...] | None] = {part: None}
     else:
-        keys = observation_keys({}, image_key=image, proprio_key=proprio, state_key=state)
-        given = {"image": image, "proprio": proprio, "state": state}
-        if all(value is None for value in given.values()):
-            given = {part: part if part in space.spaces else None for part in PARTS}
-        chosen = {part: keys[part] for part in PARTS if given[part] is not None}
+        if image is None and proprio is None and state is None:
+            found = [key for key, box in space.spaces.items() if key == "image" or _is_image(box)]
+            image = found if len(found) > 1 or "image" in found else None
+            proprio, state = (name if name in space.spaces else None for name in VECTORS)
+        given = {**named_images(image), "proprio": proprio, "state": state}
+        parts = [part for part, keys in given.items() if keys is not None]
+        keys = observation_keys({}, parts, image_key=image, proprio_key=proprio, state_key=state)
+        chosen = {part: keys[part] for part in parts}
     problems = [] if chosen else [f"got the keys {', '.join(_names(space))}; say which to read"]
-    layout = ImageLayout()
+    layouts: dict[str, ImageLayout] = {}
     for part, names in chosen.items():
         for key, offered in _offered(space, names).items():
             problems += _unreadable(part, offered, _where((key,) if key else None))
-            if part == "image" and not problems and offered is not None:
-                layout = usual_layout(offered.shape or ())
+            if part not in VECTORS and not problems and offered is not None:
+                layouts[part] = usual_layout(offered.shape or ())
     if problems:
         raise SpaceMismatchError(
             "The env's observations cannot be read: " + "; ".join(problems) + ". Arguments: "
             "image_key, proprio_key and state_key."
         )
-    return ObservationReader(chosen, layout)
+    return ObservationReader(chosen, layouts)
 
 
 def _unreadable(part: str, space: spaces.Space[Any] | None, where: str) -> list[str]:
-    if part == "image":
+    if part not in VECTORS:
         expected, fits = "a uint8 image (H, W, C) or (C, H, W)", _is_image(space)
     else:
         expected = f"the {part}, a float Box"
@@ -301,7 +350,8 @@ def stacked(observations: Sequence[Any]) -> Any:
     """A batch of these: lists, since what the prior does not read may be anything."""
     first = observations[0]
     if isinstance(first, Mapping):
-        return {key: [own[key] for own in observations] for key in first}
+        common = [key for key in first if all(key in own for own in observations)]
+        return {key: [own[key] for own in observations] for key in common}
     return list(observations)
 
 

@@ -76,7 +76,8 @@ def check_spaces(
             f"Expected a prior whose latents drive at least one env step, got horizon "
             f"{prior.horizon}."
         )
-    known = observation_keys(prior.metadata, observation_space, **keys)
+    parts = prior.observation_spec.parts
+    known = observation_keys(prior.metadata, parts, observation_space, **keys)
     reader, problems = ObservationReader({}), list[str]()
     if looks:
         reader, problems = match_observation(observation_space, prior.observation_spec, known)

@@ -16,7 +16,7 @@ from parrot_wrapper.surroundings import quiet_underflow
 from parrot_wrapper.types import ActionPrior, AnyArray, FloatArray
 from parrot_wrapper.wrappers.chunk import check_discount, execute_chunk, nothing_executed
 from parrot_wrapper.wrappers.driver import Driven, Driver, DriverOptions, offered
-from parrot_wrapper.wrappers.reader import Keys, with_batch_axis
+from parrot_wrapper.wrappers.reader import ImageKeys, Keys, with_batch_axis
 from parrot_wrapper.wrappers.spaces import AgentObservation
 
 
@@ -55,7 +55,8 @@ class BehavioralPriorWrapper(
             "features" the prior's features (F,) float32; "both" a Dict of the env's
             observation (under "image" or "state" if it is no Dict) and "features".
         image_key: Where a Dict observation has the image; None for where the prior's data had it,
-            and "image" if they do not tell.
+            and "image" if they do not tell. For a prior of several cameras a mapping from its
+            names of images to the env's keys, of those that have other keys.
         proprio_key: The same for the proprioception; several keys are joined in this order.
         state_key: The same for the state.
         gamma: Discount of an env step within a chunk, in [0, 1]; of no effect at horizon 1.
@@ -91,7 +92,7 @@ class BehavioralPriorWrapper(
         *,
         latent: str | Chart = "gaussian",
         observation: AgentObservation = "image",
-        image_key: str | None = None,
+        image_key: ImageKeys = None,
         proprio_key: Keys = None,
         state_key: Keys = None,
         gamma: float = 1.0,

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from gymnasium import spaces
 
 pytest.importorskip("pyarrow")
 pytest.importorskip("av")
@@ -15,6 +16,8 @@ import pyarrow.parquet as pq
 from parrot_wrapper.data import load_dataset
 from parrot_wrapper.data.exchange import ImportOptions, import_data
 from parrot_wrapper.errors import DataError, DataFileError, UnknownNameError
+from parrot_wrapper.training.prior import keys_fact
+from parrot_wrapper.wrappers.reader import observation_keys
 from tests.data.foreign_folders import png, write_lerobot, write_video
 
 CAMERA = "observation.images.top"
@@ -47,6 +50,30 @@ def test_episodes_come_back(tmp_path: Path, version: str, images: str) -> None:
     np.testing.assert_array_equal(high, data.actions.max(0))
     assert data.metadata["import"]["action_box"] == "spanned by the actions"
     assert data.metadata["lerobot"]["codebase_version"] == version
+
+
+def test_several_cameras_are_found_in_an_env_by_their_last_words(tmp_path: Path) -> None:
+    write_lerobot(tmp_path / "in", "v2.1", images="image")
+    cameras = (CAMERA, "observation.images.wrist")
+    path = tmp_path / "in/meta/info.json"
+    info = json.loads(path.read_text())
+    info["features"][cameras[1]] = info["features"][CAMERA]
+    path.write_text(json.dumps(info))
+    for path in (tmp_path / "in/data").rglob("*.parquet"):
+        table = pq.read_table(path)
+        pq.write_table(table.append_column(cameras[1], table[CAMERA]), path)
+    options = ImportOptions(image_key=cameras, vector_keys=("observation.state",))
+    import_data("lerobot", tmp_path / "in", tmp_path / "out", options)
+    data = load_dataset(tmp_path / "out")
+    assert list(data.observation_spec.parts) == [*cameras, "proprio"]
+    np.testing.assert_array_equal(*(data.observations[name] for name in cameras))
+    space = spaces.Dict({name: spaces.Box(0, 1, (1,)) for name in ("top", "wrist", "state")})
+    assert observation_keys(keys_fact(data), data.observation_spec.parts, space) == {
+        cameras[0]: ("top",),
+        cameras[1]: ("wrist",),
+        "proprio": ("state",),
+        "state": ("state",),
+    }
 
 
 def test_frames_are_resized_as_they_are_read(tmp_path: Path) -> None:

@@ -40,6 +40,13 @@ def images_of_minaris_size(lengths=(3, 1, 5), **more) -> EpisodeDataset:
     )
 
 
+def two_cameras() -> EpisodeDataset:
+    rng = np.random.default_rng(0)
+    images = {"image": (6, 32, 40, 3), "image_wrist": (6, 24, 24, 1)}
+    parts = {name: rng.integers(0, 256, shape, np.uint8) for name, shape in images.items()}
+    return EpisodeDataset.from_arrays({**parts, "proprio": np.eye(6, 2)}, np.eye(4), [3, 1])
+
+
 @pytest.mark.parametrize(
     "data",
     [
@@ -47,8 +54,9 @@ def images_of_minaris_size(lengths=(3, 1, 5), **more) -> EpisodeDataset:
         random_dataset([2, 2], labels=False),
         images_of_minaris_size(metadata={"settings": {"env_id": "Reach-v0"}, "note": "kept"}),
         EpisodeDataset.from_arrays(np.random.default_rng(0).normal(size=(6, 3)), np.eye(4), [3, 1]),
+        two_cameras(),
     ],
-    ids=["all parts", "no labels", "image", "state"],
+    ids=["all parts", "no labels", "image", "state", "two cameras"],
 )
 def test_there_and_back_is_bit_for_bit(tmp_path: Path, data: EpisodeDataset) -> None:
     folder = export_minari(data, "parrot/tiny-v0", author="a", description="d")

@@ -378,6 +378,8 @@ def test_cameras_that_are_not_wanted_may_be_missing(tmp_path: Path, version: str
     camera = "observation.images.top"
     info["features"]["observation.images.wrist"] = info["features"][camera]
     path.write_text(json.dumps(info))
+    with pytest.raises(DataError, match=r"which image .*wrist.*one or several.*--image-key"):
+        import_data("lerobot", root, tmp_path / "out")
     import_data("lerobot", root, tmp_path / "out", ImportOptions(image_key=camera))
     assert load_dataset(tmp_path / "out").observations["image"].shape == (15, 48, 64, 3)
     with pytest.raises(DataFileError, match="wrist"):

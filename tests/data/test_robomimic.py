@@ -10,6 +10,8 @@ import pytest
 from parrot_wrapper.data import load_dataset
 from parrot_wrapper.data.exchange import ImportOptions, import_data
 from parrot_wrapper.errors import DataError, DataFileError
+from parrot_wrapper.training.prior import keys_fact
+from parrot_wrapper.types import IMPORTED_KEYS_FACT, ObservationSpec
 from tests.data.foreign_folders import write_robomimic
 
 FRONT = ImportOptions(
@@ -38,6 +40,27 @@ def test_demonstrations_come_back(tmp_path: Path, source: Path) -> None:
         np.testing.assert_array_equal(found.rewards, demo["rewards"])
     assert data.metadata["settings"] == {"env_id": "Lift", "env_kwargs": {"robots": ["Panda"]}}
     assert [edge.tolist() for edge in data.action_bounds] == [[-1.0] * 7, [1.0] * 7]
+
+
+def test_several_cameras_keep_their_names(tmp_path: Path, source: Path) -> None:
+    demos = write_robomimic(source, (3, 2))
+    cameras = ("agentview_image", "robot0_eye_in_hand_image")
+    options = ImportOptions(image_key=cameras, vector_keys=("robot0_eef_pos",))
+    report = import_data("robomimic", source, tmp_path / "out", options)
+    assert report.choice.left_out == ("robot0_gripper_qpos",)
+    data = load_dataset(tmp_path / "out")
+    images = {"agentview_image": (32, 40, 3), "robot0_eye_in_hand_image": (32, 32, 3)}
+    assert data.observation_spec == ObservationSpec(proprio=3, cameras=images)
+    for ours, name in zip(("image", "wrist"), cameras, strict=True):
+        np.testing.assert_array_equal(data.episode(1).observations[name], demos[1][ours])
+    assert keys_fact(data)[IMPORTED_KEYS_FACT] == {
+        **{name: name for name in cameras},
+        "proprio": ["robot0_eef_pos"],
+    }
+    sized = ImportOptions(image_key=cameras, image_size=(16, 24))
+    import_data("robomimic", source, tmp_path / "sized", sized)
+    shapes = load_dataset(tmp_path / "sized").observation_spec.images.values()
+    assert set(shapes) == {(16, 24, 3)}
 
 
 def test_order_is_by_number(tmp_path: Path, source: Path) -> None:

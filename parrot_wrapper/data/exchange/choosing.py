@@ -48,17 +48,17 @@ def choose(source: Source, options: ImportOptions) -> Choice:
         )
     taken = {*actions, *rewards[:1], *success[:1]}
     free = {k: part for k, part in source.parts.items() if k not in taken | _ROLES}
-    image = _image(source.parts, free, options, asked)
-    vectors = _vectors(source.parts, free, options, image, asked)
+    images = _images(source, free, options, asked)
+    vectors = _vectors(source.parts, free, options, asked)
     if asked:
         found = listed({**source.fields, **source.parts})
         raise DataError(f"{source.name}: cannot tell {'; '.join(asked)}. Found: {found}.")
-    taken |= {*([image] if image else []), *vectors, *ends}
+    taken |= {*images, *vectors, *ends}
     shapes = {k: source.parts[k].shape for k in vectors} | {
         k: source.fields[k].shape for k in actions
     }
     return Choice(
-        image,
+        images,
         vectors,
         tuple(name for name in source.parts if name not in taken),
         actions[0],
@@ -85,42 +85,44 @@ def _named(
     return names or [name for name in usual if name in fields]
 
 
-def _image(
-    parts: Mapping[str, Part], free: Mapping[str, Part], options: ImportOptions, asked: list[str]
-) -> str | None:
+def _images(
+    source: Source, free: Mapping[str, Part], options: ImportOptions, asked: list[str]
+) -> tuple[str, ...]:
     if not options.image:
-        return None
-    if options.image_key:
-        part = _known(parts, options.image_key)
+        return ()
+    for name in options.image_key:
+        part = _known(source.parts, name)
         if not part.is_image:
             raise DataError(
-                f"Expected uint8 images of height, width and channels in {options.image_key!r}, "
-                f"got shape {part.shape}, dtype {part.dtype}. {_CONVERT}."
+                f"Expected uint8 images of height, width and channels in {name!r}, got shape "
+                f"{part.shape}, dtype {part.dtype}. {_CONVERT}."
             )
+    if options.image_key:
         return options.image_key
-    images = [name for name, part in free.items() if part.is_image]
+    images = tuple(name for name, part in free.items() if part.is_image)
+    if source.takes_all:
+        return images
     if "image" in images:
-        return "image"
-    if not images:
-        if floats := [name for name, part in free.items() if part.is_float_image]:
-            asked.append(
-                f"whether to do without images: {', '.join(floats)} has floats. {_CONVERT}; "
-                "image=False (--no-image) leaves them out"
-            )
-        return None
-    if (only := _only(images)) is None:
+        return ("image",)
+    if not images and (floats := [name for name, part in free.items() if part.is_float_image]):
         asked.append(
-            f"which image to take{_of(images)}: choose one with image_key (--image-key), or none "
-            "with image=False (--no-image)"
+            f"whether to do without images: {', '.join(floats)} has floats. {_CONVERT}; "
+            "image=False (--no-image) leaves them out"
         )
-    return only
+    if images and (only := _only(images)) is not None:
+        return (only,)
+    if images:
+        asked.append(
+            f"which image to take{_of(images)}: choose one or several with image_key "
+            "(--image-key), or none with image=False (--no-image)"
+        )
+    return ()
 
 
 def _vectors(
     parts: Mapping[str, Part],
     free: Mapping[str, Part],
     options: ImportOptions,
-    image: str | None,
     asked: list[str],
 ) -> tuple[str, ...]:
     for name in options.vector_keys:
@@ -131,7 +133,8 @@ def _vectors(
             )
     if options.vector_keys:
         return options.vector_keys
-    beside_image = options.image and (image or any(part.is_image for part in free.values()))
+    images = options.image_key or any(part.is_image for part in free.values())
+    beside_image = options.image and images
     usual = "proprio" if beside_image else "state"
     if usual in free and free[usual].can_be_vector:
         return (usual,)
@@ -179,8 +182,8 @@ class ImportOptions:
     """What to take out of a foreign data set, and how.
 
     Attributes:
-        image_key: The camera to take. Left out, it is the only image there is, or the one called
-            image.
+        image_key: The camera to take, or several, which keep their names; one alone is called
+            image. Left out, it is the only image there is, or the one called image.
         vector_keys: Vectors to take, put one after the other in this order: "proprio" beside an
             image, "state" without one. Left out, it is a part called so, or, without an image, the
             only vector there is. Arrays of two axes are flattened.
@@ -207,11 +210,11 @@ class ImportOptions:
         InvalidArgumentError: A value is out of range, or two of them contradict each other.
 
     Example:
-        >>> ImportOptions(image_key="agentview_image", image_size=(48, 48)).keep
+        >>> ImportOptions(image_key=("agentview_image",), image_size=(48, 48)).keep
         'successes'
     """
 
-    image_key: str = ""
+    image_key: tuple[str, ...] = ()
     vector_keys: tuple[str, ...] = ()
     action_key: str = ""
     reward_key: str = ""
@@ -228,9 +231,10 @@ class ImportOptions:
 
     def __post_init__(self) -> None:
         """Check every value; a single name may stand for a tuple of one."""
-        for keys in ("vector_keys", "end_keys"):
+        for keys in ("image_key", "vector_keys", "end_keys"):
             given = getattr(self, keys)
-            object.__setattr__(self, keys, (given,) if isinstance(given, str) else tuple(given))
+            named = ([given] if given else []) if isinstance(given, str) else given
+            object.__setattr__(self, keys, tuple(dict.fromkeys(named)))
         require_known("choice of keep", [self.keep], get_args(Keep))
         if self.episodes < 0:
             raise InvalidArgumentError(

@@ -82,7 +82,7 @@ class Layout:
         if key not in episode.places or not self.video_path:
             raise DataFileError(
                 f"{self.root}: expected a video of {key!r} for episode {episode.index}, but its "
-                "metadata name none. Choose another camera with image_key (--image-key)."
+                "metadata name none. Choose the cameras with image_key (--image-key)."
             )
         return inside(self.root, filled_template(self.video_path, episode.places[key]))
 

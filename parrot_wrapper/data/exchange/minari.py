@@ -90,6 +90,7 @@ def open_minari(source: str | Path) -> Source:
         count,
         functools.partial(_read, folder, storage, count),
         action_box=box,
+        takes_all=bool(told),  # we wrote it
         settings=_mapping(told, "settings"),
         facts=_mapping(told, "facts") or {"minari": _card(metadata)},
     )

@@ -49,7 +49,7 @@ class Choice:
     """What is taken of a data set.
 
     Attributes:
-        image: The part that becomes "image", or None.
+        images: The parts that are images; one that is alone becomes "image", several keep names.
         vectors: The parts that become `vector_name`, one after the other.
         left_out: The other parts.
         action: The array of actions.
@@ -59,7 +59,7 @@ class Choice:
         flattened: Vectors and actions of two axes, with those axes.
     """
 
-    image: str | None
+    images: tuple[str, ...]
     vectors: tuple[str, ...]
     left_out: tuple[str, ...]
     action: str
@@ -69,14 +69,25 @@ class Choice:
     flattened: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
     @property
+    def image(self) -> str | None:
+        """The first of the images, or None."""
+        return self.images[0] if self.images else None
+
+    @property
+    def named_images(self) -> dict[str, str]:
+        """What we call each image to what it was called."""
+        alone = len(self.images) == 1
+        return {"image" if alone else name: name for name in self.images}
+
+    @property
     def vector_name(self) -> str:
         """What the vector is called: "proprio" beside an image, "state" without."""
-        return "state" if self.image is None else "proprio"
+        return "proprio" if self.images else "state"
 
     @property
     def keys(self) -> tuple[str, ...]:
         """All parts of observations that are taken."""
-        return (*([self.image] if self.image else []), *self.vectors)
+        return (*self.images, *self.vectors)
 
     @property
     def fields(self) -> tuple[str, ...]:
@@ -86,7 +97,7 @@ class Choice:
     def taken(self) -> dict[str, Any]:
         """JSON-able: what we call it to what it was called."""
         return {
-            "image": self.image,
+            **(self.named_images or {"image": None}),
             self.vector_name: list(self.vectors),
             "actions": self.action,
             "rewards": self.reward,
@@ -133,6 +144,7 @@ class Source:
         action_box: Low and high (A,) of the env, or None where it is not told.
         unit_box: The box is -1 ... 1 if all actions lie in it.
         flat: Arrays hold many episodes, so that flags have to tell where each ends.
+        takes_all: Of several images all are taken where none is asked for.
         settings: JSON-able; goes into the data set's settings.
         facts: JSON-able; goes into the data set's facts.
     """
@@ -145,6 +157,7 @@ class Source:
     action_box: tuple[FloatArray, FloatArray] | None = None
     unit_box: bool = False
     flat: bool = False
+    takes_all: bool = False
     settings: Mapping[str, Any] = field(default_factory=dict)
     facts: Mapping[str, Any] = field(default_factory=dict)
 

@@ -241,15 +241,15 @@ def _episode(
         )
     steps = len(actions)
     observations: dict[str, AnyArray] = {}
-    if choice.image is not None:
-        images = _rows(raw, choice.image, steps)
-        if not parts_of({"image": images})["image"].is_image:
+    for ours, theirs in choice.named_images.items():
+        images = _rows(raw, theirs, steps)
+        if not parts_of({ours: images})[ours].is_image:
             raise DataError(
-                f"{raw.name}: expected uint8 images in {choice.image!r}, got shape {images.shape}, "
+                f"{raw.name}: expected uint8 images in {theirs!r}, got shape {images.shape}, "
                 f"dtype {images.dtype}."
             )
         images = channels_last(images)
-        observations["image"] = (
+        observations[ours] = (
             images if options.image_size is None else resized(images, options.image_size)
         )
     if choice.vectors:

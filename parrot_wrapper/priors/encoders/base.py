@@ -11,10 +11,10 @@ from torch import Tensor, nn
 
 from parrot_wrapper.errors import InvalidArgumentError
 from parrot_wrapper.priors.registry import ENCODERS
-from parrot_wrapper.types import PARTS, Demonstrations, FloatArray, ObservationSpec
+from parrot_wrapper.types import Demonstrations, FloatArray, ObservationSpec
 
 ObservationTensors = Mapping[str, Tensor]
-"""As the spec has them: "image" (B, H, W, C) uint8, "proprio" (B, P), "state" (B, S) float."""
+"""As the spec has them: images (B, H, W, C) uint8, "proprio" (B, P), "state" (B, S) float."""
 
 
 class ActingEncoder(Protocol):
@@ -33,7 +33,8 @@ class Encoder(nn.Module):
     A subclass sets `name`, by which it is known at once, and `reads`, takes the `ObservationSpec`
     first and keyword-only JSON-able options after it, calls `super().__init__` and writes
     `forward`. The rest has defaults. What an encoder is given it looks at: what it does not read,
-    it refuses. What is just a torch module needs no subclass: see `BackboneEncoder`.
+    it refuses. An encoder of one image serves several cameras too, one encoder for each (see
+    `CamerasEncoder`). What is just a torch module needs no subclass: see `BackboneEncoder`.
 
     Args:
         observation: What there is to look at.
@@ -47,6 +48,8 @@ class Encoder(nn.Module):
     name: str
     reads: ClassVar[tuple[str, ...]]
     """Parts of an `ObservationSpec` that it looks at, where there are such."""
+    several_images: ClassVar[bool] = False
+    """Whether it looks at all images itself; if not, each camera gets one of its own."""
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -57,7 +60,10 @@ class Encoder(nn.Module):
         self, observation: ObservationSpec, *, feature_dim: int, context_dim: int | None = None
     ) -> None:
         super().__init__()
-        unread = [part for part in PARTS if getattr(observation, part) and part not in self.reads]
+        readable = set(self.reads)
+        if "image" in self.reads and self.several_images:
+            readable |= set(observation.images)
+        unread = [part for part in observation.parts if part not in readable]
         if unread:
             raise InvalidArgumentError(
                 f"The {self.name} encoder reads {', '.join(self.reads)}, got {observation}; it "
@@ -95,7 +101,7 @@ class Encoder(nn.Module):
     def options_for(
         cls, data: Demonstrations, observation: ObservationSpec, options: Mapping[str, Any]
     ) -> dict[str, Any]:
-        """Options for a new encoder that is to learn from `data`, JSON-able; by default the same."""
+        """JSON-able options for a new encoder that is to learn from `data`; by default the same."""
         return dict(options)
 
     def labels(self, data: Demonstrations) -> dict[str, FloatArray]:

@@ -11,10 +11,7 @@ from torch.nn import functional
 from parrot_wrapper.errors import InvalidArgumentError
 from parrot_wrapper.priors.encoders.base import Encoder, ObservationTensors
 from parrot_wrapper.priors.encoders.state import Standardise
-from parrot_wrapper.types import ObservationSpec
-
-VECTORS = ("proprio", "state")
-"""Parts that may stand beside an image, in the order in which they are joined."""
+from parrot_wrapper.types import VECTORS, ObservationSpec
 
 
 def vector_dim(observation: ObservationSpec) -> int:

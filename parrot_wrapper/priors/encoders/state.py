@@ -48,7 +48,7 @@ class StateEncoder(Encoder):
     reads = ("state", "proprio")
 
     def __init__(self, observation: ObservationSpec) -> None:
-        if observation.image is not None or not observation.state:
+        if observation.images or not observation.state:
             raise InvalidArgumentError(
                 f"The state encoder needs a state vector and no image, got {observation}. A vector "
                 "that stands alone is called 'state'."

@@ -125,7 +125,7 @@ class Teachers(nn.Module):
         return loss * track.shape[1], hand.mean(0).square().sum()
 
     def _keyframe(self, seen: Mapping[str, Tensor], batch: Mapping[str, Tensor]) -> Tensor:
-        """Negative log-likelihood of the ways to keyframes under the mixture of all cells' votes."""
+        """Negative log-likelihood of ways to keyframes under the mixture of all cells' votes."""
         from_hand = (seen["place"] - seen["hand"][:, None, :PLACE]) @ self.gains.T
         spread, tracks = self.spread.clamp(-3.0, 1.5), len(self._cues.tracks)
         far = 2.0 * (seen["away"] / _AWAY**2).log1p()
@@ -143,7 +143,7 @@ class Teachers(nn.Module):
         return total
 
     def _contrast(self, code: Tensor, heat: Tensor, generator: torch.Generator) -> Tensor:
-        """InfoNCE (van den Oord et al. 2018) over the batch of what is at hot cells at two times."""
+        """InfoNCE (van den Oord et al. 2018) over a batch of what is at hot cells at two times."""
         size, _, length = code.shape
         heat = heat[:, :, 0]
         both = torch.minimum(heat[0::2], heat[1::2]) + 1e-6  # what stayed where it was

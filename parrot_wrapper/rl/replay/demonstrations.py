@@ -23,6 +23,7 @@ from parrot_wrapper.rl.replay.buffers import holds_demonstrations
 from parrot_wrapper.types import ActionPrior, AnyArray, FloatArray, Observations
 from parrot_wrapper.wrappers.chunk import Chunks, check_discount, chunks_of, closed_loop
 from parrot_wrapper.wrappers.memory import recalled
+from parrot_wrapper.wrappers.reader import ImageKeys, named_images
 from parrot_wrapper.wrappers.spaces import (
     FEATURES_KEY,
     AgentObservation,
@@ -60,7 +61,7 @@ def fill_replay_buffer(
     *,
     latent: str | Chart = "gaussian",
     observation: AgentObservation = "image",
-    image_key: str = "image",
+    image_key: ImageKeys = "image",
     proprio_key: str = "proprio",
     final_reward: float | None = None,
     terminal: bool = False,
@@ -82,7 +83,8 @@ def fill_replay_buffer(
         prior: Name of a packaged prior, its folder, or a live one.
         latent: Chart from u to base noise.
         observation: What the agent sees: "image" (the env's own observation), "features", "both".
-        image_key: Where the agent's Dict observation has the image.
+        image_key: Where the agent's Dict observation has the image; of several cameras a mapping
+            from the data's names to the observation's keys, where these differ.
         proprio_key: Where it has the proprioception.
         final_reward: Reward of the last step of each successful episode, all others 0, instead of
             the data's own.
@@ -109,7 +111,7 @@ def fill_replay_buffer(
         dataset,
         loaded,
         check_agent_observation(observation),
-        {image_key: "image", proprio_key: "proprio", "state": "state"},
+        {key: name for name, key in named_images(image_key).items()} | {proprio_key: "proprio"},
     )
     _check_actions(buffer, dataset, loaded)
     episodes = np.repeat(np.arange(dataset.n_episodes), dataset.lengths)
@@ -332,19 +334,18 @@ class _View:
         else:
             has = ", ".join(self._dataset.observations)
             return [f"{where}: expected {name!r} in the data, which have {has}"]
-        if name == "image" and part.shape == (shape[-1], *shape[:-1]) != shape:
+        is_image = name in self._dataset.observation_spec.images
+        if is_image and part.shape == (shape[-1], *shape[:-1]) != shape:
             self._transposed.add(key)
         elif part.shape != shape:
             return [f"{where}: the buffer takes {part.shape}, the demonstrations have {shape}"]
-        if (name == "image") != (part.dtype == np.uint8):
+        if is_image != (part.dtype == np.uint8):
             return [f"{where}: the buffer takes {part.dtype}, not what {name!r} is in the data"]
         return []
 
     def embed(self) -> None:
         """Compute the features of all rows, in batches."""
-        wanted = self._prior.observation_spec
-        named = {"image": wanted.image, "proprio": wanted.proprio, "state": wanted.state}
-        parts = [name for name, shape in named.items() if shape]
+        parts = list(self._prior.observation_spec.parts)
         missing = [name for name in parts if name not in self._dataset.observations]
         if missing:
             raise SpaceMismatchError(
