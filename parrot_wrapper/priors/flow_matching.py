@@ -127,7 +127,7 @@ class FlowMatchingPrior(ReplannedChunks):
 
             noise, time = drawn(torch.randn, *action.shape), drawn(torch.rand, len(action), 2)
             error = self._error(noise, action, time, self.encoder.context(features))
-            return {"velocity": error, **self._auxiliary(maps, batch)}
+            return {"velocity": error, **self._auxiliary(maps, batch, generator)}
 
     def _error(self, noise: Tensor, action: Tensor, time: Tensor, context: Tensor) -> Tensor:
         """The loss, a scalar.

@@ -145,7 +145,7 @@ class SkillPrior(VariationalPrior):
             "reconstruction": (decoded - scaled.flatten(0, 1)).square().mean(),
             "kl": weight * kl_to_standard_normal(mean, log_variance).mean(),
             "prior_kl": kl_to_standard_normal(as_noise, ratio).mean(),
-            **self._auxiliary(maps, flat),
+            **self._auxiliary(maps, flat, generator),
         }
 
     def criterion(self, losses: Mapping[str, float]) -> float:

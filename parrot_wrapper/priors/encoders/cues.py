@@ -1,7 +1,7 @@
 """What demonstrations tell of themselves, without labels: toggles, odometry and keyframes.
 
 All of it is found in actions (or proprioception), dimension by dimension, and in whether images
-tell of it. A *toggle* is an action dimension with two values that seldom changes, as a gripper's.
+tell of it. A *toggle* is an action dimension with two values that seldom changes, as that of a hand that opens and closes.
 A *track* is a quantity that grows with the motion: integrated actions where they are velocities,
 actions themselves where they are positions, twice integrated ones where they are forces, or a
 number of proprioception. A *keyframe* is a step at which a toggle changes, or at which the motion
@@ -91,8 +91,8 @@ class Cues:
 
     @property
     def kinds(self) -> int:
-        """Kinds of keyframes: two of each toggle, or one, rest or turn, where there are none."""
-        return 2 * len(self.toggles) or 1
+        """Kinds of keyframes: two of each toggle, and rest or turn."""
+        return 2 * len(self.toggles) + 1
 
     def to_dict(self) -> dict[str, Any]:
         """A JSON-able copy."""
@@ -129,7 +129,7 @@ def find_cues(data: Demonstrations, image: str = "image") -> Cues:
         for dim in dims
         for order in orders
     ]
-    told = _told(seen, _changes(data, candidates, pairs)) if candidates else []
+    told = _told(seen, _changes(data, candidates, pairs), episodes) if candidates else []
     best: dict[tuple[str, int], Track] = {}
     for track, share in zip(candidates, told, strict=True):
         key = (track.source, track.dim)
@@ -198,9 +198,8 @@ def hindsight_labels(data: Demonstrations, cues: Cues) -> dict[str, FloatArray]:
         for toggle in range(toggles):
             events[:-1, 2 * toggle] = (switched[:, toggle] != 0) & (states[1:, toggle] < 0)
             events[:-1, 2 * toggle + 1] = (switched[:, toggle] != 0) & (states[1:, toggle] > 0)
-        if not toggles:
-            events[1:, -1] = resting[1:] & ~resting[:-1]
-            events[-1, -1] = True
+        events[1:, -1] = resting[1:] & ~resting[:-1]
+        events[-1, -1] = True
         _ways(path, events, resting, labels["hindsight_way"][here], labels["hindsight_there"][here])
     return labels
 
@@ -218,7 +217,7 @@ def _ways(
         marked = np.where(events[:, kind], np.arange(steps), steps)
         following = np.minimum.accumulate(marked[::-1])[::-1]
         valid = following < steps
-        if events.shape[1] == 1:
+        if kind == events.shape[1] - 1:
             valid &= ~resting & (following > np.arange(steps))
         to = path[following[valid]] - path[valid]
         valid[valid] = np.linalg.norm(to, axis=1) > _ON_THE_WAY
@@ -313,8 +312,8 @@ def _proprio_dim(data: Demonstrations) -> int:
 
 
 def _pairs(lengths: npt.NDArray[Any], rng: np.random.Generator) -> tuple[Any, Any, Any]:
-    """Episodes and two steps of each, up to `_APART` steps apart."""
-    episodes = rng.integers(len(lengths), size=PAIRS)
+    """Episodes, in order, and two steps of each, up to `_APART` steps apart."""
+    episodes = np.sort(rng.integers(len(lengths), size=PAIRS))
     ends = lengths[episodes].astype(np.int64)
     first = rng.integers(ends + 1)
     second = np.clip(first + rng.integers(-_APART, _APART + 1, size=PAIRS), 0, ends)
@@ -335,16 +334,36 @@ def _coarse(images: AnyArray, rows: npt.NDArray[np.int64]) -> FloatArray:
 def _changes(data: Demonstrations, tracks: list[Track], pairs: tuple[Any, Any, Any]) -> _Array:
     """Change of each track between the two steps of each pair (B, D)."""
     episodes, first, second = pairs
-    changes = np.zeros((len(episodes), len(tracks)))
-    for row, index in enumerate(episodes):
-        path = _path(data, int(index), tuple(tracks))
-        changes[row] = path[second[row]] - path[first[row]]
-    return changes
+    begin, seen = data.step_offsets[episodes], data.obs_offsets[episodes]
+    columns = []
+    for track in tracks:
+        if track.source == "proprio":
+            values = data.observations["proprio"][:, track.dim].astype(np.float64)
+            columns.append(values[seen + second] - values[seen + first])
+            continue
+        action = data.actions[:, track.dim].astype(np.float64)
+        once = np.concatenate([[0.0], np.cumsum(action)])  # over all episodes
+        twice = np.cumsum(once)
+
+        def at(step: Any, order: int = track.order) -> Any:
+            if order == 0:
+                return action[begin + np.maximum(step - 1, 0)]
+            if order == 1:
+                return once[begin + step] - once[begin]
+            return twice[begin + step] - twice[begin] - step * once[begin]
+
+        columns.append(at(second) - at(first))
+    return np.stack(columns, axis=1)
 
 
-def _told(seen: FloatArray, changes: _Array) -> _Array:
-    """Share of each column's variance that a ridge regression on `seen` explains, held out."""
-    half = len(seen) * 3 // 4
+def _told(seen: FloatArray, changes: _Array, episodes: npt.NDArray[np.int64]) -> _Array:
+    """Share of each column's variance that a ridge regression on `seen` explains.
+
+    On the last quarter of the episodes, which it was not fitted on.
+    """
+    half = int(np.searchsorted(episodes, episodes[len(episodes) * 3 // 4]))
+    if not 0 < half < len(seen):  # one episode
+        return np.zeros(changes.shape[1])
     x, held_out = seen[:half].astype(np.float64), seen[half:].astype(np.float64)
     gram = x.T @ x + _RIDGE * np.eye(x.shape[1])
     error = changes[half:] - held_out @ np.linalg.solve(gram, x.T @ changes[:half])

@@ -86,8 +86,12 @@ class Teachers(nn.Module):
         self.register_buffer("_cell", torch.stack((rows, columns), dim=2).flatten(0, 1))
 
     def thing(self, heat: Tensor) -> Tensor:
-        """How much a cell is of a thing (B, N, 1), from its heats (B, N, K) in [0, 1]."""
-        return 1.0 - (1.0 - heat).prod(2, keepdim=True)
+        """How much a cell is of a thing (B, N, 1), from its heats (B, N, K) in [0, 1].
+
+        Where there are toggles, from the heat of their switches: one rests where nothing is, too.
+        """
+        told = heat[:, :, :-1] if self._cues.toggles else heat
+        return 1.0 - (1.0 - told).prod(2, keepdim=True)
 
     def forward(
         self,
