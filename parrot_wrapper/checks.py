@@ -7,8 +7,8 @@ import os
 import reprlib
 import sys
 import types
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, fields, is_dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import MISSING, asdict, fields, is_dataclass
 from pathlib import Path
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
@@ -120,6 +120,40 @@ def as_path(name: str, value: object) -> Path:
     """A path from text or a path, with `~` as the home folder; nothing else."""
     require_instance(name, value, (str, Path), "a folder (text or Path)")
     return Path(os.path.expanduser(value))  # type: ignore[call-overload]
+
+
+def key_values(given: Mapping[str, Any] | Sequence[str]) -> dict[str, Any]:
+    """Turn `key=value` texts into keyword arguments; values are JSON, or else plain text.
+
+    Args:
+        given: The texts, or the keyword arguments themselves.
+
+    Raises:
+        InvalidArgumentError: A text has no `=`.
+
+    Example:
+        >>> key_values(["obs=image_proprio", "image_size=64", "terminate_on_success=true"])
+        {'obs': 'image_proprio', 'image_size': 64, 'terminate_on_success': True}
+    """
+    if isinstance(given, Mapping):
+        return dict(given)
+    values: dict[str, Any] = {}
+    for pair in given:
+        key, equals, text = pair.partition("=")
+        if not equals or not key.isidentifier():
+            raise InvalidArgumentError(f"Expected an option of the form key=value, got {pair!r}.")
+        try:
+            values[key] = json.loads(text)
+        except ValueError:
+            values[key] = text
+    return values
+
+
+def defaults_of(config: type[Any]) -> dict[str, Any]:
+    """Defaults of a dataclass's fields by name; None where one has to be given."""
+    made = {f.name: f.default_factory for f in fields(config) if f.default_factory is not MISSING}
+    plain = {f.name: None if f.default is MISSING else f.default for f in fields(config)}
+    return {name: made[name]() if name in made else plain[name] for name in plain}
 
 
 def as_tagged(config: Any) -> dict[str, Any]:

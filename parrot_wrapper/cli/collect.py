@@ -7,11 +7,11 @@ from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from parrot_wrapper.checks import key_values
 from parrot_wrapper.cli.durations import announce, timed
 from parrot_wrapper.cli.environments import (
     DEFAULT_PACKAGES,
     make_env,
-    parse_env_kwargs,
 )
 from parrot_wrapper.data.storage import read_manifest, whole_shards
 from parrot_wrapper.io.atomic_files import write_json
@@ -57,7 +57,7 @@ class CollectCommand:
 
     def run(self) -> None:
         """Collect, and say what was collected."""
-        kwargs = parse_env_kwargs(self.env_kwargs)
+        kwargs = key_values(self.env_kwargs)
         # a typo in the id or in an option is found here, before processes and folders are made
         make_env(self.env_id, gym_packages=self.gym_packages, **kwargs).close()
         source = ExpertSource(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import importlib
-import json
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -100,28 +99,6 @@ def make_env(
         raise InvalidArgumentError(
             f"Expected options that {env_id} takes, got {sorted(kwargs)}: {error}."
         ) from error
-
-
-def parse_env_kwargs(pairs: Sequence[str]) -> dict[str, Any]:
-    """Turn `key=value` arguments into keyword arguments; values are JSON, or else plain text.
-
-    Raises:
-        InvalidArgumentError: A pair has no `=`.
-
-    Example:
-        >>> parse_env_kwargs(["obs=image_proprio", "image_size=64", "terminate_on_success=true"])
-        {'obs': 'image_proprio', 'image_size': 64, 'terminate_on_success': True}
-    """
-    kwargs: dict[str, Any] = {}
-    for pair in pairs:
-        key, equals, text = pair.partition("=")
-        if not equals or not key.isidentifier():
-            raise InvalidArgumentError(f"Expected an option of the form key=value, got {pair!r}.")
-        try:
-            kwargs[key] = json.loads(text)
-        except ValueError:
-            kwargs[key] = text
-    return kwargs
 
 
 _OURS = "parrot_envs."

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import MISSING, Field, field, make_dataclass
+from dataclasses import field, make_dataclass
 from typing import Annotated, Any, NoReturn
 
 import docstring_parser
@@ -45,13 +45,6 @@ def option(name: str, hint: Any, default: Any, told: str = "") -> Option:
     if isinstance(default, Mapping):
         default, hint = tuple(f"{k}={v}" for k, v in default.items()), tuple[str, ...]
     return name, Annotated[hint, tyro.conf.arg(help=told)], field(default=default)
-
-
-def default_of(entry: Field[Any]) -> Any:
-    """The default of a dataclass's field; None where it has to be given."""
-    if entry.default_factory is not MISSING:
-        return entry.default_factory()
-    return None if entry.default is MISSING else entry.default
 
 
 def group(name: str, options: Sequence[Option]) -> Option:

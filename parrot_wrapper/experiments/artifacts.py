@@ -1,4 +1,4 @@
-"""How what runs need is made: which command, where, and when it is done.
+"""Where what runs need is made, and when it is done.
 
 A learned part is made in `artifacts/making/NAME` and moved to `artifacts/NAME` when it is whole:
 the folder itself is the mark. A data set is done when its own manifest says so, and may grow.
@@ -11,14 +11,12 @@ import os
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from parrot_wrapper.data.storage import read_manifest
 from parrot_wrapper.errors import DataFileError, InvalidArgumentError
-from parrot_wrapper.experiments.needs import OWN_ENCODER, Artifact
+from parrot_wrapper.experiments.needs import Artifact
 from parrot_wrapper.io.atomic_files import write_json
 from parrot_wrapper.io.strict_json import parse_json
-from parrot_wrapper.priors.registry import PRIORS
 
 _RECIPE_FILE = "artifact.json"
 
@@ -34,7 +32,7 @@ def artifact_folder(artifact: Artifact, root: Path) -> Path:
 
 
 def place_of(name: str, made: Mapping[str, Artifact], root: Path) -> str:
-    """What a run or a command is told of something that it needs: a folder or a packaged name.
+    """What those who need something are told of it: a folder or a packaged name.
 
     Args:
         name: An artifact, a packaged prior or a folder.
@@ -61,57 +59,6 @@ def is_made(artifact: Artifact, root: Path) -> bool:
         return False
     _require_recipe(folder, artifact)
     return True
-
-
-def command(
-    artifact: Artifact, made: Mapping[str, Artifact], root: Path, *, cores: int, device: str
-) -> list[str]:
-    """The words behind `parrot` that make an artifact.
-
-    Args:
-        artifact: What to make.
-        made: The grid's artifacts by name.
-        root: Folder of the grid's artifacts.
-        cores: Processes that collect data.
-        device: Torch device.
-    """
-    words = option_words(artifact.options)
-    if artifact.kind == "data":
-        out = artifact_folder(artifact, root)
-        own = {"out": str(out), "episodes": artifact.episodes, "workers": cores, "progress": False}
-        return ["collect", *words, *option_words(own)]
-    own = {
-        "data": place_of(artifact.data, made, root),
-        "episodes": artifact.episodes,
-        "out": str(making_folder(artifact, root)),
-        "seed": artifact.seed,
-        "device": device,
-        "progress": False,
-    }
-    if artifact.kind == "prior":
-        return ["train-prior", *words, *option_words(own)]
-    own["kind"] = PRIORS.current(artifact.kind)
-    if artifact.encoder != OWN_ENCODER:
-        own["encoder_of"] = place_of(artifact.encoder, made, root)
-    return ["train-prior", *words, *option_words(own)]
-
-
-def option_words(options: Mapping[str, Any]) -> list[str]:
-    """Options by name as words of a command line.
-
-    Example:
-        >>> option_words({"batch_size": 16, "proprio": False, "env_kwargs": ["task=grasp"]})
-        ['--batch-size', '16', '--no-proprio', '--env-kwargs', 'task=grasp']
-    """
-    words: list[str] = []
-    for name, value in options.items():
-        flag = name.replace("_", "-")
-        if isinstance(value, bool):
-            words.append(f"--{flag}" if value else f"--no-{flag}")
-        else:
-            values = value if isinstance(value, list | tuple) else [value]
-            words += [f"--{flag}", *map(str, values)]
-    return words
 
 
 def making_folder(artifact: Artifact, root: Path) -> Path:

@@ -17,14 +17,14 @@ from typing import Any
 from tqdm import tqdm
 
 from parrot_wrapper.errors import DataFileError, InvalidArgumentError, ParrotError
-from parrot_wrapper.experiments.artifacts import begin, command, finish, place_of
+from parrot_wrapper.experiments.artifacts import begin, finish, place_of
 from parrot_wrapper.experiments.grid import Grid
 from parrot_wrapper.experiments.needs import Artifact
 from parrot_wrapper.experiments.places import Places
 from parrot_wrapper.experiments.plan import Plan, left_row, make_plan, weight
 from parrot_wrapper.experiments.rows import append_row
 from parrot_wrapper.experiments.run_files import remove_replay, steps_so_far
-from parrot_wrapper.experiments.run_worker import run_command, train_and_score
+from parrot_wrapper.experiments.run_worker import make_artifact, train_and_score
 from parrot_wrapper.experiments.runs import Run
 from parrot_wrapper.io.executors import EXECUTORS, Ended, Executor, Task, stopping
 from parrot_wrapper.io.interruption import Interruption, deferred_interrupt
@@ -206,8 +206,8 @@ class _JobQueue:
         arguments: tuple[Any, ...]
         if job.artifact is not None:
             begin(job.artifact, root)
-            words = command(job.artifact, self._artifacts, root, cores=cores, device=self._device)
-            function, arguments = run_command, (words,)
+            function = make_artifact
+            arguments = (job.artifact, self._artifacts, root, cores, self._device)
         else:
             assert job.run is not None
             parts = {
