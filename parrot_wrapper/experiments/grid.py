@@ -13,9 +13,11 @@ from parrot_wrapper.experiments.methods import (
     EXPLORERS,
     METHODS,
     Method,
+    current_settings,
     method_named,
     run_config,
     sees_pixels,
+    shows_demonstrations,
 )
 from parrot_wrapper.experiments.needs import (
     Artifact,
@@ -262,11 +264,14 @@ class Grid:
             for run in runs:
                 run_config(run, dict.fromkeys(run.needs, "placeholder"))
 
+    def _rl(self, method: Method) -> dict[str, Any]:
+        return current_settings({**self.rl, **method.settings})
+
     def _parts(self, method: Method) -> tuple[str, ...]:
         if self.kind == "exploration":
             return method.explored
-        rl = {**self.rl, **method.settings}
-        shown = ("data",) if rl.get("demonstration_share") else ()
+        rl = self._rl(method)
+        shown = ("data",) if shows_demonstrations(rl) else ()
         return (*method.parts(from_pixels=sees_pixels(self.preset, rl)), *shown)
 
     def _is_made(self, method: Method) -> bool:
@@ -306,7 +311,7 @@ class Grid:
             labels=dict(data.labels) if data else {},
             env_kwargs=self.env_kwargs,
             preset=self.preset,
-            rl={**self.rl, **method.settings},
+            rl=self._rl(method),
             env_steps=self.env_steps,
             evaluation_episodes=self.evaluation_episodes,
             gym_packages=self.gym_packages,

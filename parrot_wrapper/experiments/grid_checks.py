@@ -16,7 +16,6 @@ _FROM_GRID = frozenset(
         "env_id",
         "env_kwargs",
         "prior",
-        "raw_actions",
         "demonstrations",
         "initial_actor",
         "total_steps",
@@ -196,6 +195,9 @@ def require_open(settings: Mapping[str, Any]) -> None:
         InvalidArgumentError: Some follow from the grid's other fields.
     """
     taken = [key for key in settings if key in _FROM_GRID]
+    raw = settings.get("raw_actions", {})
+    if not isinstance(raw, Mapping) or not set(raw) <= {"kind", "explore"}:
+        taken.append("raw_actions beside its explore")
     if taken:
         raise InvalidArgumentError(
             f"Expected RL settings that the grid leaves open, got {', '.join(taken)}: they follow "

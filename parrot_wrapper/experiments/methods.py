@@ -101,6 +101,7 @@ class Method:
         return tuple(filter(None, [prior, self.initial_actor]))
 
 
+_FORMER = ("prior_explore", "demonstration_share", "demonstration_episodes")
 _COLOUR = re.compile("#[0-9a-f]{6}")
 
 METHODS: Mapping[str, Method] = MappingProxyType(
@@ -113,7 +114,7 @@ METHODS: Mapping[str, Method] = MappingProxyType(
             ),
             Method(
                 "prior-explore", "Prior-explore", "#d55e00", raw=True,
-                settings={"prior_explore": 0.9},
+                settings={"raw_actions": {"explore": 0.9}},
             ),
             Method("hirl", "HIRL", "#cc79a7", prior="hirl"),
             # one decision an episode of 25 env steps, and as many updates as the others make
@@ -162,6 +163,31 @@ def sees_pixels(preset: str, rl: Mapping[str, Any]) -> bool:
     return bool(settings.get("observation", "features") == "image")
 
 
+def current_settings(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings of a grid of any version, by the names of today.
+
+    Example:
+        >>> current_settings({"prior_explore": 0.5, "demonstration_share": 0.5})
+        {'raw_actions': {'explore': 0.5}, 'replay': {'kind': 'demonstrations', 'share': 0.5}}
+    """
+    current = dict(given)
+    explore, share, episodes = (current.pop(name, None) for name in _FORMER)
+    if explore is not None:
+        current["raw_actions"] = {"explore": explore}
+    if share:
+        first = {} if episodes is None else {"episodes": episodes}
+        current["replay"] = {"kind": "demonstrations", "share": share, **first}
+    return current
+
+
+def shows_demonstrations(rl: Mapping[str, Any]) -> bool:
+    """Whether agents with these settings replay demonstrations, which are then the grid's data."""
+    replay = rl.get("replay")
+    if not isinstance(replay, Mapping):
+        return False
+    return replay.get("kind") == "demonstrations" and "data" not in replay
+
+
 def run_config(run: Run, artifacts: Mapping[str, str]) -> RLConfig:
     """The settings of an RL run: the one place where a method becomes an `RLConfig`.
 
@@ -177,11 +203,13 @@ def run_config(run: Run, artifacts: Mapping[str, str]) -> RLConfig:
     method = run.method
     parts = method.parts(from_pixels=sees_pixels(run.preset, run.rl))
     prior = artifacts[method.prior] if method.prior in parts else None
-    settings: dict[str, Any] = {"prior": prior, "raw_actions": method.raw and prior is not None}
+    raw = dict(run.rl.get("raw_actions", {}))
     if method.initial_actor:
-        settings["initial_actor"] = artifacts[method.initial_actor]
+        raw["initial_actor"] = artifacts[method.initial_actor]
+    acts_raw = method.raw or any(raw.values())
+    settings: dict[str, Any] = {"prior": prior, "raw_actions": raw if acts_raw else None}
     if "data" in artifacts:
-        settings["demonstrations"] = artifacts["data"]
+        settings["replay"] = {**run.rl["replay"], "data": artifacts["data"]}
     if method.sees == "features":
         settings["observation"] = "features"
     return preset_config(

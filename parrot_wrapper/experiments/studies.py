@@ -117,7 +117,7 @@ _AGENTS: Mapping[str, Mapping[str, Any]] = {
     "3-step": {"replay": {"kind": "uniform", "n_steps": 3}},
     "2-updates": {"gradient_steps": 2},
     "rewarded-half": {"replay": _REWARDED},
-    "demos-half": {"demonstration_share": 0.5},
+    "demos-half": {"replay": {"kind": "demonstrations", "share": 0.5}},
     "fixed-0.05": {"ent_coef": 0.05},
     "batch-256": {"batch_size": 256},
     "no-layer-norm": {"layer_norm": False},

@@ -20,7 +20,7 @@ from parrot_wrapper.experiments.studies import (
     STUDIES,
     study_grid,
 )
-from parrot_wrapper.rl.config import DemonstrationReplay, RLConfig
+from parrot_wrapper.rl.config import DemonstrationReplay, RawActions, RLConfig
 
 RESULTS = Path(__file__).parents[2] / "results"
 DATA = PriorData(10, folder="data")
@@ -103,8 +103,15 @@ def test_given_prior_and_data_need_nothing_but_heads() -> None:
     assert given.runs()[0].needs == {"prior": "parrot-v0"}
 
 
-def test_agents_that_are_shown_demonstrations_need_the_data() -> None:
-    variant = {"parrot+demos": {"demonstration_share": 0.5}}
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"replay": {"kind": "demonstrations", "share": 0.5}},
+        {"demonstration_share": 0.5},  # as once
+    ],
+)
+def test_agents_that_are_shown_demonstrations_need_the_data(settings: dict[str, Any]) -> None:
+    variant = {"parrot+demos": settings}
     collected = PriorData(10, "few", collect={})
     shown = grid(methods=tuple(variant), method_rl=variant, data=(collected,))
     run = shown.runs()[0]
@@ -113,6 +120,19 @@ def test_agents_that_are_shown_demonstrations_need_the_data() -> None:
     config = run_config(run, {"prior": "P", "data": "there"})
     assert config.replay == DemonstrationReplay("there", share=0.5)
     assert replace(shown, data=(DATA,)).runs()[0].needs["data"] == "data"
+
+
+@pytest.mark.parametrize(
+    "settings", [{"raw_actions": {"kind": "raw", "explore": 0.5}}, {"prior_explore": 0.5}]
+)
+def test_how_often_the_prior_acts_is_open(settings: dict[str, Any]) -> None:
+    parts = {"prior": "P", "bc": "B"}
+    chosen = {"prior-explore": settings, "bc-sac": settings}
+    one: dict[str, Any] = {"tasks": ("A-v0",), "rl_seeds": (0,)}
+    runs = grid(methods=tuple(chosen), method_rl=chosen, **one).runs()
+    assert [run_config(run, parts).raw for run in runs] == [RawActions(0.5), RawActions(0.5, "B")]
+    [run] = grid(methods=("prior-explore",), rl=settings, **one).runs()
+    assert run_config(run, parts).raw.explore == 0.5
 
 
 def test_every_method_is_one_rl_config() -> None:
@@ -223,6 +243,8 @@ def test_a_method_may_be_for_some_of_the_data() -> None:
         ({"rl": {"gama": 0.9}}, "Did you mean 'gamma'"),
         ({"rl": {"gamma": 2.0}}, "gamma=2.0"),
         ({"rl": {"seed": 1}}, "leaves open, got seed"),
+        ({"rl": {"raw_actions": True}}, "leaves open, got raw_actions beside its explore"),
+        ({"rl": {"raw_actions": {"initial_actor": "x"}}}, "got raw_actions beside its explore"),
         ({"rl": [1]}, "rl as a mapping of options"),
         ({"method_rl": {"parrot": 3}}, "method_rl\\['parrot'\\] as a mapping"),
         ({"baseline_options": {"hrl": {}}}, "Did you mean 'hirl'"),
