@@ -156,6 +156,15 @@ def defaults_of(config: type[Any]) -> dict[str, Any]:
     return {name: made[name]() if name in made else plain[name] for name in plain}
 
 
+def differences(there: Mapping[str, Any], given: Mapping[str, Any]) -> str:
+    """Where settings differ from earlier ones, in words; empty where they are the same."""
+    return "; ".join(
+        f"{key}: {there.get(key)!r} there, {given.get(key)!r} given"
+        for key in sorted({*given, *there})
+        if there.get(key) != given.get(key)
+    )
+
+
 def as_tagged(config: Any) -> dict[str, Any]:
     """A dataclass as JSON has it, with its `name` as "kind"; `from_tagged` reads it."""
     return {"kind": config.name, **json.loads(json.dumps(asdict(config)))}

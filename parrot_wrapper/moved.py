@@ -1,10 +1,10 @@
-"""Modules that have moved are still found under their old names, with a warning."""
+"""Where names are found: when they are first used, and under old names with a warning."""
 
 from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
@@ -106,6 +106,27 @@ def moved_name(package: str, name: str) -> Any:
         raise AttributeError(f"module {package!r} has no attribute {name!r}")
     warnings.warn(f"{package}.{name} is {new}.{name} now.", DeprecationWarning, stacklevel=3)
     return getattr(import_module(new), name)
+
+
+def names_of(
+    package: str, **homes: Sequence[str]
+) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
+    """The `__getattr__` and `__dir__` of a package whose names are imported when first used.
+
+    Args:
+        package: Its name.
+        **homes: The names in each of its modules.
+    """
+    home_of = {name: home for home, names in homes.items() for name in names}
+
+    def find(name: str) -> Any:
+        if name not in home_of:
+            return moved_name(package, name)
+        value = getattr(import_module(f"{package}.{home_of[name]}"), name)
+        setattr(sys.modules[package], name, value)
+        return value
+
+    return find, lambda: sorted({*vars(sys.modules[package]), *home_of})
 
 
 class MovedModules(MetaPathFinder, Loader):

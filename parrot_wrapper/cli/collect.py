@@ -10,13 +10,13 @@ from pathlib import Path
 from parrot_wrapper.checks import key_values
 from parrot_wrapper.cli.durations import announce, timed
 from parrot_wrapper.cli.environments import (
-    DEFAULT_PACKAGES,
     make_env,
 )
 from parrot_wrapper.data.storage import read_manifest, whole_shards
 from parrot_wrapper.io.atomic_files import write_json
 from parrot_wrapper.record.collect import ExpertSource, collect
 from parrot_wrapper.record.expert_episodes import record_episode
+from parrot_wrapper.registry import DEFAULT_PACKAGES
 
 _FEW = 20
 """Episodes that are recorded about as soon as one is timed."""

@@ -13,7 +13,6 @@ import gymnasium as gym
 from parrot_wrapper.checks import key_values
 from parrot_wrapper.cli.durations import announce, timed
 from parrot_wrapper.cli.environments import (
-    DEFAULT_PACKAGES,
     fitting_kwargs,
     make_env,
     render_kwargs,
@@ -31,6 +30,7 @@ from parrot_wrapper.evaluation.recordings import HAND, POSITION
 from parrot_wrapper.evaluation.report import judgement_text
 from parrot_wrapper.evaluation.rollouts import evaluate
 from parrot_wrapper.io.atomic_files import atomic_path, write_json
+from parrot_wrapper.registry import DEFAULT_PACKAGES
 from parrot_wrapper.surroundings import DEFAULT_THREADS, use_threads
 from parrot_wrapper.types import ActionPrior, OffersExpert, OffersLabels
 

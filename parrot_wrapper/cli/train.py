@@ -11,7 +11,6 @@ from typing import Any, ClassVar, get_type_hints
 from parrot_wrapper.checks import defaults_of, key_values
 from parrot_wrapper.cli.durations import announce
 from parrot_wrapper.cli.environments import (
-    DEFAULT_PACKAGES,
     fitting_kwargs,
     make_env,
     packages_of,
@@ -20,6 +19,7 @@ from parrot_wrapper.cli.options import Option, chosen, group, helps, nesting, op
 from parrot_wrapper.errors import InvalidArgumentError
 from parrot_wrapper.evaluation.report import rollout_table
 from parrot_wrapper.priors.registry import MIXTURES
+from parrot_wrapper.registry import DEFAULT_PACKAGES
 from parrot_wrapper.rl.config import PRESETS, REPLAYS, RawActions, RLConfig, preset_config
 from parrot_wrapper.surroundings import DEFAULT_THREADS, use_threads
 

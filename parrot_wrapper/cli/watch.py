@@ -14,7 +14,6 @@ import tyro
 
 from parrot_wrapper.checks import key_values
 from parrot_wrapper.cli.environments import (
-    DEFAULT_PACKAGES,
     fitting_kwargs,
     make_env,
     packages_of,
@@ -30,6 +29,7 @@ from parrot_wrapper.evaluation.policies import (
     UniformActions,
 )
 from parrot_wrapper.evaluation.rollouts import AgentPolicy, EpisodeOutcome, evaluate
+from parrot_wrapper.registry import DEFAULT_PACKAGES
 from parrot_wrapper.surroundings import DEFAULT_THREADS, use_threads
 
 POLICIES = ("uniform", "scripted", "prior:NAME", "agent:PATH")

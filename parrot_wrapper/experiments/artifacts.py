@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 
+from parrot_wrapper.checks import differences
 from parrot_wrapper.data.storage import read_manifest
 from parrot_wrapper.errors import DataFileError, InvalidArgumentError
 from parrot_wrapper.experiments.needs import Artifact
@@ -98,15 +99,11 @@ def _require_recipe(folder: Path, artifact: Artifact) -> None:
     try:
         there = parse_json(path.read_bytes())
         given = json.loads(json.dumps(asdict(artifact)))
-        different = [
-            f"{key}: {there.get(key)!r} there, {given[key]!r} given"
-            for key in given
-            if there.get(key) != given[key]
-        ]
+        different = differences({key: there.get(key) for key in given}, given)
     except (OSError, ValueError, AttributeError) as error:
         raise DataFileError(f"{path}: expected how this was made ({error}).") from error
     if different:
         raise InvalidArgumentError(
-            f"{folder} was made in another way ({'; '.join(different)}). Remove it, or choose "
+            f"{folder} was made in another way ({different}). Remove it, or choose "
             "another folder of runs."
         )

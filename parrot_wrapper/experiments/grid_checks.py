@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, asdict, fields
 from typing import Any
 
-from parrot_wrapper.errors import InvalidArgumentError, unknown_name
+from parrot_wrapper.errors import InvalidArgumentError, require_known
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.]*(-[A-Za-z0-9_.]+)*")
 _FROM_GRID = frozenset(
@@ -44,9 +44,7 @@ def fields_of(
     if not isinstance(content, Mapping):
         raise InvalidArgumentError(f"Expected {what} as a mapping of its fields, got {content!r}.")
     known = {entry.name: entry for entry in fields(kind)}
-    for key in content:
-        if key not in known and key not in more:
-            raise unknown_name(f"field of {what}", str(key), [*known, *more])
+    require_known(f"field of {what}", content, [*known, *more])
     needed = (
         name
         for name, entry in known.items()
@@ -132,18 +130,6 @@ def require_flag(name: str, value: object) -> None:
     """
     if not isinstance(value, bool):
         raise InvalidArgumentError(f"Expected {name} as true or false, got {value!r}.")
-
-
-def require_at_least(name: str, value: object, least: int) -> None:
-    """Refuse what is no integer of at least `least`.
-
-    Raises:
-        InvalidArgumentError: It is something else.
-    """
-    if not isinstance(value, int) or not _is_integer(value) or value < least:
-        raise InvalidArgumentError(
-            f"Expected {name} as an integer of at least {least}, got {value!r}."
-        )
 
 
 def require_options(name: str, value: object) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from parrot_wrapper.errors import InvalidArgumentError, unknown_name
+from parrot_wrapper.errors import InvalidArgumentError, require_known, unknown_name
 from parrot_wrapper.experiments import grid_checks as checks
 from parrot_wrapper.priors.registry import PRIORS
 from parrot_wrapper.rl.config import PRESETS, RLConfig, preset_config
@@ -63,8 +63,7 @@ class Method:
             raise InvalidArgumentError(
                 f"Expected method.colour in the form #rrggbb, got {self.colour!r}."
             )
-        if self.sees not in ("grid", "features"):
-            raise unknown_name("method.sees", self.sees, ("grid", "features"))
+        require_known("method.sees", [self.sees], ("grid", "features"))
         for entry in ("raw", "keeps_prior", "trains"):
             checks.require_flag(f"method.{entry}", getattr(self, entry))
         checks.require_options("method.settings", self.settings)

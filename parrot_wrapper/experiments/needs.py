@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from parrot_wrapper.checks import require_count
 from parrot_wrapper.errors import InvalidArgumentError
 from parrot_wrapper.experiments import grid_checks as checks
 
@@ -41,7 +42,7 @@ class PriorData:
     labels: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        checks.require_at_least("data.episodes", self.episodes, 1)
+        require_count("data.episodes", self.episodes)
         checks.require_name("data.name", self.name, empty=True)
         checks.require_text("data.folder", self.folder)
         if self.collect is not None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from parrot_wrapper.errors import DataFileError, InvalidArgumentError, unknown_name
+from parrot_wrapper.errors import DataFileError, InvalidArgumentError, require_known, unknown_name
 from parrot_wrapper.experiments.artifacts import is_made
 from parrot_wrapper.experiments.grid import Grid
 from parrot_wrapper.experiments.needs import Artifact
@@ -141,8 +141,7 @@ def select_runs(runs: Sequence[Run], only: Sequence[str]) -> tuple[Run, ...]:
         there = {fact[key] for fact in facts if key in fact}
         if not there:
             raise unknown_name("key to select runs by", key, {k for fact in facts for k in fact})
-        for value in values - there:
-            raise unknown_name(f"{key} of the grid", value, there)
+        require_known(f"{key} of the grid", values, there)
     return tuple(
         run
         for run, fact in zip(runs, facts, strict=True)

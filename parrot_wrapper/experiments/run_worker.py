@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import platform
 import time
@@ -16,7 +15,7 @@ import gymnasium as gym
 import torch
 
 from parrot_wrapper.checks import key_values
-from parrot_wrapper.errors import MissingExtraError, require_known
+from parrot_wrapper.errors import require_known
 from parrot_wrapper.evaluation.policies import UniformActions
 from parrot_wrapper.evaluation.rollouts import EvaluationResult, Rate, evaluate
 from parrot_wrapper.experiments.artifacts import artifact_folder, making_folder, place_of
@@ -29,6 +28,7 @@ from parrot_wrapper.io.atomic_files import write_json
 from parrot_wrapper.priors.checkpoint import library_versions
 from parrot_wrapper.priors.registry import PRIORS
 from parrot_wrapper.record.collect import ExpertSource, collect
+from parrot_wrapper.registry import DEFAULT_PACKAGES, import_packages
 from parrot_wrapper.rl.evaluation import evaluate_run
 from parrot_wrapper.rl.logs import training_seconds
 from parrot_wrapper.rl.train import MODEL_FILE, train
@@ -39,7 +39,7 @@ from parrot_wrapper.wrappers.wrapper import BehavioralPriorWrapper
 _MORE_VERSIONS = ("stable-baselines3", "gymnasium", "pybullet")
 _FROM_GRID = ("data", "episodes", "out", "workers", "progress")
 """Options that the grid itself decides."""
-_COLLECTED = {"env_id": "ParrotMultiTask-v0", "gym_packages": ("parrot_envs",)}
+_COLLECTED = {"env_id": "ParrotMultiTask-v0", "gym_packages": DEFAULT_PACKAGES}
 """Of `parrot collect`, where a grid leaves them out."""
 
 
@@ -56,7 +56,7 @@ def train_and_score(run: Run, folder: Path, artifacts: Mapping[str, str], device
         KeyboardInterrupt: Ctrl-C; the same job goes on where this one stopped.
     """
     use_threads()
-    _import_packages(run)
+    import_packages(run.gym_packages)
     row = (
         _exploration_row(run, artifacts)
         if run.kind == "exploration"
@@ -183,14 +183,3 @@ def _facts(run: Run, device: str) -> dict[str, Any]:
 
 def _share(rate: Rate) -> Share:
     return Share(**rate.to_dict())  # type: ignore[arg-type]
-
-
-def _import_packages(run: Run) -> None:
-    for package in run.gym_packages:
-        try:
-            importlib.import_module(package)
-        except ImportError as error:
-            raise MissingExtraError(
-                f"Expected a module {package!r} that registers env ids, got: {error}. Install it, "
-                "or leave it out of gym_packages."
-            ) from error

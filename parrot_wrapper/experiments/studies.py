@@ -12,7 +12,7 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
-from parrot_wrapper.errors import unknown_name
+from parrot_wrapper.errors import require_known
 from parrot_wrapper.experiments.grid import Grid
 from parrot_wrapper.experiments.methods import AGENTS, BASELINES, EXPLORERS, METHODS
 from parrot_wrapper.experiments.needs import PriorData
@@ -268,10 +268,8 @@ def study_grid(study: str, setting: str) -> Grid:
         >>> len(grid.runs()), grid.runs()[0].id
         (168, 'ParrotGraspBar-v0/parrot/p0/r0')
     """
-    if study not in _STUDIES:
-        raise unknown_name("study", study, STUDIES)
-    if setting not in SETTINGS:
-        raise unknown_name("setting", setting, SETTINGS)
+    require_known("study", [study], STUDIES)
+    require_known("setting", [setting], SETTINGS)
     return _STUDIES[study](setting)
 
 

@@ -3,8 +3,9 @@
 Names are imported when they are first used: the register of kinds needs no torch.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from parrot_wrapper.moved import names_of
 
 if TYPE_CHECKING:
     from parrot_wrapper.priors.cvae import CVAEPrior, CVAEPriorConfig
@@ -29,29 +30,12 @@ __all__ = [
     "packaged_names",
 ]
 
-_HOMES = {
-    "CVAEPrior": "cvae",
-    "CVAEPriorConfig": "cvae",
-    "EncoderPrior": "encoder_prior",
-    "FlowPrior": "flow",
-    "FlowPriorConfig": "flow",
-    "TrajectoryVAEPrior": "trajectory",
-    "TrajectoryVAEPriorConfig": "trajectory",
-    "VAEFeatures": "vae_features",
-    "VAEFeaturesConfig": "vae_features",
-    "flow_config": "flow",
-    "load_prior": "loading",
-    "packaged_names": "loading",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = names_of(
+    __name__,
+    cvae=["CVAEPrior", "CVAEPriorConfig"],
+    encoder_prior=["EncoderPrior"],
+    flow=["FlowPrior", "FlowPriorConfig", "flow_config"],
+    loading=["load_prior", "packaged_names"],
+    trajectory=["TrajectoryVAEPrior", "TrajectoryVAEPriorConfig"],
+    vae_features=["VAEFeatures", "VAEFeaturesConfig"],
+)

@@ -16,7 +16,7 @@ from gymnasium import spaces
 from tqdm import tqdm
 
 from parrot_wrapper import __version__
-from parrot_wrapper.checks import as_path, require_count, require_instance
+from parrot_wrapper.checks import as_path, differences, require_count, require_instance
 from parrot_wrapper.data.episodes import observation_mapping
 from parrot_wrapper.data.shards import ShardInfo, has_shard, read_info, verify_shard
 from parrot_wrapper.data.storage import Manifest, read_manifest, write_manifest
@@ -182,15 +182,10 @@ def _agree_with_existing(
             raise DataFileError(f"{folder}: has shards but no dataset.json. Delete the folder.")
         return facts
     existing = read_manifest(folder)
-    differing = [
-        f"{key}: {existing.settings.get(key)!r} there, {settings.get(key)!r} now"
-        for key in sorted({*existing.settings, *settings})
-        if existing.settings.get(key) != settings.get(key)
-    ]
-    if differing:
+    if differing := differences(existing.settings, settings):
         raise DataFileError(
             f"{folder}: expected the settings that its episodes were collected with, got other "
-            f"ones ({'; '.join(differing)}). Choose another folder, or the same settings."
+            f"ones ({differing}). Choose another folder, or the same settings."
         )
     before = existing.facts.get("versions")
     if before != facts["versions"]:
