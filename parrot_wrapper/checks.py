@@ -9,6 +9,7 @@ import sys
 import types
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, asdict, fields, is_dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
@@ -200,7 +201,7 @@ def check_fields(config: Any) -> None:
     Raises:
         InvalidArgumentError: A value is of another type; the field is named.
     """
-    hints = get_type_hints(type(config))
+    hints = _hints(type(config))  # type: ignore[arg-type]  # classes can be hashed
     for entry in fields(config):
         value = getattr(config, entry.name)
         if isinstance(value, np.generic):
@@ -214,15 +215,28 @@ def check_fields(config: Any) -> None:
             )
 
 
+@cache  # rows of results are many
+def _hints(kind: type[Any]) -> dict[str, Any]:
+    return get_type_hints(kind)
+
+
+def _all_fit(values: Sequence[Any], hints: tuple[Any, ...]) -> bool:
+    if hints[-1] is Ellipsis:
+        return all(_fits(value, hints[0]) for value in values)
+    return len(values) == len(hints) and all(map(_fits, values, hints))
+
+
 def _fits(value: Any, hint: Any) -> bool:
     origin, arguments = get_origin(hint), get_args(hint)
     if origin in (Union, types.UnionType):
         return any(_fits(value, part) for part in arguments)
     if origin is tuple:
-        return isinstance(value, tuple | list) and all(_fits(v, arguments[0]) for v in value)
+        return isinstance(value, tuple | list) and _all_fit(value, arguments)
     if origin is not None and isinstance(origin, type) and issubclass(origin, Mapping):
-        return isinstance(value, Mapping) and all(isinstance(key, str) for key in value)
+        return isinstance(value, Mapping) and all(
+            isinstance(key, str) and _fits(v, arguments[1]) for key, v in value.items()
+        )
     if hint in (int, float):
         kinds = int if hint is int else (int, float)
         return isinstance(value, kinds) and not isinstance(value, bool)
-    return not isinstance(hint, type) or isinstance(value, hint)
+    return hint is Any or not isinstance(hint, type) or isinstance(value, hint)

@@ -14,8 +14,8 @@ from tqdm import tqdm
 from parrot_wrapper.errors import InvalidArgumentError, ParrotError
 from parrot_wrapper.evaluation.report import markdown_table
 from parrot_wrapper.experiments.grid import Grid
+from parrot_wrapper.experiments.methods import Run
 from parrot_wrapper.experiments.places import Places, read_grid
-from parrot_wrapper.experiments.runs import Run
 from parrot_wrapper.experiments.studies import STUDIES, study_grid
 
 if TYPE_CHECKING:  # they bring torch and SB3, which --help should not
@@ -135,7 +135,7 @@ def _amount(plan: Plan, places: Places, workers: int) -> str:
 
 
 def _state(run: Run, places: Places) -> str:
-    from parrot_wrapper.experiments.run_files import steps_so_far
+    from parrot_wrapper.experiments.plan import steps_so_far
 
     steps = steps_so_far(places.run_folder(run))
     return f"{steps} of {run.env_steps} steps" if steps else "to do"

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any, ClassVar, get_type_hints
 
 from parrot_wrapper.checks import defaults_of, key_values
+from parrot_wrapper.cli.arguments import Option, chosen, group, helps, nesting, option
 from parrot_wrapper.cli.durations import announce
 from parrot_wrapper.cli.environments import (
     fitting_kwargs,
     make_env,
     packages_of,
 )
-from parrot_wrapper.cli.options import Option, chosen, group, helps, nesting, option
 from parrot_wrapper.errors import InvalidArgumentError
 from parrot_wrapper.evaluation.report import rollout_table
 from parrot_wrapper.priors.registry import MIXTURES

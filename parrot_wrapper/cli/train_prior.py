@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, fields, make_dataclass
 from typing import Any, ClassVar, get_type_hints
 
-from parrot_wrapper.cli.options import chosen, helps, nesting, option
+from parrot_wrapper.cli.arguments import chosen, helps, nesting, option
 from parrot_wrapper.data import EpisodeDataset
 from parrot_wrapper.errors import InvalidArgumentError
 from parrot_wrapper.priors.encoder_prior import EncoderPrior

@@ -9,24 +9,24 @@ from typing import Any
 from parrot_wrapper.checks import require_count
 from parrot_wrapper.errors import InvalidArgumentError, require_known, unknown_name
 from parrot_wrapper.experiments import grid_checks as checks
+from parrot_wrapper.experiments.artifacts import (
+    Artifact,
+    PriorData,
+    all_artifacts,
+    need_name,
+)
 from parrot_wrapper.experiments.methods import (
     AGENTS,
     EXPLORERS,
     METHODS,
     Method,
+    Run,
     current_settings,
     method_named,
     run_config,
     sees_pixels,
     shows_demonstrations,
 )
-from parrot_wrapper.experiments.needs import (
-    Artifact,
-    PriorData,
-    all_artifacts,
-    need_name,
-)
-from parrot_wrapper.experiments.runs import Run
 from parrot_wrapper.priors.registry import PRIORS
 from parrot_wrapper.registry import DEFAULT_PACKAGES
 

@@ -10,8 +10,7 @@ from typing import Any
 from parrot_wrapper.checks import as_path, differences
 from parrot_wrapper.errors import DataFileError, InvalidArgumentError, ParrotError, absence
 from parrot_wrapper.experiments.grid import Grid
-from parrot_wrapper.experiments.methods import run_config
-from parrot_wrapper.experiments.runs import Run
+from parrot_wrapper.experiments.methods import Run, run_config
 from parrot_wrapper.io.atomic_files import write_json
 from parrot_wrapper.io.strict_json import parse_json
 

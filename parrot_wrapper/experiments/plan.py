@@ -7,15 +7,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from parrot_wrapper.errors import DataFileError, InvalidArgumentError, require_known, unknown_name
-from parrot_wrapper.experiments.artifacts import is_made
+from parrot_wrapper.experiments.artifacts import Artifact, is_made
 from parrot_wrapper.experiments.grid import Grid
-from parrot_wrapper.experiments.needs import Artifact
+from parrot_wrapper.experiments.methods import Run
 from parrot_wrapper.experiments.places import Places
 from parrot_wrapper.experiments.rows import ResultRow, read_rows, row_from_dict
-from parrot_wrapper.experiments.run_files import ROW_FILE, steps_so_far
-from parrot_wrapper.experiments.runs import Run
 from parrot_wrapper.io.strict_json import parse_json
+from parrot_wrapper.rl.logs import EPISODES_FILE, STEPS_KEY
 
+ROW_FILE = "row.json"
+"""Where a run's process leaves the row, for its parent to append."""
+_TAIL_BYTES = 4096
 _USUAL_SECONDS_PER_STEP = {"rl": 0.0146, "exploration": 0.0031}
 """Where no run is done yet: `wall_seconds` by env steps of all rows of results/main-laptop (batch
 128) and of results/exploration-laptop, two processes side by side on two cores without a GPU."""
@@ -115,6 +117,23 @@ def left_row(run: Run, folder: Path) -> ResultRow | None:
     if row.key != run.key:
         raise DataFileError(f"{path}: expected the row of {run.id}, found one of {row.key}.")
     return row
+
+
+def steps_so_far(run_folder: Path) -> int:
+    """Env steps of training so far, to the end of the last episode; 0 before the first."""
+    try:
+        with (run_folder / EPISODES_FILE).open("rb") as stream:
+            stream.seek(0, 2)
+            stream.seek(max(0, stream.tell() - _TAIL_BYTES))
+            lines = stream.read().decode(errors="replace").splitlines()
+    except OSError:
+        return 0
+    for line in reversed(lines):
+        try:
+            return int(parse_json(line)[STEPS_KEY])
+        except (ValueError, KeyError, TypeError):
+            continue  # torn, or the first half is before the tail
+    return 0
 
 
 def select_runs(runs: Sequence[Run], only: Sequence[str]) -> tuple[Run, ...]:

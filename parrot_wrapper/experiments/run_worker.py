@@ -18,19 +18,23 @@ from parrot_wrapper.checks import key_values
 from parrot_wrapper.errors import require_known
 from parrot_wrapper.evaluation.policies import UniformActions
 from parrot_wrapper.evaluation.rollouts import EvaluationResult, Rate, evaluate
-from parrot_wrapper.experiments.artifacts import artifact_folder, making_folder, place_of
-from parrot_wrapper.experiments.methods import run_config
-from parrot_wrapper.experiments.needs import OWN_ENCODER, Artifact
+from parrot_wrapper.experiments.artifacts import (
+    OWN_ENCODER,
+    Artifact,
+    artifact_folder,
+    making_folder,
+    place_of,
+)
+from parrot_wrapper.experiments.methods import Run, run_config
+from parrot_wrapper.experiments.plan import ROW_FILE
 from parrot_wrapper.experiments.rows import ResultRow, Share
-from parrot_wrapper.experiments.run_files import ROW_FILE, success_curve
-from parrot_wrapper.experiments.runs import Run
 from parrot_wrapper.io.atomic_files import write_json
 from parrot_wrapper.priors.checkpoint import library_versions
 from parrot_wrapper.priors.registry import PRIORS
 from parrot_wrapper.record.collect import ExpertSource, collect
 from parrot_wrapper.registry import DEFAULT_PACKAGES, import_packages
 from parrot_wrapper.rl.evaluation import evaluate_run
-from parrot_wrapper.rl.logs import training_seconds
+from parrot_wrapper.rl.logs import STEPS_KEY, read_episodes, training_seconds
 from parrot_wrapper.rl.train import MODEL_FILE, train
 from parrot_wrapper.surroundings import use_threads
 from parrot_wrapper.training.prior_job import PriorJob, train_prior
@@ -131,6 +135,26 @@ def _result_row(run: Run, folder: Path, artifacts: Mapping[str, str], device: st
         success_once=_share(result.success_once),
         curve=tuple(success_curve(folder, env_steps=run.env_steps)),
     )
+
+
+def success_curve(
+    run_folder: Path, *, env_steps: int, bin_steps: int = 1_000
+) -> list[tuple[int, float]]:
+    """Success of training episodes in consecutive bins of env steps.
+
+    Args:
+        run_folder: Folder of a run.
+        env_steps: Env steps of the whole run; where the last bin ends.
+        bin_steps: Env steps of a bin.
+
+    Returns:
+        For each bin in which episodes end, its end and the share of them that ended successful.
+    """
+    bins: dict[int, list[bool]] = {}
+    for episode in read_episodes(run_folder):
+        end = -(-int(episode[STEPS_KEY]) // bin_steps) * bin_steps
+        bins.setdefault(min(end, env_steps), []).append(bool(episode["success"]))
+    return [(end, sum(won) / len(won)) for end, won in sorted(bins.items())]
 
 
 def _exploration_row(run: Run, artifacts: Mapping[str, str]) -> ResultRow:

@@ -13,9 +13,9 @@ from types import MappingProxyType
 from typing import Any
 
 from parrot_wrapper.errors import require_known
+from parrot_wrapper.experiments.artifacts import PriorData
 from parrot_wrapper.experiments.grid import Grid
 from parrot_wrapper.experiments.methods import AGENTS, BASELINES, EXPLORERS, METHODS
-from parrot_wrapper.experiments.needs import PriorData
 
 _PARROT = METHODS["parrot"]
 SETTINGS = ("ci", "laptop", "paper")

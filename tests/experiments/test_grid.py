@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from parrot_wrapper.errors import DataFileError, ParrotError
+from parrot_wrapper.experiments.artifacts import PriorData
 from parrot_wrapper.experiments.grid import Grid
 from parrot_wrapper.experiments.methods import AGENTS, EXPLORERS, Method, run_config
-from parrot_wrapper.experiments.needs import PriorData
 from parrot_wrapper.experiments.places import GRID_FILE, Places, read_grid
 from parrot_wrapper.experiments.rows import read_rows
 from parrot_wrapper.experiments.studies import (
