@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from parrot_wrapper.checks import differences, require_count
+from parrot_wrapper.checks import check_fields, differences, require_count
 from parrot_wrapper.errors import DataFileError, InvalidArgumentError
 from parrot_wrapper.experiments import grid_checks as checks
 from parrot_wrapper.io.atomic_files import write_json
@@ -52,12 +52,12 @@ class PriorData:
     labels: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        check_fields(self)
         require_count("data.episodes", self.episodes)
-        checks.require_name("data.name", self.name, empty=True)
-        checks.require_text("data.folder", self.folder)
+        if self.name:
+            checks.require_name("data.name", self.name)
         if self.collect is not None:
             checks.require_options("data.collect", self.collect)
-        checks.require_labels("data.labels", self.labels)
         if not self.folder and self.collect is None:
             raise InvalidArgumentError(
                 "Expected a folder of data or how to collect them, got neither."

@@ -98,14 +98,12 @@ def seeds(name: str, value: object) -> tuple[int, ...]:
     return tuple(found)
 
 
-def require_name(name: str, value: object, *, empty: bool = False) -> None:
+def require_name(name: str, value: object) -> None:
     """Refuse what cannot be part of a folder's name.
 
     Raises:
         InvalidArgumentError: It is something else.
     """
-    if empty and value == "":
-        return
     if not isinstance(value, str) or not _NAME.fullmatch(value):
         raise InvalidArgumentError(
             f"Expected {name} of letters, digits, '.', '_' and '-' between them, got {value!r}."
@@ -156,18 +154,6 @@ def require_nested_options(name: str, value: object) -> None:
     assert isinstance(value, Mapping)
     for key, options in value.items():
         require_options(f"{name}[{key!r}]", options)
-
-
-def require_labels(name: str, value: object) -> None:
-    """Refuse what is no mapping of text to text.
-
-    Raises:
-        InvalidArgumentError: It is something else.
-    """
-    require_options(name, value)
-    assert isinstance(value, Mapping)
-    if not all(isinstance(entry, str) for entry in value.values()):
-        raise InvalidArgumentError(f"Expected {name} as texts by name, got {dict(value)}.")
 
 
 def _is_integer(value: object) -> bool:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
 
+from parrot_wrapper.checks import check_fields
 from parrot_wrapper.errors import InvalidArgumentError, require_known, unknown_name
 from parrot_wrapper.experiments import grid_checks as checks
 from parrot_wrapper.priors.registry import PRIORS
@@ -56,16 +57,13 @@ class Method:
     data: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        for entry in ("name", "label", "colour", "prior", "sees", "initial_actor"):
-            checks.require_text(f"method.{entry}", getattr(self, entry))
+        check_fields(self)
         checks.require_name("method.name", self.name.replace("+", "-"))
         if self.colour and not _COLOUR.fullmatch(self.colour):
             raise InvalidArgumentError(
                 f"Expected method.colour in the form #rrggbb, got {self.colour!r}."
             )
         require_known("method.sees", [self.sees], ("grid", "features"))
-        for entry in ("raw", "keeps_prior", "trains"):
-            checks.require_flag(f"method.{entry}", getattr(self, entry))
         checks.require_options("method.settings", self.settings)
         checks.require_open(self.settings)
         if self.data:

@@ -265,13 +265,13 @@ def test_bad_fields_are_refused(fields: dict[str, Any], message: str) -> None:
     ("fields", "message"),
     [
         ({"name": "a/b"}, "method.name of letters"),
-        ({"label": 3}, "method.label as text"),
+        ({"label": 3}, "label of Method as str"),
         ({"colour": "blue"}, "#rrggbb, got 'blue'"),
         ({"sees": "feature"}, "Did you mean 'features'"),
-        ({"raw": 1}, "method.raw as true or false"),
-        ({"settings": [1]}, "method.settings as a mapping"),
+        ({"raw": 1}, "raw of Method as bool"),
+        ({"settings": [1]}, "settings of Method as Mapping"),
         ({"settings": {"seed": 1}}, "leaves open, got seed"),
-        ({"data": "few"}, "method.data as a list"),
+        ({"data": "few"}, "data of Method as tuple"),
     ],
 )
 def test_bad_methods_are_refused(fields: dict[str, Any], message: str) -> None:
@@ -287,9 +287,9 @@ def test_bad_methods_are_refused(fields: dict[str, Any], message: str) -> None:
         ({"episodes": 0}, "data.episodes >= 1"),
         ({"name": "../x"}, "data.name of letters"),
         ({"folder": ""}, "folder of data or how to collect"),
-        ({"collect": 3}, "data.collect as a mapping"),
-        ({"labels": {"a": 1}}, "data.labels as texts by name"),
-        ({"folder": None}, "data.folder as text"),
+        ({"collect": 3}, "collect of PriorData as Mapping"),
+        ({"labels": {"a": 1}}, "labels of PriorData as Mapping"),
+        ({"folder": None}, "folder of PriorData as str"),
     ],
 )
 def test_bad_data_are_refused(fields: dict[str, Any], message: str) -> None:
