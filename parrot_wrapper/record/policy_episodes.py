@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import gymnasium as gym
@@ -16,15 +16,13 @@ from parrot_wrapper.data.dataset import EpisodeDataset
 from parrot_wrapper.data.episodes import Episode
 from parrot_wrapper.errors import DataError, InvalidArgumentError
 from parrot_wrapper.surroundings import quiet_floats, quiet_underflow
-from parrot_wrapper.types import KEYS_FACT, AnyArray, OffersCamera
+from parrot_wrapper.types import KEYS_FACT, AnyArray, OffersCamera, told_success
 from parrot_wrapper.wrappers.reader import Keys, ObservationReader, reader_of_space, with_batch_axis
 
 Env = gym.Env[Any, Any]
 Policy = Callable[[Any], ArrayLike]
 """From the env's observation, as it is, to an action (A,)."""
 
-SUCCESS_KEYS = ("is_success", "success")
-"""Names that envs use in `info`: most the first, Meta-World the second."""
 _HOPELESS = 20
 """Attempts for each episode to keep, after which recording gives up."""
 
@@ -175,16 +173,3 @@ def _settings(env: Env, noise: float, seed: int) -> dict[str, Any]:
     if isinstance(inner, OffersCamera):
         settings["camera"] = inner.camera_spec()
     return settings
-
-
-def told_success(info: Mapping[str, Any]) -> bool | None:
-    """Whether the task's condition holds; None where the env does not tell.
-
-    Example:
-        >>> told_success({"success": 1.0}), told_success({"is_success": False}), told_success({})
-        (True, False, None)
-    """
-    for key in SUCCESS_KEYS:
-        if key in info:
-            return bool(info[key])
-    return None
