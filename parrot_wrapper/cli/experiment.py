@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 from tqdm import tqdm
 
+from parrot_wrapper.cli.durations import in_words
 from parrot_wrapper.errors import InvalidArgumentError, ParrotError
 from parrot_wrapper.evaluation.report import markdown_table
 from parrot_wrapper.experiments.grid import Grid
@@ -126,12 +127,11 @@ def _listing(plan: Plan, places: Places, workers: int) -> str:
 
 
 def _amount(plan: Plan, places: Places, workers: int) -> str:
-    minutes = plan.seconds_left(places, workers) / 60
-    about = f"{minutes / 60:.1f} hours" if minutes >= 90 else f"{minutes:.0f} minutes"
-    return (
-        f"{len(plan.runs) - len(plan.left)} of {len(plan.runs)} runs done; the others take about "
-        f"{about} on {workers} cores, beside what is to be made."
-    )
+    done = f"{len(plan.runs) - len(plan.left)} of {len(plan.runs)} runs done"
+    if not plan.left:
+        return f"{done}."
+    about = in_words(plan.seconds_left(places, workers))
+    return f"{done}; the others take {about} on {workers} cores, beside what is to be made."
 
 
 def _state(run: Run, places: Places) -> str:
