@@ -7,8 +7,9 @@ import os
 import reprlib
 import sys
 import types
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, fields, is_dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import MISSING, asdict, fields, is_dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
@@ -122,6 +123,49 @@ def as_path(name: str, value: object) -> Path:
     return Path(os.path.expanduser(value))  # type: ignore[call-overload]
 
 
+def key_values(given: Mapping[str, Any] | Sequence[str]) -> dict[str, Any]:
+    """Turn `key=value` texts into keyword arguments; values are JSON, or else plain text.
+
+    Args:
+        given: The texts, or the keyword arguments themselves.
+
+    Raises:
+        InvalidArgumentError: A text has no `=`.
+
+    Example:
+        >>> key_values(["obs=image_proprio", "image_size=64", "terminate_on_success=true"])
+        {'obs': 'image_proprio', 'image_size': 64, 'terminate_on_success': True}
+    """
+    if isinstance(given, Mapping):
+        return dict(given)
+    values: dict[str, Any] = {}
+    for pair in given:
+        key, equals, text = pair.partition("=")
+        if not equals or not key.isidentifier():
+            raise InvalidArgumentError(f"Expected an option of the form key=value, got {pair!r}.")
+        try:
+            values[key] = json.loads(text)
+        except ValueError:
+            values[key] = text
+    return values
+
+
+def defaults_of(config: type[Any]) -> dict[str, Any]:
+    """Defaults of a dataclass's fields by name; None where one has to be given."""
+    made = {f.name: f.default_factory for f in fields(config) if f.default_factory is not MISSING}
+    plain = {f.name: None if f.default is MISSING else f.default for f in fields(config)}
+    return {name: made[name]() if name in made else plain[name] for name in plain}
+
+
+def differences(there: Mapping[str, Any], given: Mapping[str, Any]) -> str:
+    """Where settings differ from earlier ones, in words; empty where they are the same."""
+    return "; ".join(
+        f"{key}: {there.get(key)!r} there, {given.get(key)!r} given"
+        for key in sorted({*given, *there})
+        if there.get(key) != given.get(key)
+    )
+
+
 def as_tagged(config: Any) -> dict[str, Any]:
     """A dataclass as JSON has it, with its `name` as "kind"; `from_tagged` reads it."""
     return {"kind": config.name, **json.loads(json.dumps(asdict(config)))}
@@ -157,7 +201,7 @@ def check_fields(config: Any) -> None:
     Raises:
         InvalidArgumentError: A value is of another type; the field is named.
     """
-    hints = get_type_hints(type(config))
+    hints = _hints(type(config))  # type: ignore[arg-type]  # classes can be hashed
     for entry in fields(config):
         value = getattr(config, entry.name)
         if isinstance(value, np.generic):
@@ -171,15 +215,28 @@ def check_fields(config: Any) -> None:
             )
 
 
+@cache  # rows of results are many
+def _hints(kind: type[Any]) -> dict[str, Any]:
+    return get_type_hints(kind)
+
+
+def _all_fit(values: Sequence[Any], hints: tuple[Any, ...]) -> bool:
+    if hints[-1] is Ellipsis:
+        return all(_fits(value, hints[0]) for value in values)
+    return len(values) == len(hints) and all(map(_fits, values, hints))
+
+
 def _fits(value: Any, hint: Any) -> bool:
     origin, arguments = get_origin(hint), get_args(hint)
     if origin in (Union, types.UnionType):
         return any(_fits(value, part) for part in arguments)
     if origin is tuple:
-        return isinstance(value, tuple | list) and all(_fits(v, arguments[0]) for v in value)
+        return isinstance(value, tuple | list) and _all_fit(value, arguments)
     if origin is not None and isinstance(origin, type) and issubclass(origin, Mapping):
-        return isinstance(value, Mapping) and all(isinstance(key, str) for key in value)
+        return isinstance(value, Mapping) and all(
+            isinstance(key, str) and _fits(v, arguments[1]) for key, v in value.items()
+        )
     if hint in (int, float):
         kinds = int if hint is int else (int, float)
         return isinstance(value, kinds) and not isinstance(value, bool)
-    return not isinstance(hint, type) or isinstance(value, hint)
+    return hint is Any or not isinstance(hint, type) or isinstance(value, hint)

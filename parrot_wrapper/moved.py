@@ -1,10 +1,10 @@
-"""Modules that have moved are still found under their old names, with a warning."""
+"""Where names are found: when they are first used, and under old names with a warning."""
 
 from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
@@ -33,6 +33,9 @@ MOVED = {
     "experiments.films": "experiments.page",
     "experiments.gallery": "experiments.figures",
     "experiments.mismatch": "experiments.study",
+    "experiments.needs": "experiments.artifacts",
+    "experiments.run_files": "experiments.plan",
+    "experiments.runs": "experiments.methods",
     "experiments.summary": "experiments.tables",
     "expert_episodes": "record.expert_episodes",
     "float_errors": "surroundings",
@@ -45,15 +48,17 @@ MOVED = {
     "priors.encoders.structured": "parrot_table.structured",
     "priors.mixtures.redirected": "parrot_table.redirected",
     "priors.surroundings": "surroundings",
+    "record.shard_plan": "record.collect",
+    "record.success": "types",
     "redirected_mixture": "parrot_table.redirected",
     "rl.paper_convolutions": "rl.model",
     "rl.replay.demonstration_replay": "rl.replay.buffers",
     "rl.replay.rewarded_replay": "rl.replay.buffers",
-    "shard_plan": "record.shard_plan",
+    "shard_plan": "record.collect",
     "spaces": "wrappers.spaces",
     "stateful_observations": "wrappers.stateful_observations",
     "strict_json": "io.strict_json",
-    "success": "record.success",
+    "success": "types",
     "torch_threads": "surroundings",
     "training.actor_loss": "rl.model",
     "training.callbacks": "rl.callbacks",
@@ -105,6 +110,27 @@ def moved_name(package: str, name: str) -> Any:
         raise AttributeError(f"module {package!r} has no attribute {name!r}")
     warnings.warn(f"{package}.{name} is {new}.{name} now.", DeprecationWarning, stacklevel=3)
     return getattr(import_module(new), name)
+
+
+def names_of(
+    package: str, **homes: Sequence[str]
+) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
+    """The `__getattr__` and `__dir__` of a package whose names are imported when first used.
+
+    Args:
+        package: Its name.
+        **homes: The names in each of its modules.
+    """
+    home_of = {name: home for home, names in homes.items() for name in names}
+
+    def find(name: str) -> Any:
+        if name not in home_of:
+            return moved_name(package, name)
+        value = getattr(import_module(f"{package}.{home_of[name]}"), name)
+        setattr(sys.modules[package], name, value)
+        return value
+
+    return find, lambda: sorted({*vars(sys.modules[package]), *home_of})
 
 
 class MovedModules(MetaPathFinder, Loader):

@@ -1,4 +1,4 @@
-"""Classes by name: ours, those of installed packages, and those just defined.
+"""Classes by name: ours, those of installed packages, and those just defined; modules with envs.
 
 A package offers its own under an entry point group; nothing of it is imported before its name is
 asked for.
@@ -6,7 +6,9 @@ asked for.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections.abc import Iterable, Mapping
+from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
@@ -16,6 +18,27 @@ from parrot_wrapper.errors import (
     UnknownNameError,
     unknown_name,
 )
+
+DEFAULT_PACKAGES = ("parrot_envs",)
+"""Modules whose import registers env ids, where nothing else is said."""
+
+
+def import_packages(packages: Iterable[str]) -> None:
+    """Import modules that register env ids; of `DEFAULT_PACKAGES` those that are installed.
+
+    Raises:
+        MissingExtraError: Another one cannot be imported.
+    """
+    for package in packages:
+        try:
+            import_module(package)
+        except ImportError as error:
+            if package in DEFAULT_PACKAGES and error.name == package:
+                continue
+            raise MissingExtraError(
+                f"Expected a module {package!r} that registers env ids, installed or in "
+                f"{os.getcwd()}, got: {error}. Install it, or leave it out of gym_packages."
+            ) from error
 
 
 class Registry:

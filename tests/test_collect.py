@@ -113,7 +113,9 @@ def test_a_lost_shard_is_made_again(collected: Path, tmp_path: Path) -> None:
 
 
 def test_other_settings_are_refused(collected: Path) -> None:
-    with pytest.raises(DataFileError, match=r"base_seed: 100 there, 3 now.*noise: 0.1 there, 0.2"):
+    with pytest.raises(
+        DataFileError, match=r"base_seed: 100 there, 3 given.*noise: 0.1 there, 0.2"
+    ):
         run(collected, 30, base_seed=3, noise=0.2)
     with pytest.raises(DataFileError, match="env_kwargs"):
         run(collected, 30, env_kwargs={"obs": "image"})

@@ -12,10 +12,10 @@ from typing import Any, Protocol
 
 from parrot_wrapper.errors import (
     InvalidArgumentError,
-    MissingExtraError,
     ParrotError,
     UnreadDataWarning,
-    unknown_name,
+    needed_extra,
+    require_known,
 )
 from parrot_wrapper.io.atomic_files import is_refusal
 
@@ -111,8 +111,7 @@ def _dispatch(args: list[str]) -> int:
     name, *rest = args
     if name in _FORMER:
         raise InvalidArgumentError(f"`parrot {name}` is now {_FORMER[name]}.")
-    if name not in COMMANDS:
-        raise unknown_name("command", name, COMMANDS)
+    require_known("command", [name], COMMANDS)
     try:
         _parse(name, rest).run()
     except SystemExit as leave:  # tyro ends --help and its own errors this way
@@ -121,12 +120,8 @@ def _dispatch(args: list[str]) -> int:
 
 
 def _parse(name: str, args: list[str]) -> Command:
-    try:
+    with needed_extra("cli", "The parrot command needs tyro"):
         import tyro
-    except ImportError as error:
-        raise MissingExtraError(
-            "The parrot command needs tyro: pip install 'parrot-wrapper[cli]'."
-        ) from error
     from parrot_wrapper.cli.arguments import expand_home, require_known_options
 
     module, _, attribute = COMMANDS[name][0].partition(":")

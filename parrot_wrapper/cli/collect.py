@@ -7,16 +7,16 @@ from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from parrot_wrapper.checks import key_values
 from parrot_wrapper.cli.durations import announce, timed
 from parrot_wrapper.cli.environments import (
-    DEFAULT_PACKAGES,
     make_env,
-    parse_env_kwargs,
 )
 from parrot_wrapper.data.storage import read_manifest, whole_shards
 from parrot_wrapper.io.atomic_files import write_json
 from parrot_wrapper.record.collect import ExpertSource, collect
 from parrot_wrapper.record.expert_episodes import record_episode
+from parrot_wrapper.registry import DEFAULT_PACKAGES
 
 _FEW = 20
 """Episodes that are recorded about as soon as one is timed."""
@@ -57,7 +57,7 @@ class CollectCommand:
 
     def run(self) -> None:
         """Collect, and say what was collected."""
-        kwargs = parse_env_kwargs(self.env_kwargs)
+        kwargs = key_values(self.env_kwargs)
         # a typo in the id or in an option is found here, before processes and folders are made
         make_env(self.env_id, gym_packages=self.gym_packages, **kwargs).close()
         source = ExpertSource(

@@ -16,7 +16,6 @@ import gymnasium as gym
 
 from parrot_wrapper.cli.durations import announce
 from parrot_wrapper.cli.environments import (
-    DEFAULT_PACKAGES,
     fitting_kwargs,
     make_env,
 )
@@ -28,6 +27,7 @@ from parrot_wrapper.evaluation.report import markdown_table
 from parrot_wrapper.evaluation.rollouts import EvaluationResult, evaluate
 from parrot_wrapper.io.atomic_files import write_json
 from parrot_wrapper.io.strict_json import parse_json
+from parrot_wrapper.registry import DEFAULT_PACKAGES
 from parrot_wrapper.rl.config import RLConfig
 from parrot_wrapper.surroundings import use_threads
 

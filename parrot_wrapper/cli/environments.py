@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import importlib
-import json
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -13,11 +11,9 @@ from typing import Any
 
 import gymnasium as gym
 
-from parrot_wrapper.errors import InvalidArgumentError, MissingExtraError, unknown_name
+from parrot_wrapper.errors import InvalidArgumentError, unknown_name
+from parrot_wrapper.registry import DEFAULT_PACKAGES, import_packages
 from parrot_wrapper.types import ActionPrior
-
-DEFAULT_PACKAGES = ("parrot_envs",)
-"""Modules whose import registers env ids."""
 
 
 def register_packages(packages: Sequence[str] = DEFAULT_PACKAGES) -> list[str]:
@@ -31,16 +27,7 @@ def register_packages(packages: Sequence[str] = DEFAULT_PACKAGES) -> list[str]:
     here = os.getcwd()
     if here not in sys.path and "" not in sys.path:
         sys.path.append(here)  # the parrot script has its own folder in front, not this one
-    for package in packages:
-        try:
-            importlib.import_module(package)
-        except ImportError as error:
-            if package in DEFAULT_PACKAGES and getattr(error, "name", None) == package:
-                continue
-            raise MissingExtraError(
-                f"Expected a module {package!r} that registers env ids, installed or in "
-                f"{here}, got: {error}."
-            ) from error
+    import_packages(packages)
     return sorted(env_id for env_id, spec in gym.registry.items() if _is_foreign(spec))
 
 
@@ -100,28 +87,6 @@ def make_env(
         raise InvalidArgumentError(
             f"Expected options that {env_id} takes, got {sorted(kwargs)}: {error}."
         ) from error
-
-
-def parse_env_kwargs(pairs: Sequence[str]) -> dict[str, Any]:
-    """Turn `key=value` arguments into keyword arguments; values are JSON, or else plain text.
-
-    Raises:
-        InvalidArgumentError: A pair has no `=`.
-
-    Example:
-        >>> parse_env_kwargs(["obs=image_proprio", "image_size=64", "terminate_on_success=true"])
-        {'obs': 'image_proprio', 'image_size': 64, 'terminate_on_success': True}
-    """
-    kwargs: dict[str, Any] = {}
-    for pair in pairs:
-        key, equals, text = pair.partition("=")
-        if not equals or not key.isidentifier():
-            raise InvalidArgumentError(f"Expected an option of the form key=value, got {pair!r}.")
-        try:
-            kwargs[key] = json.loads(text)
-        except ValueError:
-            kwargs[key] = text
-    return kwargs
 
 
 _OURS = "parrot_envs."

@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import gymnasium as gym
 
+from parrot_wrapper.checks import key_values
 from parrot_wrapper.cli.durations import announce, timed
 from parrot_wrapper.cli.environments import (
-    DEFAULT_PACKAGES,
     fitting_kwargs,
     make_env,
-    parse_env_kwargs,
     render_kwargs,
 )
 from parrot_wrapper.evaluation.pictures import (
@@ -31,6 +30,7 @@ from parrot_wrapper.evaluation.recordings import HAND, POSITION
 from parrot_wrapper.evaluation.report import judgement_text
 from parrot_wrapper.evaluation.rollouts import evaluate
 from parrot_wrapper.io.atomic_files import atomic_path, write_json
+from parrot_wrapper.registry import DEFAULT_PACKAGES
 from parrot_wrapper.surroundings import DEFAULT_THREADS, use_threads
 from parrot_wrapper.types import ActionPrior, OffersExpert, OffersLabels
 
@@ -85,7 +85,7 @@ class EvalPriorCommand:
 
         use_threads(self.threads)
         prior = load_prior(self.prior)
-        given = parse_env_kwargs(self.env_kwargs)
+        given = key_values(self.env_kwargs)
         kwargs = fitting_kwargs(self.env_id, prior, given, self.gym_packages)
         factory = partial(make_env, self.env_id, gym_packages=self.gym_packages, **kwargs)
         settings = JudgeSettings(

@@ -12,7 +12,6 @@ from typing import Annotated
 import tyro
 
 from parrot_wrapper.cli.environments import (
-    DEFAULT_PACKAGES,
     make_env,
     packages_of,
     render_kwargs,
@@ -21,6 +20,7 @@ from parrot_wrapper.cli.environments import (
 from parrot_wrapper.evaluation.pictures import film, save_gif
 from parrot_wrapper.evaluation.report import rollout_table
 from parrot_wrapper.evaluation.rollouts import HELD_OUT_SEED, AgentPolicy
+from parrot_wrapper.registry import DEFAULT_PACKAGES
 from parrot_wrapper.surroundings import DEFAULT_THREADS, use_threads
 
 

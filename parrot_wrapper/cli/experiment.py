@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 from tqdm import tqdm
 
+from parrot_wrapper.cli.durations import in_words
 from parrot_wrapper.errors import InvalidArgumentError, ParrotError
 from parrot_wrapper.evaluation.report import markdown_table
 from parrot_wrapper.experiments.grid import Grid
+from parrot_wrapper.experiments.methods import Run
 from parrot_wrapper.experiments.places import Places, read_grid
-from parrot_wrapper.experiments.runs import Run
 from parrot_wrapper.experiments.studies import STUDIES, study_grid
 
 if TYPE_CHECKING:  # they bring torch and SB3, which --help should not
@@ -126,16 +127,15 @@ def _listing(plan: Plan, places: Places, workers: int) -> str:
 
 
 def _amount(plan: Plan, places: Places, workers: int) -> str:
-    minutes = plan.seconds_left(places, workers) / 60
-    about = f"{minutes / 60:.1f} hours" if minutes >= 90 else f"{minutes:.0f} minutes"
-    return (
-        f"{len(plan.runs) - len(plan.left)} of {len(plan.runs)} runs done; the others take about "
-        f"{about} on {workers} cores, beside what is to be made."
-    )
+    done = f"{len(plan.runs) - len(plan.left)} of {len(plan.runs)} runs done"
+    if not plan.left:
+        return f"{done}."
+    about = in_words(plan.seconds_left(places, workers))
+    return f"{done}; the others take {about} on {workers} cores, beside what is to be made."
 
 
 def _state(run: Run, places: Places) -> str:
-    from parrot_wrapper.experiments.run_files import steps_so_far
+    from parrot_wrapper.experiments.plan import steps_so_far
 
     steps = steps_so_far(places.run_folder(run))
     return f"{steps} of {run.env_steps} steps" if steps else "to do"

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 
 from parrot_wrapper.cli.environments import (
-    DEFAULT_PACKAGES,
     packages_of,
 )
 from parrot_wrapper.cli.evaluate import film_run
@@ -19,6 +18,7 @@ from parrot_wrapper.errors import InvalidArgumentError, absence
 from parrot_wrapper.experiments.places import GRID_FILE
 from parrot_wrapper.experiments.studies import STUDIES
 from parrot_wrapper.io.atomic_files import atomic_path
+from parrot_wrapper.registry import DEFAULT_PACKAGES
 from parrot_wrapper.surroundings import use_threads
 
 if TYPE_CHECKING:  # it brings SciPy, which --help should not

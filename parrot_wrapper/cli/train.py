@@ -8,18 +8,18 @@ from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, get_type_hints
 
+from parrot_wrapper.checks import defaults_of, key_values
+from parrot_wrapper.cli.arguments import Option, chosen, group, helps, nesting, option
 from parrot_wrapper.cli.durations import announce
 from parrot_wrapper.cli.environments import (
-    DEFAULT_PACKAGES,
     fitting_kwargs,
     make_env,
     packages_of,
-    parse_env_kwargs,
 )
-from parrot_wrapper.cli.options import Option, chosen, default_of, group, helps, nesting, option
 from parrot_wrapper.errors import InvalidArgumentError
 from parrot_wrapper.evaluation.report import rollout_table
 from parrot_wrapper.priors.registry import MIXTURES
+from parrot_wrapper.registry import DEFAULT_PACKAGES
 from parrot_wrapper.rl.config import PRESETS, REPLAYS, RawActions, RLConfig, preset_config
 from parrot_wrapper.surroundings import DEFAULT_THREADS, use_threads
 
@@ -104,7 +104,7 @@ class TrainCommand:
 
         values = {entry.name: getattr(self.settings, entry.name) for entry in fields(self.settings)}
         prior = None if values["prior"].lower() == "none" else values["prior"]
-        kwargs = parse_env_kwargs(values["env_kwargs"])
+        kwargs = key_values(values["env_kwargs"])
         if prior is not None:
             live = load_prior(prior)
             packages = packages_of(self.out, self.gym_packages)
@@ -171,7 +171,7 @@ def _groups() -> dict[str, type[Any]]:
 
 def _group(name: str, kind: type[Any]) -> Option:
     hints, told = get_type_hints(kind), helps(*reversed(kind.__mro__))
-    shown = {entry.name: default_of(entry) for entry in fields(kind)}
+    shown = defaults_of(kind)
     if _SHARE in shown:
         shown[_SHARE], told[_SHARE] = 0.0, f"{told[_SHARE]} 0 leaves it out."
     hints |= {key: hints[key] | None for key, value in shown.items() if value is None}

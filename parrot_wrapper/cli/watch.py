@@ -12,12 +12,11 @@ from typing import Annotated, Any
 import gymnasium as gym
 import tyro
 
+from parrot_wrapper.checks import key_values
 from parrot_wrapper.cli.environments import (
-    DEFAULT_PACKAGES,
     fitting_kwargs,
     make_env,
     packages_of,
-    parse_env_kwargs,
     render_kwargs,
     require_env_id,
 )
@@ -30,6 +29,7 @@ from parrot_wrapper.evaluation.policies import (
     UniformActions,
 )
 from parrot_wrapper.evaluation.rollouts import AgentPolicy, EpisodeOutcome, evaluate
+from parrot_wrapper.registry import DEFAULT_PACKAGES
 from parrot_wrapper.surroundings import DEFAULT_THREADS, use_threads
 
 POLICIES = ("uniform", "scripted", "prior:NAME", "agent:PATH")
@@ -74,7 +74,7 @@ class WatchCommand:
             packages = packages_of(Path(name), packages)
         require_env_id(self.env_id, packages)
         render = render_kwargs(self.env_id, window=self.out is None and has_display())
-        policy, env = self._cast(kind, name, {**parse_env_kwargs(self.env_kwargs), **render})
+        policy, env = self._cast(kind, name, {**key_values(self.env_kwargs), **render})
         film = None if env.render_mode == "human" else Film()
         with closing(env):
             self._play(policy, env, film)

@@ -200,10 +200,27 @@ class EpisodeDataset:
         """Mean, standard deviation and share on the box's edge of every action dimension."""
         return action_statistics(self.actions, *self.action_bounds)
 
-    def observation_rows(self) -> IntArray:
-        """The observation row of every action: `observations[k][rows]` lines up with `actions`."""
-        shift = np.repeat(self.obs_offsets - self.step_offsets, self.lengths)
-        return np.arange(self.n_steps, dtype=np.int64) + shift
+    def observation_rows(self, *, lasts: bool = False) -> IntArray:
+        """The observation row of every action: `observations[k][rows]` lines up with `actions`.
+
+        Args:
+            lasts: Also that after the last action of each episode, behind its others; in a subset
+                there are rows of no episode.
+        """
+        counts = self.lengths + int(lasts)
+        shift = self.obs_offsets - (np.cumsum(counts) - counts)
+        rows: IntArray = np.arange(int(counts.sum()), dtype=np.int64) + np.repeat(shift, counts)
+        return rows
+
+    def observed(self, names: Sequence[str], rows: IntArray) -> Observations:
+        """Parts of the observations in some rows as priors take them: one alone, several by name.
+
+        Args:
+            names: Of the parts.
+            rows: (B,) of observations.
+        """
+        parts = {name: self.observations[name].take(rows, axis=0) for name in names}
+        return parts if len(parts) > 1 else parts[names[0]]
 
     def gather(self, episodes: IntArray, steps: IntArray) -> dict[str, AnyArray]:
         """Observations, labels and `"action"` at the given steps of the given episodes.

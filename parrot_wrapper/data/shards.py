@@ -21,7 +21,7 @@ from parrot_wrapper.data.checks import concatenated
 from parrot_wrapper.data.episodes import Episode
 from parrot_wrapper.errors import DataFileError, needed_extra
 from parrot_wrapper.io.atomic_files import atomic_path, write_json
-from parrot_wrapper.io.strict_json import SEAL_KEY, breaks_seal, parse_json, sealed
+from parrot_wrapper.io.strict_json import read_stamped, sealed
 from parrot_wrapper.types import AnyArray
 
 with needed_extra("data", "Data sets on disk need h5py"):
@@ -60,41 +60,6 @@ class ShardInfo:
 def shard_path(folder: Path, index: int) -> Path:
     """The HDF5 file of shard `index`; its sidecar has the suffix `.json` instead."""
     return folder / f"shard-{index:06d}.h5"
-
-
-def require_format(path: Path, content: object, expected: str) -> dict[str, Any]:
-    """Check `format`, `format_version` and seal of a JSON file's content; return it unsealed.
-
-    Raises:
-        DataFileError: The file is of another kind, was written by a newer version, or was altered.
-    """
-    if not isinstance(content, dict) or content.get("format") != expected:
-        found = content.get("format") if isinstance(content, dict) else type(content).__name__
-        raise DataFileError(f"{path}: expected a file of format {expected!r}, got {found!r}.")
-    version = content.get("format_version")
-    if not isinstance(version, int) or isinstance(version, bool) or version < 1:
-        raise DataFileError(f"{path}: expected a format_version >= 1, got {version!r}.")
-    if version > FORMAT_VERSION:
-        raise DataFileError(
-            f"{path}: expected format version {FORMAT_VERSION} or older, got {version}. Upgrade "
-            "parrot_wrapper to read it."
-        )
-    if breaks_seal(content):
-        raise DataFileError(
-            f"{path}: altered: its {SEAL_KEY} does not fit its content. Copy it again."
-        )
-    return {name: value for name, value in content.items() if name != SEAL_KEY}
-
-
-def read_json(path: Path) -> object:
-    """The content of a JSON file; `DataFileError` where there is none, or it is not whole."""
-    try:
-        content: object = parse_json(path.read_bytes())
-    except FileNotFoundError as error:
-        raise DataFileError(f"{path}: expected a file, found none.") from error
-    except (OSError, ValueError) as error:
-        raise DataFileError(f"{path}: truncated or not JSON ({error}).") from error
-    return content
 
 
 def write_shard(
@@ -160,7 +125,7 @@ def read_info(folder: Path, index: int) -> ShardInfo:
         DataFileError: It is missing, truncated, altered, foreign or of a newer format.
     """
     path = shard_path(folder, index).with_suffix(".json")
-    content = require_format(path, read_json(path), SHARD_FORMAT)
+    content = read_stamped(path, DataFileError, newest=FORMAT_VERSION, format=SHARD_FORMAT)
     names = {field.name for field in fields(ShardInfo)}
     if set(content) != names | {"format", "format_version"}:
         raise DataFileError(f"{path}: expected the keys {sorted(names)}, got {sorted(content)}.")

@@ -26,14 +26,12 @@ from parrot_wrapper.data.shards import (
     has_shard,
     open_shard,
     read_info,
-    read_json,
-    require_format,
     shard_path,
     write_shard,
 )
 from parrot_wrapper.errors import DataError, DataFileError, InvalidArgumentError, absence
 from parrot_wrapper.io.atomic_files import write_json
-from parrot_wrapper.io.strict_json import sealed
+from parrot_wrapper.io.strict_json import read_stamped, sealed
 from parrot_wrapper.types import AnyArray
 
 DATASET_FORMAT = "parrot-episodes"
@@ -80,7 +78,7 @@ def read_manifest(folder: str | Path) -> Manifest:
             f"{folder}: expected a data set folder with dataset.json, found none."
             f"{absence(path.parent)}"
         )
-    content = require_format(path, read_json(path), DATASET_FORMAT)
+    content = read_stamped(path, DataFileError, newest=FORMAT_VERSION, format=DATASET_FORMAT)
     count, settings, facts = (content.get(k) for k in ("n_episodes", "settings", "facts"))
     if (
         type(count) is not int

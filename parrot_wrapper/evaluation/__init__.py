@@ -3,8 +3,9 @@
 Names are imported when they are first used: judging needs SciPy and torch, rollouts do not.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from parrot_wrapper.moved import names_of
 
 if TYPE_CHECKING:
     from parrot_wrapper.evaluation.judge import Judgement, JudgeSettings, judge_prior
@@ -29,26 +30,9 @@ __all__ = [
     "judge_prior",
 ]
 
-_HOMES = {
-    "HELD_OUT_SEED": "rollouts",
-    "EpisodeOutcome": "rollouts",
-    "EvaluationResult": "rollouts",
-    "JudgeSettings": "judge",
-    "Judgement": "judge",
-    "Rate": "rollouts",
-    "Verdict": "verdict",
-    "evaluate": "rollouts",
-    "judge_prior": "judge",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = names_of(
+    __name__,
+    judge=["JudgeSettings", "Judgement", "judge_prior"],
+    rollouts=["HELD_OUT_SEED", "EpisodeOutcome", "EvaluationResult", "Rate", "evaluate"],
+    verdict=["Verdict"],
+)

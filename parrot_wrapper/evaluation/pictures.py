@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import gymnasium as gym
 import numpy as np
 
-from parrot_wrapper.errors import InvalidArgumentError, MissingExtraError
+from parrot_wrapper.errors import InvalidArgumentError, needed_extra
 from parrot_wrapper.evaluation.policies import EpisodePolicy
 from parrot_wrapper.evaluation.recordings import HAND, LANDMARKS, POSITION
 from parrot_wrapper.evaluation.rollouts import HELD_OUT_SEED, evaluate
@@ -115,12 +115,8 @@ def save_png(path: Path, image: ImageArray) -> None:
 
 
 def _imageio() -> ModuleType:
-    try:
+    with needed_extra("plots", "Pictures need imageio"):
         import imageio.v3 as imageio
-    except ImportError as error:
-        raise MissingExtraError(
-            "Pictures need imageio: pip install 'parrot-wrapper[plots]'."
-        ) from error
     return imageio
 
 
@@ -263,13 +259,9 @@ def new_figure(width: float, height: float) -> Figure:
     Raises:
         MissingExtraError: matplotlib is not installed.
     """
-    try:
+    with needed_extra("plots", "Pictures need matplotlib"):
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
-    except ImportError as error:
-        raise MissingExtraError(
-            "Pictures need matplotlib: pip install 'parrot-wrapper[plots]'."
-        ) from error
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
     return figure

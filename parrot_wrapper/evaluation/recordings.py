@@ -164,10 +164,9 @@ def recording_of(
     else:
         chosen = np.sort(rng.permutation(dataset.n_steps)[:steps])
     rows, owners = dataset.observation_rows()[chosen], owners[chosen]
-    parts = {key: dataset.observations[key][rows] for key in wanted}
     labels = {key: part[rows] for key, part in dataset.labels.items()}
-    observations: Observations = parts if len(parts) > 1 else parts[wanted[0]]
     success = np.asarray(dataset.success, dtype=np.bool_)
+    observations = dataset.observed(wanted, rows)
     return Recording(observations, dataset.actions[chosen], owners, success, labels)
 
 

@@ -12,8 +12,7 @@ import numpy as np
 
 from parrot_wrapper.checks import check_fields, require_count, require_instance
 from parrot_wrapper.errors import InvalidArgumentError, SpaceMismatchError
-from parrot_wrapper.record.success import told_success
-from parrot_wrapper.types import AnyArray
+from parrot_wrapper.types import AnyArray, told_success
 from parrot_wrapper.wrappers.chunk import executed_steps
 
 ActFunction = Callable[[Any], AnyArray]

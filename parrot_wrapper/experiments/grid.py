@@ -6,25 +6,29 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import InitVar, dataclass, field, replace
 from typing import Any
 
-from parrot_wrapper.errors import InvalidArgumentError, unknown_name
+from parrot_wrapper.checks import require_count
+from parrot_wrapper.errors import InvalidArgumentError, require_known, unknown_name
 from parrot_wrapper.experiments import grid_checks as checks
-from parrot_wrapper.experiments.methods import (
-    AGENTS,
-    EXPLORERS,
-    METHODS,
-    Method,
-    method_named,
-    run_config,
-    sees_pixels,
-)
-from parrot_wrapper.experiments.needs import (
+from parrot_wrapper.experiments.artifacts import (
     Artifact,
     PriorData,
     all_artifacts,
     need_name,
 )
-from parrot_wrapper.experiments.runs import Run
+from parrot_wrapper.experiments.methods import (
+    AGENTS,
+    EXPLORERS,
+    METHODS,
+    Method,
+    Run,
+    current_settings,
+    method_named,
+    run_config,
+    sees_pixels,
+    shows_demonstrations,
+)
 from parrot_wrapper.priors.registry import PRIORS
+from parrot_wrapper.registry import DEFAULT_PACKAGES
 
 KINDS = ("rl", "exploration")
 
@@ -89,7 +93,7 @@ class Grid:
     method_data: InitVar[Mapping[str, Sequence[str]] | None] = None
     env_steps: int = 25_000
     evaluation_episodes: int = 100
-    gym_packages: tuple[str, ...] = ("parrot_envs",)
+    gym_packages: tuple[str, ...] = DEFAULT_PACKAGES
 
     def __post_init__(
         self,
@@ -100,8 +104,7 @@ class Grid:
             object.__setattr__(self, name, checks.texts(name, getattr(self, name)))
         for name in ("prior_seeds", "rl_seeds"):
             object.__setattr__(self, name, checks.seeds(name, getattr(self, name)))
-        if self.kind not in KINDS:
-            raise unknown_name("kind of grid", str(self.kind), KINDS)
+        require_known("kind of grid", [self.kind], KINDS)
         self._check_values()
         self._check_options()
         methods = self._methods(method_rl or {}, method_data or {})
@@ -189,9 +192,7 @@ class Grid:
         names = checks.texts("methods", [m.name if isinstance(m, Method) else m for m in given])
         for what, named in (("method_rl", more), ("method_data", data)):
             checks.require_options(what, named)
-            for name in named:
-                if name not in names:
-                    raise unknown_name(f"method in {what}", name, names)
+            require_known(f"method in {what}", named, names)
         found = []
         for name, method in zip(names, given, strict=True):
             if not isinstance(method, Method):
@@ -214,7 +215,7 @@ class Grid:
         checks.require_text("prior", self.prior)
         checks.require_text("prior_encoder", self.prior_encoder)
         for name in ("env_steps", "evaluation_episodes"):
-            checks.require_at_least(name, getattr(self, name), 1)
+            require_count(name, getattr(self, name))
         checks.require_flag("shared_encoder", self.shared_encoder)
 
     def _check_options(self) -> None:
@@ -237,9 +238,7 @@ class Grid:
             for part in filter(None, [method.prior, method.initial_actor]):
                 if part != "prior":
                     PRIORS.require(part)
-            for name in method.data:
-                if name not in known:
-                    raise unknown_name("data in method_data", name, known)
+            require_known("data in method_data", method.data, known)
         if not self.data and any(self._is_made(method) for method in self.methods):
             names = ", ".join(method.name for method in self.methods)
             raise InvalidArgumentError(
@@ -262,11 +261,14 @@ class Grid:
             for run in runs:
                 run_config(run, dict.fromkeys(run.needs, "placeholder"))
 
+    def _rl(self, method: Method) -> dict[str, Any]:
+        return current_settings({**self.rl, **method.settings})
+
     def _parts(self, method: Method) -> tuple[str, ...]:
         if self.kind == "exploration":
             return method.explored
-        rl = {**self.rl, **method.settings}
-        shown = ("data",) if rl.get("demonstration_share") else ()
+        rl = self._rl(method)
+        shown = ("data",) if shows_demonstrations(rl) else ()
         return (*method.parts(from_pixels=sees_pixels(self.preset, rl)), *shown)
 
     def _is_made(self, method: Method) -> bool:
@@ -306,7 +308,7 @@ class Grid:
             labels=dict(data.labels) if data else {},
             env_kwargs=self.env_kwargs,
             preset=self.preset,
-            rl={**self.rl, **method.settings},
+            rl=self._rl(method),
             env_steps=self.env_steps,
             evaluation_episodes=self.evaluation_episodes,
             gym_packages=self.gym_packages,

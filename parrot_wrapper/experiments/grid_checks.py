@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, asdict, fields
 from typing import Any
 
-from parrot_wrapper.errors import InvalidArgumentError, unknown_name
+from parrot_wrapper.errors import InvalidArgumentError, require_known
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.]*(-[A-Za-z0-9_.]+)*")
 _FROM_GRID = frozenset(
@@ -16,7 +16,6 @@ _FROM_GRID = frozenset(
         "env_id",
         "env_kwargs",
         "prior",
-        "raw_actions",
         "demonstrations",
         "initial_actor",
         "total_steps",
@@ -45,9 +44,7 @@ def fields_of(
     if not isinstance(content, Mapping):
         raise InvalidArgumentError(f"Expected {what} as a mapping of its fields, got {content!r}.")
     known = {entry.name: entry for entry in fields(kind)}
-    for key in content:
-        if key not in known and key not in more:
-            raise unknown_name(f"field of {what}", str(key), [*known, *more])
+    require_known(f"field of {what}", content, [*known, *more])
     needed = (
         name
         for name, entry in known.items()
@@ -101,14 +98,12 @@ def seeds(name: str, value: object) -> tuple[int, ...]:
     return tuple(found)
 
 
-def require_name(name: str, value: object, *, empty: bool = False) -> None:
+def require_name(name: str, value: object) -> None:
     """Refuse what cannot be part of a folder's name.
 
     Raises:
         InvalidArgumentError: It is something else.
     """
-    if empty and value == "":
-        return
     if not isinstance(value, str) or not _NAME.fullmatch(value):
         raise InvalidArgumentError(
             f"Expected {name} of letters, digits, '.', '_' and '-' between them, got {value!r}."
@@ -133,18 +128,6 @@ def require_flag(name: str, value: object) -> None:
     """
     if not isinstance(value, bool):
         raise InvalidArgumentError(f"Expected {name} as true or false, got {value!r}.")
-
-
-def require_at_least(name: str, value: object, least: int) -> None:
-    """Refuse what is no integer of at least `least`.
-
-    Raises:
-        InvalidArgumentError: It is something else.
-    """
-    if not isinstance(value, int) or not _is_integer(value) or value < least:
-        raise InvalidArgumentError(
-            f"Expected {name} as an integer of at least {least}, got {value!r}."
-        )
 
 
 def require_options(name: str, value: object) -> None:
@@ -173,18 +156,6 @@ def require_nested_options(name: str, value: object) -> None:
         require_options(f"{name}[{key!r}]", options)
 
 
-def require_labels(name: str, value: object) -> None:
-    """Refuse what is no mapping of text to text.
-
-    Raises:
-        InvalidArgumentError: It is something else.
-    """
-    require_options(name, value)
-    assert isinstance(value, Mapping)
-    if not all(isinstance(entry, str) for entry in value.values()):
-        raise InvalidArgumentError(f"Expected {name} as texts by name, got {dict(value)}.")
-
-
 def _is_integer(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
@@ -196,6 +167,9 @@ def require_open(settings: Mapping[str, Any]) -> None:
         InvalidArgumentError: Some follow from the grid's other fields.
     """
     taken = [key for key in settings if key in _FROM_GRID]
+    raw = settings.get("raw_actions", {})
+    if not isinstance(raw, Mapping) or not set(raw) <= {"kind", "explore"}:
+        taken.append("raw_actions beside its explore")
     if taken:
         raise InvalidArgumentError(
             f"Expected RL settings that the grid leaves open, got {', '.join(taken)}: they follow "

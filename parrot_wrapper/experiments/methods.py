@@ -1,4 +1,4 @@
-"""The methods that studies compare, each one value, and how one becomes an `RLConfig`."""
+"""The methods that studies compare, runs of them, and how one becomes an `RLConfig`."""
 
 from __future__ import annotations
 
@@ -6,15 +6,16 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from parrot_wrapper.errors import InvalidArgumentError, unknown_name
+from parrot_wrapper.checks import check_fields
+from parrot_wrapper.errors import InvalidArgumentError, require_known, unknown_name
 from parrot_wrapper.experiments import grid_checks as checks
 from parrot_wrapper.priors.registry import PRIORS
 from parrot_wrapper.rl.config import PRESETS, RLConfig, preset_config
 
-if TYPE_CHECKING:
-    from parrot_wrapper.experiments.runs import Run
+RunKey = tuple[str, str, int, int, int | None, tuple[tuple[str, str], ...]]
+"""What tells the runs of a grid apart in its result rows."""
 
 
 @dataclass(frozen=True)
@@ -56,17 +57,13 @@ class Method:
     data: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        for entry in ("name", "label", "colour", "prior", "sees", "initial_actor"):
-            checks.require_text(f"method.{entry}", getattr(self, entry))
+        check_fields(self)
         checks.require_name("method.name", self.name.replace("+", "-"))
         if self.colour and not _COLOUR.fullmatch(self.colour):
             raise InvalidArgumentError(
                 f"Expected method.colour in the form #rrggbb, got {self.colour!r}."
             )
-        if self.sees not in ("grid", "features"):
-            raise unknown_name("method.sees", self.sees, ("grid", "features"))
-        for entry in ("raw", "keeps_prior", "trains"):
-            checks.require_flag(f"method.{entry}", getattr(self, entry))
+        require_known("method.sees", [self.sees], ("grid", "features"))
         checks.require_options("method.settings", self.settings)
         checks.require_open(self.settings)
         if self.data:
@@ -101,6 +98,7 @@ class Method:
         return tuple(filter(None, [prior, self.initial_actor]))
 
 
+_FORMER = ("prior_explore", "demonstration_share", "demonstration_episodes")
 _COLOUR = re.compile("#[0-9a-f]{6}")
 
 METHODS: Mapping[str, Method] = MappingProxyType(
@@ -113,7 +111,7 @@ METHODS: Mapping[str, Method] = MappingProxyType(
             ),
             Method(
                 "prior-explore", "Prior-explore", "#d55e00", raw=True,
-                settings={"prior_explore": 0.9},
+                settings={"raw_actions": {"explore": 0.9}},
             ),
             Method("hirl", "HIRL", "#cc79a7", prior="hirl"),
             # one decision an episode of 25 env steps, and as many updates as the others make
@@ -143,6 +141,68 @@ BASELINES = tuple(
 """Kinds of learned parts of the paper's comparisons, by names that `parrot train-prior` knows."""
 
 
+@dataclass(frozen=True)
+class Run:
+    """A run of a grid; plain values, so that another process can be told of it.
+
+    Attributes:
+        kind: "rl" for a training with its evaluation, "exploration" for rollouts without RL.
+        grid: Name of its grid.
+        setting: Setting of its grid.
+        task: Env id.
+        method: How it acts.
+        prior_seed: Seed of what is learned from data.
+        rl_seed: Seed of the agent and its episodes.
+        needs: Kind of a learned part ("prior", "hirl", ...), or "data", to the name of an artifact
+            of the grid, a packaged prior or a folder.
+        data: Name of the data that these are learned from, empty where there is no choice.
+        data_episodes: How many episodes those are; None where nothing is learned from data.
+        labels: Free facts about the run that its row carries.
+        env_kwargs: Keywords of `gymnasium.make`.
+        preset: Preset of `RLConfig`.
+        rl: `RLConfig` settings beside the preset's, those of the method included.
+        env_steps: Env steps of training.
+        evaluation_episodes: Held-out episodes.
+        gym_packages: Modules whose import registers env ids.
+
+    Example:
+        >>> Run("rl", "main", "ci", "ParrotGraspCup-v0", Method("parrot"), 0, 2).id
+        'ParrotGraspCup-v0/parrot/p0/r2'
+    """
+
+    kind: str
+    grid: str
+    setting: str
+    task: str
+    method: Method
+    prior_seed: int
+    rl_seed: int
+    needs: Mapping[str, str] = field(default_factory=dict)
+    data: str = ""
+    data_episodes: int | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
+    env_kwargs: Mapping[str, Any] = field(default_factory=dict)
+    preset: str = "features"
+    rl: Mapping[str, Any] = field(default_factory=dict)
+    env_steps: int = 25_000
+    evaluation_episodes: int = 100
+    gym_packages: tuple[str, ...] = ()
+
+    @property
+    def id(self) -> str:
+        """Stable name; also the run's folder below that of its grid."""
+        task = self.task.replace("/", "-").replace(":", "-")
+        parts = [task, self.method.name, self.data, f"p{self.prior_seed}", f"r{self.rl_seed}"]
+        return "/".join(part for part in parts if part)
+
+    @property
+    def key(self) -> RunKey:
+        """What its result row is known by."""
+        labels = tuple(sorted(self.labels.items()))
+        facts = (self.task, self.method.name, self.prior_seed, self.rl_seed)
+        return (*facts, self.data_episodes, labels)
+
+
 def method_named(name: str) -> Method:
     """The method with a name, variants of it included; it need not be one of `METHODS`.
 
@@ -163,6 +223,31 @@ def sees_pixels(preset: str, rl: Mapping[str, Any]) -> bool:
     return bool(settings.get("observation", "features") == "image")
 
 
+def current_settings(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings of a grid of any version, by the names of today.
+
+    Example:
+        >>> current_settings({"prior_explore": 0.5, "demonstration_share": 0.5})
+        {'raw_actions': {'explore': 0.5}, 'replay': {'kind': 'demonstrations', 'share': 0.5}}
+    """
+    current = dict(given)
+    explore, share, episodes = (current.pop(name, None) for name in _FORMER)
+    if explore is not None:
+        current["raw_actions"] = {"explore": explore}
+    if share:
+        first = {} if episodes is None else {"episodes": episodes}
+        current["replay"] = {"kind": "demonstrations", "share": share, **first}
+    return current
+
+
+def shows_demonstrations(rl: Mapping[str, Any]) -> bool:
+    """Whether agents with these settings replay demonstrations, which are then the grid's data."""
+    replay = rl.get("replay")
+    if not isinstance(replay, Mapping):
+        return False
+    return replay.get("kind") == "demonstrations" and "data" not in replay
+
+
 def run_config(run: Run, artifacts: Mapping[str, str]) -> RLConfig:
     """The settings of an RL run: the one place where a method becomes an `RLConfig`.
 
@@ -178,11 +263,13 @@ def run_config(run: Run, artifacts: Mapping[str, str]) -> RLConfig:
     method = run.method
     parts = method.parts(from_pixels=sees_pixels(run.preset, run.rl))
     prior = artifacts[method.prior] if method.prior in parts else None
-    settings: dict[str, Any] = {"prior": prior, "raw_actions": method.raw and prior is not None}
+    raw = dict(run.rl.get("raw_actions", {}))
     if method.initial_actor:
-        settings["initial_actor"] = artifacts[method.initial_actor]
+        raw["initial_actor"] = artifacts[method.initial_actor]
+    acts_raw = method.raw or any(raw.values())
+    settings: dict[str, Any] = {"prior": prior, "raw_actions": raw if acts_raw else None}
     if "data" in artifacts:
-        settings["demonstrations"] = artifacts["data"]
+        settings["replay"] = {**run.rl["replay"], "data": artifacts["data"]}
     if method.sees == "features":
         settings["observation"] = "features"
     return preset_config(

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from parrot_wrapper.errors import MissingExtraError
+from parrot_wrapper.errors import needed_extra
 from parrot_wrapper.experiments import tables
 from parrot_wrapper.experiments.figure_style import (
     NARROW,
@@ -47,12 +47,8 @@ def report_page(
     Raises:
         MissingExtraError: matplotlib or jinja2 is not installed.
     """
-    try:
+    with needed_extra("plots", "The report needs jinja2"):
         from jinja2 import Environment, StrictUndefined
-    except ImportError as error:
-        raise MissingExtraError(
-            "The report needs jinja2: pip install 'parrot-wrapper[plots]'."
-        ) from error
     environment = Environment(autoescape=True, undefined=StrictUndefined)
     template = environment.from_string((_ASSETS / "page.html").read_text(encoding="utf-8"))
     with drawing():

@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from parrot_wrapper.checks import as_path
+from parrot_wrapper.checks import as_path, differences
 from parrot_wrapper.errors import DataFileError, InvalidArgumentError, ParrotError, absence
 from parrot_wrapper.experiments.grid import Grid
-from parrot_wrapper.experiments.methods import run_config
-from parrot_wrapper.experiments.runs import Run
+from parrot_wrapper.experiments.methods import Run, run_config
 from parrot_wrapper.io.atomic_files import write_json
 from parrot_wrapper.io.strict_json import parse_json
 
@@ -90,16 +89,13 @@ def read_grid(path: str | Path) -> Grid:
 
 
 def _require_same(folder: Path, old: Grid, new: Grid) -> None:
-    there, given = _fixed(old, new), _fixed(new, old)
-    different = [
-        f"{key}: {there[key]!r} there, {given[key]!r} given"
-        for key in given
-        if key in there and there[key] != given[key]
-    ]
-    if different:
+    found, wanted = _fixed(old, new), _fixed(new, old)
+    common = found.keys() & wanted.keys()
+    there, given = ({key: told[key] for key in told if key in common} for told in (found, wanted))
+    if different := differences(there, given):
         raise InvalidArgumentError(
-            f"{folder} holds a grid with other settings ({'; '.join(different)}); choose other "
-            "folders, or give the grid another name."
+            f"{folder} holds a grid with other settings ({different}); choose other folders, or "
+            "give the grid another name."
         )
 
 

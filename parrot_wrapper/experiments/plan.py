@@ -6,16 +6,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from parrot_wrapper.errors import DataFileError, InvalidArgumentError, unknown_name
-from parrot_wrapper.experiments.artifacts import is_made
+from parrot_wrapper.errors import DataFileError, InvalidArgumentError, require_known, unknown_name
+from parrot_wrapper.experiments.artifacts import Artifact, is_made
 from parrot_wrapper.experiments.grid import Grid
-from parrot_wrapper.experiments.needs import Artifact
+from parrot_wrapper.experiments.methods import Run
 from parrot_wrapper.experiments.places import Places
 from parrot_wrapper.experiments.rows import ResultRow, read_rows, row_from_dict
-from parrot_wrapper.experiments.run_files import ROW_FILE, steps_so_far
-from parrot_wrapper.experiments.runs import Run
 from parrot_wrapper.io.strict_json import parse_json
+from parrot_wrapper.rl.logs import EPISODES_FILE, STEPS_KEY
 
+ROW_FILE = "row.json"
+"""Where a run's process leaves the row, for its parent to append."""
+_TAIL_BYTES = 4096
 _USUAL_SECONDS_PER_STEP = {"rl": 0.0146, "exploration": 0.0031}
 """Where no run is done yet: `wall_seconds` by env steps of all rows of results/main-laptop (batch
 128) and of results/exploration-laptop, two processes side by side on two cores without a GPU."""
@@ -117,6 +119,23 @@ def left_row(run: Run, folder: Path) -> ResultRow | None:
     return row
 
 
+def steps_so_far(run_folder: Path) -> int:
+    """Env steps of training so far, to the end of the last episode; 0 before the first."""
+    try:
+        with (run_folder / EPISODES_FILE).open("rb") as stream:
+            stream.seek(0, 2)
+            stream.seek(max(0, stream.tell() - _TAIL_BYTES))
+            lines = stream.read().decode(errors="replace").splitlines()
+    except OSError:
+        return 0
+    for line in reversed(lines):
+        try:
+            return int(parse_json(line)[STEPS_KEY])
+        except (ValueError, KeyError, TypeError):
+            continue  # torn, or the first half is before the tail
+    return 0
+
+
 def select_runs(runs: Sequence[Run], only: Sequence[str]) -> tuple[Run, ...]:
     """The runs that a selection leaves.
 
@@ -141,8 +160,7 @@ def select_runs(runs: Sequence[Run], only: Sequence[str]) -> tuple[Run, ...]:
         there = {fact[key] for fact in facts if key in fact}
         if not there:
             raise unknown_name("key to select runs by", key, {k for fact in facts for k in fact})
-        for value in values - there:
-            raise unknown_name(f"{key} of the grid", value, there)
+        require_known(f"{key} of the grid", values, there)
     return tuple(
         run
         for run, fact in zip(runs, facts, strict=True)

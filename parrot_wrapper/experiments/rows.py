@@ -6,17 +6,20 @@ A results folder holds `rows.jsonl` (agents) or `exploration.jsonl` (rollouts wi
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import os
-from collections.abc import Callable, Iterator, Mapping
+import reprlib
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from parrot_wrapper.checks import as_path
-from parrot_wrapper.errors import DataFileError, ParrotError
-from parrot_wrapper.experiments.runs import RunKey
+from parrot_wrapper.checks import as_path, check_fields, require_instance
+from parrot_wrapper.errors import DataFileError, InvalidArgumentError, ParrotError
+from parrot_wrapper.experiments.grid_checks import fields_of
+from parrot_wrapper.experiments.methods import RunKey
 from parrot_wrapper.io.atomic_files import writing
 from parrot_wrapper.io.strict_json import parse_json
 
@@ -26,18 +29,26 @@ ROW_FILES = ("rows.jsonl", "exploration.jsonl")
 _ROUNDING = 1e-9
 
 
-class RowError(ParrotError, ValueError):
-    """What is wrong with a row; whoever read it adds file and line."""
-
-
 @dataclass(frozen=True)
 class Share:
-    """A share of held-out episodes with its 95 % Wilson interval, all in [0, 1]."""
+    """A share of held-out episodes with its 95 % Wilson interval, all in [0, 1].
+
+    Raises:
+        InvalidArgumentError: A value of another type, or outside its range.
+    """
 
     value: float
     low: float
     high: float
     episodes: int
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        ends = (0.0, self.low, self.value, self.high, 1.0)
+        if self.episodes < 0 or not all(a <= b + _ROUNDING for a, b in itertools.pairwise(ends)):
+            raise InvalidArgumentError(
+                f"Expected 0 <= low <= value <= high <= 1 and episodes >= 0, got {self}."
+            )
 
 
 @dataclass(frozen=True)
@@ -67,6 +78,9 @@ class ResultRow:
         lifted: Share of episodes in which random behaviour lifts any object; None if the env does
             not tell, and for agents.
         placed: The same for placed where the task wants it.
+
+    Raises:
+        InvalidArgumentError: A value of another type, or outside its range.
     """
 
     grid: str
@@ -88,6 +102,21 @@ class ResultRow:
     curve: tuple[tuple[int, float], ...] = ()
     lifted: Share | None = None
     placed: Share | None = None
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        for name in ("grid", "setting", "task", "method", "finished"):
+            if not getattr(self, name):
+                raise InvalidArgumentError(f"Expected {name} as text, got none.")
+        for name in ("prior_seed", "rl_seed", "env_steps", "wall_seconds", "data_episodes"):
+            if not 0 <= (getattr(self, name) or 0) < math.inf:
+                raise InvalidArgumentError(f"Expected {name} >= 0, got {getattr(self, name)}.")
+        object.__setattr__(self, "curve", tuple(map(tuple, self.curve)))
+        steps = [steps for steps, _ in self.curve]
+        if sorted(set(steps)) != steps or not all(0 <= rate <= 1 for _, rate in self.curve):
+            raise InvalidArgumentError(
+                f"Expected curve with growing env steps and shares, got {reprlib.repr(self.curve)}."
+            )
 
     @property
     def key(self) -> RunKey:
@@ -115,6 +144,7 @@ class ResultRow:
 _OF_ALL = tuple(entry.name for entry in fields(ResultRow))[:12]
 _OF_AGENTS = ("config", "env_steps", "success", "success_once", "curve")
 _OF_EXPLORERS = ("lifted", "placed", "success_once")
+_SHARES = ("success", "success_once", "lifted", "placed")
 _MAY_BE_NONE = ("lifted", "placed")
 
 
@@ -126,24 +156,25 @@ def row_from_dict(content: object, *, explores: bool) -> ResultRow:
     """The inverse of `to_dict`, for a run with an agent or without.
 
     Raises:
-        RowError: What was expected and what was found.
+        InvalidArgumentError: What was expected and what was found.
     """
-    if not isinstance(content, dict):
-        raise RowError(f"expected a JSON object, found {content!r}")
-    values = dict(content)
+    require_instance("a row", content, dict, "a JSON object")
+    values = dict(content)  # type: ignore[call-overload]
     version = values.pop("format", None)
     if version != FORMAT:
-        raise RowError(
-            f"this installation reads format {FORMAT}, found {version!r}; a newer one needs a "
-            "newer parrot-wrapper"
+        raise InvalidArgumentError(
+            f"This installation reads format {FORMAT}, found {version!r}; a newer one needs a "
+            "newer parrot-wrapper."
         )
     names = set(_names(explores))
     missing, unknown = sorted(names - set(values)), sorted(set(values) - names)
     if missing or unknown:
-        raise RowError(f"expected the keys of a row; missing: {missing}, unknown: {unknown}")
+        raise InvalidArgumentError(
+            f"Expected the keys of a row; missing: {missing}, unknown: {unknown}."
+        )
     for name, value in values.items():
-        if value is not None or name not in _MAY_BE_NONE:
-            values[name] = _CHECKS[name](name, value)
+        if name in _SHARES and (value is not None or name not in _MAY_BE_NONE):
+            values[name] = Share(**fields_of(Share, name, value))
     return ResultRow(**values)
 
 
@@ -197,8 +228,8 @@ def _read(path: Path) -> Iterator[ResultRow]:
     for count, line in enumerate(content[: content.rfind(b"\n") + 1].splitlines(), start=1):
         try:
             row = row_from_dict(parse_json(line), explores=path.name == ROW_FILES[True])
-        except RowError as problem:
-            raise DataFileError(f"{path}, line {count}: {problem}.") from problem
+        except ParrotError as problem:
+            raise DataFileError(f"{path}, line {count}: {problem}") from problem
         except ValueError as error:
             raise DataFileError(f"{path}, line {count}: expected JSON ({error}).") from error
         earlier = first.setdefault(row.key, count)
@@ -208,80 +239,3 @@ def _read(path: Path) -> Iterator[ResultRow]:
                 "same. Remove one of them."
             )
         yield row
-
-
-def _text(name: str, value: object) -> str:
-    """A text that is not empty."""
-    if not isinstance(value, str) or not value:
-        raise RowError(f"expected {name} as text, found {value!r}")
-    return value
-
-
-def _whole(name: str, value: object) -> int:
-    """An integer of 0 or more."""
-    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-        raise RowError(f"expected {name} as an integer of 0 or more, found {value!r}")
-    return value
-
-
-def _optional_count(name: str, value: object) -> int | None:
-    """An integer of 0 or more, or None."""
-    return None if value is None else _whole(name, value)
-
-
-def _number(name: str, value: object) -> float:
-    """A finite number of 0 or more."""
-    good = isinstance(value, int | float) and not isinstance(value, bool)
-    if not good or not math.isfinite(value) or value < 0:  # type: ignore[arg-type,operator]
-        raise RowError(f"expected {name} as a number of 0 or more, found {value!r}")
-    return float(value)  # type: ignore[arg-type]
-
-
-def _mapping(name: str, value: object) -> Mapping[str, Any]:
-    """A JSON object."""
-    if not isinstance(value, dict):
-        raise RowError(f"expected {name} as a JSON object, found {value!r}")
-    return value
-
-
-def _texts_by_name(name: str, value: object) -> Mapping[str, str]:
-    """A JSON object of texts."""
-    found = _mapping(name, value)
-    if not all(isinstance(entry, str) for entry in found.values()):
-        raise RowError(f"expected {name} as texts by name, found {value!r}")
-    return found
-
-
-def _share(name: str, value: object) -> Share:
-    """A share with its interval: value, low and high in [0, 1], and a count of episodes."""
-    found = _mapping(name, value)
-    if set(found) != {"value", "low", "high", "episodes"}:
-        raise RowError(f"expected {name} with value, low, high and episodes, found {sorted(found)}")
-    numbers = {key: _number(f"{name}.{key}", found[key]) for key in ("low", "value", "high")}
-    low, middle, high = numbers.values()
-    if not low - _ROUNDING <= middle <= high + _ROUNDING <= 1.0 + 2 * _ROUNDING:
-        raise RowError(f"expected {name} with 0 <= low <= value <= high <= 1, found {value!r}")
-    return Share(**numbers, episodes=_whole(f"{name}.episodes", found["episodes"]))
-
-
-def _curve(name: str, value: object) -> tuple[tuple[int, float], ...]:
-    """Pairs of env steps, growing, and success in [0, 1]."""
-    if not isinstance(value, list) or not all(isinstance(p, list) and len(p) == 2 for p in value):
-        raise RowError(f"expected {name} as pairs of env steps and success, found {value!r}")
-    pairs = tuple((_whole(name, steps), _number(name, success)) for steps, success in value)
-    steps = [pair[0] for pair in pairs]
-    if any(success > 1.0 for _, success in pairs) or sorted(set(steps)) != steps:
-        raise RowError(f"expected {name} with growing env steps and shares, found {value!r}")
-    return pairs
-
-
-_CHECKS: Mapping[str, Callable[[str, object], Any]] = {
-    **dict.fromkeys(("grid", "setting", "task", "method", "finished"), _text),
-    **dict.fromkeys(("prior_seed", "rl_seed", "env_steps"), _whole),
-    "data_episodes": _optional_count,
-    **dict.fromkeys(("labels", "versions"), _texts_by_name),
-    **dict.fromkeys(("machine", "config"), _mapping),
-    "wall_seconds": _number,
-    "curve": _curve,
-    **dict.fromkeys(("success", "success_once", "lifted", "placed"), _share),
-}

@@ -1,15 +1,12 @@
-"""One run in its own process: train, score, leave the result row in the run's folder."""
+"""What the processes of a grid do: a run and its result row, or a part that runs need."""
 
 from __future__ import annotations
 
-import importlib
 import os
 import platform
-import runpy
-import sys
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import fields, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -17,22 +14,37 @@ from typing import Any
 import gymnasium as gym
 import torch
 
-from parrot_wrapper.errors import ExecutorError, MissingExtraError
+from parrot_wrapper.checks import key_values
+from parrot_wrapper.errors import require_known
 from parrot_wrapper.evaluation.policies import UniformActions
 from parrot_wrapper.evaluation.rollouts import EvaluationResult, Rate, evaluate
-from parrot_wrapper.experiments.methods import run_config
+from parrot_wrapper.experiments.artifacts import (
+    OWN_ENCODER,
+    Artifact,
+    artifact_folder,
+    making_folder,
+    place_of,
+)
+from parrot_wrapper.experiments.methods import Run, run_config
+from parrot_wrapper.experiments.plan import ROW_FILE
 from parrot_wrapper.experiments.rows import ResultRow, Share
-from parrot_wrapper.experiments.run_files import ROW_FILE, success_curve
-from parrot_wrapper.experiments.runs import Run
 from parrot_wrapper.io.atomic_files import write_json
 from parrot_wrapper.priors.checkpoint import library_versions
+from parrot_wrapper.priors.registry import PRIORS
+from parrot_wrapper.record.collect import ExpertSource, collect
+from parrot_wrapper.registry import DEFAULT_PACKAGES, import_packages
 from parrot_wrapper.rl.evaluation import evaluate_run
-from parrot_wrapper.rl.logs import training_seconds
+from parrot_wrapper.rl.logs import STEPS_KEY, read_episodes, training_seconds
 from parrot_wrapper.rl.train import MODEL_FILE, train
 from parrot_wrapper.surroundings import use_threads
+from parrot_wrapper.training.prior_job import PriorJob, train_prior
 from parrot_wrapper.wrappers.wrapper import BehavioralPriorWrapper
 
 _MORE_VERSIONS = ("stable-baselines3", "gymnasium", "pybullet")
+_FROM_GRID = ("data", "episodes", "out", "workers", "progress")
+"""Options that the grid itself decides."""
+_COLLECTED = {"env_id": "ParrotMultiTask-v0", "gym_packages": DEFAULT_PACKAGES}
+"""Of `parrot collect`, where a grid leaves them out."""
 
 
 def train_and_score(run: Run, folder: Path, artifacts: Mapping[str, str], device: str) -> None:
@@ -48,7 +60,7 @@ def train_and_score(run: Run, folder: Path, artifacts: Mapping[str, str], device
         KeyboardInterrupt: Ctrl-C; the same job goes on where this one stopped.
     """
     use_threads()
-    _import_packages(run)
+    import_packages(run.gym_packages)
     row = (
         _exploration_row(run, artifacts)
         if run.kind == "exploration"
@@ -57,16 +69,56 @@ def train_and_score(run: Run, folder: Path, artifacts: Mapping[str, str], device
     write_json(folder / ROW_FILE, row.to_dict())
 
 
-def run_command(words: Sequence[str]) -> None:
-    """Run a `parrot` command."""
-    sys.argv = ["parrot", *words]
-    try:
-        runpy.run_module("parrot_wrapper.cli", run_name="__main__", alter_sys=True)
-    except SystemExit as leave:
-        if leave.code == 130:
-            raise KeyboardInterrupt from leave
-        if leave.code:
-            raise ExecutorError(f"parrot {words[0]} failed.") from leave
+def make_artifact(
+    artifact: Artifact, made: Mapping[str, Artifact], root: Path, cores: int, device: str
+) -> None:
+    """Make a data set or a learned part, or what is left of it.
+
+    Args:
+        artifact: What to make.
+        made: The grid's artifacts by name.
+        root: Folder of the grid's artifacts.
+        cores: Processes that collect data.
+        device: Torch device.
+
+    Raises:
+        UnknownNameError: One of the artifact's options is none; the nearest is named.
+        KeyboardInterrupt: Ctrl-C; the same job goes on where this one stopped.
+    """
+    given = {name.replace("-", "_"): value for name, value in artifact.options.items()}
+    options = {name: value for name, value in given.items() if name not in _FROM_GRID}
+    if artifact.kind == "data":
+        engine = options.pop("engine", "local")
+        collect(
+            _source(options),
+            n_episodes=artifact.episodes,
+            folder=artifact_folder(artifact, root),
+            workers=cores,
+            engine=engine,
+            progress=False,
+        )
+        return
+    named = {f.name: options.pop(f.name) for f in fields(PriorJob) if f.name in options}
+    own = {
+        "data": place_of(artifact.data, made, root),
+        "episodes": artifact.episodes,
+        "out": making_folder(artifact, root),
+    }
+    if artifact.kind != "prior":
+        own["kind"] = PRIORS.current(artifact.kind)
+    if artifact.encoder != OWN_ENCODER:
+        own["encoder_of"] = place_of(artifact.encoder, made, root)
+    job = PriorJob(**{**named, **own})
+    train_prior(job, {**options, "seed": artifact.seed, "device": device}, progress=False)
+
+
+def _source(options: Mapping[str, Any]) -> ExpertSource:
+    """Where episodes come from, by options of `parrot collect`."""
+    names = {entry.name: entry.name for entry in fields(ExpertSource)}
+    names["seed"] = names.pop("base_seed")
+    require_known("option of a collection", options, names)
+    given = {names[name]: value for name, value in {**_COLLECTED, **options}.items()}
+    return ExpertSource(**{**given, "env_kwargs": key_values(given.get("env_kwargs", {}))})
 
 
 def _result_row(run: Run, folder: Path, artifacts: Mapping[str, str], device: str) -> ResultRow:
@@ -83,6 +135,26 @@ def _result_row(run: Run, folder: Path, artifacts: Mapping[str, str], device: st
         success_once=_share(result.success_once),
         curve=tuple(success_curve(folder, env_steps=run.env_steps)),
     )
+
+
+def success_curve(
+    run_folder: Path, *, env_steps: int, bin_steps: int = 1_000
+) -> list[tuple[int, float]]:
+    """Success of training episodes in consecutive bins of env steps.
+
+    Args:
+        run_folder: Folder of a run.
+        env_steps: Env steps of the whole run; where the last bin ends.
+        bin_steps: Env steps of a bin.
+
+    Returns:
+        For each bin in which episodes end, its end and the share of them that ended successful.
+    """
+    bins: dict[int, list[bool]] = {}
+    for episode in read_episodes(run_folder):
+        end = -(-int(episode[STEPS_KEY]) // bin_steps) * bin_steps
+        bins.setdefault(min(end, env_steps), []).append(bool(episode["success"]))
+    return [(end, sum(won) / len(won)) for end, won in sorted(bins.items())]
 
 
 def _exploration_row(run: Run, artifacts: Mapping[str, str]) -> ResultRow:
@@ -135,14 +207,3 @@ def _facts(run: Run, device: str) -> dict[str, Any]:
 
 def _share(rate: Rate) -> Share:
     return Share(**rate.to_dict())  # type: ignore[arg-type]
-
-
-def _import_packages(run: Run) -> None:
-    for package in run.gym_packages:
-        try:
-            importlib.import_module(package)
-        except ImportError as error:
-            raise MissingExtraError(
-                f"Expected a module {package!r} that registers env ids, got: {error}. Install it, "
-                "or leave it out of gym_packages."
-            ) from error

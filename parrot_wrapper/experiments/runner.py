@@ -6,6 +6,7 @@ a row are not done again.
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
@@ -17,15 +18,13 @@ from typing import Any
 from tqdm import tqdm
 
 from parrot_wrapper.errors import DataFileError, InvalidArgumentError, ParrotError
-from parrot_wrapper.experiments.artifacts import begin, command, finish, place_of
+from parrot_wrapper.experiments.artifacts import Artifact, begin, finish, place_of
 from parrot_wrapper.experiments.grid import Grid
-from parrot_wrapper.experiments.needs import Artifact
+from parrot_wrapper.experiments.methods import Run
 from parrot_wrapper.experiments.places import Places
-from parrot_wrapper.experiments.plan import Plan, left_row, make_plan, weight
+from parrot_wrapper.experiments.plan import Plan, left_row, make_plan, steps_so_far, weight
 from parrot_wrapper.experiments.rows import append_row
-from parrot_wrapper.experiments.run_files import remove_replay, steps_so_far
-from parrot_wrapper.experiments.run_worker import run_command, train_and_score
-from parrot_wrapper.experiments.runs import Run
+from parrot_wrapper.experiments.run_worker import make_artifact, train_and_score
 from parrot_wrapper.io.executors import EXECUTORS, Ended, Executor, Task, stopping
 from parrot_wrapper.io.interruption import Interruption, deferred_interrupt
 from parrot_wrapper.io.locking import folder_lock
@@ -171,7 +170,7 @@ class _JobQueue:
         self._left = {run.id: run for run in plan.left}
         for run in plan.runs:
             if run.id not in self._left or self._record(run):
-                remove_replay(places.run_folder(run))
+                _remove_replay(places.run_folder(run))
             else:
                 self._enqueue(grid, run)
 
@@ -206,8 +205,8 @@ class _JobQueue:
         arguments: tuple[Any, ...]
         if job.artifact is not None:
             begin(job.artifact, root)
-            words = command(job.artifact, self._artifacts, root, cores=cores, device=self._device)
-            function, arguments = run_command, (words,)
+            function = make_artifact
+            arguments = (job.artifact, self._artifacts, root, cores, self._device)
         else:
             assert job.run is not None
             parts = {
@@ -230,7 +229,7 @@ class _JobQueue:
         assert job.run is not None
         if not self._record(job.run):
             raise DataFileError(f"{job.log.parent}: expected the row of {job.name}, found none.")
-        remove_replay(self._places.run_folder(job.run))
+        _remove_replay(self._places.run_folder(job.run))
         return f"done, {self.done} of {len(self.runs)}"
 
     def fail(self, job: _Job, reason: str) -> Failure:
@@ -367,6 +366,14 @@ class _Shift:
 
     def _steps(self, job: _Job) -> int:
         return 0 if job.run is None else steps_so_far(self._places.run_folder(job.run))
+
+
+def _remove_replay(run_folder: Path) -> None:
+    """Free the disk of what only an unfinished run needs; its agent stays usable."""
+    for path in run_folder.glob("checkpoints/*/replay.safetensors"):
+        path.unlink()
+    for stray in run_folder.glob("checkpoints/.*.partial"):
+        shutil.rmtree(stray, ignore_errors=True)
 
 
 def _silent(_: str) -> None:

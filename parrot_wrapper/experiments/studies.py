@@ -12,10 +12,10 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
-from parrot_wrapper.errors import unknown_name
+from parrot_wrapper.errors import require_known
+from parrot_wrapper.experiments.artifacts import PriorData
 from parrot_wrapper.experiments.grid import Grid
 from parrot_wrapper.experiments.methods import AGENTS, BASELINES, EXPLORERS, METHODS
-from parrot_wrapper.experiments.needs import PriorData
 
 _PARROT = METHODS["parrot"]
 SETTINGS = ("ci", "laptop", "paper")
@@ -117,7 +117,7 @@ _AGENTS: Mapping[str, Mapping[str, Any]] = {
     "3-step": {"replay": {"kind": "uniform", "n_steps": 3}},
     "2-updates": {"gradient_steps": 2},
     "rewarded-half": {"replay": _REWARDED},
-    "demos-half": {"demonstration_share": 0.5},
+    "demos-half": {"replay": {"kind": "demonstrations", "share": 0.5}},
     "fixed-0.05": {"ent_coef": 0.05},
     "batch-256": {"batch_size": 256},
     "no-layer-norm": {"layer_norm": False},
@@ -268,10 +268,8 @@ def study_grid(study: str, setting: str) -> Grid:
         >>> len(grid.runs()), grid.runs()[0].id
         (168, 'ParrotGraspBar-v0/parrot/p0/r0')
     """
-    if study not in _STUDIES:
-        raise unknown_name("study", study, STUDIES)
-    if setting not in SETTINGS:
-        raise unknown_name("setting", setting, SETTINGS)
+    require_known("study", [study], STUDIES)
+    require_known("setting", [setting], SETTINGS)
     return _STUDIES[study](setting)
 
 

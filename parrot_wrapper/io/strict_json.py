@@ -6,7 +6,10 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, NoReturn
+
+from parrot_wrapper.errors import ParrotError, absence
 
 _MOST_NESTED = 64
 SEAL_KEY = "seal"
@@ -58,6 +61,46 @@ def sealed(content: Mapping[str, Any]) -> dict[str, Any]:
 def breaks_seal(content: Mapping[str, Any]) -> bool:
     """Whether a JSON object was altered; one from before there were seals counts as whole."""
     return SEAL_KEY in content and content[SEAL_KEY] != seal_of(content)
+
+
+def read_stamped(
+    path: Path, error: type[ParrotError], *, newest: int = 1, **kind: str
+) -> dict[str, Any]:
+    """One of our JSON files: of the right kind, of a format that is known, and not altered.
+
+    Args:
+        path: The file.
+        error: What is raised.
+        newest: Newest format version that is read.
+        **kind: A key and what it has to say, such as type="parrot-rl"; none where any will do.
+
+    Returns:
+        Its content without the seal, if it has one.
+
+    Raises:
+        ParrotError: It is missing, damaged, foreign, newer or altered; of the class `error`.
+    """
+    try:
+        content = parse_json(path.read_bytes())
+    except (OSError, ValueError) as problem:
+        raise error(
+            f"{path}: expected JSON, found none or a damaged file ({problem}).{absence(path)}"
+        ) from problem
+    told = content if isinstance(content, dict) else {}
+    for key, wanted in kind.items():
+        if told.get(key) != wanted:
+            raise error(f"{path}: expected {key} {wanted!r}, found a foreign {told.get(key)!r}.")
+    version = told.get("format_version")
+    if not isinstance(version, int) or isinstance(version, bool) or version < 1:
+        raise error(f"{path}: expected a format_version of 1 or more, found {version!r}.")
+    if version > newest:
+        raise error(
+            f"{path}: format version {version} is newer than {newest}, the newest that this "
+            "installation reads; upgrade parrot-wrapper."
+        )
+    if breaks_seal(told):
+        raise error(f"{path}: altered: its {SEAL_KEY} does not fit its content. Copy it again.")
+    return {name: value for name, value in told.items() if name != SEAL_KEY}
 
 
 def _refuse(name: str) -> NoReturn:

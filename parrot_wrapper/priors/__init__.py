@@ -3,8 +3,9 @@
 Names are imported when they are first used: the register of kinds needs no torch.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from parrot_wrapper.moved import names_of
 
 if TYPE_CHECKING:
     from parrot_wrapper.priors.chunk_flow import ChunkFlowPrior, ChunkFlowPriorConfig
@@ -41,37 +42,16 @@ __all__ = [
     "packaged_names",
 ]
 
-_HOMES = {
-    "CVAEPrior": "cvae",
-    "CVAEPriorConfig": "cvae",
-    "ChunkFlowPrior": "chunk_flow",
-    "ChunkFlowPriorConfig": "chunk_flow",
-    "EncoderPrior": "encoder_prior",
-    "FlowMatchingPrior": "flow_matching",
-    "FlowMatchingPriorConfig": "flow_matching",
-    "FlowPrior": "flow",
-    "FlowPriorConfig": "flow",
-    "MeanFlowPrior": "mean_flow",
-    "MeanFlowPriorConfig": "mean_flow",
-    "SkillPrior": "skill",
-    "SkillPriorConfig": "skill",
-    "TrajectoryVAEPrior": "trajectory",
-    "TrajectoryVAEPriorConfig": "trajectory",
-    "VAEFeatures": "vae_features",
-    "VAEFeaturesConfig": "vae_features",
-    "flow_config": "flow",
-    "load_prior": "loading",
-    "packaged_names": "loading",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = names_of(
+    __name__,
+    chunk_flow=["ChunkFlowPrior", "ChunkFlowPriorConfig"],
+    cvae=["CVAEPrior", "CVAEPriorConfig"],
+    encoder_prior=["EncoderPrior"],
+    flow=["FlowPrior", "FlowPriorConfig", "flow_config"],
+    flow_matching=["FlowMatchingPrior", "FlowMatchingPriorConfig"],
+    loading=["load_prior", "packaged_names"],
+    mean_flow=["MeanFlowPrior", "MeanFlowPriorConfig"],
+    skill=["SkillPrior", "SkillPriorConfig"],
+    trajectory=["TrajectoryVAEPrior", "TrajectoryVAEPriorConfig"],
+    vae_features=["VAEFeatures", "VAEFeaturesConfig"],
+)

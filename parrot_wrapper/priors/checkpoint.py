@@ -23,7 +23,7 @@ from torch import Tensor
 from parrot_wrapper.checks import as_path
 from parrot_wrapper.errors import CheckpointError, InvalidArgumentError, absence
 from parrot_wrapper.io.atomic_files import atomic_folder, write_json
-from parrot_wrapper.io.strict_json import parse_json, seal_of
+from parrot_wrapper.io.strict_json import read_stamped, seal_of
 from parrot_wrapper.surroundings import own_surroundings
 
 if TYPE_CHECKING:
@@ -135,20 +135,7 @@ def _read_header(path: Path) -> dict[str, Any]:
         raise CheckpointError(
             f"{path}: expected a prior's header here, found no such file.{absence(path.parent)}"
         )
-    try:
-        header = parse_json(path.read_bytes())
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{path}: expected JSON, found a damaged file ({error}).") from error
-    if not isinstance(header, dict) or type(header.get("format_version")) is not int:
-        raise CheckpointError(f"{path}: expected a prior's header, found foreign JSON.")
-    version = header["format_version"]
-    if version > FORMAT_VERSION:
-        raise CheckpointError(
-            f"{path}: format version {version} is newer than {FORMAT_VERSION}, the newest that "
-            "this installation reads; upgrade parrot-wrapper."
-        )
-    if version != FORMAT_VERSION:
-        raise CheckpointError(f"{path}: expected format version {FORMAT_VERSION}, found {version}.")
+    header = read_stamped(path, CheckpointError, newest=FORMAT_VERSION)
     _check_keys(path, header)
     if header["sha256"] != _seal(header):
         raise CheckpointError(

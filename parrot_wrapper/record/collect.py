@@ -16,7 +16,7 @@ from gymnasium import spaces
 from tqdm import tqdm
 
 from parrot_wrapper import __version__
-from parrot_wrapper.checks import as_path, require_count, require_instance
+from parrot_wrapper.checks import as_path, differences, require_count, require_instance
 from parrot_wrapper.data.episodes import observation_mapping
 from parrot_wrapper.data.shards import ShardInfo, has_shard, read_info, verify_shard
 from parrot_wrapper.data.storage import Manifest, read_manifest, write_manifest
@@ -31,7 +31,6 @@ from parrot_wrapper.record.expert_episodes import (
     record_episode,
     work_on_shard,
 )
-from parrot_wrapper.record.shard_plan import ShardPlan
 from parrot_wrapper.types import OffersCamera, OffersLabels
 
 __all__ = ["CollectionReport", "ExpertSource", "collect", "record_episode"]
@@ -182,15 +181,10 @@ def _agree_with_existing(
             raise DataFileError(f"{folder}: has shards but no dataset.json. Delete the folder.")
         return facts
     existing = read_manifest(folder)
-    differing = [
-        f"{key}: {existing.settings.get(key)!r} there, {settings.get(key)!r} now"
-        for key in sorted({*existing.settings, *settings})
-        if existing.settings.get(key) != settings.get(key)
-    ]
-    if differing:
+    if differing := differences(existing.settings, settings):
         raise DataFileError(
             f"{folder}: expected the settings that its episodes were collected with, got other "
-            f"ones ({'; '.join(differing)}). Choose another folder, or the same settings."
+            f"ones ({differing}). Choose another folder, or the same settings."
         )
     before = existing.facts.get("versions")
     if before != facts["versions"]:
@@ -267,3 +261,79 @@ def _bar(plan: ShardPlan, progress: bool) -> tqdm[Any]:
     return tqdm(
         total=plan.n_episodes, initial=done, unit=" kept", desc="collect", disable=not progress
     )
+
+
+class ShardPlan:
+    """Which shards are done, and which is to be made next.
+
+    Args:
+        n_episodes: How many kept episodes the data set needs.
+        shard_attempts: Attempts per shard.
+        done: Shards that exist already, by index; grows.
+
+    Example:
+        >>> plan = ShardPlan(5, 4, {})
+        >>> plan.next_shard(), plan.next_shard(), plan.next_shard()
+        (0, 1, None)
+        >>> plan.finish(ShardInfo(0, attempts=4, lengths=(25, 25), sha256=""))
+        >>> plan.kept, plan.complete, plan.next_shard()
+        (2, False, 2)
+    """
+
+    def __init__(self, n_episodes: int, shard_attempts: int, done: dict[int, ShardInfo]) -> None:
+        self.n_episodes = n_episodes
+        self._shard_attempts = shard_attempts
+        self._done = done
+        self._given_out: set[int] = set()
+
+    def _needed(self) -> list[ShardInfo]:
+        """Shards 0, 1, 2, ... without a gap, as many as the data set needs."""
+        needed: list[ShardInfo] = []
+        kept = 0
+        while kept < self.n_episodes and len(needed) in self._done:
+            needed.append(self._done[len(needed)])
+            kept += needed[-1].n_episodes
+        return needed
+
+    @property
+    def attempts(self) -> int:
+        """Attempts in the shards that the data set needs."""
+        return sum(info.attempts for info in self._needed())
+
+    @property
+    def kept(self) -> int:
+        """Kept episodes in those shards."""
+        return sum(info.n_episodes for info in self._needed())
+
+    @property
+    def complete(self) -> bool:
+        """Whether shards 0, 1, 2, ... without a gap hold enough kept episodes."""
+        return self.kept >= self.n_episodes
+
+    def totals(self) -> tuple[int, int]:
+        """Attempts and kept episodes of all shards that are done."""
+        done = self._done.values()
+        return sum(i.attempts for i in done), sum(i.n_episodes for i in done)
+
+    def finish(self, info: ShardInfo) -> None:
+        """Take note of a shard that is done."""
+        self._done[info.index] = info
+        self._given_out.discard(info.index)
+
+    def next_shard(self) -> int | None:
+        """The first shard that is neither done nor given out, if more seem to be needed."""
+        index = 0
+        attempts, successes = self.totals()
+        expected = self._shard_attempts * (successes / attempts if attempts else 1.0)
+        # shards are counted from the front: those beyond a gap do not make up for it
+        total = 0.0
+        while total < self.n_episodes or not self._given_out:
+            if index in self._done:
+                total += self._done[index].n_episodes
+            elif index in self._given_out:
+                total += expected
+            else:
+                self._given_out.add(index)
+                return index
+            index += 1
+        return None

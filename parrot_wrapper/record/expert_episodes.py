@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import signal
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,8 +14,9 @@ import numpy as np
 from parrot_wrapper.checks import check_fields, float_array
 from parrot_wrapper.data.episodes import Episode, observation_mapping, require_finite
 from parrot_wrapper.data.shards import ShardInfo, write_shard
-from parrot_wrapper.errors import DataError, InvalidArgumentError, MissingExtraError
+from parrot_wrapper.errors import DataError, InvalidArgumentError
 from parrot_wrapper.io.interruption import deferred_interrupt
+from parrot_wrapper.registry import import_packages
 from parrot_wrapper.types import AnyArray, FloatArray, OffersExpert, OffersLabels, OffersStray
 
 Env = gym.Env[Any, Any]
@@ -69,14 +69,7 @@ class ExpertSource:
             MissingExtraError: A module of `gym_packages` cannot be imported.
             InvalidArgumentError: The env offers no scripted expert.
         """
-        for package in self.gym_packages:
-            try:
-                importlib.import_module(package)
-            except ImportError as error:
-                raise MissingExtraError(
-                    f"Expected a module {package!r} that registers env ids, got: {error}. Install "
-                    "it, or leave it out of gym_packages."
-                ) from error
+        import_packages(self.gym_packages)
         # the passive checker would warn once in every worker of what gymnasium.make warns of
         env: Env = gym.make(self.env_id, disable_env_checker=True, **self.env_kwargs)
         if not isinstance(env.unwrapped, OffersExpert):

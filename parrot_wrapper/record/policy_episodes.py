@@ -15,9 +15,8 @@ from parrot_wrapper.checks import float_array, number_array
 from parrot_wrapper.data.dataset import EpisodeDataset
 from parrot_wrapper.data.episodes import Episode
 from parrot_wrapper.errors import DataError, InvalidArgumentError
-from parrot_wrapper.record.success import told_success
 from parrot_wrapper.surroundings import quiet_floats, quiet_underflow
-from parrot_wrapper.types import KEYS_FACT, AnyArray, OffersCamera
+from parrot_wrapper.types import KEYS_FACT, AnyArray, OffersCamera, told_success
 from parrot_wrapper.wrappers.reader import (
     ImageKeys,
     Keys,

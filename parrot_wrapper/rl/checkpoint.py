@@ -25,7 +25,7 @@ from torch import Tensor
 
 from parrot_wrapper.errors import CheckpointError
 from parrot_wrapper.io.atomic_files import atomic_folder, clear_strays, write_json
-from parrot_wrapper.io.strict_json import SEAL_KEY, breaks_seal, parse_json, sealed
+from parrot_wrapper.io.strict_json import read_stamped, sealed
 from parrot_wrapper.rl.prior_explore import PriorExploreSAC
 from parrot_wrapper.rl.replay.buffers import replay_arrays, restore_replay
 
@@ -127,21 +127,8 @@ def read_header(checkpoint: Path) -> dict[str, Any]:
         CheckpointError: Missing, damaged, foreign or of a newer format.
     """
     path = checkpoint / _HEADER
-    try:
-        header = parse_json(path.read_bytes())
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{path}: expected a checkpoint's JSON ({error}).") from error
-    if not isinstance(header, dict) or header.get("type") != _TYPE:
-        raise CheckpointError(f"{path}: expected type {_TYPE!r}, found a foreign file.")
-    if header.get("format_version") != FORMAT_VERSION:
-        raise CheckpointError(
-            f"{path}: this installation reads format version {FORMAT_VERSION}, found "
-            f"{header.get('format_version')}; a newer one needs a newer parrot-wrapper."
-        )
-    if breaks_seal(header):
-        raise CheckpointError(f"{path}: the file was altered: its {SEAL_KEY} does not fit.")
+    header = read_stamped(path, CheckpointError, newest=FORMAT_VERSION, type=_TYPE)
     content = {**_OF_LATER_CHECKPOINTS, **header}
-    content.pop(SEAL_KEY, None)
     wrong = sorted(set(content) ^ set(_TYPES)) or [
         name for name, kind in _TYPES.items() if not isinstance(content[name], kind)
     ]

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from parrot_wrapper.checks import as_path, is_number
-from parrot_wrapper.errors import CheckpointError, InvalidArgumentError, unknown_name
+from parrot_wrapper.errors import CheckpointError, InvalidArgumentError, require_known
 from parrot_wrapper.priors.arrays import as_float_array, vectors
 from parrot_wrapper.priors.checkpoint import HEADER_FILE, WEIGHTS_FILE, read_prior
 from parrot_wrapper.priors.encoder_prior import EncoderPrior
@@ -88,9 +88,7 @@ class ClonedActorConfig:
     def from_dict(cls, values: Mapping[str, Any]) -> ClonedActorConfig:
         """The inverse of `to_dict`; unknown keys are refused by name."""
         known = [entry.name for entry in fields(cls)]
-        for key in values:
-            if key not in known:
-                raise unknown_name("actor setting", key, known)
+        require_known("actor setting", values, known)
         plain: dict[str, Any] = {
             k: tuple(v) if isinstance(v, list) else v for k, v in values.items()
         }

@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Any, ClassVar, TypeAlias
 
 from parrot_wrapper.checks import as_tagged, check_fields, from_tagged, require_count, require_share
-from parrot_wrapper.errors import InvalidArgumentError, unknown_name
+from parrot_wrapper.errors import InvalidArgumentError, require_known
 from parrot_wrapper.priors.mixtures.settings import MixtureConfig, read_former, read_mixture
 from parrot_wrapper.priors.registry import MIXTURES
 from parrot_wrapper.wrappers.spaces import check_agent_observation
@@ -208,8 +208,7 @@ class RLConfig:
         object.__setattr__(self, "env_kwargs", dict(self.env_kwargs))
         object.__setattr__(self, "net_arch", tuple(self.net_arch))
         check_agent_observation(self.observation)
-        if self.convolutions not in CONVOLUTIONS:
-            raise unknown_name("convolutions", self.convolutions, CONVOLUTIONS)
+        require_known("convolutions", [self.convolutions], CONVOLUTIONS)
         self._check_needs()
         self._check_numbers()
 
@@ -298,9 +297,7 @@ class RLConfig:
         """
         known = [entry.name for entry in fields(cls)]
         current = with_current_names(values)
-        for key in current:
-            if key not in known:
-                raise unknown_name("RL setting", key, known)
+        require_known("RL setting", current, known)
         return cls(**current)
 
 
@@ -369,8 +366,7 @@ def _mixture_names() -> tuple[str, ...]:
 
 
 def _replay_kind(name: str) -> type[Replay]:
-    if name not in REPLAYS:
-        raise unknown_name("replay", name, REPLAYS)
+    require_known("replay", [name], REPLAYS)
     return REPLAYS[name]
 
 
@@ -410,6 +406,5 @@ def preset_config(preset: str, **settings: Any) -> RLConfig:
         >>> preset_config("paper", env_id="ParrotGrasp-v0", gamma=0.9).net_arch
         (1024, 512, 256)
     """
-    if preset not in PRESETS:
-        raise unknown_name("preset", preset, PRESETS)
+    require_known("preset", [preset], PRESETS)
     return RLConfig.from_dict({**PRESETS[preset], **settings})

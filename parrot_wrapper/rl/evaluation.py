@@ -14,9 +14,10 @@ from parrot_wrapper.checks import as_path
 from parrot_wrapper.errors import CheckpointError
 from parrot_wrapper.evaluation.rollouts import HELD_OUT_SEED, EvaluationResult, evaluate
 from parrot_wrapper.io.atomic_files import write_json
+from parrot_wrapper.registry import import_packages
 from parrot_wrapper.rl.checkpoint import list_checkpoints, load_weights, read_header
 from parrot_wrapper.rl.model import build_model, wrap_env
-from parrot_wrapper.rl.train import EnvFactory, read_config
+from parrot_wrapper.rl.train import EnvFactory, read_config, read_packages
 from parrot_wrapper.types import ActionPrior
 
 EVALUATION_FILE = "evaluation.json"
@@ -27,17 +28,22 @@ def load_agent(
 ) -> tuple[SAC, gym.Env[Any, Any]]:
     """The agent of a run's last checkpoint and a wrapped env to evaluate it in.
 
+    `gymnasium.make` finds ids of modules that the run was trained with; they are imported first.
+
     Returns:
         The model, without its replay buffer, and the env; the caller closes it.
 
     Raises:
         CheckpointError: No run or no checkpoint there, or a damaged one.
+        MissingExtraError: One of those modules cannot be imported.
     """
     folder = as_path("run_folder", run_folder)
     config = read_config(folder)
     checkpoints = list_checkpoints(folder / "checkpoints")
     if not checkpoints:
         raise CheckpointError(f"{folder}: expected a checkpoint of the run, found none yet.")
+    if make_env is gym.make:
+        import_packages(read_packages(folder))
     env = wrap_env(make_env(config.env_id, **config.env_kwargs), config, prior)
     model = build_model(replace(config, buffer_size=1), env, prior)
     model.num_timesteps = int(load_weights(model, checkpoints[-1])["step"])

@@ -21,7 +21,7 @@ from stable_baselines3.common.logger import Logger, TensorBoardOutputFormat
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import DummyVecEnv
 
-from parrot_wrapper.checks import as_path, require_instance
+from parrot_wrapper.checks import as_path, differences, require_instance
 from parrot_wrapper.errors import CheckpointError, InvalidArgumentError, absence
 from parrot_wrapper.io.atomic_files import atomic_path, clear_strays, room_below, write_json
 from parrot_wrapper.io.interruption import deferred_interrupt
@@ -29,6 +29,7 @@ from parrot_wrapper.io.locking import folder_lock
 from parrot_wrapper.io.strict_json import parse_json
 from parrot_wrapper.priors.encoder_prior import EncoderPrior
 from parrot_wrapper.priors.loading import load_prior
+from parrot_wrapper.registry import import_packages
 from parrot_wrapper.rl.callbacks import (
     CheckpointCallback,
     DiagnosticsCallback,
@@ -98,8 +99,9 @@ def train(
         run_folder: Where everything goes.
         make_env: Makes the bare env from `config.env_id` and `config.env_kwargs`.
         prior: A live prior in place of loading `config.prior`.
-        gym_packages: Modules whose import registers the env id; only kept with the run, for
-            `read_packages`.
+        gym_packages: Modules whose import registers the env id, beside those of a run that is
+            continued. They are kept with the run for `read_packages`, and imported for
+            `gymnasium.make`.
         progress: Show a progress bar.
         label: Text before the bar.
 
@@ -108,6 +110,7 @@ def train(
 
     Raises:
         InvalidArgumentError: The folder holds a run with other settings.
+        MissingExtraError: A module of `gym_packages` cannot be imported.
         CheckpointError: The folder's checkpoint or log is damaged.
         DataFileError: Another process is at work in the folder.
         WriteError: The disk is full, or the folder cannot be written to; with room, the same call
@@ -119,7 +122,11 @@ def train(
     with room_below(folder), folder_lock(folder, patience=_PATIENCE_SECONDS):
         for place in (folder, folder / "checkpoints"):
             clear_strays(place)
-        made_by = {_PACKAGES_KEY: list(gym_packages)} if gym_packages else {}
+        known = read_packages(folder) if (folder / CONFIG_FILE).is_file() else ()
+        packages = list(dict.fromkeys([*gym_packages, *known]))
+        if make_env is gym.make:
+            import_packages(packages)
+        made_by = {_PACKAGES_KEY: packages} if packages else {}
         return _train(config, folder, make_env, prior, made_by, progress=progress, label=label)
 
 
@@ -253,15 +260,11 @@ def _logger(folder: Path) -> Logger:
 
 def _require_same_run(folder: Path, config: RLConfig) -> None:
     if (folder / CONFIG_FILE).is_file():
-        old, new = read_config(folder).to_dict(), config.to_dict()
-        different = [
-            f"{key}: {old[key]!r} there, {new[key]!r} given"
-            for key in new
-            if key not in _MAY_CHANGE and old[key] != new[key]
-        ]
-        if different:
+        free = dict.fromkeys(_MAY_CHANGE)
+        old, new = ({**told.to_dict(), **free} for told in (read_config(folder), config))
+        if different := differences(old, new):
             raise InvalidArgumentError(
-                f"{folder} holds a run with other settings ({'; '.join(different)}); "
+                f"{folder} holds a run with other settings ({different}); "
                 "choose another folder, or the same settings to continue it."
             )
 

@@ -8,9 +8,10 @@
 from __future__ import annotations
 
 import argparse
-import importlib
 import runpy
 import sys
+
+from parrot_wrapper.registry import import_packages
 
 
 def main() -> None:
@@ -19,8 +20,7 @@ def main() -> None:
     parser.add_argument("script")
     parser.add_argument("--gym-packages", nargs="+", default=[])
     args, rest = parser.parse_known_args()
-    for package in args.gym_packages:
-        importlib.import_module(package)
+    import_packages(args.gym_packages)
     sys.argv = [args.script, *rest]
     runpy.run_module(f"rl_zoo3.{args.script}", run_name="__main__", alter_sys=True)
 

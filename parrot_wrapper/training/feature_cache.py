@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 from tqdm import tqdm
 
 from parrot_wrapper.data.dataset import EpisodeDataset
@@ -112,13 +111,12 @@ class FeatureCache:
         write_json(_sidecar(path), {"sha256": found})
 
     def _batches(self, dataset: EpisodeDataset, *, progress: bool) -> Iterator[AnyArray]:
-        spec, rows = self._prior.observation_spec, _observation_rows(dataset)
+        spec, rows = self._prior.observation_spec, dataset.observation_rows(lasts=True)
         wanted, most = list(spec.parts), rows_at_once(spec, _AT_ONCE)
         with tqdm(total=len(rows), unit="step", desc="features", disable=not progress) as bar:
             for start in range(0, len(rows), most):
                 chosen = rows[start : start + most]
-                parts = {key: dataset.observations[key].take(chosen, axis=0) for key in wanted}
-                seen = parts if len(parts) > 1 else parts[wanted[0]]
+                seen = dataset.observed(wanted, chosen)
                 yield self._prior.features(seen).astype(FEATURE_TYPE)
                 bar.update(len(chosen))
 
@@ -147,16 +145,6 @@ def _checksum(blocks: Iterator[bytes]) -> str:
     for block in blocks:
         digest.update(block)
     return digest.hexdigest()
-
-
-def _observation_rows(dataset: EpisodeDataset) -> npt.NDArray[np.int64]:
-    """Rows of all observations, each episode's T + 1 in order; a subset has gaps."""
-    counts = dataset.lengths + 1
-    first = np.cumsum(counts) - counts
-    rows: npt.NDArray[np.int64] = np.arange(int(counts.sum())) + np.repeat(
-        dataset.obs_offsets - first, counts
-    )
-    return rows
 
 
 def _with_features(dataset: EpisodeDataset, features: AnyArray) -> EpisodeDataset:

@@ -17,6 +17,7 @@ import torch
 from safetensors import torch as safetensors_torch
 from torch import Tensor
 
+from parrot_wrapper.checks import differences
 from parrot_wrapper.errors import CheckpointError
 from parrot_wrapper.io.atomic_files import atomic_path
 from parrot_wrapper.io.strict_json import parse_json
@@ -92,16 +93,11 @@ def require_same_run(
     Raises:
         CheckpointError: Settings differ; every differing key is named with both values.
     """
-    before, after = _flat(stored), _flat(now)
-    differing = [
-        f"{key} was {before.get(key)!r}, is {after.get(key)!r}"
-        for key in sorted(before.keys() | after.keys())
-        if key not in free and before.get(key) != after.get(key)
-    ]
-    if differing:
+    before, after = ({**_flat(told), **dict.fromkeys(free)} for told in (stored, now))
+    if differing := differences(before, after):
         raise CheckpointError(
-            f"{path}: this run began with other settings: {'; '.join(differing)}. Use the same "
-            "settings to resume it, or another folder to start anew."
+            f"{path}: this run began with other settings: {differing}. Use the same settings to "
+            "resume it, or another folder to start anew."
         )
 
 

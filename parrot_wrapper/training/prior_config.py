@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
 
 from parrot_wrapper.checks import check_fields
-from parrot_wrapper.errors import InvalidArgumentError, unknown_name
+from parrot_wrapper.errors import InvalidArgumentError, require_known
 from parrot_wrapper.priors.trainable import Trainable
 from parrot_wrapper.surroundings import DEFAULT_THREADS
 
@@ -93,8 +93,7 @@ class PriorTrainingConfig:
         self._require("validation_fraction", 0 < self.validation_fraction < 1, "in (0, 1)")
         even = self.batch_size >= 2 and self.batch_size % 2 == 0
         self._require("batch_size", even, "even and at least 2 (two time steps of each episode)")
-        if self.precision not in PRECISIONS:
-            raise unknown_name("precision", self.precision, PRECISIONS)
+        require_known("precision", [self.precision], PRECISIONS)
 
     def _require(self, name: str, holds: bool, what: str) -> None:
         if not holds:

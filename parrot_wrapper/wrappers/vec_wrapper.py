@@ -8,25 +8,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from parrot_wrapper.errors import InvalidArgumentError, MissingExtraError
+from parrot_wrapper.errors import InvalidArgumentError, needed_extra
 from parrot_wrapper.surroundings import quiet_underflow
 from parrot_wrapper.types import ActionPrior, AnyArray
 from parrot_wrapper.wrappers.chunk import CHUNK_OVER
 from parrot_wrapper.wrappers.decoded import Decoded
 from parrot_wrapper.wrappers.driver import DrivenBatch, Driver, DriverOptions
 
-try:
+with needed_extra("sb3", "BehavioralPriorVecWrapper needs Stable-Baselines3"):
     from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper
     from stable_baselines3.common.vec_env.base_vec_env import (
         VecEnvIndices,
         VecEnvObs,
         VecEnvStepReturn,
     )
-except ImportError as error:
-    raise MissingExtraError(
-        "BehavioralPriorVecWrapper needs Stable-Baselines3, which is not installed; "
-        "run: pip install 'parrot-wrapper[sb3]'"
-    ) from error
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack

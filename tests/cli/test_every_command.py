@@ -315,7 +315,7 @@ def test_collect_then_info(tmp_path: Path, capsys) -> None:
     assert "episodes: 4 of 4" in card
     assert f"env_id: {ENV_ID}" in card
     assert main(collect_args(folder, "--seed", "9")) == 2
-    assert "base_seed: 0 there, 9 now" in capsys.readouterr().err
+    assert "base_seed: 0 there, 9 given" in capsys.readouterr().err
 
 
 def test_info_overview(capsys) -> None:

@@ -38,7 +38,7 @@ def test_dry_run_lists_runs_and_touches_nothing(
         "ParrotGraspCup-v0/hirl/p0/r4",
     ]
     assert re.search(r"^\| hirl-p0 +\| to make \|$", shown, re.M)
-    assert "0 of 4 runs done; the others take about 12 minutes on 2 cores" in shown
+    assert "0 of 4 runs done; the others take about 12 min on 2 cores" in shown
     assert not list(workplace.iterdir())
 
 
@@ -64,7 +64,7 @@ def test_grid_file_from_start_to_end(workplace: Path, capsys: pytest.CaptureFixt
     assert main([*command, "--dry-run"]) == 0
     shown = capsys.readouterr().out
     assert re.search(r"^\| ToyReach-v0/parrot/p0/r0 +\| done", shown, re.M)
-    assert "1 of 1 runs done; the others take about 0 minutes" in shown
+    assert "1 of 1 runs done." in shown
     assert json.loads(Path("results/toy-tiny/grid.json").read_text()) == grid.to_dict()
     assert main([*command, "--seeds", "3", "--only", "method=parrot"]) == 0
     assert "1 of 1 runs done" in capsys.readouterr().out

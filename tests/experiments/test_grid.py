@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from parrot_wrapper.errors import DataFileError, ParrotError
+from parrot_wrapper.experiments.artifacts import PriorData
 from parrot_wrapper.experiments.grid import Grid
 from parrot_wrapper.experiments.methods import AGENTS, EXPLORERS, Method, run_config
-from parrot_wrapper.experiments.needs import PriorData
 from parrot_wrapper.experiments.places import GRID_FILE, Places, read_grid
 from parrot_wrapper.experiments.rows import read_rows
 from parrot_wrapper.experiments.studies import (
@@ -20,7 +20,7 @@ from parrot_wrapper.experiments.studies import (
     STUDIES,
     study_grid,
 )
-from parrot_wrapper.rl.config import DemonstrationReplay, RLConfig
+from parrot_wrapper.rl.config import DemonstrationReplay, RawActions, RLConfig
 
 RESULTS = Path(__file__).parents[2] / "results"
 DATA = PriorData(10, folder="data")
@@ -103,8 +103,15 @@ def test_given_prior_and_data_need_nothing_but_heads() -> None:
     assert given.runs()[0].needs == {"prior": "parrot-v0"}
 
 
-def test_agents_that_are_shown_demonstrations_need_the_data() -> None:
-    variant = {"parrot+demos": {"demonstration_share": 0.5}}
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"replay": {"kind": "demonstrations", "share": 0.5}},
+        {"demonstration_share": 0.5},  # as once
+    ],
+)
+def test_agents_that_are_shown_demonstrations_need_the_data(settings: dict[str, Any]) -> None:
+    variant = {"parrot+demos": settings}
     collected = PriorData(10, "few", collect={})
     shown = grid(methods=tuple(variant), method_rl=variant, data=(collected,))
     run = shown.runs()[0]
@@ -113,6 +120,19 @@ def test_agents_that_are_shown_demonstrations_need_the_data() -> None:
     config = run_config(run, {"prior": "P", "data": "there"})
     assert config.replay == DemonstrationReplay("there", share=0.5)
     assert replace(shown, data=(DATA,)).runs()[0].needs["data"] == "data"
+
+
+@pytest.mark.parametrize(
+    "settings", [{"raw_actions": {"kind": "raw", "explore": 0.5}}, {"prior_explore": 0.5}]
+)
+def test_how_often_the_prior_acts_is_open(settings: dict[str, Any]) -> None:
+    parts = {"prior": "P", "bc": "B"}
+    chosen = {"prior-explore": settings, "bc-sac": settings}
+    one: dict[str, Any] = {"tasks": ("A-v0",), "rl_seeds": (0,)}
+    runs = grid(methods=tuple(chosen), method_rl=chosen, **one).runs()
+    assert [run_config(run, parts).raw for run in runs] == [RawActions(0.5), RawActions(0.5, "B")]
+    [run] = grid(methods=("prior-explore",), rl=settings, **one).runs()
+    assert run_config(run, parts).raw.explore == 0.5
 
 
 def test_every_method_is_one_rl_config() -> None:
@@ -216,13 +236,15 @@ def test_a_method_may_be_for_some_of_the_data() -> None:
         ({"tasks": "A-v0"}, "tasks as a list, got 'A-v0'"),
         ({"rl_seeds": (0, -1)}, "rl_seeds as a list of different integers"),
         ({"rl_seeds": (0, 0)}, "rl_seeds as a list of different integers"),
-        ({"env_steps": 0}, "env_steps as an integer of at least 1, got 0"),
-        ({"env_steps": "many"}, "env_steps as an integer of at least 1, got 'many'"),
+        ({"env_steps": 0}, "env_steps >= 1, got 0"),
+        ({"env_steps": "many"}, "env_steps >= 1, got .many."),
         ({"name": "a/b"}, "name of letters"),
         ({"preset": "papr"}, "Did you mean 'paper'"),
         ({"rl": {"gama": 0.9}}, "Did you mean 'gamma'"),
         ({"rl": {"gamma": 2.0}}, "gamma=2.0"),
         ({"rl": {"seed": 1}}, "leaves open, got seed"),
+        ({"rl": {"raw_actions": True}}, "leaves open, got raw_actions beside its explore"),
+        ({"rl": {"raw_actions": {"initial_actor": "x"}}}, "got raw_actions beside its explore"),
         ({"rl": [1]}, "rl as a mapping of options"),
         ({"method_rl": {"parrot": 3}}, "method_rl\\['parrot'\\] as a mapping"),
         ({"baseline_options": {"hrl": {}}}, "Did you mean 'hirl'"),
@@ -243,13 +265,13 @@ def test_bad_fields_are_refused(fields: dict[str, Any], message: str) -> None:
     ("fields", "message"),
     [
         ({"name": "a/b"}, "method.name of letters"),
-        ({"label": 3}, "method.label as text"),
+        ({"label": 3}, "label of Method as str"),
         ({"colour": "blue"}, "#rrggbb, got 'blue'"),
         ({"sees": "feature"}, "Did you mean 'features'"),
-        ({"raw": 1}, "method.raw as true or false"),
-        ({"settings": [1]}, "method.settings as a mapping"),
+        ({"raw": 1}, "raw of Method as bool"),
+        ({"settings": [1]}, "settings of Method as Mapping"),
         ({"settings": {"seed": 1}}, "leaves open, got seed"),
-        ({"data": "few"}, "method.data as a list"),
+        ({"data": "few"}, "data of Method as tuple"),
     ],
 )
 def test_bad_methods_are_refused(fields: dict[str, Any], message: str) -> None:
@@ -262,12 +284,12 @@ def test_bad_methods_are_refused(fields: dict[str, Any], message: str) -> None:
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"episodes": 0}, "data.episodes as an integer of at least 1"),
+        ({"episodes": 0}, "data.episodes >= 1"),
         ({"name": "../x"}, "data.name of letters"),
         ({"folder": ""}, "folder of data or how to collect"),
-        ({"collect": 3}, "data.collect as a mapping"),
-        ({"labels": {"a": 1}}, "data.labels as texts by name"),
-        ({"folder": None}, "data.folder as text"),
+        ({"collect": 3}, "collect of PriorData as Mapping"),
+        ({"labels": {"a": 1}}, "labels of PriorData as Mapping"),
+        ({"folder": None}, "folder of PriorData as str"),
     ],
 )
 def test_bad_data_are_refused(fields: dict[str, Any], message: str) -> None:

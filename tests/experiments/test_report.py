@@ -13,11 +13,11 @@ import pytest
 from parrot_wrapper.cli import main
 from parrot_wrapper.errors import DataError, DataFileError
 from parrot_wrapper.experiments import figure_style, tables
+from parrot_wrapper.experiments.artifacts import PriorData
 from parrot_wrapper.experiments.figure_style import variant_colors
 from parrot_wrapper.experiments.figures import plates, save_figures
 from parrot_wrapper.experiments.grid import Grid
 from parrot_wrapper.experiments.methods import AGENTS, Method
-from parrot_wrapper.experiments.needs import PriorData
 from parrot_wrapper.experiments.page import find_films, report_page
 from parrot_wrapper.experiments.studies import study_grid
 from parrot_wrapper.experiments.study import Study, Variant, load_studies, mismatch_rows

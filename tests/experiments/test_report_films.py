@@ -1,13 +1,18 @@
 """`parrot report --film`: agents of runs filmed into the page; what registers their envs."""
 
 import sys
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import gymnasium as gym
 import pytest
 
 from parrot_wrapper.cli import main
-from parrot_wrapper.rl.train import read_packages
+from parrot_wrapper.rl.evaluation import evaluate_run, load_agent
+from parrot_wrapper.rl.train import read_config, read_packages
+from parrot_wrapper.rl.train import train as train_agent
 from tests.experiments.synthetic_rows import row, write_rows
 
 pytest.importorskip("pybullet")
@@ -42,7 +47,16 @@ def test_report_films_what_has_no_film(prior_folder: str, tmp_path: Path, capsys
     assert film.stat().st_mtime_ns == made
 
 
-@pytest.mark.parametrize("command", ["evaluate", "watch", "report", "train"])
+PYTHON: dict[str, Callable[[Path], Any]] = {
+    "load_agent()": lambda run: load_agent(run)[1].close(),
+    "evaluate_run()": lambda run: evaluate_run(run, episodes=1),
+    "train()": lambda run: train_agent(
+        replace(read_config(run), total_steps=15), run, progress=False
+    ),
+}
+
+
+@pytest.mark.parametrize("command", ["evaluate", "watch", "report", "train", *PYTHON])
 def test_a_run_remembers_what_registers_its_env(command: str, tmp_path: Path, monkeypatch) -> None:
     """The modules that `parrot train` was given are not asked for again."""
     (tmp_path / "own_cups.py").write_text(OWN_PACKAGE)
@@ -57,11 +71,14 @@ def test_a_run_remembers_what_registers_its_env(command: str, tmp_path: Path, mo
         "watch": ["watch", OWN_ID, "--policy", f"agent:{run}", "--out", str(tmp_path / "a.gif")],
         "report": ["report", str(rows), "--out", str(tmp_path / "page.html"), "--film", "--runs"],
         "train": [*train, "--total-steps", "15"],
-    }[command]
+    }.get(command, [])
     words += [str(tmp_path / "runs")] if command == "report" else []
     for _ in range(2):  # going on without them does not forget them
         forget()
-        assert main(words) == 0
+        if command in PYTHON:
+            PYTHON[command](run)
+        else:
+            assert main(words) == 0
     forget()
     assert "own_cups" in read_packages(run)
 

@@ -14,7 +14,7 @@ from parrot_wrapper.experiments.rows import (
     append_row,
     read_rows,
 )
-from parrot_wrapper.experiments.run_files import success_curve
+from parrot_wrapper.experiments.run_worker import success_curve
 
 HALF = Share(0.5, 0.4, 0.6, 100)
 FACTS: dict[str, Any] = {
@@ -79,16 +79,19 @@ def test_torn_last_line_is_left_out_and_then_replaced(tmp_path: Path) -> None:
     ("change", "message"),
     [
         ({"format": 2}, "reads format 1, found 2; a newer one"),
-        ({"success": None}, "success as a JSON object"),
-        ({"success": {"value": 0.5}}, "success with value, low, high and episodes"),
+        ({"success": None}, "success as a mapping"),
+        ({"success": {"value": 0.5}}, "success with low, high, episodes, which it lacks"),
         ({"success": {"value": 2, "low": 0, "high": 3, "episodes": 1}}, "0 <= low <= value"),
+        ({"success": {"value": 1, "low": 0, "high": 1, "episodes": True}}, "episodes of Share"),
         ({"task": ""}, "task as text"),
-        ({"env_steps": 1.5}, "env_steps as an integer of 0 or more, found 1.5"),
-        ({"rl_seed": True}, "rl_seed as an integer"),
-        ({"data_episodes": -1}, "data_episodes as an integer"),
-        ({"wall_seconds": "long"}, "wall_seconds as a number"),
-        ({"labels": {"a": 1}}, "labels as texts by name"),
-        ({"curve": [[1000]]}, "curve as pairs"),
+        ({"wall_seconds": -1}, "wall_seconds >= 0"),
+        ({"curve": [[1000, "x"]]}, "curve of ResultRow as tuple"),
+        ({"env_steps": 1.5}, "env_steps of ResultRow as int, got 1.5"),
+        ({"rl_seed": True}, "rl_seed of ResultRow as int"),
+        ({"data_episodes": -1}, "data_episodes >= 0"),
+        ({"wall_seconds": "long"}, "wall_seconds of ResultRow as float"),
+        ({"labels": {"a": 1}}, "labels of ResultRow as Mapping"),
+        ({"curve": [[1000]]}, "curve of ResultRow as tuple"),
         ({"curve": [[2000, 0.1], [1000, 0.2]]}, "curve with growing env steps"),
         ({"curve": [[1000, 1.5]]}, "curve with growing env steps and shares"),
         ({"colour": "red"}, "unknown: \\['colour'\\]"),
@@ -110,7 +113,7 @@ def test_other_damage_is_named_too(tmp_path: Path) -> None:
     line = json.dumps(ROW.to_dict()) + "\n"
     for content, message in {
         "{\n": "line 1: expected JSON",
-        "[]\n": "line 1: expected a JSON object",
+        "[]\n": "line 1: Expected a row as a JSON object",
         line + line: "line 2: expected one row a run, but line 1",
         line.replace('"task"', '"tusk"'): r"missing: \['task'\], unknown: \['tusk'\]",
     }.items():

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -15,11 +16,13 @@ from typing import Any
 
 import pytest
 
+from parrot_wrapper.cli import main
 from parrot_wrapper.errors import DataFileError, InvalidArgumentError
 from parrot_wrapper.experiments.grid import Grid
 from parrot_wrapper.experiments.places import Places
 from parrot_wrapper.experiments.rows import ResultRow, read_rows
 from parrot_wrapper.experiments.runner import Outcome, run_grid
+from parrot_wrapper.priors import load_prior
 from parrot_wrapper.rl.checkpoint import list_checkpoints
 from parrot_wrapper.rl.evaluation import load_agent
 from tests.experiments.toy_grid import ENV_ID, PACKAGE, save_toy_prior, toy_grid
@@ -251,6 +254,10 @@ def test_what_runs_need_is_made_first_and_once(tmp_path: Path) -> None:
     assert row.data_episodes == 4
     assert row.config["prior"] == str(places.artifacts / "prior-p0" / "prior")
     assert not list((places.artifacts / "making").iterdir())
+    _, *words = shlex.split(load_prior(row.config["prior"]).metadata["command"])
+    again = [*words, "--out", str(tmp_path / "again"), "--no-progress"]
+    assert main(again) == 0
+    assert load_prior(tmp_path / "again").metadata["metrics"]["steps"] == 4
 
     explored = from_data(name="look", kind="exploration", methods=["uniform", "parrot"])
     with pytest.raises(InvalidArgumentError, match="kind: 'rl' there, 'exploration' given"):
@@ -275,12 +282,15 @@ def test_what_runs_need_is_made_first_and_once(tmp_path: Path) -> None:
 
 def test_what_needs_a_failed_part_is_not_tried(tmp_path: Path) -> None:
     broken = [{"episodes": 3, "name": "none", "collect": {**COLLECT, "env_id": "ToyBroken-v0"}}]
-    grid = from_data(data=[*broken, {"episodes": 4, "collect": COLLECT}])
+    wrong = [{"episodes": 2, "name": "typo", "collect": {**COLLECT, "shard_attempt": 2}}]
+    grid = from_data(data=[*broken, *wrong, {"episodes": 4, "collect": COLLECT}])
     places = places_in(tmp_path)
     outcome = quiet(grid, places, workers=2)
-    assert (outcome.done, outcome.total) == (1, 2)
-    assert [failure.name for failure in outcome.failures] == ["data-none"]
-    assert outcome.blocked == (f"{ENV_ID}/parrot/none/p0/r0",)
+    assert (outcome.done, outcome.total) == (1, 3)
+    assert {failure.name for failure in outcome.failures} == {"data-none", "data-typo"}
+    assert any("Did you mean 'shard_attempts'" in f.reason for f in outcome.failures)
+    blocked = {f"{ENV_ID}/parrot/{name}/p0/r0" for name in ("none", "typo")}
+    assert set(outcome.blocked) == blocked
 
 
 def test_arguments_are_checked(prior: str, tmp_path: Path) -> None:

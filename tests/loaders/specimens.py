@@ -13,13 +13,11 @@ import numpy as np
 import torch
 
 from parrot_wrapper.data import EpisodeDataset, load_dataset, save_dataset
-from parrot_wrapper.experiments.artifacts import begin, is_made, making_folder
+from parrot_wrapper.experiments.artifacts import Artifact, begin, is_made, making_folder
 from parrot_wrapper.experiments.grid import Grid
-from parrot_wrapper.experiments.needs import Artifact
 from parrot_wrapper.experiments.places import read_grid
-from parrot_wrapper.experiments.plan import left_row
+from parrot_wrapper.experiments.plan import ROW_FILE, left_row, steps_so_far
 from parrot_wrapper.experiments.rows import ResultRow, Share, append_row, read_rows
-from parrot_wrapper.experiments.run_files import ROW_FILE, steps_so_far
 from parrot_wrapper.priors import FlowPrior, FlowPriorConfig, load_prior
 from parrot_wrapper.rl.checkpoint import list_checkpoints, load_checkpoint
 from parrot_wrapper.rl.cloned_actor import ClonedActor, ClonedActorConfig, load_cloned_actor

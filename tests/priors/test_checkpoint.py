@@ -111,8 +111,8 @@ def test_altered_weights(folder):
     ("changes", "message"),
     [
         ({"format_version": 2}, "format version 2 is newer than 1.*upgrade"),
-        ({"format_version": 0}, "expected format version 1, found 0"),
-        ({"format_version": "1"}, "foreign JSON"),
+        ({"format_version": 0}, "format_version of 1 or more, found 0"),
+        ({"format_version": "1"}, "format_version of 1 or more, found '1'"),
         ({"type": "vae"}, "expected a prior of type flow, .*, found 'vae'"),
         ({"surprise": 1}, r"unknown key\(s\) surprise"),
         ({"metadata": None}, r"missing key\(s\) metadata"),

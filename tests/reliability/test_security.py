@@ -34,10 +34,8 @@ UNSAFE_CALLS = {
     "SAC.load", "PPO.load", "torch.hub.load", "torch.jit.load",
 }  # fmt: skip
 IMPORTERS = {
-    "parrot_wrapper", "parrot_envs", "parrot_wrapper.cli", "parrot_wrapper.cli.environments",
-    "parrot_wrapper.evaluation", "parrot_wrapper.moved", "parrot_wrapper.priors",
-    "parrot_wrapper.record.expert_episodes", "parrot_wrapper.experiments.run_worker",
-    "parrot_wrapper.rl_zoo.__main__",
+    "parrot_wrapper", "parrot_envs", "parrot_wrapper.cli", "parrot_wrapper.moved",
+    "parrot_wrapper.registry",
 }  # fmt: skip
 """Modules that import by name: their own parts, commands, and what a user named to register ids."""
 

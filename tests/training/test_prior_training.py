@@ -181,11 +181,11 @@ def test_resuming_refuses_other_settings_and_data(tmp_path):
             progress=False,
         )  # fmt: skip
 
-    with pytest.raises(CheckpointError, match=r"training\.learning_rate was 0\.0003, is 0\.1"):
+    with pytest.raises(CheckpointError, match=r"training\.learning_rate: 0\.0003 there, 0\.1"):
         resume(learning_rate=0.1)
-    with pytest.raises(CheckpointError, match=r"prior\.coupling_layers was 4, is 6"):
+    with pytest.raises(CheckpointError, match=r"prior\.coupling_layers: 4 there, 6"):
         resume(prior=state_prior(coupling_layers=6))
-    with pytest.raises(CheckpointError, match=r"data\.sha256 was"):
+    with pytest.raises(CheckpointError, match=r"data\.sha256: .* there"):
         resume(data=state_data(seed=1))
     resume(checkpoint_every=7, loaders=2)  # these do not change the result
 

@@ -71,7 +71,7 @@ def test_priors_share_an_encoder(data, shared, tmp_path, capsys, named, kind, sh
     assert main([*facts["command"].split()[1:], "--no-progress"]) == 0
     assert (out / "prior" / "weights.safetensors").read_bytes() == weights
     assert main([*arguments, "--seed", "1"]) == 2
-    assert "training.seed was 0, is 1" in capsys.readouterr().err
+    assert "training.seed: 0 there, 1 given" in capsys.readouterr().err
 
 
 def test_kinds_share_cached_features(data, shared, tmp_path, monkeypatch):

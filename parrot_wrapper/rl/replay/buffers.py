@@ -13,16 +13,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from parrot_wrapper.checks import require_share
-from parrot_wrapper.errors import DataError, InvalidArgumentError, MissingExtraError
+from parrot_wrapper.errors import DataError, InvalidArgumentError, needed_extra
 from parrot_wrapper.types import AnyArray
 
-try:
+with needed_extra("sb3", "Replay buffers need Stable-Baselines3"):
     from stable_baselines3.common.buffers import DictReplayBuffer, ReplayBuffer
-except ImportError as error:
-    raise MissingExtraError(
-        "Replay buffers need Stable-Baselines3, which is not installed; run: pip install "
-        "'parrot-wrapper[sb3]'"
-    ) from error
 
 _FIELDS = ("observations", "next_observations", "actions", "rewards", "dones", "timeouts")
 

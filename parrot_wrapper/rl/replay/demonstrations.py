@@ -20,7 +20,7 @@ from parrot_wrapper.latent import parse_chart
 from parrot_wrapper.latent.charts import EDGE, Chart
 from parrot_wrapper.priors.loading import load_prior
 from parrot_wrapper.rl.replay.buffers import holds_demonstrations
-from parrot_wrapper.types import ActionPrior, AnyArray, FloatArray, Observations
+from parrot_wrapper.types import ActionPrior, AnyArray, FloatArray
 from parrot_wrapper.wrappers.chunk import Chunks, check_discount, chunks_of, closed_loop
 from parrot_wrapper.wrappers.memory import recalled
 from parrot_wrapper.wrappers.reader import ImageKeys, named_images
@@ -295,10 +295,7 @@ class _View:
         self._prior = prior
         episodes = np.repeat(np.arange(dataset.n_episodes), dataset.lengths)
         self.rows_of_steps = np.arange(dataset.n_steps) + episodes
-        shift = dataset.obs_offsets - (dataset.step_offsets + np.arange(dataset.n_episodes))
-        self._stored_rows = np.arange(dataset.n_steps + dataset.n_episodes) + np.repeat(
-            shift, dataset.lengths + 1
-        )
+        self._stored_rows = dataset.observation_rows(lasts=True)
         self.features: FloatArray = np.empty((0, prior.feature_dim), np.float32)
         self._dict = isinstance(space, spaces.Dict)
         offered = dict(space.spaces) if isinstance(space, spaces.Dict) else {"": space}
@@ -355,9 +352,7 @@ class _View:
         batches = []
         for start in range(0, len(self._stored_rows), _BATCH):
             rows = self._stored_rows[start : start + _BATCH]
-            batch = {name: self._dataset.observations[name][rows] for name in parts}
-            seen: Observations = batch if len(batch) > 1 else batch[parts[0]]
-            batches.append(self._prior.features(seen))
+            batches.append(self._prior.features(self._dataset.observed(parts, rows)))
         self.features = np.concatenate(batches)
 
     def recall(self, rows: AnyArray, actions: AnyArray, episodes: AnyArray) -> None:
