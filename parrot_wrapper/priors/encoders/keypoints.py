@@ -25,15 +25,15 @@ from parrot_wrapper.priors.encoders.image_encoder import (
     require_image,
     vector_dim,
 )
-from parrot_wrapper.priors.encoders.teachers import PLACE, Teachers
+from parrot_wrapper.priors.encoders.teachers import PLACE, Teachers, certain
 from parrot_wrapper.types import Demonstrations, FloatArray, ObservationSpec
 
 SLOT = 1 + PLACE
 """Numbers of a slot: presence, then place relative to the hand, gated by presence."""
 _CELLS = 14
 """Cells a side, at most."""
-_FAINT, _MASS = 0.01, 4.0
-"""A slot is half present where the square of its mass, in units of `_MASS` cells, is `_FAINT`."""
+_FAINT = 0.05
+"""A slot is half present where the square of its mass, in cells, is this."""
 _QUICK = 8.0
 """Where cells are is learned so much faster than the rest, which builds on it."""
 _CODE = 3
@@ -233,12 +233,12 @@ class KeypointEncoder(ImageEncoder):
 
     def _slots(self, seen: Mapping[str, Tensor]) -> Tensor:
         near = (seen["code"] @ (self.sharpness * self._anchors.T)).exp()
-        thing = self.teachers.thing(seen["heat"])
+        sure, thing = certain(seen["heat"]), certain(self.teachers.thing(seen["heat"]))
         # One product for all slots: PyTorch's CPU kernels are very slow for a single column.
-        weight = torch.cat((seen["heat"], near * (thing / near.sum(2, keepdim=True))), dim=2)
+        weight = torch.cat((sure, near * (thing / near.sum(2, keepdim=True))), dim=2)
         total = weight.sum(1)[:, :, None]
         mean = weight.transpose(1, 2) @ seen["place"] / (total + 1e-4)
-        mass = (total / _MASS).square()
+        mass = total.square()
         presence = mass / (mass + _FAINT)
         relative = mean - seen["hand"][:, None, :PLACE]
         slots = torch.cat((presence, presence * relative), dim=2)

@@ -33,9 +33,19 @@ _ASTRAY = 0.02
 _AWAY = 0.3
 """In places: the further than this a cell points, the less is its vote trusted. A cell that could
 point anywhere would tell where things are without being on one."""
+_HALF = 0.1
 _TEMPERATURE = 0.1
 _NEAR = 0.3
 """In places: what is this near where a thing was is that thing, for a camera that moves."""
+
+
+def certain(heat: Tensor) -> Tensor:
+    """How surely a cell is of a thing, in [0, 1): half at a heat of 0.1, and next to 0 below.
+
+    Heat is the share of a cell in votes, and small where many things might be meant.
+    """
+    squared = heat.square()
+    return squared / (squared + _HALF**2)
 
 
 class Teachers(nn.Module):
@@ -150,7 +160,8 @@ class Teachers(nn.Module):
         """InfoNCE (van den Oord et al. 2018) over a batch of what is at hot cells at two times."""
         size, _, length = code.shape
         heat = heat[:, :, 0]
-        both = torch.minimum(heat[0::2], heat[1::2]) + 1e-6  # what stayed where it was
+        both = torch.minimum(heat[0::2], heat[1::2])  # what stayed where it was
+        both = certain(both) + 1e-6
 
         def around(values: Tensor) -> Tensor:
             grid = values.transpose(1, 2).reshape(size, -1, *self._cells)
@@ -161,7 +172,7 @@ class Teachers(nn.Module):
         far = (self._cell - self._cell[first]).abs().amax(2) > 2
         second = torch.multinomial(both * far + 1e-9, 1, generator=generator)
         chosen = torch.cat((first, second), dim=1)
-        sure = both.gather(1, chosen).clamp(0, 1).flatten()
+        sure = both.gather(1, chosen).flatten()
         index = chosen[:, :, None].expand(-1, -1, length)
         one, other = (looks[part::2].gather(1, index).flatten(0, 1) for part in (0, 1))
         similar = one @ other.T / _TEMPERATURE
