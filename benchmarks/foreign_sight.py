@@ -80,7 +80,7 @@ def record(ground: Ground, folder: Path, episodes: int, workers: int) -> None:
     report = collect(source, n_episodes=episodes, folder=folder, workers=workers)
     picture = folder.parent / "frames.png"
     if not picture.exists():
-        sheet = contact_sheet(load_dataset(folder, n_episodes=8), episodes=8, frames=8)
+        sheet = contact_sheet(load_dataset(folder, n_episodes=min(8, episodes)))
         Image.fromarray(sheet.repeat(2, axis=0).repeat(2, axis=1)).save(picture)
     print(f"{folder}: {report.n_episodes} episodes, {report.keep_rate:.0%} of attempts kept")
 
@@ -111,28 +111,39 @@ def make_prior(data_folder: Path, folder: Path, args: argparse.Namespace) -> dic
     }
 
 
+def sampled(ground: Ground, prior: str, folder: Path, args: argparse.Namespace) -> dict[str, Any]:
+    """How often samples of the prior succeed by themselves."""
+    told = folder / "samples.json"
+    if not told.exists():
+        live = load_prior(prior)
+        env = gym.make(ground.env_id, disable_env_checker=True, **_keywords(ground, prior))
+        result = evaluate(PriorSamples(env, live), env, episodes=args.rollouts)
+        told.write_text(json.dumps(result.to_dict()))
+        env.close()
+    content = json.loads(told.read_text())
+    return {"samples": content["success"]["value"], "samples_return": content["mean_return"]}
+
+
 def learn(ground: Ground, prior: str, folder: Path, args: argparse.Namespace) -> dict[str, Any]:
-    """SAC on the prior's features: success of samples, in training, and on held-out episodes."""
-    blind = {} if load_prior(prior).observation_spec.image else ground.blind
-    env = gym.make(ground.env_id, disable_env_checker=True, **blind)
-    begun = time.perf_counter()
-    samples = evaluate(PriorSamples(env, load_prior(prior)), env, episodes=args.rollouts)
-    env.close()
+    """SAC on the prior's features: success in training and on held-out episodes."""
     settings = {"prior": prior, "total_steps": args.steps, "seed": args.seed, **ground.rl}
-    config = RLConfig(ground.env_id, env_kwargs=blind, **settings, **args.rl)
-    run = folder / f"rl-{args.seed}"
+    config = RLConfig(ground.env_id, _keywords(ground, prior), **{**settings, **args.rl})
+    run, begun = folder / f"rl-{args.seed}", time.perf_counter()
     train(config, run, label=f"{folder.parent.name} {folder.name}")
-    result = evaluate_run(run, episodes=args.rollouts)
+    told = run / EVALUATION_FILE
+    if not told.exists() or json.loads(told.read_text())["env_steps"] < args.steps:
+        evaluate_run(run, episodes=args.rollouts)
+    content = json.loads(told.read_text())
     return {
-        "samples": samples.success.value,
-        "env_steps": args.steps,
+        "env_steps": content["env_steps"],
         "training": training_curve(run),
-        "success": result.success.value,
-        "interval": [result.success.low, result.success.high],
-        "success_once": result.success_once.value,
-        "mean_return": result.mean_return,
-        "rl_seconds": time.perf_counter() - begun,
+        **{name: content[name] for name in ("success", "success_once", "mean_return")},
+        "rl_seconds": round(time.perf_counter() - begun),
     }
+
+
+def _keywords(ground: Ground, prior: str) -> dict[str, Any]:
+    return {} if load_prior(prior).observation_spec.image else ground.blind
 
 
 def training_curve(run: Path, every: int = 2_500) -> list[float]:
@@ -163,12 +174,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     row = {"env": args.env, "name": folder.name, "episodes": args.episodes, "seed": args.seed}
     row |= {} if args.prior else make_prior(root / "data", folder, args)
-    finished = (folder / f"rl-{args.seed}" / EVALUATION_FILE).exists()
-    row |= learn(ground, args.prior or str(folder / "prior"), folder, args)
+    prior = args.prior or str(folder / "prior")
+    row |= sampled(ground, prior, folder, args)
+    row |= learn(ground, prior, folder, args)
     print(json.dumps(row))
-    if not finished:
-        with (args.out / "rows.jsonl").open("a") as rows:
-            rows.write(json.dumps(row) + "\n")
+    with (args.out / "rows.jsonl").open("a") as rows:
+        rows.write(json.dumps(row) + "\n")
 
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
