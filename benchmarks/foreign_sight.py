@@ -66,11 +66,10 @@ def _mujoco(env_id: str, episodes: int, **rl: Any) -> Ground:
 GROUNDS = {
     "puck": Ground("CoinPuck-v0", "coin_puck", 2_000),
     "magnet": Ground("Magnet-v0", "magnet", 2_000),
-    "fetch-reach": _mujoco("SightFetchReach-v0", 1_000),
-    "fetch-pick": _mujoco("SightFetchPickAndPlace-v0", 1_000),
-    "mw-push": _mujoco("SightMW-push-v0", 600, gamma=0.98),
-    "mw-plate-slide": _mujoco("SightMW-plate-slide-v0", 600, gamma=0.98),
-    "mw-drawer-open": _mujoco("SightMW-drawer-open-v0", 600, gamma=0.98),
+    "fetch-reach": _mujoco("SightFetchReach-v0", 600),
+    "fetch-pick": _mujoco("SightFetchPickAndPlace-v0", 600),
+    "mw-push": _mujoco("SightMW-push-v0", 400, gamma=0.98),
+    "mw-coffee-push": _mujoco("SightMW-coffee-push-v0", 400, gamma=0.98),
 }
 
 

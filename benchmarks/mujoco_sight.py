@@ -233,8 +233,7 @@ FETCH = {
 }
 METAWORLD = {
     "push": (100, {"view": _view(0.0, 0.08, 0.68, 205.0, -40.0)}),
-    "plate-slide": (80, {"view": _view(0.0, 0.08, 0.7, 150.0, -40.0)}),
-    "drawer-open": (120, {"view": _view(0.0, 0.1, 0.8, 150.0, -40.0)}),
+    "coffee-push": (100, {"view": _view(0.0, 0.1, 0.72, 30.0, -40.0)}),
 }
 """Time limit and settings of each task."""
 for name, (limit, settings) in FETCH.items():
