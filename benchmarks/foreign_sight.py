@@ -17,7 +17,6 @@ import importlib
 import json
 import os
 import sys
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,6 +32,7 @@ from parrot_wrapper.evaluation.policies import PriorSamples
 from parrot_wrapper.record.collect import ExpertSource, collect
 from parrot_wrapper.rl.config import RLConfig
 from parrot_wrapper.rl.evaluation import EVALUATION_FILE, evaluate_run
+from parrot_wrapper.rl.logs import STEPS_KEY, read_episodes, training_seconds
 from parrot_wrapper.rl.train import train
 from parrot_wrapper.training.prior_config import PriorTrainingConfig
 
@@ -127,7 +127,7 @@ def learn(ground: Ground, prior: str, folder: Path, args: argparse.Namespace) ->
     """SAC on the prior's features: success in training and on held-out episodes."""
     settings = {"prior": prior, "total_steps": args.steps, "seed": args.seed, **ground.rl}
     config = RLConfig(ground.env_id, _keywords(ground, prior), **{**settings, **args.rl})
-    run, begun = folder / f"rl-{args.seed}", time.perf_counter()
+    run = folder / f"rl-{args.seed}"
     train(config, run, label=f"{folder.parent.name} {folder.name}")
     told = run / EVALUATION_FILE
     if not told.exists() or json.loads(told.read_text())["env_steps"] < args.steps:
@@ -137,7 +137,7 @@ def learn(ground: Ground, prior: str, folder: Path, args: argparse.Namespace) ->
         "env_steps": content["env_steps"],
         "training": training_curve(run),
         **{name: content[name] for name in ("success", "success_once", "mean_return")},
-        "rl_seconds": round(time.perf_counter() - begun),
+        "rl_seconds": round(training_seconds(run)),
     }
 
 
@@ -147,9 +147,9 @@ def _keywords(ground: Ground, prior: str) -> dict[str, Any]:
 
 def training_curve(run: Path, every: int = 2_500) -> list[float]:
     """Share of training episodes with a success at the end, for each `every` env steps."""
-    rows = [json.loads(line) for line in (run / "episodes.jsonl").read_text().splitlines()]
-    steps = np.array([row["env_steps"] for row in rows])
-    done = np.array([row["is_success"] for row in rows], float)
+    rows = read_episodes(run)
+    steps = np.array([row[STEPS_KEY] for row in rows])
+    done = np.array([row["success"] for row in rows], float)
     blocks = (steps - 1) // every
     return [round(float(done[blocks == block].mean()), 2) for block in np.unique(blocks)]
 
