@@ -54,6 +54,19 @@ def test_prints_its_table(command: str, expected: str) -> None:
     assert expected in done.stdout
 
 
+@pytest.mark.parametrize(("env", "sees"), [("puck", "state"), ("magnet", "image proprio")])
+def test_foreign_sight(env: str, sees: str, tmp_path: Path) -> None:
+    few = "--episodes 4 --prior-steps 2 --batch-size 8 --steps 60 --rollouts 1"
+    script = [sys.executable, str(BENCHMARKS / "foreign_sight.py"), env, "--out", str(tmp_path)]
+    done = subprocess.run(
+        [*script, "--sees", *sees.split(), *few.split()], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    row = json.loads((tmp_path / "rows.jsonl").read_text(encoding="utf-8"))
+    assert row["env_steps"] == 60 and row["success"]["episodes"] == 1
+    assert (tmp_path / env / "frames.png").is_file()
+
+
 def test_the_table_of_bullet_objects_is_what_its_script_makes(tmp_path: Path) -> None:
     pytest.importorskip("pybullet")
     script, out = BENCHMARKS / "stand_bullet_objects.py", tmp_path / "table.json"

@@ -60,3 +60,11 @@ def test_sac_in_one_file(monkeypatch, capsys) -> None:
     few = ["--steps", "60", "--warm-up", "40"]
     run("05_sac_in_one_file.py", *few, monkeypatch=monkeypatch)
     assert re.search(r"success in the last 50 episodes: \d+%", capsys.readouterr().out)
+
+
+def test_images_alone(tmp_path, monkeypatch, capsys) -> None:
+    monkeypatch.syspath_prepend(EXAMPLES["coin_puck.py"].parent)
+    few = ["--episodes", "8", "--prior-steps", "5", "--batch-size", "16", "--steps", "60"]
+    out = ["--out", str(tmp_path), "--rollouts", "1"]
+    run("06_images_alone.py", *few, *out, monkeypatch=monkeypatch)
+    assert "the red coin: success" in capsys.readouterr().out
