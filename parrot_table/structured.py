@@ -135,19 +135,13 @@ class StructuredEncoder(ImageEncoder):
 
     def forward(self, obs: ObservationTensors) -> Tensor:
         """Images (B, H, W, C) uint8, and vectors beside them, to features (B, F)."""
-        return self.training_features(obs)[0]
-
-    def training_features(self, obs: ObservationTensors) -> tuple[Tensor, dict[str, Tensor]]:
-        """Features (B, F) and the maps that the auxiliary losses look at."""
         maps, gripper = self._maps(obs["image"])
         with torch.autocast(gripper.device.type, enabled=False):  # positions need float32
             maps = {name: values.to(self.dtype) for name, values in maps.items()}
             rows, columns = maps["heat"].shape[1:3]
             maps["position"] = maps["position"] + self._base.view(rows, columns, 3)
             gripper = gripper.to(self.dtype)
-            features = self.join(self._slots(maps, gripper), obs)
-        tip = gripper + functional.pad(self._centre, (0, 2))
-        return features, {**maps, "gripper": tip}
+            return self.join(self._slots(maps, gripper), obs)
 
     def for_acting(self) -> ActingEncoder:
         """`FoldedStructured`; an encoder that is derived from this one stays as it is."""

@@ -14,11 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from parrot_wrapper.errors import (
-    InvalidArgumentError,
-    NotOfferedError,
-    SpaceMismatchError,
-)
+from parrot_wrapper.errors import InvalidArgumentError, NotOfferedError, SpaceMismatchError
 from parrot_wrapper.priors.arrays import (
     as_float_array,
     as_tensor,
@@ -27,12 +23,7 @@ from parrot_wrapper.priors.arrays import (
     vectors,
 )
 from parrot_wrapper.priors.config import PriorConfig
-from parrot_wrapper.priors.encoders import (
-    Encoder,
-    build_encoder,
-    for_acting,
-    sight_of,
-)
+from parrot_wrapper.priors.encoders import Encoder, build_encoder, for_acting, sight_of
 from parrot_wrapper.priors.encoders.base import ActingEncoder
 from parrot_wrapper.priors.folded import Folded
 from parrot_wrapper.priors.trainable import (

@@ -87,6 +87,9 @@ class Interrupting(EpisodeDataset):
             os.kill(os.getpid(), signal.SIGINT)
         return super().sample_pairs(batch_size, rng)
 
+    def with_labels(self, labels):
+        return interrupting(super().with_labels(labels), self.at)
+
     def split(self, fraction, rng):
         training, held_out = super().split(fraction, rng)
         training.__class__ = Interrupting
@@ -266,10 +269,15 @@ def test_auxiliary_losses_intermediates_and_perturbation_are_used():
         def training_features(self, obs):
             return self(obs), {"half": obs["state"].half()}
 
-        def auxiliary_losses(self, intermediates, batch):
+        def labels(self, data):
+            return {"norm": np.linalg.norm(data.observations["state"], axis=1)}
+
+        def auxiliary_losses(self, intermediates, batch, generator):
             seen.update(intermediates)
-            assert batch["goal"].shape == batch["state"].shape
-            return {"goal": 3.0 * batch["goal"].square().mean()}
+            assert "goal" not in batch  # what an env says of its own state is never learned from
+            torch.testing.assert_close(batch["norm"], batch["state"].norm(dim=1))
+            seen["chosen"] = torch.rand(1, generator=generator)
+            return {"norm": 3.0 * batch["norm"].square().mean()}
 
         def perturb(self, features, generator):
             seen["noise"] = torch.randn(features.shape, generator=generator)
@@ -278,9 +286,9 @@ def test_auxiliary_losses_intermediates_and_perturbation_are_used():
     prior = FlowPrior(FlowPriorConfig(ObservationSpec(state=3), 2, "watched", hidden=8))
     report = fit_prior(prior, state_data(), QUICK, progress=False)
     assert seen["half"].dtype == torch.float32
-    assert "noise" in seen
-    assert report.history[0]["training"]["goal"] > 0
-    assert report.history[0]["validation"]["goal"] > 0
+    assert {"noise", "chosen"} <= set(seen)
+    assert report.history[0]["training"]["norm"] > 0
+    assert report.history[0]["validation"]["norm"] > 0
 
 
 def test_tensorboard_and_progress_bar(tmp_path, capsys):

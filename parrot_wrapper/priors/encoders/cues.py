@@ -1,17 +1,17 @@
 """What demonstrations tell of themselves, without labels: toggles, odometry and keyframes.
 
 All of it is found in actions (or proprioception), dimension by dimension, and in whether images
-tell of it. A *toggle* is an action dimension with two values that seldom changes, as that of a hand that opens and closes.
-A *track* is a quantity that grows with the motion: integrated actions where they are velocities,
-actions themselves where they are positions, twice integrated ones where they are forces, or a
-number of proprioception. A *keyframe* is a step at which a toggle changes, or at which the motion
-comes to rest or turns sharply (as in James et al. 2022, ARM: where a demonstrator does something
-is where things are).
+tell of it. A *toggle* is an action dimension with two values that seldom changes, as that of a hand
+that opens and closes. A *track* is a quantity that grows with the motion: integrated actions where
+they are velocities, actions themselves where they are positions, twice integrated ones where they
+are forces, or a number of proprioception. A *keyframe* is a step at which a toggle changes, or at
+which the motion comes to rest or turns sharply (as in James et al. 2022, ARM: where a demonstrator
+does something is where things are).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -129,9 +129,9 @@ def find_cues(data: Demonstrations, image: str = "image") -> Cues:
         for dim in dims
         for order in orders
     ]
-    told = _told(seen, _changes(data, candidates, pairs), episodes) if candidates else []
+    shares = _told(seen, _changes(data, candidates, pairs), episodes)
     best: dict[tuple[str, int], Track] = {}
-    for track, share in zip(candidates, told, strict=True):
+    for track, share in zip(candidates, shares, strict=True):
         key = (track.source, track.dim)
         if share > _TOLD and (key not in best or share > best[key].told):
             best[key] = Track(track.source, track.dim, track.order, 1.0, round(float(share), 3))
@@ -335,25 +335,26 @@ def _changes(data: Demonstrations, tracks: list[Track], pairs: tuple[Any, Any, A
     """Change of each track between the two steps of each pair (B, D)."""
     episodes, first, second = pairs
     begin, seen = data.step_offsets[episodes], data.obs_offsets[episodes]
-    columns = []
-    for track in tracks:
+    columns = np.zeros((len(first), len(tracks)))
+    for column, track in enumerate(tracks):
         if track.source == "proprio":
             values = data.observations["proprio"][:, track.dim].astype(np.float64)
-            columns.append(values[seen + second] - values[seen + first])
-            continue
-        action = data.actions[:, track.dim].astype(np.float64)
-        once = np.concatenate([[0.0], np.cumsum(action)])  # over all episodes
-        twice = np.cumsum(once)
+            columns[:, column] = values[seen + second] - values[seen + first]
+        else:
+            at = _integral(data.actions[:, track.dim].astype(np.float64), begin, track.order)
+            columns[:, column] = at(second) - at(first)
+    return columns
 
-        def at(step: Any, order: int = track.order) -> Any:
-            if order == 0:
-                return action[begin + np.maximum(step - 1, 0)]
-            if order == 1:
-                return once[begin + step] - once[begin]
-            return twice[begin + step] - twice[begin] - step * once[begin]
 
-        columns.append(at(second) - at(first))
-    return np.stack(columns, axis=1)
+def _integral(action: _Array, begin: npt.NDArray[np.int64], order: int) -> Callable[..., _Array]:
+    """`integrated` of the episodes that begin at these rows, at one step of each."""
+    if order == 0:
+        return lambda step: action[begin + np.maximum(step - 1, 0)]
+    once = np.concatenate([[0.0], np.cumsum(action)])  # over all episodes
+    if order == 1:
+        return lambda step: once[begin + step] - once[begin]
+    twice = np.cumsum(once)
+    return lambda step: twice[begin + step] - twice[begin] - step * once[begin]
 
 
 def _told(seen: FloatArray, changes: _Array, episodes: npt.NDArray[np.int64]) -> _Array:

@@ -191,7 +191,8 @@ class KeypointEncoder(ImageEncoder):
         """The teachers' losses, where the batch has what hindsight says."""
         if "hindsight_way" not in batch:
             return {}
-        return self.teachers(intermediates, batch, generator)
+        losses: dict[str, Tensor] = self.teachers(intermediates, batch, generator)
+        return losses
 
     @classmethod
     def options_for(
@@ -232,13 +233,13 @@ class KeypointEncoder(ImageEncoder):
         )
         scale = torch.ones_like(features)
         start, end = self._hand, self._shared + SLOT * self.slots
-        presence = features[:, start:end].unflatten(1, (-1, SLOT))[:, :, :1]
+        presence = features[:, start:end].reshape(len(features), -1, SLOT)[:, :, :1]
         scale[:, start:end] = (features.new_tensor([0.0, *(1.0,) * PLACE]) * presence).flatten(1)
         return features + self.feature_noise * scale.detach() * noise
 
     def _by_appearance(self, features: Tensor) -> Tensor:
         slots = features[:, self._shared : self._shared + SLOT * self.slots]
-        return slots.unflatten(1, (self.slots, SLOT))
+        return slots.reshape(-1, self.slots, SLOT)
 
     def _slots(self, seen: Mapping[str, Tensor]) -> Tensor:
         near = (seen["code"] @ (self.sharpness * self._anchors.T)).exp()
@@ -255,7 +256,7 @@ class KeypointEncoder(ImageEncoder):
 
 
 def _edged(maps: Tensor) -> Tensor:
-    """Maps (B, C, H, W) with their edges repeated once: zeros would tell a cell that it is there."""
+    """Maps (B, C, H, W), edges repeated once: zeros would tell a cell that it is there."""
     wider = functional.pad(maps, (1, 1, 1, 1), mode="replicate")
     return wider.contiguous(memory_format=torch.channels_last)
 
