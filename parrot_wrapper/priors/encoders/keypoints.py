@@ -267,7 +267,9 @@ def _seen_moving(image: Tensor, track: Tensor, grid: Tensor) -> Tensor:
     Rows 2i and 2i + 1 of images and tracks are of one episode. The way between them is regressed
     on how the moments of colours over the image change: colours tell what moves, moments where.
     """
-    cells = functional.adaptive_avg_pool2d(image.permute(0, 3, 1, 2).float(), grid.shape[1:])
+    cells = functional.adaptive_avg_pool2d(
+        image.permute(0, 3, 1, 2).float(), (grid.shape[1], grid.shape[2])
+    )
     colour = cells.flatten(2).transpose(1, 2).double() / 255.0 - 0.5
     colour = torch.cat((colour, colour.square()), dim=2)
     colour = (colour - colour.mean((0, 1))) / (colour.std((0, 1)) + 1e-6)
