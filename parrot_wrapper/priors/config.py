@@ -37,7 +37,7 @@ class PriorConfig:
 
     observation: ObservationSpec
     action_dim: int
-    encoder: str = "structured"
+    encoder: str = "keypoints"
     encoder_options: Mapping[str, Any] = field(default_factory=dict)
     action_low: tuple[float, ...] = ()
     action_high: tuple[float, ...] = ()

@@ -55,7 +55,7 @@ class SkillPriorConfig(VariationalConfig):
         True
     """
 
-    encoder: str = "structured"
+    encoder: str = "keypoints"
     latent_dim: int = 10
     widths: tuple[int, ...] = (128, 128, 128)
     beta: float = 5e-4

@@ -133,7 +133,7 @@ class KeypointEncoder(ImageEncoder):
         )  # fmt: skip
         # where each cell is, seen as a curved plane; where things are over where the hand would be
         self.plane = nn.Parameter(torch.zeros(6, PLACE))
-        self.shift = nn.Parameter(torch.zeros(PLACE))
+        self.shift = nn.Parameter(torch.zeros(6, PLACE))
         self.register_buffer("_anchors", torch.from_numpy(sphere_anchors(slots)))
         self.register_buffer("_grid", coordinate_grid(rows, columns))
         self.teachers = Teachers(
@@ -164,7 +164,8 @@ class KeypointEncoder(ImageEncoder):
             local, heads, cells = (m.flatten(2).transpose(1, 2).to(self.dtype) for m in maps)
             heat, code = local.split((self.cues.kinds, _CODE), dim=2)
             thing, here, tip = heads.split((PLACE, 1, PLACE), dim=2)
-            plane = _QUICK * quadratic(self._grid.flatten(1).T) @ self.plane
+            cell = quadratic(self._grid.flatten(1).T)
+            plane = _QUICK * cell @ self.plane
             bent = tip.square().sum(2, keepdim=True)
             attention = here.softmax(1).transpose(1, 2)
             at_hand = attention @ torch.cat((plane + tip, bent, cells), dim=2)
@@ -172,7 +173,7 @@ class KeypointEncoder(ImageEncoder):
             seen = {
                 "heat": heat.sigmoid(),
                 "attention": attention[:, 0],
-                "place": plane + self.shift + thing,
+                "place": plane.detach() + cell @ self.shift + thing,
                 "away": thing.square().sum(2),
                 "bent": at_hand[:, 0, PLACE],
                 "code": functional.normalize(code, dim=2),
@@ -217,6 +218,14 @@ class KeypointEncoder(ImageEncoder):
         context: Tensor = self.pooled(torch.cat((attended, summed, shared, vectors), dim=1))
         return context
 
+    @torch.no_grad()
+    def initialise(self, obs: ObservationTensors) -> None:
+        """Take the scales of vectors from the data, and from what moves where each cell is."""
+        super().initialise(obs)
+        if "hindsight_track" in obs and self.cues.tracks:
+            plane = _seen_moving(obs["image"], obs["hindsight_track"][:, :PLACE], self._grid)
+            self.plane[:3, : plane.shape[1]] = plane.to(self.plane) / _QUICK
+
     def perturb(self, features: Tensor, generator: torch.Generator) -> Tensor:
         """Add noise to places; absent slots stay exactly quiet."""
         noise = torch.randn(
@@ -250,6 +259,33 @@ def _edged(maps: Tensor) -> Tensor:
     """Maps (B, C, H, W), edges repeated once: zeros would tell a cell that it is there."""
     wider = functional.pad(maps, (1, 1, 1, 1), mode="replicate")
     return wider.contiguous(memory_format=torch.channels_last)
+
+
+def _seen_moving(image: Tensor, track: Tensor, grid: Tensor) -> Tensor:
+    """Where each cell is, (3, D) for 1, x and y of its grid, if one thing moves as the tracks (B, D) say.
+
+    Rows 2i and 2i + 1 of images and tracks are of one episode. The way between them is regressed
+    on how the moments of colours over the image change: colours tell what moves, moments where.
+    """
+    cells = functional.adaptive_avg_pool2d(
+        image.permute(0, 3, 1, 2).float(), (grid.shape[1], grid.shape[2])
+    )
+    colour = cells.flatten(2).transpose(1, 2).double() / 255.0 - 0.5
+    colour = torch.cat((colour, colour.square()), dim=2)
+    colour = (colour - colour.mean((0, 1))) / (colour.std((0, 1)) + 1e-6)
+    place, way = quadratic(grid.flatten(1).T.double())[:, :3], (track[1::2] - track[0::2]).double()
+    change = colour[1::2] - colour[0::2]
+    moments = torch.einsum("nk,bnc->bkc", place, change).flatten(1)
+    gram = moments.T @ moments
+    gram += 1e-2 * gram.diagonal().mean() * torch.eye(len(gram), dtype=gram.dtype)
+    found = torch.linalg.solve(gram, moments.T @ way).view(3, -1, way.shape[1])
+    where, size, what = torch.linalg.svd(found.transpose(1, 2).flatten(0, 1), full_matrices=False)
+    moved = (change @ what[0]).abs()
+    # what moves is seldom at a given cell, and stands out from what is mostly there
+    out = (colour[1::2] + colour[0::2] - 2.0 * colour.mean(0)) @ what[0]
+    mass = 0.5 * moved.sum(1).mean() * (moved * out).mean().sign()
+    plane: Tensor = (where[:, 0] * size[0] * mass).view(3, way.shape[1])
+    return plane
 
 
 def quadratic(points: Tensor) -> Tensor:

@@ -122,7 +122,7 @@ class Teachers(nn.Module):
             losses["toggle"] = error.abs().mean()
         if self._cues.tracks:
             losses["odometry"], centre = self._odometry(seen["hand"][:, :PLACE], batch)
-            losses["centre"] = centre + seen["bent"].mean()
+            losses["centre"] = centre + 3.0 * seen["bent"].mean()
             losses["keyframe"] = self._keyframe(seen, batch)
             losses["mass"] = seen["heat"].sum((1, 2)).mean()
         losses["contrast"] = self._contrast(
@@ -140,7 +140,9 @@ class Teachers(nn.Module):
 
     def _keyframe(self, seen: Mapping[str, Tensor], batch: Mapping[str, Tensor]) -> Tensor:
         """Negative log-likelihood of ways to keyframes under the mixture of all cells' votes."""
-        from_hand = (seen["place"] - seen["hand"][:, None, :PLACE]) @ self.gains.T
+        # The hand, and where cells are, are for odometry to teach: votes are vague at first.
+        hand, gains = seen["hand"][:, None, :PLACE].detach(), self.gains.detach()
+        from_hand = (seen["place"] - hand) @ gains.T
         spread, tracks = self.spread.clamp(-3.0, 1.5), len(self._cues.tracks)
         far = 2.0 * (seen["away"] / _AWAY**2).log1p()
         total = seen["hand"].new_zeros(())
