@@ -1,0 +1,97 @@
+"""The keypoint encoder for acting: the same numbers from few, large products."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from parrot_wrapper.priors.encoders.base import ObservationTensors
+from parrot_wrapper.priors.encoders.image_encoder import require_image
+from parrot_wrapper.priors.encoders.products import (
+    Cells,
+    Convolution,
+    PooledSlots,
+    apply,
+    means_and_presence,
+    product,
+    with_one,
+)
+from parrot_wrapper.priors.encoders.teachers import PLACE
+
+if TYPE_CHECKING:
+    from parrot_wrapper.priors.encoders.keypoints import KeypointEncoder
+
+_PLACE = slice(0, PLACE + 1)
+"""Columns of the heads' product: place and a 1; attention follows."""
+
+
+class FoldedKeypoints:
+    """What `KeypointEncoder` computes, without gradients, equal up to float rounding.
+
+    Args:
+        encoder: On the CPU, in float32.
+    """
+
+    def __init__(self, encoder: KeypointEncoder) -> None:
+        self._join, self._thing = encoder.join, encoder.teachers.thing
+        self._kinds, self._half = encoder.cues.kinds, encoder.half_present
+        self._cells = Cells(require_image(encoder.name, encoder.observation), encoder.fold)
+        self._stem = Convolution(self._cells, encoder.stem, pixels=True, repeated=True)
+        self._appearance = Convolution(self._cells, encoder.appearance[0], repeated=True)
+        self._local = product(encoder.appearance[2])
+        self._anchors = encoder.sharpness * encoder._anchors.T
+        first, *between, last = (part for part in encoder.trunk if isinstance(part, nn.Conv2d))
+        self._trunk = [
+            Convolution(self._cells, first, maps=encoder._grid),
+            *(Convolution(self._cells, part) for part in between),
+            Convolution(self._cells, last, beside=with_one(encoder.places_of_cells())),
+        ]
+        self._heads, self._enter, self._leave = _fold_heads(encoder)
+        self.context = PooledSlots(
+            encoder.token, encoder.score, encoder.pooled, encoder.shared, encoder.slots
+        )
+
+    def __call__(self, obs: ObservationTensors) -> Tensor:
+        """Images (B, H, W, C) uint8, and vectors beside them, to features (B, F)."""
+        image = obs["image"]
+        shape = len(image), self._cells.count, -1
+        rows = self._stem(self._cells(image))
+        local = apply(self._appearance(rows)[:-1], self._local).view(shape)
+        for layer in self._trunk:
+            rows = layer(rows)
+        heads = (rows[:-1] @ self._heads).view(shape)
+        attention = heads[:, :, _PLACE.stop].softmax(1)
+        at_hand = (attention[:, None] @ rows[:-1].view(shape))[:, 0] @ self._enter
+        hidden = functional.silu(at_hand[:, : len(self._leave)])
+        hand = torch.addmm(at_hand[:, len(self._leave) :], hidden, self._leave)
+        heat = local[:, :, : self._kinds].sigmoid()
+        near = (functional.normalize(local[:, :, self._kinds :], dim=2) @ self._anchors).exp_()
+        near.mul_(self._thing(heat) / near.sum(2, keepdim=True))
+        weight = torch.cat((heat, near), dim=2)
+        mean, presence = means_and_presence(weight, heads[:, :, _PLACE], self._half)
+        relative = mean.sub_(hand[:, None, :PLACE]).mul_(presence)
+        slots = torch.cat((presence, relative), dim=2)
+        return self._join(torch.cat((hand, slots.flatten(1)), dim=1), obs)
+
+
+def _fold_heads(encoder: KeypointEncoder) -> tuple[Tensor, Tensor, Tensor]:
+    """Products of the trunk's results, the place of the cell and a 1, and of what attention makes.
+
+    To place, 1 and attention for each cell; to the hidden layer of the hand, and to all that is
+    added to what the last product, upon that layer, says of the hand.
+    """
+    weight, bias = product(encoder.heads)
+    channels = len(weight)
+    whole = torch.cat((weight, weight.new_zeros(PLACE, weight.shape[1]), bias[None]))
+    thing, here, tip = whole.tensor_split((PLACE, PLACE + 1), dim=1)
+    place = torch.eye(len(whole))[:, channels : channels + PLACE]
+    one = torch.eye(len(whole))[:, -1:]
+    heads = torch.cat((thing + place + one * encoder.shift, one, here), dim=1)
+    (enter, hidden), (leave, added) = product(encoder.hand[0]), product(encoder.hand[2])
+    hand = one * added
+    hand[:, :PLACE] += tip + place
+    hidden_part = torch.cat((enter, enter.new_zeros(PLACE, enter.shape[1]), hidden[None]))
+    return heads, torch.cat((hidden_part, hand), dim=1), leave
