@@ -14,6 +14,7 @@ from parrot_wrapper.priors.encoders.products import (
     Cells,
     Convolution,
     PooledSlots,
+    Product,
     apply,
     means_and_presence,
     product,
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 _PLACE = slice(0, PLACE + 1)
 """Columns of the heads' product: place and a 1; attention follows."""
+_LEAST = 1e-12
+"""Length of a code by which none is divided, as `torch.nn.functional.normalize` has it."""
 
 
 class FoldedKeypoints:
@@ -37,12 +40,12 @@ class FoldedKeypoints:
 
     def __init__(self, encoder: KeypointEncoder) -> None:
         self._join, self._thing = encoder.join, encoder.teachers.thing
-        self._kinds, self._half = encoder.cues.kinds, encoder.half_present
+        self._half, kinds = encoder.half_present, encoder.cues.kinds
+        self._split = kinds, kinds + encoder._anchors.shape[1]
         self._cells = Cells(require_image(encoder.name, encoder.observation), encoder.fold)
         self._stem = Convolution(self._cells, encoder.stem, pixels=True, repeated=True)
         self._appearance = Convolution(self._cells, encoder.appearance[0], repeated=True)
-        self._local = product(encoder.appearance[2])
-        self._anchors = encoder.sharpness * encoder._anchors.T
+        self._local = _fold_local(encoder)
         first, *between, last = (part for part in encoder.trunk if isinstance(part, nn.Conv2d))
         self._trunk = [
             Convolution(self._cells, first, maps=encoder._grid),
@@ -63,18 +66,30 @@ class FoldedKeypoints:
         for layer in self._trunk:
             rows = layer(rows)
         heads = (rows[:-1] @ self._heads).view(shape)
-        attention = heads[:, :, _PLACE.stop].softmax(1)
-        at_hand = (attention[:, None] @ rows[:-1].view(shape))[:, 0] @ self._enter
+        attention = heads[:, :, _PLACE.stop].softmax(1)[:, None]
+        at_hand = torch.bmm(attention, rows[:-1].view(shape))[:, 0] @ self._enter
         hidden = functional.silu(at_hand[:, : len(self._leave)])
         hand = torch.addmm(at_hand[:, len(self._leave) :], hidden, self._leave)
-        heat = local[:, :, : self._kinds].sigmoid()
-        near = (functional.normalize(local[:, :, self._kinds :], dim=2) @ self._anchors).exp_()
+        heat, code, near = local.tensor_split(self._split, dim=2)
+        heat = heat.sigmoid()
+        near = (
+            near / torch.linalg.vector_norm(code, dim=2, keepdim=True).clamp_min_(_LEAST)
+        ).exp_()
         near.mul_(self._thing(heat) / near.sum(2, keepdim=True))
         weight = torch.cat((heat, near), dim=2)
         mean, presence = means_and_presence(weight, heads[:, :, _PLACE], self._half)
         relative = mean.sub_(hand[:, None, :PLACE]).mul_(presence)
         slots = torch.cat((presence, relative), dim=2)
         return self._join(torch.cat((hand, slots.flatten(1)), dim=1), obs)
+
+
+def _fold_local(encoder: KeypointEncoder) -> Product:
+    """To heat, code and, after them, what anchors say of a code as if its length were 1."""
+    weight, bias = product(encoder.appearance[2])
+    whole = torch.cat((weight, bias[None]))
+    near = whole[:, encoder.cues.kinds :] @ (encoder.sharpness * encoder._anchors.T)
+    folded = torch.cat((whole, near), dim=1)
+    return folded[:-1], folded[-1]
 
 
 def _fold_heads(encoder: KeypointEncoder) -> tuple[Tensor, Tensor, Tensor]:
