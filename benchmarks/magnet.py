@@ -1,8 +1,8 @@
-"""A crane seen from above: carry the red block to the blue pad, as an env of 84x84 images.
+"""A crane with a magnet, seen from above: blocks and pads of two colours, in 84x84 pixels.
 
-Two blocks and two pads lie in a square. Demonstrations carry any block to any pad; the task is the
-red block on the blue pad, let go, and the reward is sparse. The action box is asymmetric: the crane
-is faster to the left and up, and the magnet's command runs from 0 to 1.
+Demonstrations carry both blocks to the pads of their colours, in either order. The task is the red
+block alone, let go on the red pad, and the reward is sparse. The action box is asymmetric: the
+crane is faster to the left and downwards, and the magnet's command runs from 0 to 1.
 """
 
 from __future__ import annotations
@@ -18,30 +18,29 @@ COLORS = np.array(
     [[210, 40, 40], [40, 80, 220], [40, 170, 70], [230, 200, 50], [150, 60, 190], [60, 190, 200],
      [230, 130, 30], [240, 150, 190]]
 )  # fmt: skip
-RED, BLUE = 0, 1
-SIDE, BLOCK, PAD, REACH = 84, 0.055, 0.1, 0.06
+SIDE, BLOCK, PAD, REACH = 84, 0.06, 0.1, 0.08
 """Pixels, and half-widths of a square whose side is 1; how near the magnet has to be."""
 _PIXELS = (np.arange(SIDE) + 0.5) / SIDE
 
 
 class Magnet(gym.Env[dict[str, Any], NDArray[Any]]):
-    """Two blocks, two pads and a magnet; red block and blue pad are the first of each in `state`.
+    """Two blocks, two pads and a magnet.
 
-    `state`: the magnet's position and whether it holds block 0 or 1, then position and colour of
-    each block and pad. `proprio`: position, and the last command.
+    `state` is the magnet's position and whether it holds block 0 or 1, then position, way to it and
+    colour of each block and pad, the red ones first. `proprio` is position and last command.
     """
 
     observation_space = Dict(
         image=Box(0, 255, (SIDE, SIDE, 3), np.uint8),
         proprio=Box(0.0, 1.0, (3,), np.float32),
-        state=Box(0.0, 1.0, (24,), np.float32),
+        state=Box(-1.0, 1.0, (32,), np.float32),
     )
     action_space = Box(np.float32([-0.09, -0.05, 0.0]), np.float32([0.05, 0.09, 1.0]))
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[dict[str, Any], dict[str, Any]]:
-        """New places and colours; the first block is red and the first pad blue."""
+        """New places; one colour is red, the other and the floor's change."""
         super().reset(seed=seed)
         rng, gap = self.np_random, 0.0
         while gap < 0.24:
@@ -49,9 +48,7 @@ class Magnet(gym.Env[dict[str, Any], NDArray[Any]]):
             gap = (np.abs(places[:, None] - places).max(2) + np.eye(4)).min()
         self.blocks, self.pads = places[:2].copy(), places[2:].copy()
         self.hand, self.command, self.held = rng.uniform(0.1, 0.9, 2), 0.0, -1
-        block = rng.choice(np.delete(np.arange(len(COLORS)), RED))
-        pad = rng.choice(np.delete(np.arange(len(COLORS)), BLUE))
-        self.colors = COLORS[[RED, block, BLUE, pad]]
+        self.colors = np.tile(COLORS[[0, rng.integers(1, len(COLORS))]], (2, 1))
         self.floor = rng.uniform(70, 130) + rng.uniform(-15, 15, 3)
         return self._look(), self._info()
 
@@ -75,12 +72,12 @@ class Magnet(gym.Env[dict[str, Any], NDArray[Any]]):
     def _info(self) -> dict[str, Any]:
         on = np.abs(self.blocks[:, None] - self.pads).max(2) < PAD
         on[self.held] &= self.held < 0
-        return {"is_success": bool(on[0, 0]), "keep": bool(on.any())}
+        return {"is_success": bool(on[0, 0]), "keep": bool(on[0, 0] and on[1, 1])}
 
     def _look(self) -> dict[str, Any]:
         holds = np.arange(2) == self.held
         places = np.concatenate([self.blocks, self.pads])
-        things = np.column_stack([places, self.colors / 255]).ravel()
+        things = np.column_stack([places, places - self.hand, self.colors / 255]).ravel()
         return {
             "image": self._draw(),
             "proprio": np.float32([*self.hand, self.command]),
@@ -101,7 +98,7 @@ class Magnet(gym.Env[dict[str, Any], NDArray[Any]]):
         return image
 
     def make_expert(self, rng: np.random.Generator, noise: float = 0.1) -> Carrier:
-        """An expert for any block and any pad."""
+        """One that sorts the blocks in an order of its own."""
         return Carrier(self, rng, noise)
 
 
@@ -113,27 +110,28 @@ def _square(place: NDArray[Any], half: float) -> tuple[slice, slice]:
 
 
 class Carrier:
-    """Carries one block to one pad, lets go and withdraws a little."""
+    """Carries the blocks to the pads of their colours, one after the other, and lets go."""
 
     def __init__(self, env: Magnet, rng: np.random.Generator, noise: float) -> None:
         self.env, self.rng, self.noise = env, rng, noise
-        self.block, self.pad, self.rest = rng.integers(2), rng.integers(2), rng.uniform(0.1, 0.9, 2)
-        self.phase = 0
+        self.left = list(rng.permutation(2))
+        self.carried = False
 
     def act(self) -> NDArray[np.float32]:
         """The next action, clipped to the box."""
         env = self.env
-        if self.phase == 0 and env.held == self.block:
-            self.phase = 1
-        elif self.phase == 1 and env.held < 0:
-            self.phase = 2
-        goal = (env.blocks[self.block], env.pads[self.pad], self.rest)[self.phase]
-        arrived = np.abs(goal - env.hand).max() < 0.03
-        on = (self.phase == 0 and arrived) or (self.phase == 1 and not arrived)
+        if self.carried and env.held < 0:
+            self.left = self.left[1:]
+        goal, on = env.hand, False
+        if self.left:
+            block = self.left[0]
+            self.carried = env.held == block
+            goal = (env.pads if self.carried else env.blocks)[block]
+            on = (np.abs(goal - env.hand).max() < 0.05) != self.carried
         box = env.action_space
         half = (box.high - box.low) / 2
         action = np.append(goal - env.hand, float(on)) + self.noise * half * self.rng.normal(size=3)
         return np.clip(action, box.low, box.high).astype(np.float32)
 
 
-gym.register("Magnet-v0", Magnet, max_episode_steps=30)
+gym.register("Magnet-v0", Magnet, max_episode_steps=45)

@@ -8,17 +8,18 @@ import numpy as np
 import pytest
 import torch
 
-from parrot_table.folded_structured import FoldedStructured
 from parrot_table.structured import StructuredEncoder
 from parrot_wrapper import FlowPrior, FlowPriorConfig, ObservationSpec, load_prior
 from parrot_wrapper.priors.coupling import CouplingStack, FoldedCouplings
+from parrot_wrapper.priors.encoders import KeypointEncoder, build_encoder, for_acting
 
 
 def shaken(module):
     """With weights that are not as they were initialised: zeros would hide mistakes."""
     with torch.no_grad():
         for tensor in [*module.parameters(), *module.buffers()]:
-            tensor += 0.1 * torch.randn_like(tensor)
+            if tensor.is_floating_point():
+                tensor += 0.1 * torch.randn_like(tensor)
     return module.eval()
 
 
@@ -26,25 +27,43 @@ def images(batch, height=48, width=48, colours=3):
     return torch.randint(0, 256, (batch, height, width, colours), dtype=torch.uint8)
 
 
-@pytest.mark.parametrize(
-    ("shape", "options"),
-    [
-        ((48, 48, 3), {}),
-        ((32, 40, 1), {"slots": 2, "channels": 8}),
-        ((64, 48, 4), {"slots": 5, "sharpness": 3.0, "context": 16}),
-    ],
+TOGGLE, TRACK = (
+    {"dim": 3, "low": -0.5, "high": 0.5},
+    {"source": "action", "dim": 0, "order": 1, "scale": 1.0, "told": 0.9},
 )
-@pytest.mark.parametrize("batch", [1, 2, 4])
-def test_structured_encoder(shape, options, batch):
-    encoder = shaken(StructuredEncoder(ObservationSpec(image=shape), **options))
-    with torch.inference_mode():
-        folded = FoldedStructured(encoder)
-        for _ in range(2):  # the second pass finds memory that the first wrote to
-            seen = {"image": images(batch, *shape)}
+ENCODERS = [
+    ("structured", (48, 48, 3), {}),
+    ("structured", (32, 40, 1), {"slots": 2, "channels": 8}),
+    ("structured", (64, 48, 4), {"slots": 5, "sharpness": 3.0, "context": 16}),
+    ("structured", (33, 46, 3), {"slots": 3, "channels": 8}),
+    ("keypoints", (48, 48, 3), {"cues": {"toggles": [TOGGLE], "tracks": [TRACK] * 3}}),
+    ("keypoints", (32, 40, 1), {"slots": 2, "channels": 8}),
+    ("keypoints", (33, 97, 4), {"slots": 5, "channels": 32, "cues": {"tracks": [TRACK]}}),
+    ("keypoints", (4, 60, 3), {"channels": 8, "context": 16, "cues": {"toggles": [TOGGLE] * 2}}),
+    ("keypoints", (256, 131, 3), {"sharpness": 3.0, "channels": 8}),
+]
+
+
+@pytest.mark.parametrize(("name", "shape", "options"), ENCODERS)
+@pytest.mark.parametrize("vectors", [{}, {"proprio": 5, "state": 2}], ids=["image", "vectors"])
+def test_encoders(name, shape, options, vectors):
+    encoder = shaken(build_encoder(name, ObservationSpec(image=shape, **vectors), options))
+    folded = for_acting(encoder)
+    assert folded is not encoder
+    for batch in (1, 4, 1, 3):  # a later pass finds memory that an earlier one wrote to
+        seen = {key: torch.randn(batch, length) for key, length in vectors.items()}
+        seen["image"] = images(batch, *shape)
+        with torch.inference_mode():
             features = encoder(seen)
             torch.testing.assert_close(folded(seen), features, atol=1e-4, rtol=1e-4)
             context = folded.context(features)
             torch.testing.assert_close(context, encoder.context(features), atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("kind", [StructuredEncoder, KeypointEncoder])
+def test_a_derived_encoder_acts_as_it_is(kind):
+    encoder = type("Derived", (kind,), {})(ObservationSpec(image=(32, 32, 3)))
+    assert for_acting(encoder) is encoder
 
 
 @pytest.mark.parametrize("dim", [1, 2, 7])

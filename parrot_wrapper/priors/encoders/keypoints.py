@@ -9,7 +9,7 @@ in its own slots, the others are quiet, and all of it is smooth in the pixels.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -17,8 +17,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from parrot_wrapper.errors import InvalidArgumentError
-from parrot_wrapper.priors.encoders.base import ObservationTensors
+from parrot_wrapper.priors.encoders.base import ActingEncoder, ObservationTensors
 from parrot_wrapper.priors.encoders.cues import Cues, find_cues, hindsight_labels
+from parrot_wrapper.priors.encoders.folded_keypoints import FoldedKeypoints
 from parrot_wrapper.priors.encoders.image_encoder import (
     ImageEncoder,
     padded,
@@ -32,8 +33,6 @@ SLOT = 1 + PLACE
 """Numbers of a slot: presence, then place relative to the hand, gated by presence."""
 _CELLS = 14
 """Cells a side, at most."""
-_FAINT = 0.05
-"""A slot is half present where the square of its mass, in cells, is this."""
 _QUICK = 8.0
 """Where cells are is learned so much faster than the rest, which builds on it."""
 _CODE = 3
@@ -69,6 +68,8 @@ class KeypointEncoder(ImageEncoder):
     """
 
     name = "keypoints"
+    half_present: ClassVar[float] = 0.05**0.5
+    """Mass in cells of a slot that is half present."""
     _anchors: Tensor
     _grid: Tensor
 
@@ -91,17 +92,17 @@ class KeypointEncoder(ImageEncoder):
                 f"feature_noise >= 0, got {slots}, {channels}, {sharpness} and {feature_noise}."
             )
         self.cues = Cues.from_dict(cues or {})
-        self._fold = max(4, -(-max(height, width) // _CELLS))
-        rows, columns = -(-height // self._fold), -(-width // self._fold)
+        self.fold = max(4, -(-max(height, width) // _CELLS))
+        rows, columns = -(-height // self.fold), -(-width // self.fold)
         self._hand = PLACE + len(self.cues.toggles)
-        self._shared = self._hand + SLOT * self.cues.kinds
+        self.shared = self._hand + SLOT * self.cues.kinds
         super().__init__(
             observation,
-            feature_dim=self._shared + SLOT * slots + vector_dim(observation),
+            feature_dim=self.shared + SLOT * slots + vector_dim(observation),
             context_dim=context,
         )
         self.slots, self.sharpness, self.feature_noise = slots, sharpness, feature_noise
-        folded = self._fold**2 * colours
+        folded = self.fold**2 * colours
         # What a thing is is seen in a few cells. A branch that knew more would point at places from
         # where they can be told, in place of things, and take where a thing is for what it is.
         self.stem = nn.Conv2d(folded, channels, 3)
@@ -125,10 +126,10 @@ class KeypointEncoder(ImageEncoder):
         # how far a thing in the cell is from where the cell is; attention, and the same of the hand
         self.heads = nn.Conv2d(channels, PLACE + 1 + PLACE, 1)
         self.hand = nn.Sequential(nn.Linear(channels, 64), nn.SiLU(), nn.Linear(64, self._hand))
-        self.token = nn.Sequential(nn.Linear(SLOT + self._shared, 96), nn.SiLU(), nn.Linear(96, 96))
+        self.token = nn.Sequential(nn.Linear(SLOT + self.shared, 96), nn.SiLU(), nn.Linear(96, 96))
         self.score = nn.Linear(96, 1)
         self.pooled = nn.Sequential(
-            nn.Linear(2 * 96 + self._shared + vector_dim(observation), context), nn.SiLU(),
+            nn.Linear(2 * 96 + self.shared + vector_dim(observation), context), nn.SiLU(),
             nn.Linear(context, context),
         )  # fmt: skip
         # where each cell is, seen as a curved plane; where things are over where the hand would be
@@ -153,8 +154,8 @@ class KeypointEncoder(ImageEncoder):
         of length 1, "hand" (B, 3 + G) and "features" (B, F).
         """
         image = obs["image"]
-        pixels = padded(image, self._fold).permute(0, 3, 1, 2).to(self.dtype) / 255.0 - 0.5
-        folded = functional.pixel_unshuffle(pixels, self._fold)
+        pixels = padded(image, self.fold).permute(0, 3, 1, 2).to(self.dtype) / 255.0 - 0.5
+        folded = functional.pixel_unshuffle(pixels, self.fold)
         folded = folded.contiguous(memory_format=torch.channels_last)
         stem = functional.relu(self.stem(_edged(folded)))
         stacked = torch.cat((stem, self._grid.expand(len(image), -1, -1, -1)), dim=1)
@@ -164,8 +165,7 @@ class KeypointEncoder(ImageEncoder):
             local, heads, cells = (m.flatten(2).transpose(1, 2).to(self.dtype) for m in maps)
             heat, code = local.split((self.cues.kinds, _CODE), dim=2)
             thing, here, tip = heads.split((PLACE, 1, PLACE), dim=2)
-            cell = quadratic(self._grid.flatten(1).T)
-            plane = _QUICK * cell @ self.plane
+            plane, over = self.places_of_cells().chunk(2, dim=1)
             bent = tip.square().sum(2, keepdim=True)
             attention = here.softmax(1).transpose(1, 2)
             at_hand = attention @ torch.cat((plane + tip, bent, cells), dim=2)
@@ -173,7 +173,7 @@ class KeypointEncoder(ImageEncoder):
             seen = {
                 "heat": heat.sigmoid(),
                 "attention": attention[:, 0],
-                "place": plane.detach() + cell @ self.shift + thing,
+                "place": over + thing,
                 "away": thing.square().sum(2),
                 "bent": at_hand[:, 0, PLACE],
                 "code": functional.normalize(code, dim=2),
@@ -181,6 +181,16 @@ class KeypointEncoder(ImageEncoder):
             }
             features = self.join(self._slots(seen), obs)
         return features, {**seen, "features": features}
+
+    def places_of_cells(self) -> Tensor:
+        """Where the hand is at each cell, and where things are (N, 3 + 3): curved planes."""
+        cell = quadratic(self._grid.flatten(1).T)
+        plane = _QUICK * cell @ self.plane
+        return torch.cat((plane, plane.detach() + cell @ self.shift), dim=1)
+
+    def for_acting(self) -> ActingEncoder:
+        """`FoldedKeypoints`; an encoder that is derived from this one stays as it is."""
+        return FoldedKeypoints(self) if type(self) is KeypointEncoder else self
 
     def auxiliary_losses(
         self,
@@ -208,14 +218,14 @@ class KeypointEncoder(ImageEncoder):
 
     def context(self, features: Tensor) -> Tensor:
         """Pool the unordered set of slots by attention: (B, F) to (B, context)."""
-        shared, slots = features[:, : self._shared], self._by_appearance(features)
+        shared, slots = features[:, : self.shared], self._by_appearance(features)
         beside = shared[:, None].expand(-1, self.slots, -1)
         tokens = self.token(torch.cat((slots, beside), dim=2))
         presence = slots[:, :, :1]
         attention = presence * self.score(tokens).clamp(-8, 8).exp()
         attended = (attention * tokens).sum(1) / (attention.sum(1) + 1e-3)
         summed = (presence * tokens).sum(1)
-        vectors = features[:, self._shared + SLOT * self.slots :]
+        vectors = features[:, self.shared + SLOT * self.slots :]
         context: Tensor = self.pooled(torch.cat((attended, summed, shared, vectors), dim=1))
         return context
 
@@ -233,13 +243,13 @@ class KeypointEncoder(ImageEncoder):
             features.shape, generator=generator, device=features.device, dtype=features.dtype
         )
         scale = torch.ones_like(features)
-        start, end = self._hand, self._shared + SLOT * self.slots
+        start, end = self._hand, self.shared + SLOT * self.slots
         presence = features[:, start:end].reshape(len(features), -1, SLOT)[:, :, :1]
         scale[:, start:end] = (features.new_tensor([0.0, *(1.0,) * PLACE]) * presence).flatten(1)
         return features + self.feature_noise * scale.detach() * noise
 
     def _by_appearance(self, features: Tensor) -> Tensor:
-        slots = features[:, self._shared : self._shared + SLOT * self.slots]
+        slots = features[:, self.shared : self.shared + SLOT * self.slots]
         return slots.reshape(-1, self.slots, SLOT)
 
     def _slots(self, seen: Mapping[str, Tensor]) -> Tensor:
@@ -250,7 +260,7 @@ class KeypointEncoder(ImageEncoder):
         total = weight.sum(1)[:, :, None]
         mean = weight.transpose(1, 2) @ seen["place"] / (total + 1e-4)
         mass = total.square()
-        presence = mass / (mass + _FAINT)
+        presence = mass / (mass + self.half_present**2)
         relative = mean - seen["hand"][:, None, :PLACE]
         slots = torch.cat((presence, presence * relative), dim=2)
         return torch.cat((seen["hand"], slots.flatten(1)), dim=1)

@@ -95,7 +95,9 @@ class Teachers(nn.Module):
         super().__init__()
         require_known("teacher", weights, DEFAULT_WEIGHTS)
         self.weights = {**DEFAULT_WEIGHTS, **weights}
-        if not all(is_number(weight) and weight >= 0 for weight in self.weights.values()):
+        if not all(
+            is_number(weight) and 0 <= weight < math.inf for weight in self.weights.values()
+        ):
             raise InvalidArgumentError(f"Expected weights of teachers >= 0, got {dict(weights)}.")
         self._cues, self._cells = cues, cells
         tracks = len(cues.tracks)

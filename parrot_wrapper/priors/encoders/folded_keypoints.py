@@ -1,0 +1,112 @@
+"""The keypoint encoder for acting: the same numbers from few, large products."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from parrot_wrapper.priors.encoders.base import ObservationTensors
+from parrot_wrapper.priors.encoders.image_encoder import require_image
+from parrot_wrapper.priors.encoders.products import (
+    Cells,
+    Convolution,
+    PooledSlots,
+    Product,
+    apply,
+    means_and_presence,
+    product,
+    with_one,
+)
+from parrot_wrapper.priors.encoders.teachers import PLACE, certain
+
+if TYPE_CHECKING:
+    from parrot_wrapper.priors.encoders.keypoints import KeypointEncoder
+
+_PLACE = slice(0, PLACE + 1)
+"""Columns of the heads' product: place and a 1; attention follows."""
+_LEAST = 1e-12
+"""Length of a code by which none is divided, as `torch.nn.functional.normalize` has it."""
+
+
+class FoldedKeypoints:
+    """What `KeypointEncoder` computes, without gradients, equal up to float rounding.
+
+    Args:
+        encoder: On the CPU, in float32.
+    """
+
+    def __init__(self, encoder: KeypointEncoder) -> None:
+        self._join, self._thing = encoder.join, encoder.teachers.thing
+        self._half, kinds = encoder.half_present, encoder.cues.kinds
+        self._split = kinds, kinds + encoder._anchors.shape[1]
+        self._cells = Cells(require_image(encoder.name, encoder.observation), encoder.fold)
+        self._stem = Convolution(self._cells, encoder.stem, pixels=True, repeated=True)
+        self._appearance = Convolution(self._cells, encoder.appearance[0], repeated=True)
+        self._local = _fold_local(encoder)
+        first, *between, last = (part for part in encoder.trunk if isinstance(part, nn.Conv2d))
+        self._trunk = [
+            Convolution(self._cells, first, maps=encoder._grid),
+            *(Convolution(self._cells, part) for part in between),
+            Convolution(self._cells, last, beside=with_one(encoder.places_of_cells())),
+        ]
+        self._heads, self._enter, self._leave = _fold_heads(encoder)
+        self.context = PooledSlots(
+            encoder.token, encoder.score, encoder.pooled, encoder.shared, encoder.slots
+        )
+
+    def __call__(self, obs: ObservationTensors) -> Tensor:
+        """Images (B, H, W, C) uint8, and vectors beside them, to features (B, F)."""
+        image = obs["image"]
+        shape = len(image), self._cells.count, -1
+        rows = self._stem(self._cells(image))
+        local = apply(self._appearance(rows)[:-1], self._local).view(shape)
+        for layer in self._trunk:
+            rows = layer(rows)
+        heads = (rows[:-1] @ self._heads).view(shape)
+        attention = heads[:, :, _PLACE.stop].softmax(1)[:, None]
+        at_hand = torch.bmm(attention, rows[:-1].view(shape))[:, 0] @ self._enter
+        hidden = functional.silu(at_hand[:, : len(self._leave)])
+        hand = torch.addmm(at_hand[:, len(self._leave) :], hidden, self._leave)
+        heat, code, near = local.tensor_split(self._split, dim=2)
+        heat = heat.sigmoid()
+        near = (
+            near / torch.linalg.vector_norm(code, dim=2, keepdim=True).clamp_min_(_LEAST)
+        ).exp_()
+        near.mul_(certain(self._thing(heat)) / near.sum(2, keepdim=True))
+        weight = torch.cat((certain(heat), near), dim=2)
+        mean, presence = means_and_presence(weight, heads[:, :, _PLACE], self._half)
+        relative = mean.sub_(hand[:, None, :PLACE]).mul_(presence)
+        slots = torch.cat((presence, relative), dim=2)
+        return self._join(torch.cat((hand, slots.flatten(1)), dim=1), obs)
+
+
+def _fold_local(encoder: KeypointEncoder) -> Product:
+    """To heat, code and, after them, what anchors say of a code as if its length were 1."""
+    weight, bias = product(encoder.appearance[2])
+    whole = torch.cat((weight, bias[None]))
+    near = whole[:, encoder.cues.kinds :] @ (encoder.sharpness * encoder._anchors.T)
+    folded = torch.cat((whole, near), dim=1)
+    return folded[:-1], folded[-1]
+
+
+def _fold_heads(encoder: KeypointEncoder) -> tuple[Tensor, Tensor, Tensor]:
+    """Products of the trunk's results, the place of the cell and a 1, and of what attention makes.
+
+    To the place of a thing, 1 and attention for each cell; to the hidden layer of the hand, and to
+    all that is added to what the last product, upon that layer, says of the hand.
+    """
+    weight, bias = product(encoder.heads)
+    channels = len(weight)
+    whole = torch.cat((weight, weight.new_zeros(2 * PLACE, weight.shape[1]), bias[None]))
+    thing, here, tip = whole.tensor_split((PLACE, PLACE + 1), dim=1)
+    place, over = torch.eye(len(whole))[:, channels:-1].chunk(2, dim=1)
+    one = torch.eye(len(whole))[:, -1:]
+    heads = torch.cat((thing + over, one, here), dim=1)
+    (enter, hidden), (leave, added) = product(encoder.hand[0]), product(encoder.hand[2])
+    hand = one * added
+    hand[:, :PLACE] += tip + place
+    hidden_part = torch.cat((enter, enter.new_zeros(2 * PLACE, enter.shape[1]), hidden[None]))
+    return heads, torch.cat((hidden_part, hand), dim=1), leave
