@@ -1,4 +1,4 @@
-"""Every exception that `parrot_wrapper` raises on purpose, and its warning of unread data.
+"""Every exception that `parrot_wrapper` raises on purpose, and its warnings of data.
 
 Each error class derives from `ParrotError` *and* from the builtin that fits, so that
 generic handlers (`except ValueError`) keep working.
@@ -50,6 +50,10 @@ class DataError(ParrotError, ValueError):
 
 class UnreadDataWarning(UserWarning):
     """Data have parts at which the prior that learns from them does not look."""
+
+
+class UntaughtWarning(UserWarning):
+    """Data lack what teaches the encoder that is to learn from them where things are."""
 
 
 class WriteError(ParrotError, OSError):

@@ -14,6 +14,7 @@ from parrot_wrapper.errors import (
     InvalidArgumentError,
     ParrotError,
     UnreadDataWarning,
+    UntaughtWarning,
     needed_extra,
     require_known,
 )
@@ -36,6 +37,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
 
 In place of a class there may be a function from the arguments to it.
 """
+_TOLD = (UnreadDataWarning, UntaughtWarning)
 _FORMER = {
     "train-baseline": "`parrot train-prior --kind KIND`, where hirl is cvae, trajrl is trajectory, "
     "vae-features is features, and --encoder is --encoder-of",
@@ -63,7 +65,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     args = list(sys.argv[1:] if argv is None else argv)
     try:
-        with _unread_data_told():
+        with _data_warnings_told():
             code = _dispatch(args)
         sys.stdout.flush()
         return code
@@ -83,14 +85,15 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 @contextmanager
-def _unread_data_told() -> Iterator[None]:
-    """One line on stderr about data that are not looked at, whatever Python's -W says."""
+def _data_warnings_told() -> Iterator[None]:
+    """One line on stderr about what data lack or is not looked at, whatever Python's -W says."""
     with warnings.catch_warnings():
-        warnings.simplefilter("always", UnreadDataWarning)
+        for told in _TOLD:
+            warnings.simplefilter("always", told)
         show = warnings.showwarning
 
         def tell(message: Warning | str, category: type[Warning], *where: Any, **to: Any) -> None:
-            if issubclass(category, UnreadDataWarning):
+            if issubclass(category, _TOLD):
                 print(f"parrot: {message}", file=sys.stderr)
             else:
                 show(message, category, *where, **to)

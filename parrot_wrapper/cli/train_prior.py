@@ -100,6 +100,7 @@ def _remarks(
     parts = ", ".join(f"{part} {shape if shape[1:] else shape[0]}" for part, shape in shapes)
     if parts and prior.looks:
         yield f"The prior looks at {parts}; an env has to supply it."
+    yield from (f"What teaches the encoder: {line}." for line in prior.lessons(dataset))
     held_out = max(1, round(training.validation_fraction * dataset.n_episodes))
     if held_out < _FEW_HELD_OUT:
         yield (

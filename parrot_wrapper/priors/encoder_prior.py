@@ -256,7 +256,15 @@ class EncoderPrior(Trainable):
 
     def labels(self, dataset: DataShapes) -> dict[str, FloatArray]:
         """What the encoder's own losses learn from, made of the data, unless features are given."""
-        return {} if FEATURES_KEY in dataset.observations else self.encoder.labels(dataset)
+        return self.encoder.labels(dataset) if self._sees(dataset) else {}
+
+    def lessons(self, dataset: DataShapes) -> list[str]:
+        """What the encoder's own losses learn from, in words."""
+        return self.encoder.lessons(dataset) if self._sees(dataset) else []
+
+    def gaps(self, dataset: DataShapes) -> list[str]:
+        """What the data lack for these."""
+        return self.encoder.gaps(dataset) if self._sees(dataset) else []
 
     def prepare(self, sample: Batch) -> None:
         """Set the encoder's statistics from the data, unless its features are given."""

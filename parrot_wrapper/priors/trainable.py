@@ -150,6 +150,18 @@ class Trainable(nn.Module):
         """
         return {}
 
+    def lessons(self, dataset: DataShapes) -> list[str]:
+        """What in the data losses other than the prior's own learn from, in words."""
+        return []
+
+    def gaps(self, dataset: DataShapes) -> list[str]:
+        """What the data lack for these, and what to do: sentences."""
+        return []
+
+    def _sees(self, dataset: DataShapes) -> bool:
+        """Whether it looks at what the data show, and not at features of it."""
+        return self.looks and FEATURES_KEY not in dataset.observations
+
     def prepare(self, sample: Batch) -> None:
         """Set statistics from a sample of the training data, once, before the first step."""
 

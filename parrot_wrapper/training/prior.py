@@ -23,7 +23,9 @@ from parrot_wrapper.surroundings import own_surroundings, torch_threads
 from parrot_wrapper.training.prior_batches import (
     batch_maker,
     long_enough,
+    require_change,
     step_generator,
+    warn_of_gaps,
     warn_of_unread,
 )
 from parrot_wrapper.training.prior_config import PriorTrainingConfig, training_config
@@ -156,7 +158,8 @@ def fit_prior(
         progress: Show a progress bar.
 
     Raises:
-        DataError: The data do not fit the prior, are too few to hold any out, or make it diverge.
+        DataError: The data do not fit the prior, are too few to hold any out, never change, or
+            make it diverge.
         CheckpointError: The run folder's checkpoint is damaged or of other settings or data.
         DataFileError: Another process is at work in the run folder.
         WriteError: The disk is full, or the folder cannot be written to; with room, the same call
@@ -166,6 +169,7 @@ def fit_prior(
         KeyboardInterrupt: Ctrl-C; a checkpoint was written first.
 
     Warns:
+        UntaughtWarning: The data lack what teaches the encoder where things are.
         UnreadDataWarning: The data have observations at which the prior does not look.
 
     Example:
@@ -199,9 +203,16 @@ def fit_prior(
         run = _prior_run(prior, dataset, settings, folder, fine_tune=fine_tune)
         if prior.looks and not frozen:
             warn_of_unread(dataset, prior.observation_spec)
+            warn_of_gaps(dataset, prior)
         run.run(progress=progress)
     report = _report(run.progress, prior)
-    facts = {**data_facts(dataset), "metrics": report.metrics, "training": settings.to_dict()}
+    taught = {"taught": lessons} if (lessons := prior.lessons(dataset)) else {}
+    facts = {
+        **data_facts(dataset),
+        **taught,
+        "metrics": report.metrics,
+        "training": settings.to_dict(),
+    }
     prior.set_metadata({**facts, "initial": before} if fine_tune else {**before, **facts})
     return report
 
@@ -224,6 +235,7 @@ def _prior_run(
         "data": {"sha256": dataset.content_hash},
         "initial": weights_digest(prior) if learned else None,
     }
+    require_change(dataset, prior)
     taught = dataset.with_labels(prior.labels(dataset))
     training, held_out = long_enough(taught, prior).split(
         config.validation_fraction, step_generator(config.seed, SPLIT)

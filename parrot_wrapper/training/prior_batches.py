@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from parrot_wrapper.data.dataset import EpisodeDataset
-from parrot_wrapper.errors import DataError, UnreadDataWarning, unknown_name
+from parrot_wrapper.errors import DataError, UnreadDataWarning, UntaughtWarning, unknown_name
 from parrot_wrapper.priors.trainable import Trainable
 from parrot_wrapper.types import AnyArray, FloatArray, ObservationSpec
 
@@ -23,6 +23,8 @@ BATCHES = ("pairs", "windows", "episodes")
 OBSERVES = ("first", "all")
 """Of which of its steps a window may have observations; see `Trainable`."""
 _EDGE = 1e-6
+_COMPARED = 64
+"""Images that are compared; they are spread over all episodes."""
 _AHEAD = 3
 """Batches that wait ready for each loader thread."""
 
@@ -148,6 +150,38 @@ def check_source(dataset: EpisodeDataset, prior: Trainable) -> None:
         problems.append(f"action box (low, high): the prior expects {expected_box}, the data {box}")
     if problems:
         raise DataError("Data and prior disagree. " + "; ".join(problems) + ".")
+
+
+def require_change(dataset: EpisodeDataset, prior: Trainable) -> None:
+    """Nothing is learned from what never changes.
+
+    Raises:
+        DataError: All actions are the same, or all images of one that the prior looks at.
+    """
+    if len(dataset.actions) > 1 and not np.ptp(dataset.actions, axis=0).any():
+        raise DataError(
+            f"Expected actions that differ, got {dataset.n_steps} times "
+            f"{dataset.actions[0].tolist()}. Look at how they were recorded."
+        )
+    rows = dataset.observation_rows()
+    chosen = rows[np.linspace(0, len(rows) - 1, min(len(rows), _COMPARED)).astype(np.int64)]
+    for name in prior.observation_spec.images if prior.looks else ():
+        images = dataset.observations.get(name)
+        if images is not None and len(chosen) > 1 and (images[chosen] == images[chosen[0]]).all():
+            raise DataError(
+                f"Expected images that differ under {name!r}, got the same one throughout; a prior "
+                "that looks at it sees nothing. Look at the camera and at how it was recorded."
+            )
+
+
+def warn_of_gaps(dataset: EpisodeDataset, prior: Trainable) -> None:
+    """Say what the data lack for what teaches the prior's encoder.
+
+    Warns:
+        UntaughtWarning: They lack something.
+    """
+    for gap in prior.gaps(dataset):
+        warnings.warn(gap, UntaughtWarning, stacklevel=4)
 
 
 def warn_of_unread(dataset: EpisodeDataset, spec: ObservationSpec) -> None:

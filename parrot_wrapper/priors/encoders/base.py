@@ -111,6 +111,14 @@ class Encoder(nn.Module):
         """
         return {}
 
+    def lessons(self, data: Demonstrations) -> list[str]:
+        """What in the data its own losses learn from, in words; by default nothing."""
+        return []
+
+    def gaps(self, data: Demonstrations) -> list[str]:
+        """What the data lack for its own losses, and what to do: sentences."""
+        return []
+
     def auxiliary_losses(
         self,
         intermediates: Mapping[str, Tensor],

@@ -83,6 +83,22 @@ class CamerasEncoder(Encoder):
             labels |= {f"{name}/{key}": value for key, value in found.items()}
         return labels
 
+    def lessons(self, data: Demonstrations) -> list[str]:
+        """What each camera's encoder learns from."""
+        return [
+            f"{name}: {line}"
+            for name, part in self._parts()
+            for line in part.lessons(seen_in(name, data, self.observation))
+        ]
+
+    def gaps(self, data: Demonstrations) -> list[str]:
+        """What the data lack for each camera's encoder."""
+        return [
+            f"{name}: {line}"
+            for name, part in self._parts()
+            for line in part.gaps(seen_in(name, data, self.observation))
+        ]
+
     def auxiliary_losses(
         self,
         intermediates: Mapping[str, Tensor],

@@ -12,12 +12,13 @@ does something is where things are).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from parrot_wrapper.errors import DataError
 from parrot_wrapper.types import AnyArray, Demonstrations, FloatArray
 
 _Array = npt.NDArray[np.float64]
@@ -89,12 +90,14 @@ class Cues:
         tracks: Those that images tell of, in the order of dimensions.
         rest: Speed, in multiples of `scale` a step, below which the motion rests.
         fixed_camera: Whether most pixels stay as they are during an episode.
+        same_view: Whether most are also alike in different episodes, where the camera is fixed.
     """
 
     toggles: tuple[Toggle, ...] = ()
     tracks: tuple[Track, ...] = ()
     rest: float = 0.0
     fixed_camera: bool = True
+    same_view: bool = True
 
     @property
     def kinds(self) -> int:
@@ -113,6 +116,7 @@ class Cues:
             tracks=tuple(Track(**track) for track in values.get("tracks", ())),
             rest=float(values.get("rest", 0.0)),
             fixed_camera=bool(values.get("fixed_camera", True)),
+            same_view=bool(values.get("same_view", True)),
         )
 
 
@@ -124,7 +128,8 @@ def find_cues(data: Demonstrations, image: str = "image") -> Cues:
     episodes, first, second = pairs
     rows = data.obs_offsets[episodes][:, None] + np.stack([first, second], axis=1)
     before, after = (_coarse(data.observations[image], column) for column in rows.T)
-    changed = np.abs(after - before) > _CHANGED
+    fixed = _alike(before, after)
+    same = not fixed or _alike(before, np.roll(before, len(before) // 2, axis=0))
     seen = np.concatenate([after - before, np.square(after) - np.square(before)], axis=1)
     seen /= seen.std(axis=0) + 1e-6
     candidates = [
@@ -145,16 +150,19 @@ def find_cues(data: Demonstrations, image: str = "image") -> Cues:
     tracks = list(best.values())
     if any(track.source == "proprio" for track in tracks):
         tracks = [track for track in tracks if track.source == "proprio"]
-    return _scaled(data, toggles, tracks, fixed=bool(changed.mean() < 0.5))
+    return replace(_scaled(data, toggles, tracks), fixed_camera=fixed, same_view=same)
 
 
-def _scaled(
-    data: Demonstrations, toggles: tuple[Toggle, ...], tracks: list[Track], *, fixed: bool
-) -> Cues:
+def _alike(one: FloatArray, other: FloatArray) -> bool:
+    """Whether most cells (B, N) of images are the same in two sets of them."""
+    return bool((np.abs(one - other) > _CHANGED).mean() < 0.5)
+
+
+def _scaled(data: Demonstrations, toggles: tuple[Toggle, ...], tracks: list[Track]) -> Cues:
     """Scales and the threshold of rest, from the ways to the next keyframes."""
     if not tracks:
-        return Cues(toggles, (), 0.0, fixed)
-    raw = Cues(toggles, tuple(tracks), 0.0, fixed)
+        return Cues(toggles)
+    raw = Cues(toggles, tuple(tracks))
     steps = [np.diff(path, axis=0) for _, path in _paths(data, raw)]
     spread = np.sqrt(np.mean(np.concatenate([np.square(s) for s in steps]), axis=0)) + 1e-9
     speeds = np.concatenate([np.linalg.norm(_smooth(s / spread), axis=1) for s in steps])
@@ -163,7 +171,7 @@ def _scaled(
         Track(t.source, t.dim, t.order, float(s), t.told)
         for t, s in zip(tracks, spread, strict=True)
     )
-    labels = hindsight_labels(data, Cues(toggles, rough, rest, fixed))
+    labels = hindsight_labels(data, Cues(toggles, rough, rest))
     there = labels["hindsight_there"] > 0
     ways = labels["hindsight_way"][there]
     length = np.sqrt(np.mean(np.square(ways), axis=0)) if len(ways) else np.ones(len(tracks))
@@ -173,7 +181,7 @@ def _scaled(
         Track(t.source, t.dim, t.order, float(t.scale * s), t.told)
         for t, s in zip(rough, length, strict=True)
     )
-    return Cues(toggles, final, rest / float(np.mean(length)), fixed)
+    return Cues(toggles, final, rest / float(np.mean(length)))
 
 
 def hindsight_labels(
@@ -191,7 +199,11 @@ def hindsight_labels(
         each toggle, 0 before the first. "hindsight_way" (N, K, D): way to the next keyframe of
         each kind. "hindsight_there" (N, K): 1 where there is one, else 0. Where there are horizons,
         "hindsight_ahead" (N, H, D): way in so many steps, or to the end where that is nearer.
+
+    Raises:
+        DataError: The cues name dimensions of actions or proprioception that the data lack.
     """
+    _require_dims(data, cues)
     rows = len(next(iter(data.observations.values())))
     tracks, toggles, kinds = len(cues.tracks), len(cues.toggles), cues.kinds
     labels = {
@@ -222,6 +234,18 @@ def hindsight_labels(
         events[-1, -1] = True
         _ways(path, events, resting, labels["hindsight_way"][here], labels["hindsight_there"][here])
     return labels
+
+
+def _require_dims(data: Demonstrations, cues: Cues) -> None:
+    found = {"action": data.actions.shape[1], "proprio": _proprio_dim(data)}
+    wanted = [*(("action", toggle.dim) for toggle in cues.toggles)]
+    wanted += [(track.source, track.dim) for track in cues.tracks]
+    lacking = [f"{source} {dim}" for source, dim in wanted if dim >= found[source]]
+    if lacking:
+        raise DataError(
+            f"The encoder is taught by {', '.join(lacking)}, which the data lack. Use data like "
+            "those that it was made for, or make a new prior for these with `for_data`."
+        )
 
 
 def _ways(

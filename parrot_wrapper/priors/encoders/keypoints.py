@@ -26,6 +26,7 @@ from parrot_wrapper.priors.encoders.image_encoder import (
     require_image,
     vector_dim,
 )
+from parrot_wrapper.priors.encoders.lessons import gaps, lessons
 from parrot_wrapper.priors.encoders.teachers import HORIZONS, PLACE, Teachers, certain
 from parrot_wrapper.types import Demonstrations, FloatArray, ObservationSpec
 
@@ -209,12 +210,22 @@ class KeypointEncoder(ImageEncoder):
         cls, data: Demonstrations, observation: ObservationSpec, options: Mapping[str, Any]
     ) -> dict[str, Any]:
         """The options, and the cues of these data where there are none."""
+        if observation.image is None or "cues" in options:
+            return dict(options)
         return {"cues": find_cues(data).to_dict(), **options}
 
     def labels(self, data: Demonstrations) -> dict[str, FloatArray]:
         """What hindsight says: see `hindsight_labels`."""
         wanted = self.teachers.weights["horizon"] > 0
         return hindsight_labels(data, self.cues, HORIZONS if wanted else ())
+
+    def lessons(self, data: Demonstrations) -> list[str]:
+        """What of the actions is a toggle, what images tell of, and of what they do not."""
+        return [lessons(self.cues, data)]
+
+    def gaps(self, data: Demonstrations) -> list[str]:
+        """Where nothing tells of places, or of the next keyframe, or the camera differs."""
+        return list(gaps(self.cues, data))
 
     def context(self, features: Tensor) -> Tensor:
         """Pool the unordered set of slots by attention: (B, F) to (B, context)."""
@@ -289,7 +300,7 @@ def _seen_moving(image: Tensor, track: Tensor, grid: Tensor) -> Tensor:
     change = colour[1::2] - colour[0::2]
     moments = torch.einsum("nk,bnc->bkc", place, change).flatten(1)
     gram = moments.T @ moments
-    gram += 1e-2 * gram.diagonal().mean() * torch.eye(len(gram)).to(gram)
+    gram += (1e-2 * gram.diagonal().mean() + 1e-9) * torch.eye(len(gram)).to(gram)
     found = torch.linalg.solve(gram, moments.T @ way).view(3, -1, way.shape[1])
     where, size, what = torch.linalg.svd(found.transpose(1, 2).flatten(0, 1), full_matrices=False)
     moved = (change @ what[0]).abs()
