@@ -235,13 +235,13 @@ def _prior_run(
         "data": {"sha256": dataset.content_hash},
         "initial": weights_digest(prior) if learned else None,
     }
-    require_change(dataset, prior)
     taught = dataset.with_labels(prior.labels(dataset))
     training, held_out = long_enough(taught, prior).split(
         config.validation_fraction, step_generator(config.seed, SPLIT)
     )
     size, spread = config.batch_size, config.edge_spread
     make = batch_maker(training, prior, batch_size=size, edge_spread=spread)
+    require_change(dataset, prior)
     make_held_out = batch_maker(held_out, prior, batch_size=size, edge_spread=spread)
     validation = [
         make_held_out(step_generator(config.seed, VALIDATION, index))
