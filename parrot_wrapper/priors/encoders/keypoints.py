@@ -274,8 +274,9 @@ def _edged(maps: Tensor) -> Tensor:
 def _seen_moving(image: Tensor, track: Tensor, grid: Tensor) -> Tensor:
     """Where each cell is, (3, D) for 1, x and y of its grid, if what moves moves as the tracks say.
 
-    Rows 2i and 2i + 1 of images and tracks (B, D) are of one episode. The way between them is regressed
-    on how the moments of colours over the image change: colours tell what moves, moments where.
+    Rows 2i and 2i + 1 of images and tracks (B, D) are of one episode. The way between them is
+    regressed on how the moments of colours over the image change: colours tell what moves, moments
+    where.
     """
     cells = functional.adaptive_avg_pool2d(
         image.permute(0, 3, 1, 2).float(), (grid.shape[1], grid.shape[2])
