@@ -11,7 +11,7 @@ does something is where things are).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -176,13 +176,21 @@ def _scaled(
     return Cues(toggles, final, rest / float(np.mean(length)), fixed)
 
 
-def hindsight_labels(data: Demonstrations, cues: Cues) -> dict[str, FloatArray]:
+def hindsight_labels(
+    data: Demonstrations, cues: Cues, horizons: Sequence[int] = ()
+) -> dict[str, FloatArray]:
     """What each observation of a data set is taught with, (N, ...) float32, N its rows.
+
+    Args:
+        data: Episodes; rows of `data.observations` that are of none of them get zeros.
+        cues: Of these data or of others.
+        horizons: Numbers of steps, H of them.
 
     Returns:
         "hindsight_track" (N, D): tracks. "hindsight_toggle" (N, G): -1 or 1, the last switch of
         each toggle, 0 before the first. "hindsight_way" (N, K, D): way to the next keyframe of
-        each kind. "hindsight_there" (N, K): 1 where there is one, else 0.
+        each kind. "hindsight_there" (N, K): 1 where there is one, else 0. Where there are horizons,
+        "hindsight_ahead" (N, H, D): way in so many steps, or to the end where that is nearer.
     """
     rows = len(next(iter(data.observations.values())))
     tracks, toggles, kinds = len(cues.tracks), len(cues.toggles), cues.kinds
@@ -192,12 +200,17 @@ def hindsight_labels(data: Demonstrations, cues: Cues) -> dict[str, FloatArray]:
         "hindsight_way": np.zeros((rows, kinds, tracks), np.float32),
         "hindsight_there": np.zeros((rows, kinds), np.float32),
     }
+    if horizons:
+        labels["hindsight_ahead"] = np.zeros((rows, len(horizons), tracks), np.float32)
     for index, path in _paths(data, cues):
         length, step = int(data.lengths[index]), int(data.step_offsets[index])
         actions = data.actions[step : step + length]
         first = int(data.obs_offsets[index])
         here = slice(first, first + length + 1)
         labels["hindsight_track"][here] = path
+        for column, steps in enumerate(horizons):
+            later = np.minimum(np.arange(length + 1) + steps, length)
+            labels["hindsight_ahead"][here, column] = path[later] - path
         labels["hindsight_toggle"][here] = states = _states(actions, cues.toggles)
         resting = _resting(path, cues.rest)
         events = np.zeros((length + 1, kinds), bool)

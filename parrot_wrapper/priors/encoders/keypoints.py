@@ -26,7 +26,7 @@ from parrot_wrapper.priors.encoders.image_encoder import (
     require_image,
     vector_dim,
 )
-from parrot_wrapper.priors.encoders.teachers import PLACE, Teachers, certain
+from parrot_wrapper.priors.encoders.teachers import HORIZONS, PLACE, Teachers, certain
 from parrot_wrapper.types import Demonstrations, FloatArray, ObservationSpec
 
 SLOT = 1 + PLACE
@@ -49,7 +49,7 @@ class KeypointEncoder(ImageEncoder):
     Args:
         observation: Must have an image of at least 4 pixels a side.
         cues: What the data tell of themselves, `Cues.to_dict`; without, it learns from the prior's
-            own loss alone.
+            own loss, and that things look the same at two times.
         slots: Slots by appearance, 2 or more.
         channels: Width of the convolutional net.
         sharpness: How exclusively an appearance belongs to its nearest anchor.
@@ -213,7 +213,8 @@ class KeypointEncoder(ImageEncoder):
 
     def labels(self, data: Demonstrations) -> dict[str, FloatArray]:
         """What hindsight says: see `hindsight_labels`."""
-        return hindsight_labels(data, self.cues)
+        wanted = self.teachers.weights["horizon"] > 0
+        return hindsight_labels(data, self.cues, HORIZONS if wanted else ())
 
     def context(self, features: Tensor) -> Tensor:
         """Pool the unordered set of slots by attention: (B, F) to (B, context)."""
@@ -272,11 +273,11 @@ def _edged(maps: Tensor) -> Tensor:
 
 
 def _seen_moving(image: Tensor, track: Tensor, grid: Tensor) -> Tensor:
-    """Where each cell is, (3, D) for 1, x and y of its grid, if what moves moves as the tracks say.
+    """Where each cell is, (3, D) for 1, x and y of its grid, if one thing moves as tracks say.
 
-    Rows 2i and 2i + 1 of images and tracks (B, D) are of one episode. The way between them is
-    regressed on how the moments of colours over the image change: colours tell what moves, moments
-    where.
+    Tracks are (B, D). Rows 2i and 2i + 1 of images and tracks are of one episode. The way between
+    them is regressed on how the moments of colours over the image change: colours tell what moves,
+    moments where.
     """
     cells = functional.adaptive_avg_pool2d(
         image.permute(0, 3, 1, 2).float(), (grid.shape[1], grid.shape[2])
@@ -288,13 +289,13 @@ def _seen_moving(image: Tensor, track: Tensor, grid: Tensor) -> Tensor:
     change = colour[1::2] - colour[0::2]
     moments = torch.einsum("nk,bnc->bkc", place, change).flatten(1)
     gram = moments.T @ moments
-    gram += 1e-2 * gram.diagonal().mean() * torch.eye(len(gram), dtype=gram.dtype)
+    gram += 1e-2 * gram.diagonal().mean() * torch.eye(len(gram)).to(gram)
     found = torch.linalg.solve(gram, moments.T @ way).view(3, -1, way.shape[1])
     where, size, what = torch.linalg.svd(found.transpose(1, 2).flatten(0, 1), full_matrices=False)
     moved = (change @ what[0]).abs()
     # what moves is seldom at a given cell, and stands out from what is mostly there
     out = (colour[1::2] + colour[0::2] - 2.0 * colour.mean(0)) @ what[0]
-    mass = 0.5 * moved.sum(1).mean() * (moved * out).mean().sign()
+    mass = 0.5 * moved.sum(1).quantile(0.9) * (moved * out).mean().sign()
     plane: Tensor = (where[:, 0] * size[0] * mass).view(3, way.shape[1])
     return plane
 

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from parrot_wrapper.errors import require_known
+from parrot_wrapper.checks import is_number
+from parrot_wrapper.errors import InvalidArgumentError, require_known
 from parrot_wrapper.priors.encoders.cues import Cues
 
 PLACE = 3
@@ -27,6 +28,10 @@ DEFAULT_WEIGHTS: Mapping[str, float] = MappingProxyType(
         "reconstruction": 0.0,
     }
 )
+HORIZONS = (1, 4, 16)
+"""In steps."""
+_PICTURE = 8
+"""Pixels a side of the image that is reconstructed."""
 _CENTRE = 0.1
 _ASTRAY = 0.02
 """Mass of the chance that nothing in sight is where the demonstrator goes."""
@@ -58,9 +63,11 @@ class Teachers(nn.Module):
       its heat as its weight; a mixture over which thing is meant.
     - *mass*: a small price on heat.
     - *contrast*: a thing looks the same at two times, and unlike others.
-    - *horizon*: the way in 1, 4 and 16 steps from the features.
-    - *dynamics*: the way between two steps from both features (inverse dynamics).
-    - *reconstruction*: the image, coarse, from the features.
+    - *horizon*: the way in 1, 4 and 16 steps is told by the features.
+    - *dynamics*: the way between two steps is told by the features of both (inverse dynamics).
+    - *reconstruction*: the image, coarse, is told by the features.
+
+    The last three are for comparison and have a weight of 0, and no layers then.
 
     Args:
         cues: What the data tell of themselves.
@@ -71,6 +78,7 @@ class Teachers(nn.Module):
 
     Raises:
         UnknownNameError: No such teacher.
+        InvalidArgumentError: A weight is no number of 0 or more.
     """
 
     _cell: Tensor
@@ -87,11 +95,25 @@ class Teachers(nn.Module):
         super().__init__()
         require_known("teacher", weights, DEFAULT_WEIGHTS)
         self.weights = {**DEFAULT_WEIGHTS, **weights}
+        if not all(
+            is_number(weight) and 0 <= weight < math.inf for weight in self.weights.values()
+        ):
+            raise InvalidArgumentError(f"Expected weights of teachers >= 0, got {dict(weights)}.")
         self._cues, self._cells = cues, cells
         tracks = len(cues.tracks)
         self.gains = nn.Parameter(torch.eye(tracks, PLACE))
         self.spread = nn.Parameter(torch.full((cues.kinds, tracks), -0.5))
         self.above = nn.Parameter(torch.zeros(cues.kinds, tracks))
+        self.readers = nn.ModuleDict()
+        for name, inputs, outputs in (
+            ("horizon", features, len(HORIZONS) * tracks),
+            ("dynamics", 2 * features, tracks),
+            ("reconstruction", features, _PICTURE**2 * image),
+        ):
+            if self.weights[name] and outputs:
+                self.readers[name] = nn.Sequential(
+                    nn.Linear(inputs, 64), nn.SiLU(), nn.Linear(64, outputs)
+                )
         rows, columns = torch.meshgrid(*map(torch.arange, cells), indexing="ij")
         self.register_buffer("_cell", torch.stack((rows, columns), dim=2).flatten(0, 1))
 
@@ -113,7 +135,7 @@ class Teachers(nn.Module):
 
         Args:
             seen: What `KeypointEncoder.training_features` returns.
-            batch: Labels of `hindsight_labels`; rows 2i and 2i + 1 are of one episode.
+            batch: Labels of `hindsight_labels`, and "image"; rows 2i and 2i + 1 are of one episode.
             generator: Chooses the cells that are compared.
         """
         losses = {}
@@ -128,8 +150,25 @@ class Teachers(nn.Module):
         losses["contrast"] = self._contrast(
             seen["code"], self.thing(seen["heat"]).detach(), generator
         )
+        for name, reader in self.readers.items():
+            losses[name] = self._read(name, reader, seen["features"], batch)
         weights = {**self.weights, "centre": _CENTRE * bool(self.weights["odometry"])}
         return {name: weights[name] * loss for name, loss in losses.items() if weights[name]}
+
+    def _read(
+        self, name: str, reader: nn.Module, features: Tensor, batch: Mapping[str, Tensor]
+    ) -> Tensor:
+        """Mean squared error of what is told by features (B, F)."""
+        if name == "horizon":
+            wanted = batch["hindsight_ahead"].flatten(1)
+        elif name == "dynamics":
+            track = batch["hindsight_track"]
+            wanted = track[1::2] - track[0::2]
+            features = torch.cat((features[0::2], features[1::2]), dim=1)
+        else:
+            pixels = batch["image"].permute(0, 3, 1, 2).to(features.dtype) / 255.0
+            wanted = functional.adaptive_avg_pool2d(pixels, _PICTURE).flatten(1)
+        return functional.mse_loss(reader(features), wanted)
 
     def _odometry(self, hand: Tensor, batch: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
         """How far the hand's way is from what the tracks say; and where it is on average."""

@@ -1,0 +1,262 @@
+"""The encoder that learns by hindsight: its layout, its teachers, and that it finds things."""
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from parrot_wrapper.errors import InvalidArgumentError, UnknownNameError
+from parrot_wrapper.priors.encoders import KeypointEncoder, build_encoder
+from parrot_wrapper.priors.encoders.cues import Cues, find_cues, hindsight_labels
+from parrot_wrapper.priors.encoders.keypoints import SLOT
+from parrot_wrapper.priors.encoders.teachers import DEFAULT_WEIGHTS, HORIZONS, PLACE
+from parrot_wrapper.types import ObservationSpec
+from tests.priors.moving_point import CONTROLS, point_data
+
+SMALL = {"slots": 3, "channels": 8, "context": 8}
+DATA = point_data(episodes=24, length=12, proprio=lambda place: np.zeros((len(place), 2)))
+CUES = find_cues(DATA).to_dict()
+ALONE = [{name: float(name == only) for name in DEFAULT_WEIGHTS} for only in DEFAULT_WEIGHTS]
+"""Weights with which one teacher is on."""
+
+
+def make(side=32, *, cues=CUES, proprio: int = 0, **options) -> KeypointEncoder:
+    sides = side if isinstance(side, tuple) else (side, side)
+    spec = ObservationSpec(image=(*sides, 3), proprio=proprio)
+    return build_encoder("keypoints", spec, {"cues": cues, **SMALL, **options}).train()
+
+
+def drawn(encoder: KeypointEncoder, rows: int = 16, seed: int = 0, data=DATA) -> dict[str, Tensor]:
+    taught = data.with_labels(encoder.labels(data))
+    batch = taught.sample_pairs(rows, np.random.default_rng(seed))
+    return {name: torch.from_numpy(np.ascontiguousarray(part)) for name, part in batch.items()}
+
+
+def losses(encoder: KeypointEncoder, batch: dict[str, Tensor], seed: int = 0) -> dict[str, Tensor]:
+    _, seen = encoder.training_features(batch)
+    return encoder.auxiliary_losses(seen, batch, torch.Generator().manual_seed(seed))
+
+
+def test_layout() -> None:
+    encoder = make(proprio=2)
+    batch = drawn(encoder)
+    batch["proprio"] = torch.randn(16, 2, generator=torch.Generator().manual_seed(0))
+    encoder.initialise(batch)
+    features, seen = encoder.training_features(batch)
+    hand, kinds = PLACE + 1, 3  # a toggle has a state, and two of the kinds of keyframes
+    assert features.shape == (16, encoder.feature_dim)
+    assert encoder.feature_dim == hand + SLOT * (kinds + SMALL["slots"]) + 2
+    assert encoder.context(features).shape == (16, encoder.context_dim)
+    assert torch.equal(encoder(batch), features)
+    assert torch.equal(features[:, :hand], seen["hand"])
+    slots = features[:, hand:-2].view(16, -1, SLOT)
+    assert ((slots[:, :, 0] >= 0) & (slots[:, :, 0] <= 1)).all()
+    torch.testing.assert_close(features[:, -2:].mean(0), torch.zeros(2))  # standardised
+    assert seen["heat"].shape == (16, 64, kinds) and seen["attention"].shape == (16, 64)
+    torch.testing.assert_close(seen["attention"].sum(1), torch.ones(16))
+    labels = {key for key in batch if key.startswith("hindsight")}
+    without = {key: part for key, part in batch.items() if key not in labels}
+    assert len(labels) == 4 and torch.equal(encoder(without), features)
+    assert encoder.auxiliary_losses(seen, without, torch.Generator()) == {}
+
+
+def test_absent_slots_are_quiet() -> None:
+    encoder = make(feature_noise=0.5)
+    with torch.no_grad():  # nothing is anywhere
+        encoder.appearance[2].weight[:3] = 0.0
+        encoder.appearance[2].bias[:3] = -40.0
+    features = encoder(drawn(encoder)).detach()
+    start = PLACE + 1
+    assert features[:, start:].abs().max() < 1e-6
+    features[:, start : start + SLOT] = 1.0  # but for one
+    noisy = encoder.perturb(features, torch.Generator().manual_seed(0))
+    assert torch.equal(noisy[:, start + SLOT :], features[:, start + SLOT :])
+    assert torch.equal(noisy[:, start], features[:, start])  # presence itself gets no noise
+    assert 0.3 < (noisy - features)[:, start + 1 : start + SLOT].std() < 0.8
+
+
+def test_slots_are_a_set() -> None:
+    encoder = make(slots=5)
+    features = encoder(drawn(encoder))
+    start = encoder.feature_dim - 5 * SLOT
+    shuffled = features.clone()
+    slots = features[:, start:].view(-1, 5, SLOT)
+    shuffled[:, start:] = slots[:, torch.tensor([3, 0, 4, 1, 2])].flatten(1)
+    torch.testing.assert_close(encoder.context(shuffled), encoder.context(features))
+
+
+@pytest.mark.parametrize("side", [4, 32, 48, 64, 84, 96, 128, 256, (33, 50), (97, 61)])
+def test_images_of_any_size(side) -> None:
+    encoder = make(side).eval()
+    height, width = encoder.observation.image[:2]
+    image = torch.randint(0, 256, (2, height, width, 3), dtype=torch.uint8)
+    features, seen = encoder.training_features({"image": image})
+    assert features.shape == (2, encoder.feature_dim) and features.isfinite().all()
+    assert seen["heat"].shape[1] <= 14 * 14
+    last = image.clone()
+    last[:, -1, -1] = 255 - last[:, -1, -1]
+    assert not torch.equal(encoder({"image": last}), features)
+
+
+@pytest.mark.parametrize("teachers", [{}, *ALONE], ids=["default", *DEFAULT_WEIGHTS])
+def test_teachers_are_weighed_and_draw_from_the_generator(teachers) -> None:
+    encoder = make(teachers=teachers)
+    batch = drawn(encoder)
+    found = losses(encoder, batch)
+    on = {name for name, weight in {**DEFAULT_WEIGHTS, **teachers}.items() if weight}
+    assert set(found) == on | ({"centre"} if "odometry" in on else set())
+    assert all(value.isfinite() and value.ndim == 0 for value in found.values())
+    assert all(torch.equal(value, found[name]) for name, value in losses(encoder, batch).items())
+    other = losses(encoder, batch, seed=1)
+    assert {name for name in found if other[name] != found[name]} == on & {"contrast"}
+    double = make(teachers={name: 2.0 * w for name, w in encoder.teachers.weights.items()})
+    double.load_state_dict(encoder.state_dict())
+    for name in on:
+        torch.testing.assert_close(losses(double, batch)[name], 2.0 * found[name])
+
+
+OF_THE_FLOW = {"token", "score", "pooled"}
+"""Layers between features and a prior."""
+REACHED = {
+    "odometry": {"plane", "heads", "trunk", "stem", "hand", "teachers.gains"},
+    "toggle": {"hand", "heads", "trunk", "stem"},
+    "keyframe": {
+        "shift",
+        "heads",
+        "trunk",
+        "stem",
+        "appearance",
+        "teachers.spread",
+        "teachers.above",
+    },
+    "mass": {"appearance", "stem"},
+    "contrast": {"appearance", "stem"},
+    "horizon": {"appearance", "stem", "heads", "trunk", "hand", "shift", "teachers.readers"},
+}
+REACHED["dynamics"] = REACHED["reconstruction"] = REACHED["horizon"]
+
+
+@pytest.mark.parametrize("weights", ALONE, ids=DEFAULT_WEIGHTS)
+def test_each_teacher_reaches_what_it_teaches(weights) -> None:
+    encoder = make(teachers=weights)
+    batch = drawn(encoder, 32)
+    encoder.initialise(batch)
+    sum(losses(encoder, batch).values()).backward()
+    (only,) = (name for name, weight in weights.items() if weight)
+    reached = {
+        name
+        for name, part in encoder.named_parameters()
+        if part.grad is not None and part.grad.abs().sum() > 0
+    }
+    for part in REACHED[only]:
+        assert any(name.startswith(part) for name in reached), part
+    assert any(
+        name.startswith("teachers.readers") for name in dict(encoder.named_parameters())
+    ) == (only in ("horizon", "dynamics", "reconstruction"))
+
+
+def test_together_they_reach_every_parameter() -> None:
+    encoder = make(teachers=dict.fromkeys(DEFAULT_WEIGHTS, 1.0))
+    batch = drawn(encoder, 32)
+    encoder.initialise(batch)
+    features, _ = encoder.training_features(batch)
+    total = sum(losses(encoder, batch).values()) + encoder.context(features).square().mean()
+    total.backward()
+    for name, parameter in encoder.named_parameters():
+        assert parameter.grad is not None and parameter.grad.abs().sum() > 0, name
+
+
+@pytest.mark.parametrize("teacher", ["horizon", "dynamics", "reconstruction"])
+def test_what_features_must_tell_is_learned(teacher) -> None:
+    encoder = make(teachers={name: float(name == teacher) for name in DEFAULT_WEIGHTS})
+    batch = drawn(encoder, 64)
+    optimiser = torch.optim.Adam(encoder.parameters(), lr=3e-3)
+    history = []
+    for _ in range(60):
+        loss = losses(encoder, batch)[teacher]
+        history.append(loss.item())
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    assert history[-1] < 0.8 * history[0]
+
+
+def test_ways_ahead_end_with_the_episode() -> None:
+    cues = find_cues(DATA)
+    labels = hindsight_labels(DATA, cues, HORIZONS)
+    track, ahead = labels["hindsight_track"], labels["hindsight_ahead"]
+    assert "hindsight_ahead" not in hindsight_labels(DATA, cues)
+    assert "hindsight_ahead" not in make().labels(DATA)
+    first, last = int(DATA.obs_offsets[3]), int(DATA.obs_offsets[3] + DATA.lengths[3])
+    for column, steps in enumerate(HORIZONS):
+        for row in (first, first + 5, last):
+            expected = track[min(row + steps, last)] - track[row]
+            np.testing.assert_allclose(ahead[row, column], expected, atol=1e-6)
+
+
+def test_without_cues_there_is_nothing_to_teach_of_places() -> None:
+    encoder = make(cues=None)
+    assert encoder.cues == Cues()
+    assert set(losses(encoder, drawn(encoder))) == {"contrast"}
+
+
+@pytest.mark.parametrize(
+    ("teachers", "error"),
+    [
+        ({"keyframes": 1.0}, UnknownNameError),
+        ({"odometry": -1.0}, InvalidArgumentError),
+        ({"odometry": float("nan")}, InvalidArgumentError),
+        ({"odometry": float("inf")}, InvalidArgumentError),
+        ({"odometry": "1"}, InvalidArgumentError),
+        ({"odometry": None}, InvalidArgumentError),
+    ],
+)
+def test_bad_weights(teachers, error) -> None:
+    with pytest.raises(error, match="teacher"):
+        make(teachers=teachers)
+
+
+@pytest.mark.parametrize("dark", [False, True])
+@pytest.mark.parametrize("control", CONTROLS)
+def test_what_moves_tells_where_cells_are(control, dark) -> None:
+    """Before any training: how far apart in the image two places are, in each direction."""
+    data = point_data(control, episodes=40)
+    if dark:
+        data.observations["image"] = 255 - data.observations["image"]
+    cues = find_cues(data)
+    encoder = make(cues=cues.to_dict())
+    encoder.initialise(drawn(encoder, 1024, data=data))
+    place = 8.0 * encoder.plane.detach()[1:3, :2].numpy()  # of x and of y
+    unit = {"position": 1.0, "velocity": 5.0, "force": 10.0}[control]
+    expected = np.diag([unit / track.scale for track in cues.tracks])
+    np.testing.assert_allclose(place, expected, atol=0.15 * expected.max())
+
+
+def test_it_finds_the_hand_and_where_it_goes_to() -> None:
+    """From images and actions alone; a wrong sign or a shift of either fails."""
+    data, other = point_data(episodes=100), point_data(episodes=15, seed=5)
+    encoder = make(cues=find_cues(data).to_dict(), channels=16)
+    encoder.initialise(drawn(encoder, 1024, data=data))
+    optimiser = torch.optim.Adam(encoder.parameters(), lr=1e-3)
+    taught = data.with_labels(encoder.labels(data))
+    for step in range(400):
+        batch = taught.sample_pairs(32, np.random.default_rng(step))
+        tensors = {name: torch.from_numpy(part) for name, part in batch.items()}
+        optimiser.zero_grad()
+        sum(losses(encoder, tensors, step).values()).backward()
+        optimiser.step()
+    labels = encoder.labels(other)
+    with torch.no_grad():
+        image = torch.from_numpy(other.observations["image"])
+        _, seen = encoder.training_features({"image": image})
+        hand = (seen["hand"][:, :PLACE] @ encoder.teachers.gains.T).numpy()
+        heat = seen["heat"][:, :, 1]
+        hottest = encoder._grid.flatten(1).T[heat.argmax(1)].numpy()
+    rows = other.obs_offsets[:, None] + np.array([[2, 12]])
+    moved, really = (np.diff(part[rows], axis=1) for part in (hand, labels["hindsight_track"]))
+    assert np.square(moved - really).mean() < 0.1 * np.square(really).mean()
+    there = labels["hindsight_there"][:, 1] > 0
+    error = (hottest - other.labels["goal"][:, :2])[there]  # the image is from -1 to 1
+    print("error", np.median(np.linalg.norm(error, axis=1)), error.mean(0))
+    assert np.median(np.linalg.norm(error, axis=1)) < 0.3
+    assert np.abs(error.mean(axis=0)).max() < 0.15
