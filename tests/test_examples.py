@@ -29,6 +29,7 @@ def test_wrap_any_env(monkeypatch, capsys) -> None:
     assert "return of random latents" in capsys.readouterr().out
 
 
+@pytest.mark.filterwarnings("ignore::parrot_wrapper.errors.UntaughtWarning")  # few episodes
 def test_train_prior(tmp_path, monkeypatch, capsys) -> None:
     pytest.importorskip("pybullet")
     few = ["--episodes", "8", "--steps", "5", "--batch-size", "16", "--rollouts", "1"]
@@ -62,6 +63,7 @@ def test_sac_in_one_file(monkeypatch, capsys) -> None:
     assert re.search(r"success in the last 50 episodes: \d+%", capsys.readouterr().out)
 
 
+@pytest.mark.filterwarnings("ignore::parrot_wrapper.errors.UntaughtWarning")  # few episodes
 def test_images_alone(tmp_path, monkeypatch, capsys) -> None:
     monkeypatch.syspath_prepend(EXAMPLES["coin_puck.py"].parent)
     few = ["--episodes", "8", "--prior-steps", "5", "--batch-size", "16", "--steps", "60"]
