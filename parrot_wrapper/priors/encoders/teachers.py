@@ -40,8 +40,6 @@ _AWAY = 0.3
 point anywhere would tell where things are without being on one."""
 _HALF = 0.1
 _TEMPERATURE = 0.1
-_NEAR = 0.3
-"""In places: what is this near where a thing was is that thing, for a camera that moves."""
 
 
 def certain(heat: Tensor) -> Tensor:
