@@ -35,7 +35,12 @@ from parrot_wrapper.priors.encoders.image_encoder import (
     require_image,
     vector_dim,
 )
-from parrot_wrapper.priors.encoders.keypoints import coordinate_grid, sphere_anchors
+from parrot_wrapper.priors.encoders.keypoints import (
+    convolutions,
+    coordinate_grid,
+    pool_slots,
+    sphere_anchors,
+)
 from parrot_wrapper.types import ObservationSpec
 
 _SURELY = 0.1
@@ -96,17 +101,7 @@ class StructuredEncoder(ImageEncoder):
         )
         rows, columns = quarter(height), quarter(width)
         self.slots, self.sharpness, self.feature_noise = slots, sharpness, feature_noise
-        widths = (FOLD**2 * colours + 2, *(channels,) * 4)
-        self.trunk = nn.Sequential(
-            *(
-                layer
-                for inside, outside, dilation in zip(widths, widths[1:], (1, 1, 2, 1), strict=False)
-                for layer in (
-                    nn.Conv2d(inside, outside, 3, padding=dilation, dilation=dilation),
-                    nn.ReLU(),
-                )
-            )
-        )
+        self.trunk = convolutions(FOLD**2 * colours + 2, channels, dilations=(1, 1, 2, 1))
         self.heads = nn.Conv2d(channels, sum(_HEADS.values()), 1)
         nn.init.constant_(self.heads.bias[:2], -4.0)  # type: ignore[index]  # few cells are centres
         # Things mostly stay where they are, so a code that could know the place would take it for
@@ -149,16 +144,7 @@ class StructuredEncoder(ImageEncoder):
 
     def context(self, features: Tensor) -> Tensor:
         """Pool the unordered set of object slots by attention: (B, F) to (B, context)."""
-        shared, objects = features[:, :SHARED], self._objects(features)
-        beside = shared[:, None].expand(-1, self.slots, -1)
-        tokens = self.token(torch.cat((objects, beside), dim=2))
-        presence = objects[:, :, :1]
-        attention = presence * self.score(tokens).clamp(-8, 8).exp()
-        attended = (attention * tokens).sum(1) / (attention.sum(1) + 1e-3)
-        summed = (presence * tokens).sum(1)
-        vectors = features[:, SHARED + SLOT * self.slots :]
-        context: Tensor = self.pooled(torch.cat((attended, summed, shared, vectors), dim=1))
-        return context
+        return pool_slots(self.token, self.score, self.pooled, features, (SHARED, self.slots))
 
     def perturb(self, features: Tensor, generator: torch.Generator) -> Tensor:
         """Add noise to positions; absent slots stay exactly quiet."""

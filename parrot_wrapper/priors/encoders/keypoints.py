@@ -8,7 +8,7 @@ in its own slots, the others are quiet, and all of it is smooth in the pixels.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -113,17 +113,7 @@ class KeypointEncoder(ImageEncoder):
             nn.Conv2d(32, self.cues.kinds + _CODE, 1),
         )
         nn.init.constant_(self.appearance[2].bias[: self.cues.kinds], -1.0)  # type: ignore[index]
-        widths = (channels + 2, *(channels,) * 3)
-        self.trunk = nn.Sequential(
-            *(
-                layer
-                for inside, outside, dilation in zip(widths, widths[1:], (1, 2, 1), strict=False)
-                for layer in (
-                    nn.Conv2d(inside, outside, 3, padding=dilation, dilation=dilation),
-                    nn.ReLU(),
-                )
-            )
-        )
+        self.trunk = convolutions(channels + 2, channels, dilations=(1, 2, 1))
         # how far a thing in the cell is from where the cell is; attention, and the same of the hand
         self.heads = nn.Conv2d(channels, PLACE + 1 + PLACE, 1)
         self.hand = nn.Sequential(nn.Linear(channels, 64), nn.SiLU(), nn.Linear(64, self._hand))
@@ -229,16 +219,7 @@ class KeypointEncoder(ImageEncoder):
 
     def context(self, features: Tensor) -> Tensor:
         """Pool the unordered set of slots by attention: (B, F) to (B, context)."""
-        shared, slots = features[:, : self.shared], self._by_appearance(features)
-        beside = shared[:, None].expand(-1, self.slots, -1)
-        tokens = self.token(torch.cat((slots, beside), dim=2))
-        presence = slots[:, :, :1]
-        attention = presence * self.score(tokens).clamp(-8, 8).exp()
-        attended = (attention * tokens).sum(1) / (attention.sum(1) + 1e-3)
-        summed = (presence * tokens).sum(1)
-        vectors = features[:, self.shared + SLOT * self.slots :]
-        context: Tensor = self.pooled(torch.cat((attended, summed, shared, vectors), dim=1))
-        return context
+        return pool_slots(self.token, self.score, self.pooled, features, (self.shared, self.slots))
 
     @torch.no_grad()
     def initialise(self, obs: ObservationTensors) -> None:
@@ -259,10 +240,6 @@ class KeypointEncoder(ImageEncoder):
         scale[:, start:end] = (features.new_tensor([0.0, *(1.0,) * PLACE]) * presence).flatten(1)
         return features + self.feature_noise * scale.detach() * noise
 
-    def _by_appearance(self, features: Tensor) -> Tensor:
-        slots = features[:, self.shared : self.shared + SLOT * self.slots]
-        return slots.reshape(-1, self.slots, SLOT)
-
     def _slots(self, seen: Mapping[str, Tensor]) -> Tensor:
         near = (seen["code"] @ (self.sharpness * self._anchors.T)).exp()
         sure, thing = certain(seen["heat"]), certain(self.teachers.thing(seen["heat"]))
@@ -275,6 +252,43 @@ class KeypointEncoder(ImageEncoder):
         relative = mean - seen["hand"][:, None, :PLACE]
         slots = torch.cat((presence, presence * relative), dim=2)
         return torch.cat((seen["hand"], slots.flatten(1)), dim=1)
+
+
+def convolutions(inside: int, channels: int, *, dilations: Sequence[int]) -> nn.Sequential:
+    """3x3 convolutions of one width that keep the grid's size, a rectifier after each."""
+    layers: list[nn.Module] = []
+    for dilation in dilations:
+        layers += [
+            nn.Conv2d(inside, channels, 3, padding=dilation, dilation=dilation),
+            nn.ReLU(),
+        ]
+        inside = channels
+    return nn.Sequential(*layers)
+
+
+def pool_slots(
+    token: nn.Module, score: nn.Module, pooled: nn.Module, features: Tensor, layout: tuple[int, int]
+) -> Tensor:
+    """Features (B, F) to (B, C), whatever the order of slots; absent ones count for nothing.
+
+    Args:
+        token: From a slot and what all share to a token.
+        score: From a token to its attention.
+        pooled: From the attended and the summed tokens, what is shared and vectors, to the result.
+        features: What is shared, the slots, presence first in each, and vectors.
+        layout: Length of what is shared, and the number of slots.
+    """
+    start, count = layout
+    shared, slots, vectors = features.tensor_split((start, start + SLOT * count), dim=1)
+    slots = slots.reshape(-1, count, SLOT)
+    beside = shared[:, None].expand(-1, count, -1)
+    tokens = token(torch.cat((slots, beside), dim=2))
+    presence = slots[:, :, :1]
+    attention = presence * score(tokens).clamp(-8, 8).exp()
+    attended = (attention * tokens).sum(1) / (attention.sum(1) + 1e-3)
+    summed = (presence * tokens).sum(1)
+    context: Tensor = pooled(torch.cat((attended, summed, shared, vectors), dim=1))
+    return context
 
 
 def _edged(maps: Tensor) -> Tensor:
