@@ -146,7 +146,7 @@ def find_cues(data: Demonstrations, image: str = "image") -> Cues:
     for track, share in zip(candidates, shares, strict=True):
         key = (track.source, track.dim)
         if share > 0 and (key not in best or share > best[key].told):
-            best[key] = Track(track.source, track.dim, track.order, 1.0, round(float(share), 3))
+            best[key] = replace(track, told=round(float(share), 3))
     tracks = list(best.values())
     if any(track.source == "proprio" for track in tracks):
         tracks = [track for track in tracks if track.source == "proprio"]
@@ -167,20 +167,14 @@ def _scaled(data: Demonstrations, toggles: tuple[Toggle, ...], tracks: list[Trac
     spread = np.sqrt(np.mean(np.concatenate([np.square(s) for s in steps]), axis=0)) + 1e-9
     speeds = np.concatenate([np.linalg.norm(_smooth(s / spread), axis=1) for s in steps])
     rest = _REST * float(np.percentile(speeds, _FAST))
-    rough = tuple(
-        Track(t.source, t.dim, t.order, float(s), t.told)
-        for t, s in zip(tracks, spread, strict=True)
-    )
+    rough = tuple(replace(t, scale=float(s)) for t, s in zip(tracks, spread, strict=True))
     labels = hindsight_labels(data, Cues(toggles, rough, rest))
     there = labels["hindsight_there"] > 0
     ways = labels["hindsight_way"][there]
     length = np.sqrt(np.mean(np.square(ways), axis=0)) if len(ways) else np.ones(len(tracks))
     length = np.maximum(length, 1e-6)
     # one threshold serves all scales: speeds are measured in the rough ones
-    final = tuple(
-        Track(t.source, t.dim, t.order, float(t.scale * s), t.told)
-        for t, s in zip(rough, length, strict=True)
-    )
+    final = tuple(replace(t, scale=float(t.scale * s)) for t, s in zip(rough, length, strict=True))
     return Cues(toggles, final, rest / float(np.mean(length)))
 
 
