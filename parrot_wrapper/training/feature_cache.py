@@ -10,7 +10,7 @@ import numpy as np
 from tqdm import tqdm
 
 from parrot_wrapper.data.dataset import EpisodeDataset
-from parrot_wrapper.errors import DataFileError
+from parrot_wrapper.errors import DataFileError, InvalidArgumentError
 from parrot_wrapper.io.atomic_files import atomic_path, write_json
 from parrot_wrapper.io.locking import folder_lock
 from parrot_wrapper.io.strict_json import parse_json
@@ -19,7 +19,7 @@ from parrot_wrapper.priors.encoder_prior import EncoderPrior
 from parrot_wrapper.priors.trainable import FEATURES_KEY
 from parrot_wrapper.surroundings import own_surroundings
 from parrot_wrapper.training.prior_batches import check_source, warn_of_unread
-from parrot_wrapper.types import AnyArray
+from parrot_wrapper.types import AnyArray, OffersMemory
 
 FEATURE_TYPE = np.float16
 """Half the bytes of float32, and an error far below the noise that features are trained with."""
@@ -37,9 +37,17 @@ class FeatureCache:
     Args:
         folder: Where the files are; None to keep nothing.
         prior: Whose encoder it is.
+
+    Raises:
+        InvalidArgumentError: The prior has a memory, which is part of its features.
     """
 
     def __init__(self, folder: Path | None, prior: EncoderPrior) -> None:
+        if isinstance(prior, OffersMemory):
+            raise InvalidArgumentError(
+                "Expected a prior whose features follow from one observation, got a "
+                f"{type(prior).__name__}, which remembers. Share the encoder of another one."
+            )
         self._folder, self._prior = folder, prior
         self._encoder = prior.encoder_digest
 
@@ -81,6 +89,7 @@ class FeatureCache:
         Raises:
             DataError: The data lack what the prior looks at, or were made in another action box.
         """
+        dataset = dataset.seen_by(self._prior)
         check_source(dataset, self._prior)
         warn_of_unread(dataset, self._prior.observation_spec)
         path = self._path(dataset)
