@@ -15,7 +15,7 @@ from parrot_wrapper.priors.arrays import as_float_array, vectors
 from parrot_wrapper.priors.config import PriorConfig, require_at_least
 from parrot_wrapper.priors.encoders.base import ActingEncoder
 from parrot_wrapper.priors.flow import FlowPrior, FlowPriorConfig
-from parrot_wrapper.priors.trainable import FEATURES_KEY, PAPER, Batch
+from parrot_wrapper.priors.trainable import FEATURES_KEY, PAPER, Batch, single_steps
 from parrot_wrapper.priors.variational import ActionBox
 from parrot_wrapper.types import AnyArray, FloatArray, Observations
 
@@ -169,16 +169,16 @@ class MemoryFlowPrior(FlowPrior):
 
     def losses(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
         """As `FlowPrior.losses`, of all steps of the sequences."""
-        flat = {name: part.flatten(0, 1) for name, part in batch.items() if part.ndim > 1}
+        flat = single_steps(batch)
+        real = flat.pop("valid")
         features, maps = self._seen(flat, generator)
         steps = batch["action"].shape[:2]
         with torch.autocast(features.device.type, enabled=False):
             inputs = self._inputs(features, flat["action"].to(features.dtype))
             remembered = self.memory.before_each(inputs.view(*steps, -1)).flatten(0, 1)
         known = torch.cat((features, remembered), dim=1)
-        real = flat["valid"]
         likelihood = self._likelihood(known[real], flat["action"][real], generator)
-        return {**likelihood, **self._auxiliary(maps, {**batch, **flat}, generator)}
+        return {**likelihood, **self._auxiliary(maps, flat, generator)}
 
     def _inputs(self, seen: Tensor, action: Tensor) -> Tensor:
         """What is remembered of a step: features (B, E) and actions (B, A) within their box."""

@@ -10,7 +10,7 @@ import numpy as np
 from tqdm import tqdm
 
 from parrot_wrapper.data.dataset import EpisodeDataset
-from parrot_wrapper.errors import DataFileError, InvalidArgumentError
+from parrot_wrapper.errors import DataFileError
 from parrot_wrapper.io.atomic_files import atomic_path, write_json
 from parrot_wrapper.io.locking import folder_lock
 from parrot_wrapper.io.strict_json import parse_json
@@ -19,7 +19,7 @@ from parrot_wrapper.priors.encoder_prior import EncoderPrior
 from parrot_wrapper.priors.trainable import FEATURES_KEY
 from parrot_wrapper.surroundings import own_surroundings
 from parrot_wrapper.training.prior_batches import check_source, warn_of_unread
-from parrot_wrapper.types import AnyArray, OffersMemory
+from parrot_wrapper.types import AnyArray
 
 FEATURE_TYPE = np.float16
 """Half the bytes of float32, and an error far below the noise that features are trained with."""
@@ -37,19 +37,12 @@ class FeatureCache:
     Args:
         folder: Where the files are; None to keep nothing.
         prior: Whose encoder it is.
-
-    Raises:
-        InvalidArgumentError: The prior has a memory, which is part of its features.
     """
 
     def __init__(self, folder: Path | None, prior: EncoderPrior) -> None:
-        if isinstance(prior, OffersMemory):
-            raise InvalidArgumentError(
-                "Expected a prior whose features follow from one observation, got a "
-                f"{type(prior).__name__}, which remembers. Share the encoder of another one."
-            )
         self._folder, self._prior = folder, prior
         self._encoder = prior.encoder_digest
+        self._width = prior.encoder.feature_dim  # without what a prior with memory remembers
 
     def find(self, dataset: EpisodeDataset) -> EpisodeDataset | None:
         """The data set with stored features in place of its observations, if there are any.
@@ -63,7 +56,7 @@ class FeatureCache:
         path = self._path(dataset)
         if path is None or not path.exists() or not _sidecar(path).exists():
             return None
-        shape = (dataset.n_steps + dataset.n_episodes, self._prior.feature_dim)
+        shape = (dataset.n_steps + dataset.n_episodes, self._width)
         expected = _read_checksum(_sidecar(path))
         try:
             with path.open("rb") as stream:
@@ -93,7 +86,7 @@ class FeatureCache:
         check_source(dataset, self._prior)
         warn_of_unread(dataset, self._prior.observation_spec)
         path = self._path(dataset)
-        shape = (dataset.n_steps + dataset.n_episodes, self._prior.feature_dim)
+        shape = (dataset.n_steps + dataset.n_episodes, self._width)
         if path is None:
             features = np.concatenate(list(self._batches(dataset, progress=progress)))
             return _with_features(dataset, features)
@@ -126,7 +119,7 @@ class FeatureCache:
             for start in range(0, len(rows), most):
                 chosen = rows[start : start + most]
                 seen = dataset.observed(wanted, chosen)
-                yield self._prior.features(seen).astype(FEATURE_TYPE)
+                yield self._prior.features(seen)[:, : self._width].astype(FEATURE_TYPE)
                 bar.update(len(chosen))
 
     def _path(self, dataset: EpisodeDataset) -> Path | None:
