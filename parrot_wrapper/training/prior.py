@@ -19,7 +19,7 @@ from parrot_wrapper.io.locking import folder_lock
 from parrot_wrapper.priors.arrays import rows_at_once
 from parrot_wrapper.priors.encoder_prior import EncoderPrior
 from parrot_wrapper.priors.flow import FlowPrior
-from parrot_wrapper.priors.trainable import FEATURES_KEY, Trainable
+from parrot_wrapper.priors.trainable import FEATURES_KEY, Trainable, sight_facts
 from parrot_wrapper.surroundings import own_surroundings, torch_threads
 from parrot_wrapper.training.feature_cache import FeatureCache
 from parrot_wrapper.training.prior_batches import (
@@ -202,6 +202,7 @@ def fit_prior(
     settings = training_config(type(prior), frozen=frozen) if config is None else config
     folder = None if run_folder is None else as_path("run_folder", run_folder)
     before = dict(prior.metadata)
+    dataset = dataset if frozen else dataset.seen_by(prior)
     # the statistics are computed under the threads too
     with run_folder_held(folder), torch_threads(settings.threads):
         begun: Progress | None = None
@@ -220,6 +221,7 @@ def fit_prior(
         **taught,
         "metrics": report.metrics,
         "training": settings.to_dict(),
+        **sight_facts(prior),
     }
     prior.set_metadata({**facts, "initial": before} if fine_tune else {**before, **facts})
     return report
@@ -267,6 +269,7 @@ def _prior_run(
         "training": config.to_dict(),
         "data": {"sha256": dataset.content_hash},
         "initial": weights_digest(prior) if learned else None,
+        **sight_facts(prior),
     }
     taught = dataset.with_labels(prior.labels(dataset))
     training, held_out = long_enough(taught, prior).split(
@@ -282,6 +285,8 @@ def _prior_run(
     ]
     if not has_checkpoint(folder) and not fine_tune:
         rows = rows_at_once(dataset.observation_spec, _STATISTICS_SIZE)
+        if prior.batches == "sequences":
+            rows = max(2, rows // prior.window // 2 * 2)
         draw = batch_maker(training, prior, batch_size=rows, edge_spread=spread)
         sample = draw(step_generator(config.seed, STATISTICS))
         prior.prepare({key: value.to(device) for key, value in sample.items()})
