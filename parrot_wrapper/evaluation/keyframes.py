@@ -25,13 +25,12 @@ _NEAR = 1.0
 
 @dataclass(frozen=True)
 class KeyframeError:
-    """How well an MLP tells the way to the next keyframe from the features, in held-out episodes.
+    """How well an MLP tells the way to a near keyframe from the features, in held-out episodes.
 
     Attributes:
-        unexplained: Share of the ways' variance that it does not explain, mean over kinds of
-            keyframes and dimensions; what is left for a perfect eye is which of several things is
-            meant.
-        rmse: Root mean squared error, in multiples of a typical way.
+        unexplained: Share of the ways' variance, over kinds of keyframes and dimensions, that it
+            does not explain.
+        rmse: Root mean squared length of its errors, in multiples of a typical way.
         kinds: Kinds of keyframes that were seen often enough.
         steps: Steps that it was fitted and measured on.
     """
@@ -88,9 +87,10 @@ def measure_keyframes(
             fits.append(fit_mlp(features[there], ways, held_out, settings))
     if not fits:
         raise DataError(f"Expected a kind of keyframe ahead in {_FEW} steps or more, got none.")
+    missed = np.square([fit.rmse for fit in fits]).sum()
     return KeyframeError(
-        unexplained=float(np.mean([fit.unexplained for fit in fits])),
-        rmse=float(np.sqrt(np.mean([np.square(fit.rmse).mean() for fit in fits]))),
+        unexplained=float(missed / np.square([fit.spread for fit in fits]).sum()),
+        rmse=float(np.sqrt(missed / len(fits))),
         kinds=len(fits),
         steps=len(rows),
     )
