@@ -29,9 +29,9 @@ LAYERS: dict[str, set[str] | None] = {
     "registry": set(),
     "image_layout": {"numpy"},
     "checks": {"numpy"},
-    "io": {"filelock"},
+    "io": {"filelock", "ray"},
     "latent": {"numpy", "scipy"},
-    "priors": {"numpy", "scipy", "torch", "safetensors"},
+    "priors": {"numpy", "scipy", "torch", "safetensors", "lerobot"},
     "data": {"numpy", "h5py", "minari", "pyarrow", "av", "PIL"},
     "wrappers": {"numpy", "gymnasium", "stable_baselines3", "typing_extensions"},
     "record": {"numpy", "gymnasium", "tqdm"},
@@ -158,7 +158,7 @@ def run(code: str) -> str:
 def test_bare_import_needs_no_extra():
     extras = (
         "pybullet stable_baselines3 h5py tyro tqdm rich tensorboard matplotlib imageio PIL minari "
-        "pyarrow av"
+        "pyarrow av lerobot"
     )
     blocked = f"import sys; sys.modules.update(dict.fromkeys({extras.split()!r}))\n"
     refused = run(

@@ -24,6 +24,9 @@ from parrot_wrapper.types import FloatArray
 EDGE = 1.0 - 2.0**-24
 """Largest |u| that a chart uses: the largest float32 below 1, 5.42 standard deviations."""
 
+_STEP = 1e-3
+"""Of differences, as a share of the way to the nearer edge."""
+
 _Float64Array = NDArray[np.float64]
 
 
@@ -77,6 +80,20 @@ class Chart(ABC):
         with quiet_floats():
             return np.clip(self._shrink(noise), -EDGE, EDGE).astype(np.float32)
 
+    def slope(self, u: ArrayLike) -> FloatArray:
+        """dz/du of `to_latent` at u (any shape, clipped as there), float32, for gradients.
+
+        Raises:
+            LatentError: u is no array of numbers.
+
+        Example:
+            >>> GaussianChart().slope([0.0])  # sqrt(pi / 2)
+            array([1.2533141], dtype=float32)
+        """
+        inside = np.clip(_doubles("u", u), -EDGE, EDGE)
+        with quiet_floats():
+            return self._steepness(inside).astype(np.float32)
+
     @property
     def bound(self) -> float:
         """Largest |z| that the chart reaches."""
@@ -106,6 +123,11 @@ class Chart(ABC):
     def _shrink(self, z: _Float64Array) -> _Float64Array:
         """Invert `_stretch`, float64."""
 
+    def _steepness(self, u: _Float64Array) -> _Float64Array:
+        """Derivative of `_stretch`, float64; by differences where a chart does not say."""
+        step = _STEP * (1.0 - np.abs(u))
+        return (self._stretch(u + step) - self._stretch(u - step)) / (2.0 * step)
+
 
 class _QuantileChart(Chart):
     """z = scale sqrt(2) erfinv(share u): quantiles of N(0, scale^2), all of it or its middle."""
@@ -132,6 +154,10 @@ class _QuantileChart(Chart):
 
     def _shrink(self, z: _Float64Array) -> _Float64Array:
         return np.asarray(erf(z / (self._scale * math.sqrt(2.0))) / self._share)
+
+    def _steepness(self, u: _Float64Array) -> _Float64Array:
+        factor = self._scale * self._share * math.sqrt(math.pi / 2.0)
+        return np.asarray(factor * np.exp(np.square(erfinv(self._share * u))))
 
 
 @dataclass(frozen=True)

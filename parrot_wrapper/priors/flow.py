@@ -116,7 +116,8 @@ class FlowPrior(StandardisedPrior):
     recipes: ClassVar = MappingProxyType(
         {
             "paper": PAPER,
-            "laptop-frozen": {"learning_rate": 1e-3, "patience": 0},
+            "laptop": {"learning_rate": 1e-3, "sight_share": 0.3},
+            "laptop-frozen": {"patience": 0},
         }
     )
     config: FlowPriorConfig

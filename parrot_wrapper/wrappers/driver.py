@@ -45,7 +45,7 @@ _TERMINATION_WARNING = (
 )
 
 _GOAL = "desired_goal"
-"""Where a goal env's observation has the goal, in Gymnasium-Robotics and Stable-Baselines3."""
+"""The key of a goal, in Gymnasium-Robotics and Stable-Baselines3."""
 
 
 class DriverOptions(KeyOptions, total=False):
@@ -88,8 +88,7 @@ class Driver:
         calls: How often envs that step together are stepped for one decision.
 
     Raises:
-        SpaceMismatchError, UnknownNameError, CheckpointError, InvalidArgumentError: See
-            `BehavioralPriorWrapper`.
+        ParrotError: See `BehavioralPriorWrapper`.
 
     Warns:
         UserWarning: See `BehavioralPriorWrapper`.
@@ -365,14 +364,11 @@ class Driver:
             ResetNeeded: There is no observation yet.
             InvalidArgumentError: The actions have the wrong shape or are not finite.
         """
-        return self.chart.to_unit(self._encoded(action))
+        return self.chart.to_unit(self.encode_latent(action))
 
     @quiet_floats()
     def encode_latent(self, action: ArrayLike) -> FloatArray:
         """`encode` to base noise (B, Z)."""
-        return self._encoded(action)
-
-    def _encoded(self, action: ArrayLike) -> FloatArray:
         features = self.features()
         array = float_array("actions", action, InvalidArgumentError)
         shape = (len(features), *self._action_shape)
@@ -408,6 +404,11 @@ class Driven:
     def chart(self) -> Chart:
         """The map from u to base noise."""
         return self._driver.chart
+
+    @property
+    def agent_observation(self) -> AgentObservation:
+        """What the agent sees."""
+        return self._driver.observation
 
 
 class DrivenBatch(Driven):

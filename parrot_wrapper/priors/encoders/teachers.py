@@ -21,7 +21,7 @@ DEFAULT_WEIGHTS: Mapping[str, float] = MappingProxyType(
         "odometry": 1.0,
         "toggle": 1.0,
         "keyframe": 0.3,
-        "mass": 0.002,
+        "mass": 0.0003,
         "contrast": 0.5,
         "horizon": 0.0,
         "dynamics": 0.0,
@@ -33,7 +33,7 @@ HORIZONS = (1, 4, 16)
 _PICTURE = 8
 """Pixels a side of the image that is reconstructed."""
 _CENTRE = 0.1
-_ASTRAY = 0.02
+_ASTRAY = 0.05
 """Mass of the chance that nothing in sight is where the demonstrator goes."""
 _AWAY = 0.3
 """In places: the further than this a cell points, the less is its vote trusted. A cell that could
@@ -58,7 +58,7 @@ class Teachers(nn.Module):
       say, through learned gains, which may be zero.
     - *toggle*: the last switch of each toggle, as features of the hand.
     - *keyframe*: each cell votes for the way from the hand to the next keyframe of each kind, with
-      its heat as its weight; a mixture over which thing is meant.
+      its heat, as far as it is meant, as its weight; a mixture over which thing that is.
     - *mass*: a small price on heat.
     - *contrast*: a thing looks the same at two times, and unlike others.
     - *horizon*: the way in 1, 4 and 16 steps is told by the features.
@@ -187,7 +187,7 @@ class Teachers(nn.Module):
             way = batch["hindsight_way"][:, kind] - self.above[kind]
             away = (way[:, None] - from_hand) / spread[kind].exp()
             log_vote = -0.5 * away.square().sum(2) - spread[kind].sum() - 0.919 * tracks - far
-            heat = seen["heat"][:, :, kind]
+            heat = seen["votes"][:, :, kind]
             voted = torch.logsumexp((heat + 1e-6).log() + log_vote, dim=1)
             astray = torch.full_like(voted, math.log(_ASTRAY) - 2.0 * tracks)
             log_p = torch.logaddexp(voted, astray) - (heat.sum(1) + _ASTRAY).log()
