@@ -93,8 +93,8 @@ def main(argv: list[str] | None = None) -> None:
     """Record, train, sample, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--episodes", type=int, default=800)
-    parser.add_argument("--train-steps", type=int, default=8_000)
-    parser.add_argument("--sample-steps", type=int, default=160_000)
+    parser.add_argument("--train-steps", type=int, default=6_000)
+    parser.add_argument("--sample-steps", type=int, default=60_000)
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args(argv)
     env = make()
