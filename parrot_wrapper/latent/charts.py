@@ -338,7 +338,7 @@ class BallChart(Chart):
     def _pulled(self, u: _Float64Array, by_noise: _Float64Array) -> _Float64Array:
         normal, own, shared = self._jacobian(u)
         along = (normal * by_noise).sum(axis=-1, keepdims=True)
-        return _slope_of_quantiles(u) * (own * by_noise + shared * along * normal)
+        return np.asarray(_slope_of_quantiles(u) * (own * by_noise + shared * along * normal))
 
     def _jacobian(self, u: _Float64Array) -> tuple[_Float64Array, _Float64Array, _Float64Array]:
         """Noise n = sqrt(2) erfinv(u), and h and k of dz/dn = h I + k n n^T, over the last axis."""
