@@ -122,6 +122,9 @@ _AGENTS: Mapping[str, Mapping[str, Any]] = {
     "batch-256": {"batch_size": 256},
     "no-layer-norm": {"layer_norm": False},
     "pixels": {"observation": "image"},
+    "10-critics": {"n_critics": 10},
+    "kl-warmup": {"kl_warmup": 5_000},
+    "action-critic": {"critic": "actions"},
 }
 """What the `agent` study changes, one thing in each."""
 
