@@ -64,6 +64,14 @@ class ExecutorError(ParrotError, ChildProcessError):
     """A process that was doing a task has died, or its error cannot be told as it is."""
 
 
+class ProcessDiedError(ExecutorError):
+    """A process was killed or ended by itself before its task was done; another may do it."""
+
+
+class ClusterError(ParrotError, ConnectionError):
+    """Other machines cannot be reached, or lack what a task needs; the message names which."""
+
+
 class MissingExtraError(ParrotError, ImportError):
     """An optional dependency is not installed; the message has the pip command."""
 

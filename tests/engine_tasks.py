@@ -5,7 +5,7 @@ import signal
 import time
 from pathlib import Path
 
-from parrot_wrapper.errors import InvalidArgumentError
+from parrot_wrapper.errors import InvalidArgumentError, MissingExtraError
 from parrot_wrapper.io.interruption import deferred_interrupt
 
 
@@ -60,3 +60,22 @@ def stubborn(folder: Path) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     (folder / "begun").touch()
     time.sleep(600)
+
+
+def die_once(mark: Path) -> str:
+    """Dies the first time; `mark` tells that it was there."""
+    if not mark.exists():
+        mark.touch()
+        die()
+    return "done"
+
+
+def copy(source: Path, target: Path) -> Path:
+    """Copies a file, and tells where it works."""
+    target.mkdir(exist_ok=True)
+    (target / "copy").write_bytes(source.read_bytes() + b" copied")
+    return Path.cwd()
+
+
+def lack_an_extra() -> None:
+    raise MissingExtraError("needs what this machine does not have")

@@ -31,7 +31,9 @@ class CollectCommand:
         episodes: How many successful episodes to keep.
         out: Folder of the data set.
         workers: Processes.
-        engine: What does the work: local for processes of this machine, or another by name.
+        engine: What does the work: local for processes of this machine, ray for the machines of a
+            Ray cluster, or another by name.
+        address: Of the cluster, as HOST:PORT; left out, ray starts one on this machine.
         seed: Seed of the first attempt; attempt k has seed + k.
         noise: Standard deviation of the noise on the expert's actions.
         stray_steps: In half of the attempts the arm goes astray for up to so many steps, which are
@@ -47,6 +49,7 @@ class CollectCommand:
     out: Path = Path("datasets/multitask")
     workers: int = os.cpu_count() or 1
     engine: str = "local"
+    address: str = ""
     seed: int = 0
     noise: float = 0.1
     stray_steps: int = 0
@@ -79,6 +82,7 @@ class CollectCommand:
             folder=self.out,
             workers=self.workers,
             engine=self.engine,
+            address=self.address,
             progress=self.progress,
         )
         write_json(self.out / "collect-config.json", {**asdict(self), "out": str(self.out)})

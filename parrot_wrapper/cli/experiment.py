@@ -41,7 +41,9 @@ class ExperimentCommand:
         out: Folder of the rows; results/STUDY-SETTING where left out.
         runs: Folder of runs and what they need; runs/STUDY-SETTING where left out.
         workers: Cores to use; 0 for all.
-        engine: What does the work: local for processes of this machine, or another by name.
+        engine: What does the work: local for processes of this machine, ray for the machines of a
+            Ray cluster, or another by name.
+        address: Of the cluster, as HOST:PORT; left out, ray starts one on this machine.
         device: Torch device.
         max_minutes: Stop after so much time, where all can go on later; 0 for no limit.
         only: Runs to do, as key=value: task, method, data, prior_seed, rl_seed or a label.
@@ -57,6 +59,7 @@ class ExperimentCommand:
     runs: Path | None = None
     workers: int = 0
     engine: str = "local"
+    address: str = ""
     device: str = "auto"
     max_minutes: float = 0.0
     only: tuple[str, ...] = ()
@@ -92,6 +95,7 @@ class ExperimentCommand:
             runs=chosen,
             workers=workers,
             engine=self.engine,
+            address=self.address,
             device=self.device,
             max_minutes=self.max_minutes,
             say=tqdm.write,

@@ -220,6 +220,12 @@ def making_folder(artifact: Artifact, root: Path) -> Path:
     return root / "making" / artifact.name
 
 
+def working_folder(artifact: Artifact, root: Path) -> Path:
+    """The one folder that is written to while an artifact is made."""
+    collects = artifact.kind == "data"
+    return artifact_folder(artifact, root) if collects else making_folder(artifact, root)
+
+
 def begin(artifact: Artifact, root: Path) -> None:
     """Prepare the folder that a learned part is made in; go on with one that is there.
 

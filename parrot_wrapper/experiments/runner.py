@@ -18,14 +18,20 @@ from typing import Any
 from tqdm import tqdm
 
 from parrot_wrapper.errors import DataFileError, InvalidArgumentError, ParrotError
-from parrot_wrapper.experiments.artifacts import Artifact, begin, finish, place_of
+from parrot_wrapper.experiments.artifacts import (
+    Artifact,
+    begin,
+    finish,
+    place_of,
+    working_folder,
+)
 from parrot_wrapper.experiments.grid import Grid
 from parrot_wrapper.experiments.methods import Run
 from parrot_wrapper.experiments.places import Places
 from parrot_wrapper.experiments.plan import Plan, left_row, make_plan, steps_so_far, weight
 from parrot_wrapper.experiments.rows import append_row
 from parrot_wrapper.experiments.run_worker import make_artifact, train_and_score
-from parrot_wrapper.io.executors import EXECUTORS, Ended, Executor, Task, stopping
+from parrot_wrapper.io.executors import Ended, Executor, Task, engine_maker, stopping
 from parrot_wrapper.io.interruption import Interruption, deferred_interrupt
 from parrot_wrapper.io.locking import folder_lock
 
@@ -75,6 +81,7 @@ def run_grid(
     runs: Sequence[Run] | None = None,
     workers: int = 1,
     engine: str = "local",
+    address: str = "",
     device: str = "auto",
     max_minutes: float = 0.0,
     say: Callable[[str], None] | None = None,
@@ -91,8 +98,9 @@ def run_grid(
         runs: Some of its runs; None for all.
         workers: Cores to use: so many runs side by side; data are collected with more than one
             where there is nothing else to do. On a GPU they share it.
-        engine: What does the jobs: "local" for processes of this machine, or an installed
+        engine: What does the jobs: "local" for processes of this machine, "ray", or an installed
             package's by name.
+        address: Of the engine's cluster; empty for its own choice.
         device: Torch device of all.
         max_minutes: Stop after so much time; 0 for no limit.
         say: Called with a line at every event.
@@ -103,19 +111,20 @@ def run_grid(
             with other settings.
         UnknownNameError: No such engine; the nearest is named.
         DataFileError: A damaged file, or another process is at work in the folders.
+        ClusterError: The cluster cannot be reached.
         KeyboardInterrupt: Ctrl-C or SIGTERM, when all has stopped.
     """
     if workers < 1 or max_minutes < 0:
         raise InvalidArgumentError(
             f"Expected workers >= 1 and max_minutes >= 0, got {workers} and {max_minutes}."
         )
-    chosen_engine = EXECUTORS.get(engine)
+    make_engine = engine_maker(engine, address)
     chosen = grid.runs() if runs is None else tuple(runs)
     with folder_lock(places.runs), deferred_interrupt() as interruption:
         places.claim(grid)
         queue = _JobQueue(grid, make_plan(grid, chosen, places), places, device=device)
         deadline = time.monotonic() + 60.0 * max_minutes if max_minutes else None
-        shift = _Shift(queue, places, chosen_engine(), workers, say or _silent, progress=progress)
+        shift = _Shift(queue, places, make_engine(), workers, say or _silent, progress=progress)
         out_of_time = shift.work(interruption, deadline)
     if interruption.requested:
         raise KeyboardInterrupt
@@ -145,6 +154,11 @@ class _Job:
     log: Path
     run: Run | None = None
     artifact: Artifact | None = None
+
+    @property
+    def collects(self) -> bool:
+        """Whether it collects data, which gains from a second core and not from a GPU."""
+        return self.artifact is not None and self.artifact.kind == "data"
 
 
 class _JobQueue:
@@ -203,18 +217,27 @@ class _JobQueue:
         root = self._places.artifacts
         function: Callable[..., None]
         arguments: tuple[Any, ...]
+        places = {name: place_of(name, self._artifacts, root) for name in job.needs if name}
         if job.artifact is not None:
             begin(job.artifact, root)
-            function = make_artifact
+            function, folder = make_artifact, working_folder(job.artifact, root)
             arguments = (job.artifact, self._artifacts, root, cores, self._device)
         else:
             assert job.run is not None
-            parts = {
-                kind: place_of(name, self._artifacts, root) for kind, name in job.run.needs.items()
-            }
+            parts = {kind: places[name] for kind, name in job.run.needs.items()}
             folder = self._places.run_folder(job.run)
             function, arguments = train_and_score, (job.run, folder, parts, self._device)
-        return Task(job.name, function, arguments, log=job.log, cores=cores, fresh=True)
+        return Task(
+            job.name,
+            function,
+            arguments,
+            log=job.log,
+            cores=cores,
+            fresh=True,
+            reads=tuple(path for path in map(Path, places.values()) if path.exists()),
+            writes=(folder,),
+            gpu=self._device != "cpu" and not job.collects,
+        )
 
     def finish(self, job: _Job) -> str:
         """Take note of a process that ended well; what is to be said of it.
@@ -323,10 +346,8 @@ class _Shift:
             self._launch(self._queue.take(), free // ready)
 
     def _launch(self, job: _Job, share: int) -> None:
-        """Start a job; only a collection of data gains from a second core."""
-        collects = job.artifact is not None and job.artifact.kind == "data"
         try:
-            task = self._queue.task(job, cores=max(1, share) if collects else 1)
+            task = self._queue.task(job, cores=max(1, share) if job.collects else 1)
         except ParrotError as error:
             self._give_up(job, error)
             return

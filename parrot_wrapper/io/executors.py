@@ -1,4 +1,4 @@
-"""Engines that do tasks elsewhere: in processes of this machine, or wherever another package can.
+"""Engines that do tasks elsewhere: in processes of this machine, or on others.
 
 An engine is a class with the four methods of `Executor`. A package offers its own under the entry
 point group `parrot_wrapper.executors`; `parrot collect` and `parrot experiment` find it by name.
@@ -7,6 +7,7 @@ point group `parrot_wrapper.executors`; `parrot collect` and `parrot experiment`
 from __future__ import annotations
 
 import _thread
+import inspect
 import multiprocessing
 import os
 import signal
@@ -24,11 +25,16 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Protocol
 
-from parrot_wrapper.errors import ExecutorError
+from parrot_wrapper.errors import ExecutorError, InvalidArgumentError, ProcessDiedError
 from parrot_wrapper.registry import Registry
 
 EXECUTORS = Registry(
-    "engine", "parrot_wrapper.executors", {"local": "parrot_wrapper.io.executors:LocalProcesses"}
+    "engine",
+    "parrot_wrapper.executors",
+    {
+        "local": "parrot_wrapper.io.executors:LocalProcesses",
+        "ray": "parrot_wrapper.io.ray_engine:RayCluster",
+    },
 )
 """Engines by the name that `--engine` takes."""
 
@@ -53,6 +59,10 @@ class Task:
         fresh: In a process that has done nothing before and knows nothing of the user's script.
             Others may follow each other in one process, and find there what the one before left;
             a script that submits them needs `if __name__ == "__main__":`.
+        reads: Files and folders that it only reads.
+        writes: Files and folders that it writes, or goes on with. An engine whose workers share
+            no disk carries those of both that are relative.
+        gpu: Whether it can use a GPU.
     """
 
     name: str
@@ -61,6 +71,9 @@ class Task:
     log: Path | None = None
     cores: int = 0
     fresh: bool = False
+    reads: tuple[Path, ...] = ()
+    writes: tuple[Path, ...] = ()
+    gpu: bool = False
 
 
 @dataclass(frozen=True)
@@ -70,7 +83,7 @@ class Ended:
     Attributes:
         task: The object that was submitted.
         value: What its function returned.
-        error: What it raised instead; KeyboardInterrupt where it was stopped, `ExecutorError`
+        error: What it raised instead; KeyboardInterrupt where it was stopped, `ProcessDiedError`
             where nothing is known but that its process has died.
     """
 
@@ -86,7 +99,7 @@ class Ended:
 
 
 class Executor(Protocol):
-    """What does tasks; made without arguments. It gets no more than may run at once."""
+    """What does tasks; made with an address or nothing. It gets no more than may run at once."""
 
     def submit(self, task: Task) -> str:
         """Start a task.
@@ -107,6 +120,30 @@ class Executor(Protocol):
     def close(self) -> None:
         """End at once what still runs, and leave nothing behind; called once, at the end."""
         ...
+
+
+def engine_maker(name: str, address: str = "") -> Callable[[], Executor]:
+    """What makes the engine of this name.
+
+    Args:
+        name: "local", "ray", or an installed package's.
+        address: Where its cluster is; empty for the engine's own choice.
+
+    Raises:
+        UnknownNameError: No such engine; the nearest is named.
+        MissingExtraError: The package that it needs is not installed.
+        InvalidArgumentError: It takes no address.
+    """
+    kind = EXECUTORS.get(name)
+    given = (address,) if address else ()
+    try:
+        inspect.signature(kind).bind(*given)
+    except TypeError as error:
+        raise InvalidArgumentError(
+            f"Expected no address for the engine {name!r}, got {address!r}. Leave it out, or "
+            "choose an engine with a cluster, such as ray."
+        ) from error
+    return lambda: kind(*given)
 
 
 def stopping(engine: Executor, running: Collection[Task]) -> Iterator[Ended]:
@@ -201,7 +238,7 @@ class _Worker:
             value, error, trace = self._link.recv()
         except (EOFError, OSError):
             self._process.join(_EXIT_SECONDS)
-            value, error, trace = None, ExecutorError(_death(self._process.exitcode)), ""
+            value, error, trace = None, ProcessDiedError(_death(self._process.exitcode)), ""
         if error is not None and trace:
             error.__cause__ = ExecutorError(trace)
         task, self.task = self.task, None

@@ -13,7 +13,7 @@ from typing import ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import erf, erfinv
+from scipy.special import erf, erfinv, gammainc, gammaincinv
 
 from parrot_wrapper.checks import is_number, number_array
 from parrot_wrapper.errors import InvalidArgumentError, LatentError
@@ -38,6 +38,7 @@ CHARTS = Registry(
         "box": f"{__name__}:BoxChart",
         "truncated": f"{__name__}:TruncatedChart",
         "tempered": f"{__name__}:TemperedChart",
+        "ball": f"{__name__}:BallChart",
     },
 )
 """Charts by name."""
@@ -258,6 +259,68 @@ class BoxChart(Chart):
 
     def _shrink(self, z: _Float64Array) -> _Float64Array:
         return np.asarray(z / self.half_width)
+
+
+@dataclass(frozen=True)
+class BallChart(Chart):
+    """Uniform u becomes N(0, I) within a ball: what is unlikely in all dimensions together is out.
+
+    The ball |z| <= r holds the share `mass` of N(0, I): of all regions with this mass it has the
+    likeliest noise. A chart of whole vectors, over the last axis of u: the direction of z is that
+    of sqrt(2) erfinv(u), and its length goes by the quantiles of |z|. A policy with it never does
+    what only the remaining 1 - `mass` of the prior's noise makes, whatever it learns.
+
+    Attributes:
+        mass: Share of the prior's noise that is kept, 0 < mass < 1.
+
+    Raises:
+        InvalidArgumentError: `mass` is outside its range.
+
+    Example:
+        >>> chart = BallChart(0.9)
+        >>> round(chart.radius(7), 3)
+        3.467
+        >>> bool(np.linalg.norm(chart.to_latent([1.0, 1.0, 1.0])) <= chart.radius(3))
+        True
+    """
+
+    name = "ball"
+    mass: float
+
+    def __post_init__(self) -> None:
+        if not is_number(self.mass) or not 0.0 < self.mass < 1.0:
+            raise InvalidArgumentError(
+                "A ball chart's mass, the share of the prior that is kept, must lie between 0 and "
+                f"1, got {self.mass!r}. With all of it, it is the chart 'gaussian'."
+            )
+
+    def radius(self, dim: int) -> float:
+        """Its r in `dim` dimensions: the quantile of |z| at `mass`."""
+        return math.sqrt(2.0 * float(gammaincinv(0.5 * dim, self.mass)))
+
+    def prior_mass(self, dim: int) -> float:
+        """`mass`, in any number of dimensions."""
+        return float(self.mass)
+
+    @property
+    def kl_uniform_to_prior(self) -> float:
+        """-log(mass), of all dimensions together."""
+        return -math.log(self.mass)
+
+    def _stretch(self, u: _Float64Array) -> _Float64Array:
+        z = np.asarray(math.sqrt(2.0) * erfinv(u))
+        return self._moved(z, self.mass)
+
+    def _shrink(self, z: _Float64Array) -> _Float64Array:
+        return np.asarray(erf(self._moved(z, 1.0 / self.mass) / math.sqrt(2.0)))
+
+    def _moved(self, z: _Float64Array, factor: float) -> _Float64Array:
+        """Move z so that the share of N(0, I) that is nearer to 0 is multiplied by `factor`."""
+        half = 0.5 * (z.shape[-1] if z.ndim else 1)
+        squared = np.square(z).sum(axis=-1, keepdims=True) if z.ndim else np.square(z)
+        inside = np.maximum(squared, 1e-12)  # the middle has a direction no more than a limit
+        share = np.minimum(factor * gammainc(half, 0.5 * inside), 1.0 - 2.0**-53)
+        return np.asarray(z * np.sqrt(2.0 * gammaincinv(half, share) / inside))
 
 
 def require_positive(what: str, value: float) -> None:

@@ -18,11 +18,11 @@ from tqdm import tqdm
 from parrot_wrapper import __version__
 from parrot_wrapper.checks import as_path, differences, require_count, require_instance
 from parrot_wrapper.data.episodes import observation_mapping
-from parrot_wrapper.data.shards import ShardInfo, has_shard, read_info, verify_shard
+from parrot_wrapper.data.shards import ShardInfo, has_shard, read_info, shard_path, verify_shard
 from parrot_wrapper.data.storage import Manifest, read_manifest, write_manifest
 from parrot_wrapper.errors import DataError, DataFileError, ExecutorError, InvalidArgumentError
 from parrot_wrapper.io.atomic_files import clear_strays, room_below
-from parrot_wrapper.io.executors import EXECUTORS, Ended, Executor, Task, stopping
+from parrot_wrapper.io.executors import Ended, Executor, Task, engine_maker, stopping
 from parrot_wrapper.io.interruption import deferred_interrupt
 from parrot_wrapper.io.locking import folder_lock
 from parrot_wrapper.record.expert_episodes import (
@@ -70,6 +70,7 @@ def collect(
     folder: str | Path,
     workers: int = 2,
     engine: str = "local",
+    address: str = "",
     progress: bool = True,
 ) -> CollectionReport:
     """Collect `n_episodes` kept episodes; go on where an earlier call in `folder` was stopped.
@@ -84,14 +85,16 @@ def collect(
         n_episodes: How many to keep, >= 1.
         folder: The data set's folder; made where it does not exist.
         workers: Shards at a time, >= 1.
-        engine: What records them: "local" for processes of this machine, or an installed package's
-            by name. Processes import the script that calls this, which therefore needs
+        engine: What records them: "local" for processes of this machine, "ray", or an installed
+            package's by name. Processes import the script that calls this, which therefore needs
             `if __name__ == "__main__":`.
+        address: Of the engine's cluster; empty for its own choice.
         progress: Show a progress bar.
 
     Raises:
         InvalidArgumentError: A number is out of range, or the env has no expert.
         UnknownNameError: No such engine; the nearest is named.
+        ClusterError: The cluster cannot be reached, or a machine of it lacks something.
         DataFileError: `folder` holds a data set with other settings, is being written to, or
             one of its files is altered or foreign.
         DataError: The expert never ends in an episode to keep.
@@ -102,7 +105,7 @@ def collect(
     require_count("n_episodes", n_episodes)
     require_count("workers", workers)
     root = as_path("folder", folder)
-    chosen = EXECUTORS.get(engine)
+    make_engine = engine_maker(engine, address)
     settings, facts = _describe(source)
     with room_below(root), folder_lock(root):
         facts = _agree_with_existing(root, settings, facts)
@@ -111,7 +114,7 @@ def collect(
         write_manifest(root, manifest)
         plan = ShardPlan(n_episodes, source.shard_attempts, _existing_shards(root))
         if not plan.complete:
-            _run(plan, source, root, workers, chosen(), progress)
+            _run(plan, source, root, workers, make_engine(), progress)
         counts = {"attempts": plan.attempts, "kept": plan.kept}
         write_manifest(root, replace(manifest, facts={**facts, "counts": counts}))
     return CollectionReport(root, n_episodes, plan.attempts, plan.kept)
@@ -218,7 +221,7 @@ def _run(
     with deferred_interrupt() as interruption, _bar(plan, progress) as bar, closing(engine):
         while not plan.complete and not interruption.requested:
             while len(running) < workers and (index := plan.next_shard()) is not None:
-                task = Task(f"shard {index}", work_on_shard, (source, folder, index))
+                task = _task(source, folder, index)
                 running.add(task)
                 engine.submit(task)
             for ended in engine.poll(_LOOK_EVERY):
@@ -229,6 +232,12 @@ def _run(
             running.discard(ended.task)
     if not plan.complete:
         raise KeyboardInterrupt
+
+
+def _task(source: ExpertSource, folder: Path, index: int) -> Task:
+    path = shard_path(folder, index)
+    made = (path, path.with_suffix(".json"))  # in this order: the sidecar makes the shard count
+    return Task(f"shard {index}", work_on_shard, (source, folder, index), writes=made)
 
 
 def _result(ended: Ended) -> ShardInfo:

@@ -211,7 +211,7 @@ class Driver:
         rows = rows_of(observations)
         self._memory.advance(self._features)
         self._memory.begin(rows, began)
-        self._seen = copied(self._reader(observations)) if self._looks else {}
+        self._seen = copied(self._reader(observations))
         # a prior that does not look takes any features
         self._features = None if self._looks else self._embedded({}, rows)
 

@@ -1,0 +1,258 @@
+"""Tasks on the machines of a Ray cluster."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import signal
+import socket
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from parrot_wrapper.errors import (
+    ClusterError,
+    ExecutorError,
+    ParrotError,
+    ProcessDiedError,
+    needed_extra,
+)
+from parrot_wrapper.io.carried_files import (
+    Files,
+    anchors,
+    carried,
+    packed,
+    put_back,
+    require_shared,
+    unpack,
+)
+from parrot_wrapper.io.executors import Ended, Task
+from parrot_wrapper.io.supervised import Outcome, require_versions, supervised, versions
+
+with needed_extra("ray", "The engine ray needs Ray"):
+    import ray
+    from ray.exceptions import RayError, RayTaskError
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+_LOOK_SECONDS = 1.0
+"""Between two looks of a worker at its process, and two words with the driver."""
+_RETRIES = 3
+"""Of a task whose process, worker or machine died."""
+_TOLD = (".jsonl", ".log")
+"""Files that come before the task has ended: how far it is."""
+_GROWTH = 1.02
+"""By how much such a file has to grow to be sent again: all of it would be sent every second."""
+_CONNECT_SECONDS = 10.0
+
+
+class RayCluster:
+    """The machines of a Ray cluster, or a Ray of this machine that is started for the purpose.
+
+    A task that waits is done wherever cores are free, and done again elsewhere if its machine is
+    lost. Relative paths are carried, so that no machine needs to share a disk.
+
+    Args:
+        address: Of the cluster, such as "10.0.0.1:6379" or "auto"; empty for that of the variable
+            RAY_ADDRESS, or else for a Ray that is started here and ends with this object. Where the
+            caller has connected to Ray before, that is used.
+
+    Raises:
+        ClusterError: Nothing answers there, or with another version of Ray or Python.
+    """
+
+    def __init__(self, address: str = "") -> None:
+        self._ours = not ray.is_initialized()
+        if self._ours:
+            _connect(address or os.environ.get("RAY_ADDRESS", "") or "local")
+        here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+        desk = ray.remote(_Desk).options(num_cpus=0, scheduling_strategy=here)
+        self._desk: Any = desk.remote()
+        self._do = ray.remote(_do)
+        self._running: dict[Any, Task] = {}
+        self._read: dict[tuple[Any, ...], Any] = {}
+        total = ray.cluster_resources()
+        self._gpus_per_core = total.get("GPU", 0.0) / max(total.get("CPU", 1.0), 1.0)
+
+    def submit(self, task: Task) -> str:
+        """Hand a task to the cluster.
+
+        Raises:
+            InvalidArgumentError: A path is outside the folder that this process works in.
+        """
+        cores = max(1, task.cores)
+        do = self._do.options(
+            name=task.name,
+            num_cpus=cores,
+            num_gpus=min(1.0, round(cores * self._gpus_per_core, 4)) if task.gpu else 0,
+            max_retries=_RETRIES,
+            retry_exceptions=[ProcessDiedError],
+        )
+        before = packed(carried(_written(task)), Path())
+        shared = anchors((*task.reads, *task.writes))
+        reference = do.remote(
+            task, self._carried(task), before, shared, versions(), desk=self._desk
+        )
+        self._running[reference] = task
+        return f"Ray task {reference.task_id().hex()[:8]}"
+
+    def _carried(self, task: Task) -> Any:
+        """What a task reads, in the store: once for all tasks, while it is the same."""
+        paths = carried(task.reads)
+        files = [file for path in paths for file in (path, *path.rglob("*"))]
+        seen = ((file, stat.st_size, stat.st_mtime_ns) for file in files if (stat := file.stat()))
+        key = tuple(seen)
+        if key not in self._read:
+            self._read[key] = ray.put(packed(paths, Path()))
+        return self._read[key]
+
+    def poll(self, seconds: float) -> list[Ended]:
+        """The tasks that have ended since the last call; waits up to `seconds` for the first."""
+        if not self._running:
+            return []
+        waiting = list(self._running)
+        ray.wait(waiting, timeout=seconds)
+        ended, _ = ray.wait(waiting, num_returns=len(waiting), timeout=0)
+        for name, content in ray.get(self._desk.take.remote()).items():
+            put_back({name: content}, [Path(name)])
+        return [self._ended(reference, self._running.pop(reference)) for reference in ended]
+
+    def _ended(self, reference: Any, task: Task) -> Ended:
+        try:
+            (value, error), files = ray.get(reference)
+            put_back(files, carried(_written(task)))
+            if error is None:
+                _require_here(task)
+        except RayTaskError as failed:
+            cause = failed.cause
+            known = isinstance(cause, ParrotError)
+            return Ended(task, error=cause if known else ExecutorError(_last_line(failed)))
+        except (ParrotError, RayError) as failed:
+            known = isinstance(failed, ParrotError)
+            return Ended(task, error=failed if known else ProcessDiedError(_first_line(failed)))
+        return Ended(task, value, error)
+
+    def stop(self) -> None:
+        """Tell all workers at their next word with the driver."""
+        ray.get(self._desk.stop.remote())
+
+    def close(self) -> None:
+        """Kill what runs, and the Ray that was started here."""
+        for reference in self._running:
+            ray.cancel(reference, force=True)
+        ray.kill(self._desk)
+        if self._ours:
+            ray.shutdown()
+
+
+class _Desk:
+    """An actor beside the driver: workers tell it how far they are, and hear whether to stop."""
+
+    def __init__(self) -> None:
+        self._news: Files = {}
+        self._stopping = False
+
+    def tell(self, news: Files) -> bool:
+        self._news.update(news)
+        return self._stopping
+
+    def take(self) -> Files:
+        news, self._news = self._news, {}
+        return news
+
+    def stop(self) -> None:
+        self._stopping = True
+
+
+def _do(
+    task: Task, reads: Files, before: Files, shared: list[Path], expected: dict[str, str], desk: Any
+) -> tuple[Outcome, Files]:
+    """What a worker does: the task, in a folder with what it reads; and what it wrote."""
+    require_versions(expected)
+    require_shared(shared, platform.node())
+    place, paths = _place(), carried(_written(task))
+    told: dict[str, int] = {}
+
+    def asked_to_stop() -> bool:
+        now = packed(paths, place, ends=_TOLD)
+        news = {k: text for k, text in now.items() if len(text) > _GROWTH * told.get(k, 0)}
+        told.update({name: len(content) for name, content in news.items()})
+        return bool(ray.get(desk.tell.remote(news)))
+
+    try:
+        unpack(reads, place)
+        unpack(before, place)
+        return supervised(task, asked_to_stop, look_every=_LOOK_SECONDS), packed(paths, place)
+    finally:
+        for path in place.iterdir():
+            shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink()
+
+
+@cache
+def _place() -> Path:
+    """The folder that this worker works in, and its processes too."""
+    place = Path(tempfile.mkdtemp(prefix="parrot-"))
+    os.chdir(place)
+    return place
+
+
+def _written(task: Task) -> tuple[Path, ...]:
+    """What comes back of a task: its log too, where that is a file of its own."""
+    inside = task.log is None or any(path in task.log.parents for path in task.writes)
+    return task.writes if inside or task.log is None else (*task.writes, task.log)
+
+
+def _require_here(task: Task) -> None:
+    shared = [path for path in task.writes if path.is_absolute()]
+    if shared and not any(path.exists() for path in shared):
+        require_shared(shared, platform.node())
+
+
+def _connect(address: str) -> None:
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent anywhere
+    _require_answer(address)
+    try:
+        with _signals_kept():
+            ray.init(address, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    except (ConnectionError, OSError, RuntimeError, ValueError) as error:
+        raise ClusterError(
+            f"Expected a Ray cluster at {address!r} with Ray {ray.__version__} and Python "
+            f"{platform.python_version()}, got: {_first_line(error)}"
+        ) from error
+
+
+@contextmanager
+def _signals_kept() -> Iterator[None]:
+    """Ray has its own idea of what SIGTERM means; the caller's is kept."""
+    main = threading.current_thread() is threading.main_thread()
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    for number, handler in before.items() if main else ():
+        signal.signal(number, handler)
+
+
+def _require_answer(address: str) -> None:
+    """Ray itself tries for minutes, and then ends the process."""
+    host, colon, port = address.removeprefix("ray://").rpartition(":")
+    if not (colon and port.isdecimal()):
+        return  # "local", "auto"
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), _CONNECT_SECONDS).close()
+    except OSError as error:
+        raise ClusterError(
+            f"Expected a Ray cluster at {address!r}, but nothing answers there ({error}). Start "
+            f"one with `ray start --head --port {port}` on {host}, or leave the address out for "
+            "one on this machine."
+        ) from error
+
+
+def _first_line(error: BaseException) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)
+
+
+def _last_line(error: BaseException) -> str:
+    return str(error).strip().splitlines()[-1]
