@@ -54,7 +54,8 @@ class Executed:
         """Actions (B, H A) in units of the box, -1 to 1, of u (B, Z) and what the agent sees."""
         is_dict = isinstance(observations, dict)
         features = observations[FEATURES_KEY] if is_dict else observations
-        actions = self._decode(_Stretched.apply(u, self._chart), features)
+        z: Tensor = _Stretched.apply(u, self._chart)  # type: ignore[no-untyped-call]  # torch's
+        actions = self._decode(z, features)
         share = ((actions - self._low) / self._width).clamp(0.0, 1.0)
         return (2.0 * share - 1.0).flatten(1)
 
