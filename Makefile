@@ -7,7 +7,7 @@ JOBS ?= 2
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install -c constraints.txt
 
-.PHONY: demo test test-fast test-lowest test-third-party audit lint format type docs clean
+.PHONY: demo test test-fast test-lowest test-third-party test-lerobot audit lint format type docs clean
 
 demo: $(VENV)/installed-all
 	$(BIN)/parrot demo
@@ -38,6 +38,15 @@ test-third-party:
 	$(THIRD)/bin/python -m pip install -q -c constraints.txt -e ".[all,dev,third-party]"
 	MUJOCO_GL=$${MUJOCO_GL:-egl} $(THIRD)/bin/python -m pytest tests/third_party
 
+# LeRobot's policies as priors. It wants older versions than constraints.txt has.
+test-lerobot: LEROBOT := $(VENV)-lerobot
+test-lerobot:
+	test -x $(LEROBOT)/bin/python || $(PYTHON) -m venv $(LEROBOT)
+	$(LEROBOT)/bin/python -m pip install -q -e ".[sb3,data,lerobot,lerobot-policies]" \
+		"lerobot[dataset,diffusion]" pytest
+	$(LEROBOT)/bin/python -m pytest tests/third_party/test_lerobot.py \
+		tests/test_examples.py -k lerobot
+
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
@@ -54,7 +63,7 @@ docs: $(VENV)/installed-dev
 	$(BIN)/sphinx-build -W --keep-going -n -q -b html docs docs/_build/html
 
 clean:
-	rm -rf $(VENV) $(VENV)-third-party dist docs/_build .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(VENV)-third-party $(VENV)-lerobot dist docs/_build .mypy_cache .pytest_cache .ruff_cache
 	find parrot_wrapper parrot_envs parrot_table tests examples -name __pycache__ -prune -exec rm -rf {} +
 
 $(BIN)/python:

@@ -15,7 +15,7 @@ Example:
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from parrot_envs.registration import ENV_IDS, PAPER_TASKS, register_all
+from parrot_envs.registration import ENV_IDS, PAPER_TASKS, POINT_MASS_IDS, register_all
 
 if TYPE_CHECKING:
     from parrot_envs.env import ManipulationEnv
@@ -29,6 +29,7 @@ register_all()
 __all__ = [
     "ENV_IDS",
     "PAPER_TASKS",
+    "POINT_MASS_IDS",
     "ManipulationEnv",
     "SceneSet",
     "Situation",

@@ -28,6 +28,12 @@ def check_pixels(name: str, value: object, smallest: int, reason: str) -> None:
         )
 
 
+def check_noise(noise: float) -> None:
+    """Refuse what is no standard deviation."""
+    if not (np.isfinite(noise) and noise >= 0):
+        raise EnvArgumentError(f"noise must be a finite number >= 0, got {noise!r}.")
+
+
 def check_flag(name: str, value: object) -> None:
     """Refuse what is no bool: the text "False" would count as true."""
     if not isinstance(value, bool):
@@ -44,20 +50,18 @@ def check_options(options: object) -> None:
         raise EnvArgumentError(f"reset() knows no options, got {', '.join(map(repr, options))}.")
 
 
-def checked_action(action: Any) -> npt.NDArray[np.float64]:
-    """The action (7,) as float64, clipped to -1..1.
+def checked_action(action: Any, size: int = ACTION_SIZE) -> npt.NDArray[np.float64]:
+    """The action (size,) as float64, clipped to -1..1.
 
     Raises:
-        EnvArgumentError: It is no vector of 7 finite numbers.
+        EnvArgumentError: It is no vector of so many finite numbers.
     """
     try:
         array = np.asarray(action, dtype=np.float64)
     except (TypeError, ValueError) as error:
-        raise EnvArgumentError(
-            f"An action must be {ACTION_SIZE} numbers, got {action!r}."
-        ) from error
-    if array.shape != (ACTION_SIZE,):
-        raise EnvArgumentError(f"An action has shape ({ACTION_SIZE},), got {array.shape}.")
+        raise EnvArgumentError(f"An action must be {size} numbers, got {action!r}.") from error
+    if array.shape != (size,):
+        raise EnvArgumentError(f"An action has shape ({size},), got {array.shape}.")
     if not np.isfinite(array).all():
         raise EnvArgumentError(f"An action must be finite, got {array.tolist()}.")
     return np.clip(array, -1.0, 1.0)

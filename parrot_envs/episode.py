@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from parrot_envs.errors import EnvArgumentError
+from parrot_envs.argument_checks import check_noise
 from parrot_envs.experts import ScriptedExpert
 from parrot_envs.robot import Robot
 from parrot_envs.scene import Scene
@@ -70,8 +70,7 @@ class Episode:
         Raises:
             EnvArgumentError: `noise` is negative or not finite.
         """
-        if not (np.isfinite(noise) and noise >= 0):
-            raise EnvArgumentError(f"noise must be a finite number >= 0, got {noise!r}.")
+        check_noise(noise)
         target, kind = self.task.target, self.task.kind
         if target is None:
             target = str(rng.choice([p.thing.name for p in self.scene.objects]))

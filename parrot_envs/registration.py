@@ -47,7 +47,19 @@ TABLE: dict[str, Entry] = {
 """Every environment by id; the documentation and the tests are made from it."""
 
 ENV_IDS = tuple(TABLE)
-"""All registered environment ids."""
+"""All ids of the arm at the table."""
+
+POINT_MASS_TABLE = {
+    "ParrotSequentialNavigation-v0": (
+        "parrot_envs.sequential_navigation:SequentialNavigation",
+        150,
+    ),
+    "ParrotMoveBox-v0": ("parrot_envs.move_box:MoveBox", 100),
+}
+"""The envs of a point mass by id: where the class is, and the steps of an episode."""
+
+POINT_MASS_IDS = tuple(POINT_MASS_TABLE)
+"""All ids of a point mass in a square; they need no PyBullet."""
 
 PAPER_TASKS = tuple(env_id for env_id, entry in TABLE.items() if entry.in_paper)
 """The ids of the eight tasks that the PARROT paper evaluates."""
@@ -63,3 +75,6 @@ def register_all() -> None:
                 max_episode_steps=EPISODE_STEPS,
                 kwargs={"scene": entry.scene, "task": entry.task, "target": entry.target},
             )
+    for env_id, (entry_point, steps) in POINT_MASS_TABLE.items():
+        if env_id not in gym.registry:
+            gym.register(env_id, entry_point=entry_point, max_episode_steps=steps)

@@ -20,6 +20,9 @@ KEYS_FACT = "observation_keys"
 
 IMPORTED_KEYS_FACT = "imported_keys"
 """The same of data that were imported, by the source's names, which an env may have or not."""
+SEES_FACT = "sees"
+"""Where metadata of priors, and of data as they see them, name the parts of the data that they look
+at; not there for all."""
 REWARDS_FACT = "rewards_known"
 """False in metadata of data without rewards, which are stored as zeros."""
 
@@ -94,6 +97,14 @@ class Demonstrations(Protocol):
     lengths: npt.NDArray[Any]
     obs_offsets: npt.NDArray[np.int64]
     step_offsets: npt.NDArray[np.int64]
+
+
+class HasMetadata(Protocol):
+    """Whatever tells facts of itself, as priors do."""
+
+    @property
+    def metadata(self) -> Mapping[str, Any]:
+        """JSON-able facts."""
 
 
 @runtime_checkable

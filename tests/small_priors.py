@@ -11,6 +11,8 @@ from parrot_wrapper.priors import (
     EncoderPrior,
     FlowPrior,
     FlowPriorConfig,
+    MemoryFlowPrior,
+    MemoryFlowPriorConfig,
     SkillPrior,
     SkillPriorConfig,
     TrajectoryVAEPrior,
@@ -34,7 +36,7 @@ SIZES: dict[str, dict[str, Any]] = {
 
 KINDS = (
     *("flow", "cvae", "trajectory", "features"),
-    *("chunk", "flow-matching", "mean-flow", "skill"),
+    *("chunk", "flow-matching", "mean-flow", "skill", "memory"),
 )
 
 
@@ -60,6 +62,9 @@ def make_prior(kind: str, encoder: str, seen: ObservationSpec | None = None) -> 
     if kind == "skill":
         sizes = {**small, **common, "horizon": HORIZON, "recurrent": 4}
         return SkillPrior(SkillPriorConfig(seen, encoder=encoder, **sizes))
+    if kind == "memory":
+        sizes = {**common, "hidden": 8, "memory_size": 4, "window": HORIZON}
+        return MemoryFlowPrior(MemoryFlowPriorConfig(seen, encoder=encoder, **sizes))
     if kind != "features":
         of = prior_kind(kind)
         return of(of.config_class(seen, encoder=encoder, hidden=8, horizon=HORIZON, **common))

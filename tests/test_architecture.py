@@ -31,7 +31,7 @@ LAYERS: dict[str, set[str] | None] = {
     "checks": {"numpy"},
     "io": {"filelock", "ray", "submitit"},
     "latent": {"numpy", "scipy"},
-    "priors": {"numpy", "scipy", "torch", "safetensors"},
+    "priors": {"numpy", "scipy", "torch", "safetensors", "lerobot"},
     "data": {"numpy", "h5py", "minari", "pyarrow", "av", "PIL"},
     "wrappers": {"numpy", "gymnasium", "stable_baselines3", "typing_extensions"},
     "record": {"numpy", "gymnasium", "tqdm"},
@@ -158,7 +158,7 @@ def run(code: str) -> str:
 def test_bare_import_needs_no_extra():
     extras = (
         "pybullet stable_baselines3 h5py tyro tqdm rich tensorboard matplotlib imageio PIL minari "
-        "pyarrow av"
+        "pyarrow av lerobot"
     )
     blocked = f"import sys; sys.modules.update(dict.fromkeys({extras.split()!r}))\n"
     refused = run(
@@ -201,7 +201,7 @@ def test_importing_loads_nothing_heavy_and_every_public_name_has_its_home(packag
     loaded = run(f"import sys, {package}; print(*sys.modules)").split()
     assert package in loaded and not set(heavy.split()) & set(loaded)
     module = importlib.import_module(package)
-    constants = {"ENV_IDS", "PAPER_TASKS"} & set(module.__all__)
+    constants = {"ENV_IDS", "PAPER_TASKS", "POINT_MASS_IDS"} & set(module.__all__)
     assert set(module.__all__) == {*constants, *module._HOMES} <= set(dir(module))
     for name in module._HOMES:
         assert getattr(module, name).__name__ == name

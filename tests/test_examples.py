@@ -70,3 +70,12 @@ def test_images_alone(tmp_path, monkeypatch, capsys) -> None:
     out = ["--out", str(tmp_path), "--rollouts", "1"]
     run("06_images_alone.py", *few, *out, monkeypatch=monkeypatch)
     assert "the red coin: success" in capsys.readouterr().out
+
+
+@pytest.mark.filterwarnings("ignore")  # LeRobot's packages warn of each other
+def test_lerobot_diffusion(tmp_path, monkeypatch, capsys) -> None:
+    pytest.importorskip("lerobot")
+    monkeypatch.syspath_prepend(EXAMPLES["two_marks.py"].parent)
+    few = ["--policy-steps", "30", "--steps", "500", "--rollouts", "2"]
+    run("07_lerobot_diffusion.py", "--out", str(tmp_path), *few, monkeypatch=monkeypatch)
+    assert "SAC in its noise: at the mark" in capsys.readouterr().out

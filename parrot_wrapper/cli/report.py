@@ -65,9 +65,9 @@ class ReportCommand:
             InvalidArgumentError: No folders, or folders of runs that are not there.
         """
         from parrot_wrapper.experiments.figures import save_figures
+        from parrot_wrapper.experiments.markdown import report_markdown
         from parrot_wrapper.experiments.page import report_page
         from parrot_wrapper.experiments.study import load_studies
-        from parrot_wrapper.experiments.tables import report_markdown
 
         if not self.folders:
             raise InvalidArgumentError(

@@ -13,13 +13,16 @@ import numpy.typing as npt
 from parrot_wrapper.checks import is_number, require_instance
 from parrot_wrapper.data.checks import checked_arrays, checked_box, checked_indices, concatenated
 from parrot_wrapper.data.episodes import Episode
+from parrot_wrapper.data.sight import limited
 from parrot_wrapper.errors import DataError, InvalidArgumentError, require_known
 from parrot_wrapper.image_layout import is_images
 from parrot_wrapper.surroundings import quiet_floats
 from parrot_wrapper.types import (
     REWARDS_FACT,
+    SEES_FACT,
     AnyArray,
     FloatArray,
+    HasMetadata,
     ImageArray,
     Observations,
     ObservationSpec,
@@ -266,6 +269,35 @@ class EpisodeDataset:
         """The same with these labels in place of its own; the rest is shared, not copied."""
         _ = self.content_hash  # makes the digests, so that the hash stays that of what was recorded
         return replace(self, labels=dict(labels))
+
+    def seeing(self, names: Sequence[str] | str) -> EpisodeDataset:
+        """The same with these of its observations alone, as a prior of limited sight sees them.
+
+        Images keep their names and are shared, not copied. Vectors are joined in the given order:
+        beside an image they are called "proprio", alone "state". Where there are no names,
+        observations stay as they are, and nothing looks at them.
+
+        Raises:
+            UnknownNameError: There is no such observation; the nearest is named.
+            DataError: One is neither an image nor vectors.
+
+        Example:
+            >>> data = EpisodeDataset.from_arrays(
+            ...     {"hand": np.zeros((3, 2)), "goal": np.ones((3, 1))}, [[0.1], [0.2]], [2])
+            >>> data.seeing(["goal"]).observation_spec.parts
+            {'state': (1,)}
+        """
+        wanted = (names,) if isinstance(names, str) else tuple(names)
+        if self.metadata.get(SEES_FACT) == list(wanted):
+            return self
+        _ = self.content_hash  # that of what was recorded
+        seen, metadata = limited(self.observations, self.metadata, wanted)
+        return replace(self, observations=seen, metadata=metadata)
+
+    def seen_by(self, prior: HasMetadata) -> EpisodeDataset:
+        """As a prior sees it: what its metadata say of its sight, all where they say nothing."""
+        sees = prior.metadata.get(SEES_FACT)
+        return self if sees is None else self.seeing(sees)
 
     def subset(self, indices: npt.ArrayLike) -> EpisodeDataset:
         """The given episodes, in the given order; images and labels are shared, not copied.

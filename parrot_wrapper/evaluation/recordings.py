@@ -149,6 +149,7 @@ def recording_of(
     Raises:
         DataError: The data set lacks something that the prior looks at.
     """
+    dataset = dataset.seen_by(prior)
     wanted = list(prior.observation_spec.parts)
     missing = [key for key in wanted if key not in dataset.observations]
     if missing:

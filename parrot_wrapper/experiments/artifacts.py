@@ -101,6 +101,16 @@ def part_name(kind: str, data: PriorData, seed: int) -> str:
     return "-".join(filter(None, [kind, data.name, f"p{seed}"]))
 
 
+def part_kind(part: str, options: Mapping[str, Mapping[str, Any]]) -> str:
+    """The kind of prior that a part is: what its options call "kind", else the part's own name.
+
+    Example:
+        >>> part_kind("chunk-5", {"chunk-5": {"kind": "chunk", "horizon": 5}})
+        'chunk'
+    """
+    return str(options.get(part, {}).get("kind", part))
+
+
 def all_artifacts(
     data: Sequence[PriorData],
     seeds: Sequence[int],
@@ -124,12 +134,14 @@ def all_artifacts(
                 kind, encoder = ("flow", prior_encoder) if prior_encoder else ("prior", OWN_ENCODER)
                 yield Artifact(flow, kind, prior_options, entry.episodes, seed, source, encoder)
 
-            for kind in parts:
+            for part in parts:
+                kind = part_kind(part, baseline_options)
+                own = {k: v for k, v in baseline_options.get(part, {}).items() if k != "kind"}
                 shares = shared_encoder and prior_kind(kind).shares_encoder
                 yield Artifact(
-                    part_name(kind, entry, seed),
+                    part_name(part, entry, seed),
                     kind,
-                    baseline_options.get(kind, {}),
+                    own,
                     entry.episodes,
                     seed,
                     source,

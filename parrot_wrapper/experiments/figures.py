@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -27,6 +27,7 @@ from parrot_wrapper.experiments.figure_style import (
     success_axis,
     variant_colors,
 )
+from parrot_wrapper.experiments.judged_priors import judged_shares
 from parrot_wrapper.experiments.statistics import (
     SMOOTHING,
     Band,
@@ -269,7 +270,15 @@ def mismatch_bars(study: Study) -> Figure:
 
 def exploration_bars(study: Study) -> Figure:
     """Share of episodes in which random behaviour lifts, places, succeeds; points are tasks."""
-    parts = exploration_shares(study)
+    return _share_bars(study, exploration_shares(study))
+
+
+def judged_bars(study: Study) -> Figure:
+    """Success of each prior's samples and clones, and of SAC behind it; points are runs."""
+    return _share_bars(study, judged_shares(study))
+
+
+def _share_bars(study: Study, parts: Mapping[str, Mapping[Variant, Sequence[float]]]) -> Figure:
     height = 0.75 + 0.27 * len(study.variants)
     if fits_columns():
         figure = new_figure(height)
@@ -323,6 +332,14 @@ class Plate:
         return self.whole(study) if self.whole else panels_figure(self.panels, *self.axes)
 
 
+_JUDGED = Plate(
+    "judged",
+    "What priors do before RL, and with it",
+    "Shares of held-out episodes that end in success; bars are means, points are tasks and seeds.",
+    judged_bars,
+)
+
+
 def plates(study: Study) -> list[Plate]:
     """The study's figures, the most telling one first."""
     if study.explores:
@@ -358,7 +375,8 @@ def plates(study: Study) -> list[Plate]:
             f"Interquartile mean over tasks and seeds of held-out success, with {_INTERVALS}.",
             success_bars,
         )
-        return [success, *_curves(study), *_comparison(study)]
+        judged = [_JUDGED] if study.judges else []
+        return [*judged, success, *_curves(study), *_comparison(study)]
     return [first, *_curves(study, over_tasks=not compares_data(study))]
 
 

@@ -14,6 +14,7 @@ from parrot_wrapper.experiments.artifacts import (
     PriorData,
     all_artifacts,
     need_name,
+    part_kind,
 )
 from parrot_wrapper.experiments.methods import (
     AGENTS,
@@ -51,7 +52,10 @@ class Grid:
         prior_encoder: Prior whose frozen encoder those share; empty for encoders of their own.
         prior_options: Options of `parrot train-prior` by name; with `kind` flow if they share.
         shared_encoder: Baselines see the frozen features of the flow prior, not their own.
-        baseline_options: For each kind of baseline, options of `parrot train-prior` by name.
+        baseline_options: For each kind of baseline, options of `parrot train-prior` by name. With
+            "kind" among them the name is free: so one kind can be several parts of a grid.
+        judge_episodes: Expert episodes that the prior of each run with the first RL seed is judged
+            by beside; 0 for none.
         env_kwargs: Keywords of `gymnasium.make`.
         preset: Preset of `RLConfig`.
         rl: `RLConfig` settings beside the preset's.
@@ -86,6 +90,7 @@ class Grid:
     prior_options: Mapping[str, Any] = field(default_factory=dict)
     shared_encoder: bool = True
     baseline_options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    judge_episodes: int = 0
     env_kwargs: Mapping[str, Any] = field(default_factory=dict)
     preset: str = "features"
     rl: Mapping[str, Any] = field(default_factory=dict)
@@ -216,6 +221,7 @@ class Grid:
         checks.require_text("prior_encoder", self.prior_encoder)
         for name in ("env_steps", "evaluation_episodes"):
             require_count(name, getattr(self, name))
+        require_count("judge_episodes", self.judge_episodes, least=0)
         checks.require_flag("shared_encoder", self.shared_encoder)
 
     def _check_options(self) -> None:
@@ -223,8 +229,8 @@ class Grid:
         for name in ("prior_options", "env_kwargs", "rl"):
             checks.require_options(name, getattr(self, name))
         checks.require_nested_options("baseline_options", self.baseline_options)
-        for kind in self.baseline_options:
-            PRIORS.require(kind)
+        for part in self.baseline_options:
+            PRIORS.require(part_kind(part, self.baseline_options))
         checks.require_open(self.rl)
 
     def _check_methods(self) -> None:
@@ -237,7 +243,7 @@ class Grid:
                 raise unknown_name(what, method.name, [other.name for other in ours])
             for part in filter(None, [method.prior, method.initial_actor]):
                 if part != "prior":
-                    PRIORS.require(part)
+                    PRIORS.require(part_kind(part, self.baseline_options))
             require_known("data in method_data", method.data, known)
         if not self.data and any(self._is_made(method) for method in self.methods):
             names = ", ".join(method.name for method in self.methods)
@@ -311,6 +317,7 @@ class Grid:
             rl=self._rl(method),
             env_steps=self.env_steps,
             evaluation_episodes=self.evaluation_episodes,
+            judge_episodes=self.judge_episodes if rl_seed == self.rl_seeds[0] else 0,
             gym_packages=self.gym_packages,
         )
 

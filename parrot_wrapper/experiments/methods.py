@@ -163,6 +163,7 @@ class Run:
         rl: `RLConfig` settings beside the preset's, those of the method included.
         env_steps: Env steps of training.
         evaluation_episodes: Held-out episodes.
+        judge_episodes: Expert episodes that its prior is judged by beside; 0 for none.
         gym_packages: Modules whose import registers env ids.
 
     Example:
@@ -186,6 +187,7 @@ class Run:
     rl: Mapping[str, Any] = field(default_factory=dict)
     env_steps: int = 25_000
     evaluation_episodes: int = 100
+    judge_episodes: int = 0
     gym_packages: tuple[str, ...] = ()
 
     @property

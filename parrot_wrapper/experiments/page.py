@@ -19,6 +19,7 @@ from parrot_wrapper.experiments.figure_style import (
     variant_colors,
 )
 from parrot_wrapper.experiments.figures import Plate, plates
+from parrot_wrapper.experiments.judged_priors import JUDGED_CAPTION, judged_table
 from parrot_wrapper.experiments.statistics import RESAMPLES, SMOOTHING
 from parrot_wrapper.experiments.study import Study, Variant, compares_data, task_name
 from parrot_wrapper.experiments.tables import LEVELS, Table, cautions, findings, title
@@ -139,6 +140,14 @@ def _tables(study: Study, colors: Mapping[Variant, str]) -> list[dict[str, Any]]
             "is rough with few seeds.",
         }
     ]
+    if study.judges:
+        found.append(
+            {
+                "title": "What each prior is worth before RL, and what it costs",
+                "table": _grid(judged_table(study), colors),
+                "caption": JUDGED_CAPTION,
+            }
+        )
     if study.has_curves:
         levels = " / ".join(f"{100 * level:.0f} %" for level in LEVELS)
         found.append(

@@ -75,6 +75,8 @@ class ResultRow:
         curve: Pairs of env steps and success: the share of training episodes that ended
             successful in each 1,000 env steps, whose end stands beside it. The agent samples its
             actions there. Empty without an agent.
+        judged: What the prior was worth in the task before RL, as `measure_prior` tells, and its
+            "training_minutes"; None for what is not known. Empty where it was not judged.
         lifted: Share of episodes in which random behaviour lifts any object; None if the env does
             not tell, and for agents.
         placed: The same for placed where the task wants it.
@@ -100,6 +102,7 @@ class ResultRow:
     config: Mapping[str, Any] = field(default_factory=dict)
     env_steps: int = 0
     curve: tuple[tuple[int, float], ...] = ()
+    judged: Mapping[str, float | None] = field(default_factory=dict)
     lifted: Share | None = None
     placed: Share | None = None
 
@@ -138,12 +141,14 @@ class ResultRow:
     def to_dict(self) -> dict[str, Any]:
         """JSON-able; with the format's version first, and what belongs to its kind of run."""
         content = asdict(self)
-        return {"format": FORMAT, **{name: content[name] for name in _names(self.explores)}}
+        names = [*_names(self.explores), *(_OPTIONAL if self.judged else ())]
+        return {"format": FORMAT, **{name: content[name] for name in names}}
 
 
 _OF_ALL = tuple(entry.name for entry in fields(ResultRow))[:12]
 _OF_AGENTS = ("config", "env_steps", "success", "success_once", "curve")
 _OF_EXPLORERS = ("lifted", "placed", "success_once")
+_OPTIONAL = ("judged",)
 _SHARES = ("success", "success_once", "lifted", "placed")
 _MAY_BE_NONE = ("lifted", "placed")
 
@@ -167,7 +172,8 @@ def row_from_dict(content: object, *, explores: bool) -> ResultRow:
             "newer parrot-wrapper."
         )
     names = set(_names(explores))
-    missing, unknown = sorted(names - set(values)), sorted(set(values) - names)
+    allowed = names if explores else {*names, *_OPTIONAL}
+    missing, unknown = sorted(names - set(values)), sorted(set(values) - allowed)
     if missing or unknown:
         raise InvalidArgumentError(
             f"Expected the keys of a row; missing: {missing}, unknown: {unknown}."

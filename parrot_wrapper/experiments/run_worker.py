@@ -6,6 +6,7 @@ import os
 import platform
 import time
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import fields, replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -17,6 +18,7 @@ import torch
 from parrot_wrapper.checks import key_values
 from parrot_wrapper.errors import require_known
 from parrot_wrapper.evaluation.policies import UniformActions
+from parrot_wrapper.evaluation.prior_worth import measure_prior
 from parrot_wrapper.evaluation.rollouts import EvaluationResult, Rate, evaluate
 from parrot_wrapper.experiments.artifacts import (
     OWN_ENCODER,
@@ -29,7 +31,9 @@ from parrot_wrapper.experiments.methods import Run, run_config
 from parrot_wrapper.experiments.plan import ROW_FILE
 from parrot_wrapper.experiments.rows import ResultRow, Share
 from parrot_wrapper.io.atomic_files import write_json
+from parrot_wrapper.io.strict_json import parse_json
 from parrot_wrapper.priors.checkpoint import library_versions
+from parrot_wrapper.priors.loading import load_prior
 from parrot_wrapper.priors.registry import PRIORS
 from parrot_wrapper.record.collect import ExpertSource, collect
 from parrot_wrapper.registry import DEFAULT_PACKAGES, import_packages
@@ -37,7 +41,7 @@ from parrot_wrapper.rl.evaluation import evaluate_run
 from parrot_wrapper.rl.logs import STEPS_KEY, read_episodes, training_seconds
 from parrot_wrapper.rl.train import MODEL_FILE, train
 from parrot_wrapper.surroundings import use_threads
-from parrot_wrapper.training.prior_job import PriorJob, train_prior
+from parrot_wrapper.training.prior_job import REPORT_FILE, PriorJob, train_prior
 from parrot_wrapper.wrappers.wrapper import BehavioralPriorWrapper
 
 _MORE_VERSIONS = ("stable-baselines3", "gymnasium", "pybullet")
@@ -134,7 +138,27 @@ def _result_row(run: Run, folder: Path, artifacts: Mapping[str, str], device: st
         success=_share(result.success),
         success_once=_share(result.success_once),
         curve=tuple(success_curve(folder, env_steps=run.env_steps)),
+        judged=_judged(run, artifacts) if run.judge_episodes else {},
     )
+
+
+def _judged(run: Run, artifacts: Mapping[str, str]) -> dict[str, float | None]:
+    """What the run's prior is worth before RL, and what it cost."""
+    part = artifacts.get(run.method.prior)
+    if part is None:
+        return {}
+    env = gym.make(run.task, **run.env_kwargs)
+    with closing(env):
+        measured = measure_prior(
+            load_prior(part),
+            env,
+            episodes=run.evaluation_episodes,
+            expert_episodes=run.judge_episodes,
+        )
+    made = Path(part)
+    reports = [path for path in (made / REPORT_FILE, made.parent / REPORT_FILE) if path.is_file()]
+    minutes = [parse_json(path.read_bytes())["seconds"] / 60.0 for path in reports[:1]]
+    return {**measured, "training_minutes": minutes[0] if minutes else None}
 
 
 def success_curve(

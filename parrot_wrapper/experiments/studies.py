@@ -15,7 +15,7 @@ from typing import Any
 from parrot_wrapper.errors import require_known
 from parrot_wrapper.experiments.artifacts import PriorData
 from parrot_wrapper.experiments.grid import Grid
-from parrot_wrapper.experiments.methods import AGENTS, BASELINES, EXPLORERS, METHODS
+from parrot_wrapper.experiments.methods import AGENTS, BASELINES, EXPLORERS, METHODS, Method
 
 _PARROT = METHODS["parrot"]
 SETTINGS = ("ci", "laptop", "paper")
@@ -244,6 +244,54 @@ def _exploration(setting: str) -> Grid:
     )
 
 
+_CHUNKS = {
+    f"chunk-{steps}{'-replanned' if replan else ''}": {
+        "kind": "chunk", "horizon": steps, "replan": replan,
+    }
+    for steps in (2, 5, 10) for replan in (False, True)
+}  # fmt: skip
+_PRIORS: Mapping[str, Mapping[str, Any]] = {
+    "flow": {},
+    "cvae": {},
+    **_CHUNKS,
+    "flow-matching-1": {"kind": "flow-matching", "horizon": 1},
+    "flow-matching-5": {"kind": "flow-matching", "horizon": 5},
+    "mean-flow-5": {"kind": "mean-flow", "horizon": 5},
+    "skill": {"horizon": 10},
+    "trajectory": {},
+}
+"""What the `priors` study compares: options of `parrot train-prior` for each."""
+
+
+def _priors(setting: str) -> Grid:
+    """Kinds of priors, not of the paper: the same data and features, one agent each.
+
+    On two grasp and two place tasks, the harder ones of each. An agent makes as many updates as
+    there are env steps, whatever a decision drives.
+    """
+    few = ("flow", "chunk-2-replanned", "skill")
+    names = few if setting == "ci" else tuple(_PRIORS)
+    usual = {"ci": {"steps": _TINY_STEPS}, "laptop": {}, "paper": {"preset": "paper"}}[setting]
+    options = {name: {**usual, **_PRIORS[name]} for name in names}
+    judged = {"ci": 2, "laptop": 300, "paper": 600}
+    tasks = (*GRASP_TASKS[2:], *PLACE_TASKS[2:])
+    return replace(
+        _main(setting),
+        name="priors",
+        tasks=_few(setting, tasks),
+        methods=tuple(_of_prior(name) for name in names),
+        rl_seeds=(0,),
+        baseline_options=options,
+        judge_episodes=judged[setting],
+    )
+
+
+def _of_prior(name: str) -> Method:
+    steps = _PRIORS[name].get("horizon", 25 if name == "trajectory" else 1)
+    label = name.replace("-", " ").capitalize()
+    return Method(name, label, prior=name, settings={"gradient_steps": steps})
+
+
 _STUDIES: Mapping[str, Callable[[str], Grid]] = MappingProxyType(
     {
         "main": _main,
@@ -251,6 +299,7 @@ _STUDIES: Mapping[str, Callable[[str], Grid]] = MappingProxyType(
         "mismatch": _mismatch,
         "agent": _agent,
         "exploration": _exploration,
+        "priors": _priors,
     }
 )
 STUDIES = tuple(_STUDIES)

@@ -201,6 +201,11 @@ class Study:
         """Whether these are rollouts of random behaviour, without RL."""
         return all(row.explores for row in self.rows)
 
+    @property
+    def judges(self) -> bool:
+        """Whether the priors behind the agents were judged before RL."""
+        return any(row.judged for row in self.rows)
+
     def name(self, variant: Variant) -> str:
         """What tells it from the study's others: without the method where all have the same.
 

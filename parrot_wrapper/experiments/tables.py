@@ -326,25 +326,6 @@ def cautions(study: Study) -> list[str]:
     return notes
 
 
-def report_markdown(studies: Sequence[Study]) -> str:
-    """The findings and main tables of some studies."""
-    return "\n\n".join(part for study in studies for part in _parts(study)) + "\n"
-
-
-def _parts(study: Study) -> list[str]:
-    parts = [f"## {title(study)}", "\n".join(findings(study))]
-    notes = cautions(study)
-    if notes:
-        parts.append("\n".join(f"- {note}" for note in notes))
-    if study.explores:
-        return [*parts, exploration_table(study).markdown()]
-    if compares_data(study):
-        parts.append(mismatch_table(study).markdown())
-    else:
-        parts.append(method_table(study).markdown())
-    return [*parts, task_table(study).markdown()]
-
-
 def _comparison(study: Study) -> list[str]:
     found = [(variant, estimate_iqm(study.scores(variant))) for variant in study.variants]
     found.sort(key=lambda pair: -pair[1].value)

@@ -21,6 +21,7 @@ from parrot_wrapper.checks import is_number
 from parrot_wrapper.errors import InvalidArgumentError
 from parrot_wrapper.latent.charts import (
     CHARTS,
+    BallChart,
     BoxChart,
     Chart,
     GaussianChart,
@@ -32,6 +33,7 @@ from parrot_wrapper.latent.charts import (
 __all__ = [
     "CHARTS",
     "CHART_FORMS",
+    "BallChart",
     "BoxChart",
     "Chart",
     "GaussianChart",
@@ -43,7 +45,7 @@ __all__ = [
     "target_entropy",
 ]
 
-CHART_FORMS = ("gaussian", "box:2.0", "truncated:0.05", "tempered:0.8")
+CHART_FORMS = ("gaussian", "box:2.0", "truncated:0.05", "tempered:0.8", "ball:0.9")
 """One example of each form that `parse_chart` reads."""
 
 
@@ -55,7 +57,7 @@ class _HasShape(Protocol):
 
 
 def parse_chart(chart: str | Chart) -> Chart:
-    """Make a chart from its text: "gaussian", "box:2.0", "truncated:0.05" or "tempered:0.8".
+    """Make a chart from its text, one of the forms in `CHART_FORMS`.
 
     Args:
         chart: The text, or a chart, which is returned as it is.

@@ -13,7 +13,7 @@ from typing import ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import erf, erfinv
+from scipy.special import erf, erfinv, gammainc, gammaincinv
 
 from parrot_wrapper.checks import is_number, number_array
 from parrot_wrapper.errors import InvalidArgumentError, LatentError
@@ -23,6 +23,9 @@ from parrot_wrapper.types import FloatArray
 
 EDGE = 1.0 - 2.0**-24
 """Largest |u| that a chart uses: the largest float32 below 1, 5.42 standard deviations."""
+
+_STEP = 1e-3
+"""Of differences, as a share of the way to the nearer edge."""
 
 _Float64Array = NDArray[np.float64]
 
@@ -35,6 +38,7 @@ CHARTS = Registry(
         "box": f"{__name__}:BoxChart",
         "truncated": f"{__name__}:TruncatedChart",
         "tempered": f"{__name__}:TemperedChart",
+        "ball": f"{__name__}:BallChart",
     },
 )
 """Charts by name."""
@@ -76,6 +80,20 @@ class Chart(ABC):
         with quiet_floats():
             return np.clip(self._shrink(noise), -EDGE, EDGE).astype(np.float32)
 
+    def slope(self, u: ArrayLike) -> FloatArray:
+        """dz/du of `to_latent` at u (any shape, clipped as there), float32, for gradients.
+
+        Raises:
+            LatentError: u is no array of numbers.
+
+        Example:
+            >>> GaussianChart().slope([0.0])  # sqrt(pi / 2)
+            array([1.2533141], dtype=float32)
+        """
+        inside = np.clip(_doubles("u", u), -EDGE, EDGE)
+        with quiet_floats():
+            return self._steepness(inside).astype(np.float32)
+
     @property
     def bound(self) -> float:
         """Largest |z| that the chart reaches."""
@@ -105,6 +123,11 @@ class Chart(ABC):
     def _shrink(self, z: _Float64Array) -> _Float64Array:
         """Invert `_stretch`, float64."""
 
+    def _steepness(self, u: _Float64Array) -> _Float64Array:
+        """Derivative of `_stretch`, float64; by differences where a chart does not say."""
+        step = _STEP * (1.0 - np.abs(u))
+        return (self._stretch(u + step) - self._stretch(u - step)) / (2.0 * step)
+
 
 class _QuantileChart(Chart):
     """z = scale sqrt(2) erfinv(share u): quantiles of N(0, scale^2), all of it or its middle."""
@@ -131,6 +154,10 @@ class _QuantileChart(Chart):
 
     def _shrink(self, z: _Float64Array) -> _Float64Array:
         return np.asarray(erf(z / (self._scale * math.sqrt(2.0))) / self._share)
+
+    def _steepness(self, u: _Float64Array) -> _Float64Array:
+        factor = self._scale * self._share * math.sqrt(math.pi / 2.0)
+        return np.asarray(factor * np.exp(np.square(erfinv(self._share * u))))
 
 
 @dataclass(frozen=True)
@@ -232,6 +259,68 @@ class BoxChart(Chart):
 
     def _shrink(self, z: _Float64Array) -> _Float64Array:
         return np.asarray(z / self.half_width)
+
+
+@dataclass(frozen=True)
+class BallChart(Chart):
+    """Uniform u becomes N(0, I) within a ball: what is unlikely in all dimensions together is out.
+
+    The ball |z| <= r holds the share `mass` of N(0, I): of all regions with this mass it has the
+    likeliest noise. A chart of whole vectors, over the last axis of u: the direction of z is that
+    of sqrt(2) erfinv(u), and its length goes by the quantiles of |z|. A policy with it never does
+    what only the remaining 1 - `mass` of the prior's noise makes, whatever it learns.
+
+    Attributes:
+        mass: Share of the prior's noise that is kept, 0 < mass < 1.
+
+    Raises:
+        InvalidArgumentError: `mass` is outside its range.
+
+    Example:
+        >>> chart = BallChart(0.9)
+        >>> round(chart.radius(7), 3)
+        3.467
+        >>> bool(np.linalg.norm(chart.to_latent([1.0, 1.0, 1.0])) <= chart.radius(3))
+        True
+    """
+
+    name = "ball"
+    mass: float
+
+    def __post_init__(self) -> None:
+        if not is_number(self.mass) or not 0.0 < self.mass < 1.0:
+            raise InvalidArgumentError(
+                "A ball chart's mass, the share of the prior that is kept, must lie between 0 and "
+                f"1, got {self.mass!r}. With all of it, it is the chart 'gaussian'."
+            )
+
+    def radius(self, dim: int) -> float:
+        """Its r in `dim` dimensions: the quantile of |z| at `mass`."""
+        return math.sqrt(2.0 * float(gammaincinv(0.5 * dim, self.mass)))
+
+    def prior_mass(self, dim: int) -> float:
+        """`mass`, in any number of dimensions."""
+        return float(self.mass)
+
+    @property
+    def kl_uniform_to_prior(self) -> float:
+        """-log(mass), of all dimensions together."""
+        return -math.log(self.mass)
+
+    def _stretch(self, u: _Float64Array) -> _Float64Array:
+        z = np.asarray(math.sqrt(2.0) * erfinv(u))
+        return self._moved(z, self.mass)
+
+    def _shrink(self, z: _Float64Array) -> _Float64Array:
+        return np.asarray(erf(self._moved(z, 1.0 / self.mass) / math.sqrt(2.0)))
+
+    def _moved(self, z: _Float64Array, factor: float) -> _Float64Array:
+        """Move z so that the share of N(0, I) that is nearer to 0 is multiplied by `factor`."""
+        half = 0.5 * (z.shape[-1] if z.ndim else 1)
+        squared = np.square(z).sum(axis=-1, keepdims=True) if z.ndim else np.square(z)
+        inside = np.maximum(squared, 1e-12)  # the middle has a direction no more than a limit
+        share = np.minimum(factor * gammainc(half, 0.5 * inside), 1.0 - 2.0**-53)
+        return np.asarray(z * np.sqrt(2.0 * gammaincinv(half, share) / inside))
 
 
 def require_positive(what: str, value: float) -> None:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from parrot_wrapper.priors.flow_matching import FlowMatchingPrior, FlowMatchingPriorConfig
     from parrot_wrapper.priors.loading import load_prior, packaged_names
     from parrot_wrapper.priors.mean_flow import MeanFlowPrior, MeanFlowPriorConfig
+    from parrot_wrapper.priors.memory_flow import MemoryFlowPrior, MemoryFlowPriorConfig
     from parrot_wrapper.priors.skill import SkillPrior, SkillPriorConfig
     from parrot_wrapper.priors.trajectory import TrajectoryVAEPrior, TrajectoryVAEPriorConfig
     from parrot_wrapper.priors.vae_features import VAEFeatures, VAEFeaturesConfig
@@ -31,6 +32,8 @@ __all__ = [
     "FlowPriorConfig",
     "MeanFlowPrior",
     "MeanFlowPriorConfig",
+    "MemoryFlowPrior",
+    "MemoryFlowPriorConfig",
     "SkillPrior",
     "SkillPriorConfig",
     "TrajectoryVAEPrior",
@@ -51,6 +54,7 @@ __getattr__, __dir__ = names_of(
     flow_matching=["FlowMatchingPrior", "FlowMatchingPriorConfig"],
     loading=["load_prior", "packaged_names"],
     mean_flow=["MeanFlowPrior", "MeanFlowPriorConfig"],
+    memory_flow=["MemoryFlowPrior", "MemoryFlowPriorConfig"],
     skill=["SkillPrior", "SkillPriorConfig"],
     trajectory=["TrajectoryVAEPrior", "TrajectoryVAEPriorConfig"],
     vae_features=["VAEFeatures", "VAEFeaturesConfig"],

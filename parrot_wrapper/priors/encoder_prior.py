@@ -23,6 +23,7 @@ from parrot_wrapper.priors.arrays import (
     vectors,
 )
 from parrot_wrapper.priors.config import PriorConfig
+from parrot_wrapper.priors.description import described
 from parrot_wrapper.priors.encoders import Encoder, build_encoder, for_acting, sight_of
 from parrot_wrapper.priors.encoders.base import ActingEncoder
 from parrot_wrapper.priors.folded import Folded
@@ -32,6 +33,7 @@ from parrot_wrapper.priors.trainable import (
     DataShapes,
     Trainable,
     checked_options,
+    sight_facts,
     single_steps,
 )
 from parrot_wrapper.surroundings import own_surroundings
@@ -81,6 +83,7 @@ class EncoderPrior(Trainable):
             torch.default_generator.manual_seed(seed)
             self.encoder = build_encoder(config.encoder, config.observation, config.encoder_options)
             self._add_layers()
+        self.looks = self.looks and bool(self.encoder.reads)
         self._acting_encoder = Folded(for_acting)
         self.eval()
 
@@ -106,29 +109,7 @@ class EncoderPrior(Trainable):
 
     def __repr__(self) -> str:
         """What it is, in a few lines; `print(prior.encoder)` shows layers."""
-        edges = [sorted({f"{edge:g}" for edge in bound}) for bound in self.action_bounds]
-        box = f"[{edges[0][0]}, {edges[1][0]}]" if max(map(len, edges)) == 1 else "a box"
-        chunk = (self.horizon,) if self.horizon > 1 else ()
-        size = sum(weights.numel() for weights in self.parameters())
-        encoder = f"a {self.config.encoder!r} encoder with {self.feature_dim} features"
-        return "\n  ".join(
-            [
-                f"{type(self).__name__}: action {(*chunk, self.action_dim)} in {box}",
-                f"sees: {self.observation_spec}; {encoder}",
-                f"size: {size:,} parameters",
-                *self._learned(),
-            ]
-        )
-
-    def _learned(self) -> Iterator[str]:
-        """What the metadata say of the data and of the fit."""
-        facts = {key: self._metadata.get(key) for key in ("data", "metrics")}
-        data, metrics = (value if isinstance(value, dict) else {} for value in facts.values())
-        if "episodes" in data:
-            source = f" of {self._metadata['env_id']}" if "env_id" in self._metadata else ""
-            yield f"learned from: {data['episodes']:,} episodes{source}"
-        if "validation_nll" in metrics:
-            yield f"NLL of held-out episodes: {metrics['validation_nll']:.2f} nats a step"
+        return described(self)
 
     def _add_layers(self) -> None:
         """Make everything beside the encoder; drawn from the same seed."""
@@ -175,6 +156,7 @@ class EncoderPrior(Trainable):
         config = self.config
         cameras = sorted(config.observation.cameras)
         made = [config.encoder, dict(config.encoder_options), *([cameras] if cameras else [])]
+        made += [facts] if (facts := sight_facts(self)) else []
         kind = json.dumps(made, sort_keys=True)
         digest = hashlib.sha256(kind.encode())
         for name, tensor in sorted(self.encoder.state_dict().items()):
@@ -195,6 +177,7 @@ class EncoderPrior(Trainable):
         proprio: bool = True,
         state: bool = True,
         image_keys: tuple[str, ...] = (),
+        sees: tuple[str, ...] | None = None,
         **options: Any,
     ) -> _Prior:
         """One that fits a data set's observations, actions and action box, untrained.
@@ -209,6 +192,8 @@ class EncoderPrior(Trainable):
             state: The same for the state vector. Beside an image it may hold what only a simulator
                 knows; the env has to supply all that the prior looks at.
             image_keys: Which of the data's images to look at, by name; all where left out.
+            sees: Which of the data's observations to look at, by name, as
+                `EpisodeDataset.seeing`; none of them where it is empty, all where it is left out.
             **options: Further fields of its config.
 
         Raises:
@@ -222,6 +207,8 @@ class EncoderPrior(Trainable):
             >>> FlowPrior.for_data(data, hidden=32).config.hidden
             32
         """
+        if sees is not None:
+            dataset, encoder = dataset.seeing(sees), encoder if sees else "nothing"
         low, high = (tuple(edge.tolist()) for edge in dataset.action_bounds)
         left_out = [part for part, wanted in (("proprio", proprio), ("state", state)) if not wanted]
         if shared is None:
@@ -232,10 +219,11 @@ class EncoderPrior(Trainable):
             seen = sight_of(encoder, dataset, left_out, image_keys, own)
         else:
             seen = cls._shared_sight(shared.config)
-            if encoder != "auto" or left_out or image_keys or options.get("encoder_options"):
+            own = (left_out, image_keys, options.get("encoder_options"), sees is not None)
+            if encoder != "auto" or any(own):
                 raise InvalidArgumentError(
-                    "Expected no encoder, encoder_options, proprio, state or image_keys beside a "
-                    "shared encoder, which has its own. Leave out one or the other."
+                    "Expected no encoder, encoder_options, proprio, state, image_keys or sees "
+                    "beside a shared encoder, which has its own. Leave out one or the other."
                 )
         box = {"action_dim": dataset.action_dim, "action_low": low, "action_high": high}
         known = [entry.name for entry in fields(cls.config_class)]
@@ -243,6 +231,7 @@ class EncoderPrior(Trainable):
         prior = cls(config, seed=seed)
         if shared is not None:
             prior.encoder.load_state_dict(shared.encoder.state_dict())
+        prior.set_metadata(sight_facts(dataset if shared is None else shared))
         return prior
 
     @classmethod
@@ -277,7 +266,7 @@ class EncoderPrior(Trainable):
         if not self.looks:
             return action
         if FEATURES_KEY in given and self.shares_encoder:
-            return {**action, FEATURES_KEY: (self.feature_dim,)}
+            return {**action, FEATURES_KEY: (self.encoder.feature_dim,)}
         return {**action, **self.config.observation.parts}
 
     def _seen(

@@ -19,6 +19,7 @@ from parrot_wrapper.checks import is_number, require_instance
 from parrot_wrapper.errors import InvalidArgumentError, require_known
 from parrot_wrapper.priors.config import PriorConfig, require_at_least, require_positive
 from parrot_wrapper.priors.coupling import COUPLINGS, CouplingStack, folded_couplings
+from parrot_wrapper.priors.encoders.base import ActingEncoder
 from parrot_wrapper.priors.folded import Folded
 from parrot_wrapper.priors.standardised import StandardisedPrior
 from parrot_wrapper.priors.trainable import PAPER, Batch, DataShapes
@@ -115,7 +116,8 @@ class FlowPrior(StandardisedPrior):
     recipes: ClassVar = MappingProxyType(
         {
             "paper": PAPER,
-            "laptop-frozen": {"learning_rate": 1e-3, "patience": 0},
+            "laptop": {"learning_rate": 1e-3, "sight_share": 0.3},
+            "laptop-frozen": {"patience": 0},
         }
     )
     config: FlowPriorConfig
@@ -124,7 +126,7 @@ class FlowPrior(StandardisedPrior):
         config = self.config
         self.flow = CouplingStack(
             self.latent_dim,
-            context_dim=self.encoder.context_dim,
+            context_dim=self.context_dim,
             layers=config.coupling_layers,
             coupling=config.coupling,
             hidden=config.hidden,
@@ -138,6 +140,15 @@ class FlowPrior(StandardisedPrior):
         self._add_scale()
 
     @property
+    def context_dim(self) -> int:
+        """C, the length of what the flow is conditioned on."""
+        return self.encoder.context_dim
+
+    def _condition(self, encoder: ActingEncoder, features: Tensor) -> Tensor:
+        """What the flow is conditioned on, (B, C), of features (B, F), by a form of its encoder."""
+        return encoder.context(features)
+
+    @property
     def bijective(self) -> bool:
         """Whether KL accounts are exact."""
         return True
@@ -149,10 +160,17 @@ class FlowPrior(StandardisedPrior):
         computed in the weights' own precision.
         """
         features, maps = self._seen(batch, generator)
+        likelihood = self._likelihood(features, batch["action"], generator)
+        return {**likelihood, **self._auxiliary(maps, batch, generator)}
+
+    def _likelihood(
+        self, features: Tensor, action: Tensor, generator: torch.Generator
+    ) -> dict[str, Tensor]:
+        """The losses of actions (B, A), chunks (B, H, A), given features (B, F)."""
         wide = self.action_mean
         with torch.autocast(wide.device.type, enabled=False):
-            context = self.encoder.context(features)
-            action = batch["action"].flatten(1).to(wide.dtype)
+            context = self._condition(self.encoder, features)
+            action = action.flatten(1).to(wide.dtype)
             losses = {"nll": -self.log_prob_tensor(action, context).mean()}
             if self.config.jacobian:
                 shape = (len(context), 2 * self.latent_dim)
@@ -161,8 +179,7 @@ class FlowPrior(StandardisedPrior):
                 )
                 penalty = squared_jacobian(self, context, noise)
                 losses["jacobian"] = self.config.jacobian * penalty
-            losses = {name: loss / self.horizon for name, loss in losses.items()}
-            return {**losses, **self._auxiliary(maps, batch, generator)}
+            return {name: loss / self.horizon for name, loss in losses.items()}
 
     def criterion(self, losses: Mapping[str, float]) -> float:
         """What the flow is fitted for: likelihood, and the penalty where it has one."""
@@ -184,7 +201,7 @@ class FlowPrior(StandardisedPrior):
         return log_det - 0.5 * (z.square() + math.log(2.0 * math.pi)).sum(dim=1)
 
     def _decode(self, z: Tensor, features: Tensor) -> Tensor:
-        context = self._encoder_for(len(z)).context(features)
+        context = self._condition(self._encoder_for(len(z)), features)
         folded = self._acting_flow.of(self.flow) if self._folds else None
         if folded is None:
             return self._chunked(self.decode_tensor(z, context))
@@ -195,10 +212,10 @@ class FlowPrior(StandardisedPrior):
         self._acting_flow.forget()
 
     def _encode(self, action: Tensor, features: Tensor) -> Tensor:
-        return self.encode_tensor(action.flatten(1), self.encoder.context(features))[0]
+        return self.encode_tensor(action.flatten(1), self._condition(self.encoder, features))[0]
 
     def _log_prob(self, action: Tensor, features: Tensor) -> Tensor:
-        return self.log_prob_tensor(action.flatten(1), self.encoder.context(features))
+        return self.log_prob_tensor(action.flatten(1), self._condition(self.encoder, features))
 
 
 def flow_config(dataset: DataShapes, **options: Any) -> FlowPriorConfig:

@@ -22,6 +22,7 @@ PRIORS = Registry(
         "flow-matching": f"{_HERE}.flow_matching:FlowMatchingPrior",
         "mean-flow": f"{_HERE}.mean_flow:MeanFlowPrior",
         "skill": f"{_HERE}.skill:SkillPrior",
+        "memory": f"{_HERE}.memory_flow:MemoryFlowPrior",
         "bc": "parrot_wrapper.rl.cloned_actor:ClonedActor",
     },
     former={
@@ -43,6 +44,7 @@ ENCODERS = Registry(
         "convolutional": f"{_HERE}.encoders.convolutional:ConvolutionalEncoder",
         "residual": f"{_HERE}.encoders.residual:ResidualEncoder",
         "state": f"{_HERE}.encoders.state:StateEncoder",
+        "nothing": f"{_HERE}.encoders.nothing:NothingEncoder",
     },
 )
 """Observation encoders by `name`."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar, Literal, Protocol, TypeAlias, TypeVar
@@ -13,7 +13,14 @@ from torch import Tensor, nn
 from parrot_wrapper.errors import InvalidArgumentError, NotOfferedError, require_known
 from parrot_wrapper.priors.checkpoint import save_prior
 from parrot_wrapper.priors.registry import PRIORS
-from parrot_wrapper.types import Demonstrations, FloatArray, ObservationSpec
+from parrot_wrapper.types import (
+    KEYS_FACT,
+    SEES_FACT,
+    Demonstrations,
+    FloatArray,
+    HasMetadata,
+    ObservationSpec,
+)
 
 Batch: TypeAlias = Mapping[str, Tensor]
 """Observations by part (or "features"), "action", what `labels` made, and "progress"."""
@@ -33,9 +40,10 @@ PAPER: Mapping[str, Any] = MappingProxyType(
 """Training as in PARROT, appendix B, which says no batch size but that of the VAE features."""
 
 _Trainable = TypeVar("_Trainable", bound="Trainable")
+_Data = TypeVar("_Data", bound="DataShapes")
 
 
-class DataShapes(Demonstrations, Protocol):
+class DataShapes(Demonstrations, HasMetadata, Protocol):
     """What a prior takes from a data set."""
 
     @property
@@ -50,6 +58,9 @@ class DataShapes(Demonstrations, Protocol):
     def action_bounds(self) -> tuple[FloatArray, FloatArray]:
         """Low and high (A,) of the action box."""
 
+    def seeing(self: _Data, names: Sequence[str]) -> _Data:
+        """The same with these of its observations alone."""
+
 
 class Trainable(nn.Module):
     """Base of all that `fit_prior` trains. A subclass that sets `type_tag` is known by it at once.
@@ -63,7 +74,9 @@ class Trainable(nn.Module):
         batches: What a batch holds. "pairs": single steps, two of each episode side by side, and
             "action" (B, A). "windows": `horizon` steps from anywhere in an episode, two windows of
             each side by side; "episodes": the first `horizon` steps of one. For these "action" is
-            (B, H, A); shorter episodes are left out.
+            (B, H, A); shorter episodes are left out. "sequences": as "windows", of `window` steps;
+            shorter episodes are filled up with their last step, and "valid" (B, W) says what is
+            real.
         observes: Of which steps of a window or an episode a batch has observations (or features)
             and labels: "first" (B, ...), or "all" (B, H, ...), which costs H times the memory. What
             decodes closed loop or remembers needs all; see `single_steps`.
@@ -77,9 +90,9 @@ class Trainable(nn.Module):
 
     type_tag: ClassVar[str]
     config_class: ClassVar[type[Any]]
-    batches: ClassVar[Literal["pairs", "windows", "episodes"]] = "pairs"
+    batches: ClassVar[Literal["pairs", "windows", "episodes", "sequences"]] = "pairs"
     observes: ClassVar[Literal["first", "all"]] = "first"
-    looks: ClassVar[bool] = True
+    looks: bool = True
     shares_encoder: ClassVar[bool] = True
     recipes: ClassVar[Mapping[str, Mapping[str, Any]]] = MappingProxyType({})
     config: Any
@@ -198,6 +211,11 @@ class Trainable(nn.Module):
         return 1
 
     @property
+    def window(self) -> int:
+        """Steps that a batch has of an episode, where it has more than one."""
+        return self.horizon
+
+    @property
     def metadata(self) -> Mapping[str, Any]:
         """JSON-able facts kept beside the weights; read-only."""
         return MappingProxyType(self._metadata)
@@ -209,6 +227,13 @@ class Trainable(nn.Module):
     def save(self, folder: str | Path) -> None:
         """Write it to `folder` (JSON and safetensors), whole or not at all."""
         save_prior(self, folder)
+
+
+def sight_facts(source: HasMetadata) -> dict[str, Any]:
+    """What the metadata of data or of a prior say of limited sight; nothing where all is seen."""
+    told = source.metadata
+    names = (SEES_FACT, KEYS_FACT) if SEES_FACT in told else ()
+    return {name: told[name] for name in names if name in told}
 
 
 def single_steps(batch: Batch) -> dict[str, Tensor]:

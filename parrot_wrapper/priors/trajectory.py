@@ -70,7 +70,7 @@ class TrajectoryVAEPrior(VariationalPrior):
 
     type_tag: ClassVar[str] = "trajectory"
     batches: ClassVar = "episodes"
-    looks: ClassVar[bool] = False
+    looks = False
     recipes: ClassVar = MappingProxyType({"laptop": {**LAPTOP, "steps": 10_000}, "paper": PAPER})
     config_class: ClassVar[type[PriorConfig]] = TrajectoryVAEPriorConfig
     config: TrajectoryVAEPriorConfig

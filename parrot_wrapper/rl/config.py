@@ -16,6 +16,7 @@ from parrot_wrapper.priors.registry import MIXTURES
 from parrot_wrapper.wrappers.spaces import check_agent_observation
 
 CONVOLUTIONS = ("stock", "paper")
+CRITICS = ("latents", "actions")
 
 
 @dataclass(frozen=True)
@@ -144,6 +145,9 @@ class RLConfig:
         net_arch: Hidden widths of actor and critics.
         layer_norm: Layer normalisation in every hidden layer of actor and critics.
         convolutions: Trunk of policies on images: SB3's "stock" one or the "paper"'s.
+        critic: What critics judge: "latents", or the "actions" that come of them, with the actor's
+            gradient through the prior's decoder (`ActionCriticSAC`); for agents that act in latents
+            and see features.
         learning_starts: Env steps before the first update, with uniform latents, which are exact
             samples of the prior.
         first_rewards: Episodes that had a reward, before the first update: so long the warm-up goes
@@ -186,6 +190,7 @@ class RLConfig:
     net_arch: tuple[int, ...] = (256, 256)
     layer_norm: bool = True
     convolutions: str = "stock"
+    critic: str = "latents"
     learning_starts: int = 1_000
     first_rewards: int = 0
     train_freq: int = 1
@@ -209,6 +214,7 @@ class RLConfig:
         object.__setattr__(self, "net_arch", tuple(self.net_arch))
         check_agent_observation(self.observation)
         require_known("convolutions", [self.convolutions], CONVOLUTIONS)
+        require_known("critic", [self.critic], CRITICS)
         self._check_needs()
         self._check_numbers()
 
@@ -227,6 +233,12 @@ class RLConfig:
             raise InvalidArgumentError(
                 f"{name}={getattr(self, name)!r} needs a prior to act through, got "
                 f"prior={self.prior!r} and raw_actions={self.raw_actions!r}."
+            )
+        if self.critic == "actions" and (self.observation == "image" or not self.latent_actions):
+            raise InvalidArgumentError(
+                "Expected an agent that acts in a prior's latents and sees its features for "
+                f"critic='actions', got observation={self.observation!r} and "
+                f"raw_actions={self.raw_actions!r}."
             )
         if self.raw.explore and self.prior is None:
             raise InvalidArgumentError(f"{self.raw_actions!r} needs a prior to explore with.")

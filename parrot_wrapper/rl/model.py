@@ -22,6 +22,7 @@ from parrot_wrapper.errors import InvalidArgumentError
 from parrot_wrapper.evaluation.policies import PriorFeaturesObservation
 from parrot_wrapper.latent import target_entropy
 from parrot_wrapper.priors.loading import load_prior
+from parrot_wrapper.rl.action_critic import ActionCriticSAC
 from parrot_wrapper.rl.config import DemonstrationReplay, RewardedReplay, RLConfig
 from parrot_wrapper.rl.normed_activation import LayerNormReLU
 from parrot_wrapper.rl.prior_explore import PriorExploreSAC
@@ -74,7 +75,7 @@ def wrap_env(
 def build_model(
     config: RLConfig, env: gym.Env[Any, Any] | DummyVecEnv, prior: ActionPrior | None = None
 ) -> SAC:
-    """SAC for a wrapped env: stock, or its subclass that explores with the prior.
+    """SAC for a wrapped env: stock, or a subclass that explores with the prior or judges actions.
 
     The policy class follows from the observation space.
 
@@ -85,6 +86,7 @@ def build_model(
 
     Raises:
         InvalidArgumentError: No Box action space, or a prior that cannot be explored with.
+        NotOfferedError: A prior whose actions critics cannot judge.
     """
     actions = env.action_space
     if not isinstance(actions, spaces.Box):
@@ -105,7 +107,7 @@ def build_model(
     capacity = min(config.buffer_size, config.total_steps)
     _warn_about_memory(env.observation_space, actions, capacity)
     options = _replay_options(config, env.observation_space)
-    algorithm: type[SAC] = SAC
+    algorithm: type[SAC] = ActionCriticSAC if config.critic == "actions" else SAC
     if config.prior is not None and config.raw.explore:
         algorithm = PriorExploreSAC
         options["prior"] = load_prior(config.prior) if prior is None else prior

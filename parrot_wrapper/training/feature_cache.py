@@ -42,6 +42,7 @@ class FeatureCache:
     def __init__(self, folder: Path | None, prior: EncoderPrior) -> None:
         self._folder, self._prior = folder, prior
         self._encoder = prior.encoder_digest
+        self._width = prior.encoder.feature_dim  # without what a prior with memory remembers
 
     def find(self, dataset: EpisodeDataset) -> EpisodeDataset | None:
         """The data set with stored features in place of its observations, if there are any.
@@ -55,7 +56,7 @@ class FeatureCache:
         path = self._path(dataset)
         if path is None or not path.exists() or not _sidecar(path).exists():
             return None
-        shape = (dataset.n_steps + dataset.n_episodes, self._prior.feature_dim)
+        shape = (dataset.n_steps + dataset.n_episodes, self._width)
         expected = _read_checksum(_sidecar(path))
         try:
             with path.open("rb") as stream:
@@ -81,10 +82,11 @@ class FeatureCache:
         Raises:
             DataError: The data lack what the prior looks at, or were made in another action box.
         """
+        dataset = dataset.seen_by(self._prior)
         check_source(dataset, self._prior)
         warn_of_unread(dataset, self._prior.observation_spec)
         path = self._path(dataset)
-        shape = (dataset.n_steps + dataset.n_episodes, self._prior.feature_dim)
+        shape = (dataset.n_steps + dataset.n_episodes, self._width)
         if path is None:
             features = np.concatenate(list(self._batches(dataset, progress=progress)))
             return _with_features(dataset, features)
@@ -117,7 +119,7 @@ class FeatureCache:
             for start in range(0, len(rows), most):
                 chosen = rows[start : start + most]
                 seen = dataset.observed(wanted, chosen)
-                yield self._prior.features(seen).astype(FEATURE_TYPE)
+                yield self._prior.features(seen)[:, : self._width].astype(FEATURE_TYPE)
                 bar.update(len(chosen))
 
     def _path(self, dataset: EpisodeDataset) -> Path | None:

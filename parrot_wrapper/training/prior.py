@@ -17,9 +17,11 @@ from parrot_wrapper.errors import InvalidArgumentError, NotOfferedError
 from parrot_wrapper.io.atomic_files import clear_strays, room_below
 from parrot_wrapper.io.locking import folder_lock
 from parrot_wrapper.priors.arrays import rows_at_once
+from parrot_wrapper.priors.encoder_prior import EncoderPrior
 from parrot_wrapper.priors.flow import FlowPrior
-from parrot_wrapper.priors.trainable import FEATURES_KEY, Trainable
+from parrot_wrapper.priors.trainable import FEATURES_KEY, Trainable, sight_facts
 from parrot_wrapper.surroundings import own_surroundings, torch_threads
+from parrot_wrapper.training.feature_cache import FeatureCache
 from parrot_wrapper.training.prior_batches import (
     batch_maker,
     long_enough,
@@ -39,9 +41,11 @@ from parrot_wrapper.training.prior_run import (
     weights_digest,
 )
 from parrot_wrapper.training.prior_trainer import PriorTrainer
-from parrot_wrapper.training.ranks import Ranks, joined, own_device
+from parrot_wrapper.training.ranks import joined, own_device, ranks
 from parrot_wrapper.types import IMPORTED_KEYS_FACT, KEYS_FACT
 
+SIGHT_SUBFOLDER = "sight"
+"""Of a run's folder: the checkpoint of the steps in which the encoder learns, and its features."""
 _TOLD = ("env_id", "env_kwargs", "camera", "noise", "stray_steps", "base_seed")
 _STATISTICS_SIZE = 4096
 _NOT_SEEN = ("actions", "rewards", "success")
@@ -203,28 +207,56 @@ def fit_prior(
     settings = training_config(type(prior), frozen=frozen) if config is None else config
     folder = None if run_folder is None else as_path("run_folder", run_folder)
     before = dict(prior.metadata)
-    device = training_device(settings.device)
-    together = joined(device)
-    together.require_shares(settings.batch_size)
-    if not together.leads:
+    if not joined(training_device(settings.device)).leads:
         folder, progress = None, False
+    dataset = dataset if frozen else dataset.seen_by(prior)
     # the statistics are computed under the threads too
     with run_folder_held(folder), torch_threads(settings.threads):
-        run = _prior_run(prior.to(device), dataset, settings, folder, together, fine_tune=fine_tune)
-        if prior.looks and not frozen and together.leads:
-            warn_of_unread(dataset, prior.observation_spec)
-            warn_of_gaps(dataset, prior)
-        run.run(progress=progress)
-    report = _report(run.progress, prior)
+        begun: Progress | None = None
+        if isinstance(prior, EncoderPrior) and _in_parts(prior, dataset, settings):
+            first, last = settings.parts()
+            own = None if folder is None else folder / SIGHT_SUBFOLDER
+            begun = _run(prior, dataset, first, own, fine_tune=fine_tune, progress=progress)
+            features = FeatureCache(own, prior).make(dataset, progress=progress)
+            done = _run(prior, features, last, folder, fine_tune=True, progress=progress)
+        else:
+            done = _run(prior, dataset, settings, folder, fine_tune=fine_tune, progress=progress)
+    report = _report(done, prior, begun)
     taught = {"taught": lessons} if (lessons := prior.lessons(dataset)) else {}
     facts = {
         **data_facts(dataset),
         **taught,
         "metrics": report.metrics,
         "training": settings.to_dict(),
+        **sight_facts(prior),
     }
     prior.set_metadata({**facts, "initial": before} if fine_tune else {**before, **facts})
     return report
+
+
+def _in_parts(prior: EncoderPrior, dataset: EpisodeDataset, config: PriorTrainingConfig) -> bool:
+    """Whether an encoder of images learns first, and then the rest on its features."""
+    given = FEATURES_KEY in dataset.observations
+    seen = prior.observation_spec.images if prior.looks and not given else {}
+    return bool(seen) and prior.shares_encoder and config.sight_share < 1
+
+
+def _run(
+    prior: Trainable,
+    dataset: EpisodeDataset,
+    config: PriorTrainingConfig,
+    folder: Path | None,
+    *,
+    fine_tune: bool,
+    progress: bool,
+) -> Progress:
+    """One run to its end."""
+    run = _prior_run(prior, dataset, config, folder, fine_tune=fine_tune)
+    if prior.looks and FEATURES_KEY not in dataset.observations and ranks().leads:
+        warn_of_unread(dataset, prior.observation_spec)
+        warn_of_gaps(dataset, prior)
+    run.run(progress=progress)
+    return run.progress
 
 
 def _prior_run(
@@ -232,11 +264,13 @@ def _prior_run(
     dataset: EpisodeDataset,
     config: PriorTrainingConfig,
     folder: Path | None,
-    together: Ranks,
     *,
     fine_tune: bool,
 ) -> PriorRun:
     device = training_device(config.device)
+    prior.to(device)
+    together = joined(device)
+    together.require_shares(config.batch_size)
     learned = fine_tune or FEATURES_KEY in dataset.observations  # not from seed and data alone
     settings = {
         "kind": prior.type_tag,
@@ -244,6 +278,7 @@ def _prior_run(
         "training": config.to_dict(),
         "data": {"sha256": dataset.content_hash},
         "initial": weights_digest(prior) if learned else None,
+        **sight_facts(prior),
     }
     taught = dataset.with_labels(prior.labels(dataset))
     training, held_out = long_enough(taught, prior).split(
@@ -259,6 +294,8 @@ def _prior_run(
     ]
     if not has_checkpoint(folder) and not fine_tune:
         rows = rows_at_once(dataset.observation_spec, _STATISTICS_SIZE)
+        if prior.batches == "sequences":
+            rows = max(2, rows // prior.window // 2 * 2)
         draw = batch_maker(training, prior, batch_size=rows, edge_spread=spread)
         sample = draw(step_generator(config.seed, STATISTICS))
         prior.prepare({key: value.to(device) for key, value in sample.items()})
@@ -272,18 +309,24 @@ def _prior_run(
     )
 
 
-def _report(progress: Progress, prior: Trainable) -> PriorReport:
-    assert progress.stopped is not None
-    best = next(row for row in progress.history if row["step"] == progress.best_step)
+def _report(last: Progress, prior: Trainable, first: Progress | None) -> PriorReport:
+    """Of one run, or of the one in which the encoder learned and the one on its features."""
+    assert last.stopped is not None
+    best = next(row for row in last.history if row["step"] == last.best_step)
+    steps, seconds = (first.step, first.history[-1]["seconds"]) if first else (0, 0.0)
+    later = [
+        {**row, "step": row["step"] + steps, "seconds": row["seconds"] + seconds}
+        for row in last.history
+    ]
     return PriorReport(
         prior=prior,
-        steps=progress.step,
-        best_step=progress.best_step,
+        steps=later[-1]["step"],
+        best_step=steps + last.best_step,
         validation=best["validation"],
-        training=progress.history[-1]["training"],
-        seconds=progress.history[-1]["seconds"],
-        stopped=progress.stopped,
-        history=tuple(progress.history),
+        training=last.history[-1]["training"],
+        seconds=later[-1]["seconds"],
+        stopped=last.stopped,
+        history=(*(first.history if first else ()), *later),
     )
 
 

@@ -16,9 +16,9 @@ from torch import Tensor
 from parrot_wrapper.data.dataset import EpisodeDataset
 from parrot_wrapper.errors import DataError, UnreadDataWarning, UntaughtWarning, unknown_name
 from parrot_wrapper.priors.trainable import Trainable
-from parrot_wrapper.types import AnyArray, FloatArray, ObservationSpec
+from parrot_wrapper.types import SEES_FACT, AnyArray, FloatArray, ObservationSpec
 
-BATCHES = ("pairs", "windows", "episodes")
+BATCHES = ("pairs", "windows", "episodes", "sequences")
 """What a batch may hold; see `Trainable`."""
 OBSERVES = ("first", "all")
 """Of which of its steps a window may have observations; see `Trainable`."""
@@ -67,7 +67,7 @@ def long_enough(dataset: EpisodeDataset, prior: Trainable) -> EpisodeDataset:
         raise unknown_name("kind of batches", str(prior.batches), BATCHES)
     if prior.observes not in OBSERVES:
         raise unknown_name("choice of observed steps", str(prior.observes), OBSERVES)
-    needed = 1 if prior.batches == "pairs" else prior.horizon
+    needed = 1 if prior.batches in ("pairs", "sequences") else prior.horizon
     chosen = np.flatnonzero(dataset.lengths >= needed)
     if len(chosen) < 2:
         raise DataError(
@@ -111,15 +111,18 @@ def _rows(
         episodes, first = rng.integers(dataset.n_episodes, size=rows), np.zeros(rows, np.int64)
     else:
         episodes = rng.integers(dataset.n_episodes, size=rows // 2).repeat(2)
-        first = rng.integers(dataset.lengths[episodes] - prior.horizon + 1)
-    steps = first[:, None] + np.arange(prior.horizon)
+        first = rng.integers(np.maximum(dataset.lengths[episodes] - prior.window, 0) + 1)
+    steps, lasts = first[:, None] + np.arange(prior.window), dataset.lengths[episodes, None] - 1
+    real, steps = steps <= lasts, np.minimum(steps, lasts)
     batch: dict[str, AnyArray] = {}
     if prior.looks and prior.observes == "all":
-        every = dataset.gather(episodes.repeat(prior.horizon), steps.ravel())
+        every = dataset.gather(episodes.repeat(prior.window), steps.ravel())
         batch = {name: part.reshape(*steps.shape, *part.shape[1:]) for name, part in every.items()}
     elif prior.looks:
         batch = dataset.gather(episodes, first)
     batch["action"] = dataset.actions[dataset.step_offsets[episodes][:, None] + steps]
+    if prior.batches == "sequences":
+        batch["valid"] = real
     return batch
 
 
@@ -193,12 +196,12 @@ def warn_of_unread(dataset: EpisodeDataset, spec: ObservationSpec) -> None:
     unread = [
         f"{name} {part.shape[1:]}"
         for name, part in dataset.observations.items()
-        if 0 not in part.shape[1:] and name not in spec.parts
+        if 0 not in part.shape[1:] and name not in spec.parts and SEES_FACT not in dataset.metadata
     ]
     if unread:
         warnings.warn(
             f"Not looked at in the data: {', '.join(unread)}. What a prior can look at are uint8 "
-            "images, and vectors called proprio or state.",
+            "images, and vectors called proprio or state; others where sees=... names them.",
             UnreadDataWarning,
             stacklevel=4,
         )

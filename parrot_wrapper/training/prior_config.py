@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal
 
 from parrot_wrapper.checks import check_fields
@@ -39,6 +39,9 @@ class PriorTrainingConfig:
             best weights are kept. 0 for never.
         checkpoint_every: Steps between checkpoints.
         log_every: Steps between tensorboard rows.
+        sight_share: Share of the steps in which an encoder of images learns, in batches of half as
+            many rows; then its features are computed once, and the rest learns on them, at about a
+            tenth of the cost. 1 for an encoder that learns all the while.
         max_seconds: Stop after so much time in training, 0 for no limit. The learning rate then
             follows steps or time, whichever is further.
         precision: "bfloat16" for autocast, "float32", or "auto" for bfloat16 where the processor
@@ -71,6 +74,7 @@ class PriorTrainingConfig:
     patience: int = 20
     checkpoint_every: int = 1_000
     log_every: int = 50
+    sight_share: float = 1.0
     max_seconds: float = 0.0
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     threads: int = DEFAULT_THREADS
@@ -90,6 +94,7 @@ class PriorTrainingConfig:
             self._require(name, 0 < getattr(self, name) < math.inf, "positive and finite")
         self._require("final_learning_rate", 0 <= self.final_learning_rate <= 1, "in [0, 1]")
         self._require("ema_decay", 0 <= self.ema_decay < 1, "in [0, 1)")
+        self._require("sight_share", 0 < self.sight_share <= 1, "in (0, 1]")
         self._require("validation_fraction", 0 < self.validation_fraction < 1, "in (0, 1)")
         even = self.batch_size >= 2 and self.batch_size % 2 == 0
         self._require("batch_size", even, "even and at least 2 (two time steps of each episode)")
@@ -107,6 +112,21 @@ class PriorTrainingConfig:
             self.learning_rate
             * warm
             * (self.final_learning_rate + (1.0 - self.final_learning_rate) * cosine)
+        )
+
+    def parts(self) -> tuple[PriorTrainingConfig, PriorTrainingConfig]:
+        """Settings of the steps in which the encoder learns, and of those on its features."""
+        steps, seconds = max(1, round(self.sight_share * self.steps)), self.max_seconds
+        whole = replace(self, sight_share=1.0)
+        return replace(
+            whole,
+            steps=steps,
+            batch_size=max(2, self.batch_size // 4 * 2),
+            max_seconds=seconds * self.sight_share,
+        ), replace(
+            whole,
+            steps=max(1, self.steps - steps),
+            max_seconds=seconds * (1.0 - self.sight_share),
         )
 
     def to_dict(self) -> dict[str, Any]:

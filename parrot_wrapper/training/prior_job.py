@@ -172,7 +172,9 @@ def _begin(
     shared = load_prior(job.encoder_of, device=training_device(training.device))
     dataset = _features(job, kind, shared, progress=progress)
     prior = kind.for_data(dataset, shared=shared, seed=training.seed, **options)
-    prior.set_metadata({"encoder": {"from": job.encoder_of, "sha256": shared.encoder_digest}})
+    prior.set_metadata(
+        {**prior.metadata, "encoder": {"from": job.encoder_of, "sha256": shared.encoder_digest}}
+    )
     return dataset, prior
 
 

@@ -269,7 +269,8 @@ def _as_today(path: Path, stored: Mapping[str, Any], config: Any) -> dict[str, A
             f"{path}: begun by `parrot train-baseline {stored['method']}`, which is now `parrot "
             "train-prior --kind`, with another loop; start in another folder."
         )
-    training, prior = dict(stored.get("training", {})), dict(stored.get("prior", {}))
+    training = {"sight_share": 1.0, **stored.get("training", {})}
+    prior = dict(stored.get("prior", {}))
     if "jacobian" in training:
         prior["jacobian"] = training.pop("jacobian")
     since = {f.name: f.default for f in fields(config) if f.default is not MISSING}

@@ -52,9 +52,14 @@ class Ranks:
             )
 
     def share(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Its rows of a batch: every `size`-th pair."""
+        """Its rows of a batch: every `size`-th pair.
+
+        Raises:
+            InvalidArgumentError: The rows cannot be shared out evenly.
+        """
         if self.size == 1:
             return batch
+        self.require_shares(len(batch["action"]))  # of sequences there are fewer than of steps
         return {name: self._rows(part) for name, part in batch.items()}
 
     def _rows(self, part: Tensor) -> Tensor:

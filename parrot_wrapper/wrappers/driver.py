@@ -45,7 +45,7 @@ _TERMINATION_WARNING = (
 )
 
 _GOAL = "desired_goal"
-"""Where a goal env's observation has the goal, in Gymnasium-Robotics and Stable-Baselines3."""
+"""The key of a goal, in Gymnasium-Robotics and Stable-Baselines3."""
 
 
 class DriverOptions(KeyOptions, total=False):
@@ -88,8 +88,7 @@ class Driver:
         calls: How often envs that step together are stepped for one decision.
 
     Raises:
-        SpaceMismatchError, UnknownNameError, CheckpointError, InvalidArgumentError: See
-            `BehavioralPriorWrapper`.
+        ParrotError: See `BehavioralPriorWrapper`.
 
     Warns:
         UserWarning: See `BehavioralPriorWrapper`.
@@ -212,7 +211,7 @@ class Driver:
         rows = rows_of(observations)
         self._memory.advance(self._features)
         self._memory.begin(rows, began)
-        self._seen = copied(self._reader(observations)) if self._looks else {}
+        self._seen = copied(self._reader(observations))
         # a prior that does not look takes any features
         self._features = None if self._looks else self._embedded({}, rows)
 
@@ -365,14 +364,11 @@ class Driver:
             ResetNeeded: There is no observation yet.
             InvalidArgumentError: The actions have the wrong shape or are not finite.
         """
-        return self.chart.to_unit(self._encoded(action))
+        return self.chart.to_unit(self.encode_latent(action))
 
     @quiet_floats()
     def encode_latent(self, action: ArrayLike) -> FloatArray:
         """`encode` to base noise (B, Z)."""
-        return self._encoded(action)
-
-    def _encoded(self, action: ArrayLike) -> FloatArray:
         features = self.features()
         array = float_array("actions", action, InvalidArgumentError)
         shape = (len(features), *self._action_shape)
@@ -408,6 +404,11 @@ class Driven:
     def chart(self) -> Chart:
         """The map from u to base noise."""
         return self._driver.chart
+
+    @property
+    def agent_observation(self) -> AgentObservation:
+        """What the agent sees."""
+        return self._driver.observation
 
 
 class DrivenBatch(Driven):

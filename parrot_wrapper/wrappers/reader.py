@@ -54,7 +54,7 @@ class ObservationReader:
     def __call__(self, observations: Observations) -> Observations:
         """What the prior reads of a batch of the env's observations: no copy if avoidable."""
         parts = self.parts(observations)
-        return parts if len(parts) > 1 else next(iter(parts.values()))
+        return parts if len(parts) != 1 else next(iter(parts.values()))
 
     def parts(self, observations: Observations) -> dict[str, AnyArray]:
         """The same by the names of the parts, also where there is one only."""

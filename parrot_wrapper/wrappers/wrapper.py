@@ -50,7 +50,7 @@ class BehavioralPriorWrapper(
         prior: Name of a packaged prior, a prior's folder, or a live prior. With a live one the
             wrapper's `spec` cannot rebuild it.
         latent: Chart from u to z: "gaussian" (uniform u is exactly the prior), "box:2.0",
-            "truncated:0.05", "tempered:0.8" or a chart object.
+            "truncated:0.05", "tempered:0.8", "ball:0.9" or a chart object.
         observation: What the agent sees: "image" is the env's own observation, unchanged;
             "features" the prior's features (F,) float32; "both" a Dict of the env's
             observation (under "image" or "state" if it is no Dict) and "features".

@@ -14,8 +14,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from parrot_wrapper.data import load_dataset
-from parrot_wrapper.data.exchange import ImportOptions, import_data
-from parrot_wrapper.errors import DataError, DataFileError, UnknownNameError
+from parrot_wrapper.data.dataset import EpisodeDataset
+from parrot_wrapper.data.exchange import ImportOptions, export_lerobot, import_data
+from parrot_wrapper.errors import (
+    DataError,
+    DataFileError,
+    InvalidArgumentError,
+    UnknownNameError,
+)
 from parrot_wrapper.training.prior import keys_fact
 from parrot_wrapper.wrappers.reader import observation_keys
 from tests.data.foreign_folders import png, write_lerobot, write_video
@@ -246,3 +252,74 @@ def test_info_that_is_no_json(tmp_path: Path) -> None:
         (tmp_path / "in/meta/info.json").write_text(text)
         with pytest.raises(DataFileError, match="info.json"):
             import_data("lerobot", tmp_path / "in", tmp_path / "out")
+
+
+def ours(**observations: tuple[int, ...]) -> EpisodeDataset:
+    """Three episodes, of which the second failed, with observations of these shapes."""
+    rng = np.random.default_rng(0)
+    lengths = np.array([3, 1, 4])
+    parts = {
+        name: rng.integers(0, 256, (11, *shape), np.uint8)
+        if len(shape) == 3
+        else rng.normal(size=(11, *shape)).astype(np.float32)
+        for name, shape in observations.items()
+    }
+    actions, rewards = rng.uniform(-2, 2, (8, 2)), rng.normal(size=8)
+    success = [True, False, True]
+    box = {"action_low": -2.0, "action_high": 2.0}
+    return EpisodeDataset.from_arrays(
+        parts, actions, lengths, rewards=rewards, success=success, **box
+    )
+
+
+@pytest.mark.parametrize(
+    ("parts", "keys"),
+    [
+        (
+            {"image": (6, 8, 3), "wrist": (6, 8, 3), "proprio": (2,), "state": (3,)},
+            ["image", "images.wrist", "state", "environment_state"],
+        ),
+        ({"state": (3,)}, ["state"]),
+        ({"observation.images.top": (6, 8, 1), "proprio": (1,)}, ["images.top", "state"]),
+    ],
+)
+def test_our_export_comes_back(tmp_path: Path, parts: dict, keys: list[str]) -> None:
+    data = ours(**parts)
+    root = export_lerobot(data, tmp_path / "out", fps=5, task="go")
+    features = json.loads((root / "meta/info.json").read_text())["features"]
+    assert list(features)[: len(keys)] == [f"observation.{key}" for key in keys]
+    named = [name for name, shape in parts.items() if len(shape) == 3]
+    images = [f"observation.{key}" for key, name in zip(keys, parts, strict=True) if name in named]
+    options = ImportOptions(
+        image_key=tuple(images),
+        vector_keys=("observation.state",),
+        reward_key="next.reward",
+        keep="all",
+        action_low=(-2.0,),
+        action_high=(2.0,),
+    )
+    import_data("lerobot", root, tmp_path / "back", options)
+    back = load_dataset(tmp_path / "back")
+    np.testing.assert_array_equal(back.actions, data.actions)
+    np.testing.assert_array_equal(back.rewards, data.rewards)
+    np.testing.assert_array_equal(back.success, data.success)
+    vector = "proprio" if "proprio" in parts else "state"
+    for index in range(3):
+        one, other = data.episode(index).observations, back.episode(index).observations
+        found = other["proprio" if images else "state"]
+        np.testing.assert_array_equal(one[vector][:-1], found[:-1])
+        for name, key in zip(named, images, strict=True):
+            image = other["image" if len(images) == 1 else key][:-1]
+            assert (image == one[name][:-1]).all()  # one channel comes back as three alike
+
+
+def test_what_cannot_be_exported_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(InvalidArgumentError, match="1 or 3 channels"):
+        export_lerobot(ours(image=(6, 8, 6)), tmp_path / "out")
+    for fps in (0, -1.0, float("nan"), "ten"):
+        with pytest.raises(InvalidArgumentError, match="fps"):
+            export_lerobot(ours(state=(2,)), tmp_path / "out", fps=fps)
+    assert not list(tmp_path.iterdir())
+    (tmp_path / "out").mkdir()
+    with pytest.raises(DataFileError, match="no such folder yet"):
+        export_lerobot(ours(state=(2,)), tmp_path / "out")

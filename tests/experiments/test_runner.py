@@ -18,10 +18,17 @@ import pytest
 
 from parrot_wrapper.cli import main
 from parrot_wrapper.errors import DataFileError, InvalidArgumentError
+from parrot_wrapper.experiments.artifacts import begin, finish, place_of
+from parrot_wrapper.experiments.figures import save_figures
 from parrot_wrapper.experiments.grid import Grid
+from parrot_wrapper.experiments.judged_priors import judged_table
+from parrot_wrapper.experiments.markdown import report_markdown
 from parrot_wrapper.experiments.places import Places
-from parrot_wrapper.experiments.rows import ResultRow, read_rows
+from parrot_wrapper.experiments.plan import left_row
+from parrot_wrapper.experiments.rows import ResultRow, append_row, read_rows
+from parrot_wrapper.experiments.run_worker import make_artifact, train_and_score
 from parrot_wrapper.experiments.runner import Outcome, run_grid
+from parrot_wrapper.experiments.study import load_studies
 from parrot_wrapper.priors import load_prior
 from parrot_wrapper.rl.checkpoint import list_checkpoints
 from parrot_wrapper.rl.evaluation import load_agent
@@ -278,6 +285,45 @@ def test_what_runs_need_is_made_first_and_once(tmp_path: Path) -> None:
     shutil.copytree(places.artifacts, others.artifacts)
     with pytest.raises(InvalidArgumentError, match="prior-p0 was made in another way"):
         quiet(other, others)
+
+
+def test_priors_are_judged_beside_what_rl_makes_of_them(tmp_path: Path) -> None:
+    """Two parts of one kind, each with a row of its own in table and figure; in this process."""
+    options = {"chunk-2": {}, "chunk-2-replanned": {"replan": True}}
+    grid = from_data(
+        methods=[{"name": name, "prior": name} for name in options],
+        baseline_options={
+            name: {**TINY, "kind": "chunk", "horizon": 2, **one} for name, one in options.items()
+        },
+        rl_seeds=[0, 1],
+        judge_episodes=6,
+    )
+    assert [run.judge_episodes for run in grid.runs()] == [6, 6, 0, 0]
+    runs = grid.runs()[:2]
+    made = {artifact.name: artifact for artifact in grid.artifacts(runs)}
+    assert list(made) == ["data", "prior-p0", "chunk-2-p0", "chunk-2-replanned-p0"]
+    for artifact in made.values():
+        begin(artifact, tmp_path)
+        make_artifact(artifact, made, tmp_path, 1, "cpu")
+        finish(artifact, tmp_path)
+    for run in runs:
+        folder = tmp_path / run.method.name
+        needs = {part: place_of(name, made, tmp_path) for part, name in run.needs.items()}
+        train_and_score(run, folder, needs, "cpu")
+        row = left_row(run, folder)
+        append_row(tmp_path / "rows", row)
+        told = row.judged
+        assert (told["horizon"], told["nll_is_bound"]) == (2.0, float("replan" in row.method))
+        assert 0.0 <= told["samples"] <= 1.0 and 0.0 <= told["clone"] <= 1.0
+        assert told["nll"] is not None and told["decision_ms"] > 0 < told["training_minutes"]
+    [study] = load_studies([tmp_path / "rows"])
+    assert [row.judged for row in study.rows] != [{}, {}]
+    text = report_markdown([study])
+    [line] = [line for line in text.splitlines() if line.startswith("| chunk-2-replanned | <= ")]
+    assert line.count("|") == 10
+    assert judged_table(study).header[4:6] == ("SAC at 16", "SAC at 40")
+    paths = save_figures(study, tmp_path / "figures")
+    assert [path.name for path in paths if "judged" in path.name] == ["toy-tiny-judged.png"]
 
 
 def test_what_needs_a_failed_part_is_not_tried(tmp_path: Path) -> None:

@@ -20,7 +20,8 @@ def observations(spec: ObservationSpec, batch: int = 4) -> dict[str, torch.Tenso
 
 def test_registry_goes_by_class_name():
     names = [name for name in ENCODERS.names() if name not in ENCODERS.added()]
-    assert set(names) == {"structured", "convolutional", "keypoints", "residual", "state"}
+    known = {"structured", "convolutional", "keypoints", "residual", "state", "nothing"}
+    assert set(names) == known
     assert all(ENCODERS.get(name).name == name for name in names)
 
 

@@ -19,6 +19,7 @@ from parrot_wrapper.errors import (
 from parrot_wrapper.io.interruption import deferred_interrupt
 from parrot_wrapper.priors import FlowPrior, FlowPriorConfig, flow_config
 from parrot_wrapper.priors.encoders import StateEncoder
+from parrot_wrapper.training.feature_cache import FeatureCache
 from parrot_wrapper.training.prior import fit_prior
 from parrot_wrapper.training.prior_batches import spread_edges
 from parrot_wrapper.training.prior_checkpoint import (
@@ -164,6 +165,40 @@ def test_a_resumed_run_equals_an_unbroken_one(tmp_path, kind):
     assert replace(report, seconds=0, history=()) == replace(expected, seconds=0, history=())
 
 
+@pytest.mark.parametrize("killed", ["sight", "rest"])
+def test_a_run_in_two_parts_resumes_in_either(tmp_path, killed, monkeypatch):
+    settings = replace(QUICK, sight_share=0.5)
+    unbroken, fresh = image_prior(), image_prior()
+    expected = fit_prior(unbroken, image_data(), settings, progress=False)
+    data, make = image_data(), FeatureCache.make
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        if killed == "rest":
+            patch.setattr(
+                FeatureCache, "make", lambda *args, **kw: interrupting(make(*args, **kw), 5)
+            )
+        else:
+            data = interrupting(data, 5)
+        fit_prior(image_prior(), data, settings, run_folder=tmp_path, progress=False)
+    report = fit_prior(fresh, image_data(), settings, run_folder=tmp_path, progress=False)
+    assert same_weights(unbroken, fresh)
+    assert replace(report, seconds=0, history=()) == replace(expected, seconds=0, history=())
+    assert [row["step"] for row in report.history] == [4, 6, 10, 12]
+
+
+def test_the_encoder_learns_in_the_first_part_alone(tmp_path):
+    parts, sight = image_prior(), image_prior()
+    fit_prior(parts, image_data(), replace(QUICK, sight_share=0.5), progress=False)
+    fit_prior(sight, image_data(), replace(QUICK, steps=6, batch_size=8), progress=False)
+    assert parts.encoder_digest != image_prior().encoder_digest
+    features = (prior.features(image_data().observations["image"]) for prior in (parts, sight))
+    np.testing.assert_array_equal(*features)
+    assert not same_weights(parts, sight)
+    state, whole = state_prior(), state_prior()  # a state needs no sight
+    fit_prior(state, state_data(), replace(QUICK, sight_share=0.5), progress=False)
+    fit_prior(whole, state_data(), QUICK, progress=False)
+    assert same_weights(state, whole)
+
+
 def test_a_finished_run_gives_its_result_again(tmp_path):
     first, second = state_prior(), state_prior()
     reports = [
@@ -206,6 +241,7 @@ def test_runs_that_an_earlier_version_began(tmp_path, former):
         for since in ("coupling", "mixing", "spline_bins", "spline_bound"):
             del settings["prior"][since]
         settings["training"]["jacobian"] = settings["prior"].pop("jacobian")
+        del settings["training"]["sight_share"]
     else:
         settings["method"] = "hirl"
     write_training_checkpoint(path, tensors, state)

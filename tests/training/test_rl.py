@@ -11,6 +11,7 @@ import pytest
 import torch
 from stable_baselines3 import SAC
 
+from parrot_wrapper import FlowPrior, FlowPriorConfig
 from parrot_wrapper.errors import CheckpointError, InvalidArgumentError, UnknownNameError
 from parrot_wrapper.rl.callbacks import kl_nats
 from parrot_wrapper.rl.checkpoint import list_checkpoints, read_header
@@ -81,12 +82,15 @@ def test_untrained_actor_starts_at_the_prior() -> None:
         ({}, 3),
         ({"raw_actions": RawActions(explore=0.5)}, 1),
         ({"replay": RewardedReplay(0.5), "first_rewards": 2}, 1),
+        ({"critic": "actions"}, 1),
     ],
 )
 def test_resumed_run_equals_an_unbroken_one(
     tmp_path: Path, settings: dict[str, Any], horizon: int
 ) -> None:
     prior = AffinePrior(STATE, horizon=horizon)
+    if "critic" in settings:
+        prior = FlowPrior(FlowPriorConfig(STATE, action_dim=2, encoder="state", hidden=8))
     whole = toy_train(toy_config(**settings), tmp_path / "whole", prior=prior)
 
     class Killed(Exception):

@@ -10,7 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import ndtr
 
+from parrot_wrapper.errors import InvalidArgumentError
 from parrot_wrapper.latent import (
+    BallChart,
     BoxChart,
     GaussianChart,
     TemperedChart,
@@ -79,6 +81,76 @@ def test_divergence_of_uniform_u_agrees_with_numbers(chart):
     density = 1.0 / (2.0 * np.gradient(z, u))
     kl = np.mean(np.log(density) + 0.5 * z**2 + 0.5 * np.log(2 * np.pi))
     assert kl == pytest.approx(chart.kl_uniform_to_prior, abs=2e-3)
+
+
+@pytest.mark.parametrize("mass", [0.05, 0.9, 0.999])
+@pytest.mark.parametrize("dim", [1, 2, 7])
+def test_a_ball_keeps_its_share_of_the_prior_and_no_more(mass, dim):
+    chart = parse_chart(f"ball:{mass}")
+    assert chart == parse_chart(chart.spec) and chart.prior_mass(dim) == mass
+    rng = np.random.default_rng(0)
+    u = rng.uniform(-1, 1, (40_000, dim))
+    z = chart.to_latent(u)
+    length = np.linalg.norm(z, axis=1)
+    assert length.max() <= chart.radius(dim)
+    np.testing.assert_allclose(chart.to_unit(z), u, atol=1e-3)  # float32, near the edge
+    # the lengths are those of the part of N(0, I) that is inside
+    normal = np.linalg.norm(rng.standard_normal((200_000, dim)), axis=1)
+    inside = normal <= chart.radius(dim)
+    assert inside.mean() == pytest.approx(mass, abs=0.005)
+    points = np.linspace(0.1, 0.9, 9)
+    expected = np.quantile(normal[inside], points)
+    np.testing.assert_allclose(np.quantile(length, points), expected, atol=0.03)
+    # its directions are uniform, and what lies outside lands on its edge
+    assert np.abs((z / length[:, None]).mean(axis=0)).max() < 0.03
+    out = 9.0 * np.eye(dim)[:1]
+    edge = chart.to_latent(chart.to_unit(out))
+    assert chart.radius(dim) * 0.99 < np.linalg.norm(edge) <= chart.radius(dim)
+    for corner in (np.ones((1, dim)), -np.ones((1, dim)), np.zeros((1, dim))):
+        assert np.isfinite(chart.to_latent(corner)).all()
+    assert np.allclose(chart.to_latent(np.zeros((1, dim))), 0.0)
+
+
+@pytest.mark.parametrize("mass", [0.0, 1.0, -0.5, math.nan, True, "0.5"])
+def test_a_ball_with_nothing_or_all_in_it_is_refused(mass):
+    with pytest.raises(InvalidArgumentError, match="between 0 and 1"):
+        BallChart(mass)
+
+
+@pytest.mark.parametrize("temperature", [0.6, 1.0])
+def test_sac_in_u_on_a_limited_prior_has_the_objective_of_behaviour_priors(temperature):
+    """With prior N(0, 1) that sees no goal g = +-1, and value g a, all of it has a closed form.
+
+    The best policy is N(g / temperature, 1), E r - temperature KL = 1 / (2 temperature), and the KL
+    is no less than the information between goal and action (Tirumala et al. 2022, section 3).
+    """
+    prior = AffinePrior(action_dim=1, scale=1.0)
+    env = BehavioralPriorWrapper(EchoEnv(action_dim=1), prior)
+    chart = env.chart
+    edges = np.linspace(-1.0, 1.0, 400_001)
+    u, width = (edges[1:] + edges[:-1]) / 2, edges[1] - edges[0]
+    action = np.float64(prior.scale) * np.asarray(chart.to_latent(u[:, None])[:, 0], np.float64)
+    marginal, information = 0.0, 0.0
+    for goal in (-1.0, 1.0):
+        weights = np.exp(goal * action / temperature)
+        policy = weights / (weights.sum() * width)  # what maximum entropy in u finds, over u
+        entropy = -np.sum(policy * np.log(policy)) * width
+        kl = kl_to_prior(entropy, 1)
+        assert kl == pytest.approx(0.5 / temperature**2, rel=2e-3)
+        value = np.sum(policy * goal * action) * width
+        assert value - temperature * kl == pytest.approx(0.5 / temperature, rel=2e-3)
+        in_u = value + temperature * (entropy - math.log(2.0))
+        assert in_u == pytest.approx(value - temperature * kl)
+        marginal = marginal + 0.5 * policy
+    for goal in (-1.0, 1.0):
+        weights = np.exp(goal * action / temperature)
+        policy = weights / (weights.sum() * width)
+        information += 0.5 * np.sum(policy * np.log(policy / marginal)) * width
+    assert 0.3 < information <= math.log(2.0) + 1e-6
+    assert information <= 0.5 / temperature**2
+    # the gap is what a prior that was refitted to the policies would save
+    refitted = 0.5 / temperature**2 - np.sum(marginal * np.log(2.0 * marginal)) * width
+    assert information == pytest.approx(refitted, abs=5e-3)
 
 
 def test_uniform_u_is_the_prior():

@@ -9,6 +9,7 @@ from pathlib import Path
 from parrot_wrapper.data.exchange.arrays import dataset_from_arrays, open_arrays
 from parrot_wrapper.data.exchange.choosing import ImportOptions
 from parrot_wrapper.data.exchange.lerobot import open_lerobot
+from parrot_wrapper.data.exchange.lerobot_export import export_lerobot
 from parrot_wrapper.data.exchange.minari import export_minari, open_minari
 from parrot_wrapper.data.exchange.robomimic import open_robomimic
 from parrot_wrapper.data.exchange.source import Choice, RawEpisode, Source
@@ -20,6 +21,7 @@ __all__ = [
     "ImportOptions",
     "ImportReport",
     "dataset_from_arrays",
+    "export_lerobot",
     "export_minari",
     "import_data",
 ]

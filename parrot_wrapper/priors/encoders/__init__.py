@@ -14,6 +14,7 @@ from parrot_wrapper.priors.encoders.base import ActingEncoder, Encoder, Observat
 from parrot_wrapper.priors.encoders.cameras import CamerasEncoder, alone, seen_in
 from parrot_wrapper.priors.encoders.convolutional import ConvolutionalEncoder
 from parrot_wrapper.priors.encoders.keypoints import KeypointEncoder
+from parrot_wrapper.priors.encoders.nothing import NothingEncoder
 from parrot_wrapper.priors.encoders.residual import ResidualEncoder
 from parrot_wrapper.priors.encoders.state import StateEncoder
 from parrot_wrapper.priors.registry import ENCODERS
@@ -85,7 +86,7 @@ def sight_of(
     require_known("image", image_keys, spec.images)
     images = image_keys or spec.images if "image" in reads else ()
     vectors = [part for part in reads if part != "image" and part not in left_out]
-    seen = spec.only([*images, *vectors])
+    seen = spec.only([*images, *vectors]) if reads else spec
     found = encoder_options(name, data, seen, options)
     return {"observation": seen, "encoder": name, "encoder_options": found}
 
@@ -152,6 +153,7 @@ __all__ = [
     "ConvolutionalEncoder",
     "Encoder",
     "KeypointEncoder",
+    "NothingEncoder",
     "ObservationTensors",
     "ResidualEncoder",
     "StateEncoder",

@@ -129,7 +129,7 @@ def find_cues(data: Demonstrations, image: str = "image") -> Cues:
     rows = data.obs_offsets[episodes][:, None] + np.stack([first, second], axis=1)
     before, after = (_coarse(data.observations[image], column) for column in rows.T)
     fixed = _alike(before, after)
-    same = not fixed or _alike(before, np.roll(before, len(before) // 2, axis=0))
+    same = not fixed or _alike(before, np.median(before, axis=0, keepdims=True))
     seen = np.concatenate([after - before, np.square(after) - np.square(before)], axis=1)
     seen /= seen.std(axis=0) + 1e-6
     candidates = [
@@ -154,7 +154,7 @@ def find_cues(data: Demonstrations, image: str = "image") -> Cues:
 
 
 def _alike(one: FloatArray, other: FloatArray) -> bool:
-    """Whether most cells (B, N) of images are the same in two sets of them."""
+    """Whether most cells (B, N) of images are the same in two sets of them, or as in one (1, N)."""
     return bool((np.abs(one - other) > _CHANGED).mean() < 0.5)
 
 

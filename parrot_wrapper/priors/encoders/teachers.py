@@ -21,7 +21,7 @@ DEFAULT_WEIGHTS: Mapping[str, float] = MappingProxyType(
         "odometry": 1.0,
         "toggle": 1.0,
         "keyframe": 0.3,
-        "mass": 0.002,
+        "mass": 0.0003,
         "contrast": 0.5,
         "horizon": 0.0,
         "dynamics": 0.0,
@@ -33,7 +33,7 @@ HORIZONS = (1, 4, 16)
 _PICTURE = 8
 """Pixels a side of the image that is reconstructed."""
 _CENTRE = 0.1
-_ASTRAY = 0.02
+_ASTRAY = 0.05
 """Mass of the chance that nothing in sight is where the demonstrator goes."""
 _AWAY = 0.3
 """In places: the further than this a cell points, the less is its vote trusted. A cell that could
@@ -58,7 +58,7 @@ class Teachers(nn.Module):
       say, through learned gains, which may be zero.
     - *toggle*: the last switch of each toggle, as features of the hand.
     - *keyframe*: each cell votes for the way from the hand to the next keyframe of each kind, with
-      its heat as its weight; a mixture over which thing is meant.
+      its heat as its weight; a mixture over which thing is meant, which depends on the hand.
     - *mass*: a small price on heat.
     - *contrast*: a thing looks the same at two times, and unlike others.
     - *horizon*: the way in 1, 4 and 16 steps is told by the features.
@@ -102,6 +102,11 @@ class Teachers(nn.Module):
         self.gains = nn.Parameter(torch.eye(tracks, PLACE))
         self.spread = nn.Parameter(torch.full((cues.kinds, tracks), -0.5))
         self.above = nn.Parameter(torch.zeros(cues.kinds, tracks))
+        # Which of several things is meant: heat that had to say so would fade far from the hand.
+        self.meant = nn.Sequential(
+            nn.Linear(PLACE + len(cues.toggles), 32), nn.SiLU(), nn.Linear(32, cues.kinds)
+        )
+        nn.init.constant_(self.meant[2].bias, 2.0)  # type: ignore[arg-type]
         self.readers = nn.ModuleDict()
         for name, inputs, outputs in (
             ("horizon", features, len(HORIZONS) * tracks),
@@ -180,6 +185,9 @@ class Teachers(nn.Module):
         # The hand, and where cells are, are for odometry to teach: votes are vague at first.
         hand, gains = seen["hand"][:, None, :PLACE].detach(), self.gains.detach()
         from_hand = (seen["place"] - hand) @ gains.T
+        toggles = batch["hindsight_toggle"][:, None].expand(-1, from_hand.shape[1], -1)
+        relative = torch.cat(((seen["place"] - hand).detach(), toggles), dim=2)
+        votes = seen["heat"] * self.meant(relative).sigmoid()
         spread, tracks = self.spread.clamp(-3.0, 1.5), len(self._cues.tracks)
         far = 2.0 * (seen["away"] / _AWAY**2).log1p()
         total = seen["hand"].new_zeros(())
@@ -187,7 +195,7 @@ class Teachers(nn.Module):
             way = batch["hindsight_way"][:, kind] - self.above[kind]
             away = (way[:, None] - from_hand) / spread[kind].exp()
             log_vote = -0.5 * away.square().sum(2) - spread[kind].sum() - 0.919 * tracks - far
-            heat = seen["heat"][:, :, kind]
+            heat = votes[:, :, kind]
             voted = torch.logsumexp((heat + 1e-6).log() + log_vote, dim=1)
             astray = torch.full_like(voted, math.log(_ASTRAY) - 2.0 * tracks)
             log_p = torch.logaddexp(voted, astray) - (heat.sum(1) + _ASTRAY).log()

@@ -342,17 +342,17 @@ class _View:
 
     def embed(self) -> None:
         """Compute the features of all rows, in batches."""
-        parts = list(self._prior.observation_spec.parts)
-        missing = [name for name in parts if name not in self._dataset.observations]
+        parts, seen = list(self._prior.observation_spec.parts), self._dataset.seen_by(self._prior)
+        missing = [name for name in parts if name not in seen.observations]
         if missing:
             raise SpaceMismatchError(
                 f"Expected {', '.join(missing)} in the data, at which the prior looks, got "
-                f"{', '.join(self._dataset.observations)}."
+                f"{', '.join(seen.observations)}."
             )
         batches = []
         for start in range(0, len(self._stored_rows), _BATCH):
             rows = self._stored_rows[start : start + _BATCH]
-            batches.append(self._prior.features(self._dataset.observed(parts, rows)))
+            batches.append(self._prior.features(seen.observed(parts, rows)))
         self.features = np.concatenate(batches)
 
     def recall(self, rows: AnyArray, actions: AnyArray, episodes: AnyArray) -> None:

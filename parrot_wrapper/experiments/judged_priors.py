@@ -1,0 +1,85 @@
+"""What the priors behind a study's agents are worth before RL, beside what RL makes of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from parrot_wrapper.experiments.statistics import estimate_iqm, smoothed
+from parrot_wrapper.experiments.study import Study, Variant
+from parrot_wrapper.experiments.tables import Table
+
+_EARLY = 0.4
+"""Of a run's env steps: 10,000 of 25,000."""
+_SHARES = {"samples of the prior": "samples", "clone in z": "clone"}
+JUDGED_CAPTION = (
+    "Likelihood: nats per action dimension of the expert's successes, lower is better; <= where an "
+    "action may have several latents, so that KLs are bounds; a dash where a kind has no density. "
+    "Samples and clone: share of held-out episodes that end in success. Clone: the expert cloned "
+    "in z on the prior's features. SAC: interquartile means, first of training episodes, then "
+    "held-out. Cost: milliseconds of a decision for one env, and the env steps that it drives; "
+    "minutes that the prior was trained for."
+)
+
+
+def judged_table(study: Study) -> Table:
+    """One row a variant whose prior was judged: means over tasks."""
+    steps = max(row.env_steps for row in study.rows)
+    early = _EARLY * steps
+    header = ["prior", "likelihood", "samples", "clone in z", f"SAC at {early:,.0f}"]
+    header += [f"SAC at {steps:,}", "ms a decision", "steps a decision", "training minutes"]
+    variants = [v for v in study.variants if any(row.judged for row in study.of(v))]
+    rows = []
+    for variant in variants:
+        told = {name: _mean(study, variant, name) for name in _names(study, variant)}
+        bound = "<= " if told.get("nll_is_bound") else ""
+        nll = told.get("nll")
+        curves = [smoothed(row.curve) for row in study.of(variant)]
+        reached = [[rate for step, rate in curve if step <= early] for curve in curves]
+        training = [rates[-1] for rates in reached if rates]
+        rows.append(
+            (
+                study.label(variant),
+                "-" if nll is None else f"{bound}{nll:.2f}",
+                *(_cell(told.get(name), "{:.2f}") for name in _SHARES.values()),
+                f"{np.mean(training):.2f}" if training else "-",
+                str(estimate_iqm(study.scores(variant))),
+                _cell(told.get("decision_ms"), "{:.1f}"),
+                _cell(told.get("horizon"), "{:.0f}"),
+                _cell(told.get("training_minutes"), "{:.1f}"),
+            )
+        )
+    return Table(tuple(header), tuple(rows), tuple(variants))
+
+
+def judged_shares(study: Study) -> dict[str, dict[Variant, Sequence[float]]]:
+    """Success of samples, clones and agents of each variant, by task or run."""
+    parts: dict[str, dict[Variant, Sequence[float]]] = {}
+    for title, name in _SHARES.items():
+        for variant in study.variants:
+            found = _values(study, variant, name)
+            if found:
+                parts.setdefault(title, {})[variant] = found
+    parts["SAC behind it"] = {
+        variant: [row.score.value for row in study.of(variant)] for variant in study.variants
+    }
+    return parts
+
+
+def _names(study: Study, variant: Variant) -> set[str]:
+    return {name for row in study.of(variant) for name in row.judged}
+
+
+def _values(study: Study, variant: Variant, name: str) -> list[float]:
+    told = (row.judged.get(name) for row in study.of(variant))
+    return [value for value in told if value is not None]
+
+
+def _mean(study: Study, variant: Variant, name: str) -> float | None:
+    found = _values(study, variant, name)
+    return float(np.mean(found)) if found else None
+
+
+def _cell(value: float | None, form: str) -> str:
+    return "-" if value is None else form.format(value)
