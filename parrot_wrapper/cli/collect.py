@@ -12,7 +12,9 @@ from parrot_wrapper.cli.durations import announce, timed
 from parrot_wrapper.cli.environments import (
     make_env,
 )
+from parrot_wrapper.data.gathering import part_folder
 from parrot_wrapper.data.storage import read_manifest, whole_shards
+from parrot_wrapper.errors import InvalidArgumentError
 from parrot_wrapper.io.atomic_files import write_json
 from parrot_wrapper.record.collect import ExpertSource, collect
 from parrot_wrapper.record.expert_episodes import record_episode
@@ -32,8 +34,11 @@ class CollectCommand:
         out: Folder of the data set.
         workers: Processes.
         engine: What does the work: local for processes of this machine, ray for the machines of a
-            Ray cluster, or another by name.
+            Ray cluster, slurm for jobs of Slurm, or another by name.
         address: Of the cluster, as HOST:PORT; left out, ray starts one on this machine.
+        rank: Which of --world-size commands this is, from 0; in a Slurm array its index.
+        world_size: How many commands share the work, each its part of the files in a folder of its
+            own below OUT; `parrot data gather OUT` puts them together.
         seed: Seed of the first attempt; attempt k has seed + k.
         noise: Standard deviation of the noise on the expert's actions.
         stray_steps: In half of the attempts the arm goes astray for up to so many steps, which are
@@ -50,6 +55,8 @@ class CollectCommand:
     workers: int = os.cpu_count() or 1
     engine: str = "local"
     address: str = ""
+    rank: int = -1
+    world_size: int = 1
     seed: int = 0
     noise: float = 0.1
     stray_steps: int = 0
@@ -72,7 +79,9 @@ class CollectCommand:
             base_seed=self.seed,
             shard_attempts=self.shard_attempts,
         )
-        left = self.episodes - _kept_before(self.out)
+        rank = self._rank()
+        out = part_folder(self.out, rank, self.world_size) if self.world_size > 1 else self.out
+        left = -(-self.episodes // max(1, self.world_size)) - _kept_before(out)
         if left > _FEW:
             seconds = left * _episode_seconds(source) / max(1, self.workers)
             announce(f"{left} episodes in {self.workers} processes", seconds)
@@ -83,14 +92,30 @@ class CollectCommand:
             workers=self.workers,
             engine=self.engine,
             address=self.address,
+            rank=rank,
+            world_size=self.world_size,
             progress=self.progress,
         )
-        write_json(self.out / "collect-config.json", {**asdict(self), "out": str(self.out)})
+        write_json(out / "collect-config.json", {**asdict(self), "out": str(self.out)})
         told = "" if left > 0 else ", all of which were there before"
+        if self.world_size > 1:
+            told = f" of all {self.world_size} parts{told}"
         print(
-            f"{self.out}: {report.n_episodes} episodes{told}; {report.kept} of {report.attempts} "
+            f"{out}: {report.n_episodes} episodes{told}; {report.kept} of {report.attempts} "
             f"attempts kept ({report.keep_rate:.1%})."
         )
+
+    def _rank(self) -> int:
+        """As given, or of the array."""
+        if self.rank >= 0 or self.world_size <= 1:
+            return max(self.rank, 0)
+        index, first = (os.environ.get(f"SLURM_ARRAY_TASK_{name}", "") for name in ("ID", "MIN"))
+        if not (index.isdecimal() and first.isdecimal()):
+            raise InvalidArgumentError(
+                f"Expected --rank 0 ... {self.world_size - 1} beside --world-size "
+                f"{self.world_size}, for this is no element of a Slurm array."
+            )
+        return int(index) - int(first)
 
 
 def _kept_before(folder: Path) -> int:

@@ -1,4 +1,4 @@
-"""`parrot data`: show a data set, bring in one of someone else's, hand one out."""
+"""`parrot data`: show a data set, bring in one of someone else's, hand one out, gather parts."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from parrot_wrapper.data.exchange import (
     import_data,
 )
 from parrot_wrapper.data.exchange.source import RawEpisode
+from parrot_wrapper.data.gathering import gather
 from parrot_wrapper.errors import InvalidArgumentError
 from parrot_wrapper.types import REWARDS_FACT
 
@@ -173,8 +174,32 @@ class ExportData:
 
 
 @dataclass(frozen=True)
+class GatherData:
+    """Put together what `parrot collect --world-size` made in parts; again, it adds what is new.
+
+    Attributes:
+        folder: The data set.
+        parts: Folders of the parts; those below FOLDER where left out.
+        episodes: How many episodes; 0 for as many as the parts were asked for.
+    """
+
+    folder: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="FOLDER")]
+    parts: tuple[Path, ...] = ()
+    episodes: int = 0
+
+    def run(self) -> None:
+        """Gather, and say what there is."""
+        manifest = gather(self.folder, self.parts, n_episodes=self.episodes or None)
+        counts = manifest.facts["counts"]
+        print(
+            f"{self.folder}: {manifest.n_episodes} episodes; {counts['kept']} of "
+            f"{counts['attempts']} attempts kept."
+        )
+
+
+@dataclass(frozen=True)
 class DataCommand:
-    """Show, import and export data sets.
+    """Show, import, export and gather data sets.
 
     Attributes:
         action: What to do.
@@ -184,6 +209,7 @@ class DataCommand:
         Annotated[ShowData, tyro.conf.subcommand(name="show")]
         | Annotated[ImportData, tyro.conf.subcommand(name="import")]
         | Annotated[ExportData, tyro.conf.subcommand(name="export")]
+        | Annotated[GatherData, tyro.conf.subcommand(name="gather")]
     )
 
     def run(self) -> None:

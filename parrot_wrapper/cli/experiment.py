@@ -42,7 +42,7 @@ class ExperimentCommand:
         runs: Folder of runs and what they need; runs/STUDY-SETTING where left out.
         workers: Cores to use; 0 for all.
         engine: What does the work: local for processes of this machine, ray for the machines of a
-            Ray cluster, or another by name.
+            Ray cluster, slurm for jobs of Slurm, or another by name.
         address: Of the cluster, as HOST:PORT; left out, ray starts one on this machine.
         device: Torch device.
         max_minutes: Stop after so much time, where all can go on later; 0 for no limit.

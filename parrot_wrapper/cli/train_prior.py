@@ -21,6 +21,7 @@ from parrot_wrapper.training.prior_job import (
     makers,
     train_prior,
 )
+from parrot_wrapper.training.ranks import ranks
 
 _FEW_HELD_OUT, _MANY_PASSES = 5, 100
 """Priors of 500 episodes and more were fine after 13 to 77 passes; those of 10 and 20 episodes got
@@ -30,6 +31,8 @@ worse on held-out ones from 128 to 256 passes on, or before."""
 @dataclass(frozen=True)
 class TrainPriorCommand(PriorJob):
     """Fit a prior to a data set; the same command goes on after a kill.
+
+    `torchrun --nproc-per-node N -m parrot_wrapper train-prior ...` shares batches among N.
 
     Further options are those of the kind: `parrot train-prior --kind cvae --help` lists them.
 
@@ -49,6 +52,8 @@ class TrainPriorCommand(PriorJob):
         finished = (self.out / REPORT_FILE).exists()
         settings = {**given, **self.training.to_dict()}
         report = train_prior(job, settings, begun=self._tell, progress=self.progress)
+        if not ranks().leads:
+            return
         if finished:
             print(f"{self.out}: was trained before; another --out, or a new folder, trains anew.")
         print(f"{self.out / RUN_SUBFOLDER}: {report}.")

@@ -98,8 +98,8 @@ def run_grid(
         runs: Some of its runs; None for all.
         workers: Cores to use: so many runs side by side; data are collected with more than one
             where there is nothing else to do. On a GPU they share it.
-        engine: What does the jobs: "local" for processes of this machine, "ray", or an installed
-            package's by name.
+        engine: What does the jobs: "local" for processes of this machine, "ray", "slurm", or an
+            installed package's by name.
         address: Of the engine's cluster; empty for its own choice.
         device: Torch device of all.
         max_minutes: Stop after so much time; 0 for no limit.

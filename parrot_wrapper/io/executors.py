@@ -34,6 +34,7 @@ EXECUTORS = Registry(
     {
         "local": "parrot_wrapper.io.executors:LocalProcesses",
         "ray": "parrot_wrapper.io.ray_engine:RayCluster",
+        "slurm": "parrot_wrapper.io.slurm_engine:SlurmJobs",
     },
 )
 """Engines by the name that `--engine` takes."""
@@ -126,7 +127,7 @@ def engine_maker(name: str, address: str = "") -> Callable[[], Executor]:
     """What makes the engine of this name.
 
     Args:
-        name: "local", "ray", or an installed package's.
+        name: "local", "ray", "slurm", or an installed package's.
         address: Where its cluster is; empty for the engine's own choice.
 
     Raises:

@@ -31,7 +31,7 @@ from parrot_wrapper.io.carried_files import (
     require_shared,
     unpack,
 )
-from parrot_wrapper.io.executors import Ended, Task
+from parrot_wrapper.io.executors import Ended, LocalProcesses, Task
 from parrot_wrapper.io.supervised import Outcome, require_versions, supervised, versions
 
 with needed_extra("ray", "The engine ray needs Ray"):
@@ -174,7 +174,7 @@ def _do(
     """What a worker does: the task, in a folder with what it reads; and what it wrote."""
     require_versions(expected)
     require_shared(shared, platform.node())
-    place, paths = _place(), carried(_written(task))
+    (place, engine), paths = _workshop(), carried(_written(task))
     told: dict[str, int] = {}
 
     def asked_to_stop() -> bool:
@@ -186,18 +186,19 @@ def _do(
     try:
         unpack(reads, place)
         unpack(before, place)
-        return supervised(task, asked_to_stop, look_every=_LOOK_SECONDS), packed(paths, place)
+        outcome = supervised(task, engine, asked_to_stop, look_every=_LOOK_SECONDS)
+        return outcome, packed(paths, place)
     finally:
         for path in place.iterdir():
             shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink()
 
 
 @cache
-def _place() -> Path:
-    """The folder that this worker works in, and its processes too."""
+def _workshop() -> tuple[Path, LocalProcesses]:
+    """The folder that this worker works in, and its processes, which are there too."""
     place = Path(tempfile.mkdtemp(prefix="parrot-"))
     os.chdir(place)
-    return place
+    return place, LocalProcesses()
 
 
 def _written(task: Task) -> tuple[Path, ...]:
@@ -218,7 +219,7 @@ def _connect(address: str) -> None:
     try:
         with _signals_kept():
             ray.init(address, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
-    except (ConnectionError, OSError, RuntimeError, ValueError) as error:
+    except Exception as error:  # a start that takes too long is a bare Exception of Ray's
         raise ClusterError(
             f"Expected a Ray cluster at {address!r} with Ray {ray.__version__} and Python "
             f"{platform.python_version()}, got: {_first_line(error)}"

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Callable
-from functools import cache
-from pathlib import Path
 from typing import Any
 
 from parrot_wrapper import __version__
@@ -45,18 +43,20 @@ def require_versions(expected: dict[str, str]) -> None:
         )
 
 
-def supervised(task: Task, asked_to_stop: Callable[[], bool], *, look_every: float) -> Outcome:
-    """Do a task in a process; its own one, or that of the task before.
+def supervised(
+    task: Task, engine: LocalProcesses, asked_to_stop: Callable[[], bool], *, look_every: float
+) -> Outcome:
+    """Do a task in a process.
 
     Args:
         task: The task.
+        engine: Of this machine, with nothing else to do.
         asked_to_stop: Called every `look_every` seconds.
         look_every: Seconds.
 
     Raises:
         ProcessDiedError: The process died; this machine is named.
     """
-    engine = _processes(Path.cwd())
     if asked_to_stop():
         return None, KeyboardInterrupt()
     engine.submit(task)
@@ -73,9 +73,3 @@ def _placed(error: ParrotError) -> ParrotError:
     told = type(error)(f"{platform.node()}: {error}")
     told.__cause__ = error.__cause__
     return told
-
-
-@cache
-def _processes(_: Path) -> LocalProcesses:
-    """Those that this process keeps; they work in the folder that they were started in."""
-    return LocalProcesses()

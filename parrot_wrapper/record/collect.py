@@ -18,6 +18,7 @@ from tqdm import tqdm
 from parrot_wrapper import __version__
 from parrot_wrapper.checks import as_path, differences, require_count, require_instance
 from parrot_wrapper.data.episodes import observation_mapping
+from parrot_wrapper.data.gathering import part_folder, require_rank
 from parrot_wrapper.data.shards import ShardInfo, has_shard, read_info, shard_path, verify_shard
 from parrot_wrapper.data.storage import Manifest, read_manifest, write_manifest
 from parrot_wrapper.errors import DataError, DataFileError, ExecutorError, InvalidArgumentError
@@ -31,6 +32,7 @@ from parrot_wrapper.record.expert_episodes import (
     record_episode,
     work_on_shard,
 )
+from parrot_wrapper.record.needed_shards import PartPlan, ShardPlan
 from parrot_wrapper.types import OffersCamera, OffersLabels
 
 __all__ = ["CollectionReport", "ExpertSource", "collect", "record_episode"]
@@ -71,6 +73,8 @@ def collect(
     workers: int = 2,
     engine: str = "local",
     address: str = "",
+    rank: int = 0,
+    world_size: int = 1,
     progress: bool = True,
 ) -> CollectionReport:
     """Collect `n_episodes` kept episodes; go on where an earlier call in `folder` was stopped.
@@ -85,10 +89,13 @@ def collect(
         n_episodes: How many to keep, >= 1.
         folder: The data set's folder; made where it does not exist.
         workers: Shards at a time, >= 1.
-        engine: What records them: "local" for processes of this machine, "ray", or an installed
-            package's by name. Processes import the script that calls this, which therefore needs
-            `if __name__ == "__main__":`.
+        engine: What records them: "local" for processes of this machine, "ray", "slurm", or an
+            installed package's by name. Local processes import the script that calls this, which
+            therefore needs `if __name__ == "__main__":`.
         address: Of the engine's cluster; empty for its own choice.
+        rank: Which of `world_size` calls this is, from 0; each makes its part of the shards in a
+            folder of its own below `folder`, and `gather` puts them together.
+        world_size: How many calls share the work; 1 for this one alone.
         progress: Show a progress bar.
 
     Raises:
@@ -104,7 +111,11 @@ def collect(
     require_instance("source", source, ExpertSource, "an ExpertSource")
     require_count("n_episodes", n_episodes)
     require_count("workers", workers)
+    require_count("world_size", world_size)
+    require_rank(rank, world_size)
     root = as_path("folder", folder)
+    if world_size > 1:
+        root = part_folder(root, rank, world_size)
     make_engine = engine_maker(engine, address)
     settings, facts = _describe(source)
     with room_below(root), folder_lock(root):
@@ -112,7 +123,10 @@ def collect(
         clear_strays(root)
         manifest = Manifest(n_episodes, settings, facts)
         write_manifest(root, manifest)
-        plan = ShardPlan(n_episodes, source.shard_attempts, _existing_shards(root))
+        wanted = (n_episodes, source.shard_attempts, _existing_shards(root))
+        plan = ShardPlan(*wanted)
+        if world_size > 1:
+            plan = PartPlan(*wanted, rank=rank, world_size=world_size)
         if not plan.complete:
             _run(plan, source, root, workers, make_engine(), progress)
         counts = {"attempts": plan.attempts, "kept": plan.kept}
@@ -270,79 +284,3 @@ def _bar(plan: ShardPlan, progress: bool) -> tqdm[Any]:
     return tqdm(
         total=plan.n_episodes, initial=done, unit=" kept", desc="collect", disable=not progress
     )
-
-
-class ShardPlan:
-    """Which shards are done, and which is to be made next.
-
-    Args:
-        n_episodes: How many kept episodes the data set needs.
-        shard_attempts: Attempts per shard.
-        done: Shards that exist already, by index; grows.
-
-    Example:
-        >>> plan = ShardPlan(5, 4, {})
-        >>> plan.next_shard(), plan.next_shard(), plan.next_shard()
-        (0, 1, None)
-        >>> plan.finish(ShardInfo(0, attempts=4, lengths=(25, 25), sha256=""))
-        >>> plan.kept, plan.complete, plan.next_shard()
-        (2, False, 2)
-    """
-
-    def __init__(self, n_episodes: int, shard_attempts: int, done: dict[int, ShardInfo]) -> None:
-        self.n_episodes = n_episodes
-        self._shard_attempts = shard_attempts
-        self._done = done
-        self._given_out: set[int] = set()
-
-    def _needed(self) -> list[ShardInfo]:
-        """Shards 0, 1, 2, ... without a gap, as many as the data set needs."""
-        needed: list[ShardInfo] = []
-        kept = 0
-        while kept < self.n_episodes and len(needed) in self._done:
-            needed.append(self._done[len(needed)])
-            kept += needed[-1].n_episodes
-        return needed
-
-    @property
-    def attempts(self) -> int:
-        """Attempts in the shards that the data set needs."""
-        return sum(info.attempts for info in self._needed())
-
-    @property
-    def kept(self) -> int:
-        """Kept episodes in those shards."""
-        return sum(info.n_episodes for info in self._needed())
-
-    @property
-    def complete(self) -> bool:
-        """Whether shards 0, 1, 2, ... without a gap hold enough kept episodes."""
-        return self.kept >= self.n_episodes
-
-    def totals(self) -> tuple[int, int]:
-        """Attempts and kept episodes of all shards that are done."""
-        done = self._done.values()
-        return sum(i.attempts for i in done), sum(i.n_episodes for i in done)
-
-    def finish(self, info: ShardInfo) -> None:
-        """Take note of a shard that is done."""
-        self._done[info.index] = info
-        self._given_out.discard(info.index)
-
-    def next_shard(self) -> int | None:
-        """The first shard that is neither done nor given out, if more seem to be needed."""
-        index = 0
-        attempts, successes = self.totals()
-        expected = self._shard_attempts * (successes / attempts if attempts else 1.0)
-        # shards are counted from the front: those beyond a gap do not make up for it
-        total = 0.0
-        while total < self.n_episodes or not self._given_out:
-            if index in self._done:
-                total += self._done[index].n_episodes
-            elif index in self._given_out:
-                total += expected
-            else:
-                self._given_out.add(index)
-                return index
-            index += 1
-        return None

@@ -41,6 +41,7 @@ from parrot_wrapper.training.prior_run import (
     weights_digest,
 )
 from parrot_wrapper.training.prior_trainer import PriorTrainer
+from parrot_wrapper.training.ranks import joined, own_device, ranks
 from parrot_wrapper.types import IMPORTED_KEYS_FACT, KEYS_FACT
 
 SIGHT_SUBFOLDER = "sight"
@@ -149,6 +150,10 @@ def fit_prior(
     With a `run_folder` the run is checkpointed there and continues from its last checkpoint, with
     the same result, bit for bit (in float32 on one CPU thread), as an unbroken run.
 
+    Processes that `torchrun` has started train together: each takes its rows of every batch, and
+    rank 0 writes. The result is that of one process with the whole batch, up to rounding and the
+    noise that losses draw.
+
     Args:
         prior: Any kind of prior, or nothing, or the data set alone, for a new flow of
             `flow_config(dataset)` with the seed of `config`. Its statistics are set from the data,
@@ -202,6 +207,8 @@ def fit_prior(
     settings = training_config(type(prior), frozen=frozen) if config is None else config
     folder = None if run_folder is None else as_path("run_folder", run_folder)
     before = dict(prior.metadata)
+    if not joined(training_device(settings.device)).leads:
+        folder, progress = None, False
     dataset = dataset if frozen else dataset.seen_by(prior)
     # the statistics are computed under the threads too
     with run_folder_held(folder), torch_threads(settings.threads):
@@ -245,7 +252,7 @@ def _run(
 ) -> Progress:
     """One run to its end."""
     run = _prior_run(prior, dataset, config, folder, fine_tune=fine_tune)
-    if prior.looks and FEATURES_KEY not in dataset.observations:
+    if prior.looks and FEATURES_KEY not in dataset.observations and ranks().leads:
         warn_of_unread(dataset, prior.observation_spec)
         warn_of_gaps(dataset, prior)
     run.run(progress=progress)
@@ -262,6 +269,8 @@ def _prior_run(
 ) -> PriorRun:
     device = training_device(config.device)
     prior.to(device)
+    together = joined(device)
+    together.require_shares(config.batch_size)
     learned = fine_tune or FEATURES_KEY in dataset.observations  # not from seed and data alone
     settings = {
         "kind": prior.type_tag,
@@ -291,7 +300,7 @@ def _prior_run(
         sample = draw(step_generator(config.seed, STATISTICS))
         prior.prepare({key: value.to(device) for key, value in sample.items()})
     return PriorRun(
-        PriorTrainer(prior, config, device),
+        PriorTrainer(prior, config, device, together),
         config,
         make_batch=make,
         held_out=validation,
@@ -362,13 +371,13 @@ def run_folder_held(folder: Path | None) -> Iterator[None]:
 
 
 def training_device(name: str) -> torch.device:
-    """The device of this name, or for "auto" a GPU where there is one.
+    """The device of this name, or for "auto" a GPU where there is one; for `torchrun` each its own.
 
     Raises:
         InvalidArgumentError: No such device.
     """
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        return own_device(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
     try:
         device = torch.device(name)
     except RuntimeError as error:
@@ -379,4 +388,4 @@ def training_device(name: str) -> torch.device:
         raise InvalidArgumentError(
             f"Device {name!r} was asked for, but torch sees no GPU; use device='cpu' or 'auto'."
         )
-    return device
+    return own_device(device)

@@ -22,6 +22,7 @@ from parrot_wrapper.training.feature_cache import FeatureCache
 from parrot_wrapper.training.prior import PriorReport, fit_prior, training_device
 from parrot_wrapper.training.prior_batches import warn_of_unread
 from parrot_wrapper.training.prior_config import PriorTrainingConfig, training_config
+from parrot_wrapper.training.ranks import ranks
 
 REPORT_FILE = "report.json"
 
@@ -67,6 +68,8 @@ def train_prior(
 ) -> PriorReport:
     """Train a prior, and save it with its report; the same call goes on after a kill.
 
+    Of processes that `torchrun` has started, rank 0 saves.
+
     Args:
         job: What, from what, and where to.
         settings: Fields of `PriorTrainingConfig` and options of the kind by name, in place of those
@@ -90,12 +93,14 @@ def train_prior(
     options = {name: _as_option(value, shown[name]) for name, value in named.items()}
     with torch_threads(training.threads):  # features are computed under them too
         dataset, prior = _begin(job, kind, options, training, progress=progress)
-        if begun is not None:
+        if begun is not None and ranks().leads:
             begun(dataset, prior)
         report = fit_prior(
             prior, dataset, training, run_folder=job.out, fine_tune=bool(job.initial),
             progress=progress,
         )  # fmt: skip
+    if not ranks().leads:
+        return report
     now = {**asdict(job), "options": {**shown, **options}, "training": training.to_dict()}
     write_json(job.out / "train-prior-config.json", json.loads(json.dumps(now, default=str)))
     write_json(job.out / REPORT_FILE, report.to_dict())

@@ -84,6 +84,7 @@ class PriorRun:
         settings: Mapping[str, Any],
     ) -> None:
         self._trainer, self._config, self._settings = trainer, config, dict(settings)
+        self._ranks = trainer.ranks
         self._make, self._held_out = make_batch, held_out
         self._folder = folder
         self.progress = Progress()
@@ -91,6 +92,7 @@ class PriorRun:
         self._pending: list[dict[str, Tensor]] = []
         if has_checkpoint(folder):
             self._resume()
+        self._follow_the_leader()
         self._clock = time.perf_counter()
 
     def run(self, *, progress: bool) -> None:
@@ -112,11 +114,14 @@ class PriorRun:
         ):
             for batch in self._batches():
                 self._advance(batch, log)
-                if interruption.requested and self.progress.stopped is None:
+                self.progress.stopped = self._ranks.led(self.progress.stopped)
+                interrupted = self._ranks.one_of_them(interruption.requested)
+                if interrupted and self.progress.stopped is None:
                     self._save()
                     raise KeyboardInterrupt
                 if self.progress.stopped is not None:
                     break
+        self._best, self.progress = self._ranks.led((self._best, self.progress))
         self._trainer.prior.load_state_dict(self._best)
         self._trainer.prior.requires_grad_(False).eval()
 
@@ -125,7 +130,9 @@ class PriorRun:
         if self.progress.stopped is not None:
             return
         with prefetched(
-            lambda step: self._make(step_generator(self._config.seed, TRAINING, step)),
+            lambda step: self._ranks.share(
+                self._make(step_generator(self._config.seed, TRAINING, step))
+            ),
             start=self.progress.step,
             stop=self._config.steps,
             threads=self._config.loaders,
@@ -140,7 +147,7 @@ class PriorRun:
     def _fraction(self) -> float:
         """How much of the run is over, by steps or by time."""
         limit = self._config.max_seconds
-        timed = self._seconds() / limit if limit else 0.0
+        timed: float = self._ranks.led(self._seconds()) / limit if limit else 0.0
         return min(1.0, max(self.progress.step / self._config.steps, timed))
 
     def _advance(self, batch: Batch, log: TrainingLog) -> None:
@@ -186,6 +193,8 @@ class PriorRun:
             log.write("training", self.progress.step, {**means, "learning_rate": rate})
 
     def _validate(self, rate: float, log: TrainingLog) -> None:
+        if not self._ranks.leads:
+            return
         progress = self.progress
         losses = self._trainer.validate(self._held_out)
         log.write("validation", progress.step, losses)
@@ -211,7 +220,7 @@ class PriorRun:
 
     def _save(self) -> None:
         """Write a checkpoint, where there is a folder for it."""
-        if self._folder is None:
+        if self._folder is None or not self._ranks.leads:
             return
         self._collect(0.0, None)
         best = {f"best/{name}": tensor for name, tensor in self._best.items()}
@@ -221,6 +230,12 @@ class PriorRun:
             {**self._trainer.tensors(), **best},
             {"settings": self._settings, "progress": state},
         )
+
+    def _follow_the_leader(self) -> None:
+        """Begin where rank 0 begins; it alone needs to see the folder."""
+        if self._ranks.size > 1:
+            tensors, self.progress = self._ranks.led((self._trainer.tensors(), self.progress))
+            self._trainer.restore(tensors)
 
     def _resume(self) -> None:
         assert self._folder is not None

@@ -11,6 +11,7 @@ from torch import Tensor
 from parrot_wrapper.errors import NotOfferedError
 from parrot_wrapper.priors.trainable import Batch, Trainable
 from parrot_wrapper.training.prior_config import PriorTrainingConfig
+from parrot_wrapper.training.ranks import Ranks
 
 _MOMENTS = ("step", "exp_avg", "exp_avg_sq")
 
@@ -34,12 +35,20 @@ class PriorTrainer:
         prior: Trained in place; already on its device.
         config: Settings.
         device: That device.
+        ranks: The processes that train together; None for this one alone.
 
     Raises:
         NotOfferedError: There is nothing to train.
     """
 
-    def __init__(self, prior: Trainable, config: PriorTrainingConfig, device: torch.device) -> None:
+    def __init__(
+        self,
+        prior: Trainable,
+        config: PriorTrainingConfig,
+        device: torch.device,
+        ranks: Ranks | None = None,
+    ) -> None:
+        self.ranks = ranks or Ranks()
         self.prior = prior.requires_grad_(True)
         self.average = copy.deepcopy(prior).requires_grad_(False).eval()
         self.device = device
@@ -67,15 +76,18 @@ class PriorTrainer:
         """One gradient step; returns the detached losses and the gradient's norm.
 
         Args:
-            batch: On any device.
+            batch: On any device; of several processes each has its own rows.
             step: Number of this step, from 0.
             learning_rate: Adam's step size.
             seed: Seed of the step's own noise.
         """
         self.prior.train()
-        losses = self._losses(self.prior, batch, progress=step / self._config.steps, seed=seed)
+        noise = seed + self.ranks.rank
+        losses = self._losses(self.prior, batch, progress=step / self._config.steps, seed=noise)
         self._optimiser.zero_grad(set_to_none=True)
         torch.stack(list(losses.values())).sum().backward()  # type: ignore[no-untyped-call]
+        gradients = [entry.grad for entry in self._parameters if entry.grad is not None]
+        self.ranks.average([*gradients, *(loss.detach() for loss in losses.values())])
         norm = torch.nn.utils.clip_grad_norm_(self._parameters, self._config.gradient_clip)
         for group in self._optimiser.param_groups:
             group["lr"] = learning_rate
