@@ -81,7 +81,7 @@ class KeypointEncoder(ImageEncoder):
         *,
         cues: Mapping[str, Any] | None = None,
         slots: int = 12,
-        channels: int = 32,
+        channels: int = 48,
         sharpness: float = 10.0,
         feature_noise: float = 0.05,
         context: int = 128,
