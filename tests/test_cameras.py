@@ -223,7 +223,7 @@ def test_judged_and_filmed(data: EpisodeDataset, prior: FlowPrior) -> None:
     env = make()
     few = JudgeSettings(episodes=1, expert_episodes=3)
     judged = judge_prior(prior, env, dataset=data, settings=few)
-    assert judged.skipped.keys() == {"probe"} and judged.on_data is not None
+    assert judged.skipped.keys() == {"probe", "next keyframe"} and judged.on_data is not None
     frame = frame_of(env, env.reset(seed=0)[0])
     assert frame is not None and frame.shape[1] % FIXED[1] == 0
     wrists = frame_of(env, {"image_wrist": np.zeros(WRIST, np.uint8), "other": np.zeros(3)})

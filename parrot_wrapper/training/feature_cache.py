@@ -18,7 +18,7 @@ from parrot_wrapper.priors.arrays import rows_at_once
 from parrot_wrapper.priors.encoder_prior import EncoderPrior
 from parrot_wrapper.priors.trainable import FEATURES_KEY
 from parrot_wrapper.surroundings import own_surroundings
-from parrot_wrapper.training.prior_batches import check_source, warn_of_unread
+from parrot_wrapper.training.prior_batches import check_source
 from parrot_wrapper.types import AnyArray
 
 FEATURE_TYPE = np.float16
@@ -84,7 +84,6 @@ class FeatureCache:
         """
         dataset = dataset.seen_by(self._prior)
         check_source(dataset, self._prior)
-        warn_of_unread(dataset, self._prior.observation_spec)
         path = self._path(dataset)
         shape = (dataset.n_steps + dataset.n_episodes, self._width)
         if path is None:

@@ -312,7 +312,11 @@ def _prior_run(
 def _report(last: Progress, prior: Trainable, first: Progress | None) -> PriorReport:
     """Of one run, or of the one in which the encoder learned and the one on its features."""
     assert last.stopped is not None
-    best = next(row for row in last.history if row["step"] == last.best_step)
+    best = [
+        next(row["validation"] for row in part.history if row["step"] == part.best_step)
+        for part in (first, last)
+        if part
+    ]
     steps, seconds = (first.step, first.history[-1]["seconds"]) if first else (0, 0.0)
     later = [
         {**row, "step": row["step"] + steps, "seconds": row["seconds"] + seconds}
@@ -322,7 +326,7 @@ def _report(last: Progress, prior: Trainable, first: Progress | None) -> PriorRe
         prior=prior,
         steps=later[-1]["step"],
         best_step=steps + last.best_step,
-        validation=best["validation"],
+        validation={**best[0], **best[-1]},  # the encoder's own losses are of the first part
         training=last.history[-1]["training"],
         seconds=later[-1]["seconds"],
         stopped=last.stopped,

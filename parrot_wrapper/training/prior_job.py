@@ -186,9 +186,9 @@ def _features(
     cache = FeatureCache(job.cache, shared)
     actions = load_dataset(job.data, n_episodes=episodes, actions_only=True)
     found = cache.find(actions) if kind.looks and kind.shares_encoder else actions
+    warn_of_unread(load_dataset(job.data, n_episodes=1), shared.observation_spec)
     if found is None:
         return cache.make(load_dataset(job.data, n_episodes=episodes), progress=progress)
-    warn_of_unread(load_dataset(job.data, n_episodes=1), shared.observation_spec)
     return found
 
 

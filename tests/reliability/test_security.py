@@ -39,6 +39,9 @@ IMPORTERS = {
 }  # fmt: skip
 """Modules that import by name: their own parts, commands, and what a user named to register ids."""
 
+CONNECTS = {"parrot_wrapper.io.ray_engine"}
+"""Asks whether anybody listens at the address that a user gave."""
+
 
 def dotted(node: ast.expr) -> str:
     if isinstance(node, ast.Attribute):
@@ -48,7 +51,8 @@ def dotted(node: ast.expr) -> str:
 
 @pytest.mark.parametrize("path", modules(), ids=named)
 def test_no_unsafe_code(path: Path) -> None:
-    assert not UNSAFE_MODULES & {name.split(".")[0] for name in imported(path)}
+    allowed = {"socket"} if named(path) in CONNECTS else set()
+    assert not (UNSAFE_MODULES - allowed) & {name.split(".")[0] for name in imported(path)}
     for node in ast.walk(parsed(path)):
         if not isinstance(node, ast.Call):
             continue

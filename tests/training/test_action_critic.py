@@ -20,8 +20,8 @@ from tests.small_priors import make_prior
 
 SEEN = ObservationSpec(state=4)
 STEP = 2e-3
-KINDS = [kind for kind in EVERY_KIND if kind not in ("features", "skill")]
-"""All but features, which make no actions, and skills, which are decoded for newer observations."""
+KINDS = [kind for kind in EVERY_KIND if kind not in ("features", "latent-variable", "skill")]
+"""All but features, which make no actions, and those that are decoded for newer observations."""
 
 
 def random_prior(kind: str) -> Any:
@@ -122,6 +122,7 @@ def test_vector_envs_saving_and_loading(tmp_path, kind: str, observation: str) -
         (lambda: wrapped(AffinePrior(SEEN, action_dim=1)), NotOfferedError, "AffinePrior"),
         (lambda: wrapped(BroadMixture(random_prior("flow"))), NotOfferedError, "BroadMixture"),
         (lambda: wrapped(random_prior("skill")), NotOfferedError, "newest observation"),
+        (lambda: wrapped(random_prior("latent-variable")), NotOfferedError, "newest observation"),
         (lambda: wrapped(random_prior("chunk").replanned()), NotOfferedError, "open loop"),
         (lambda: wrapped(random_prior("flow"), observation="image"), InvalidArgumentError, "both"),
         (lambda: EchoEnv(obs="state"), InvalidArgumentError, "BehavioralPriorWrapper"),
