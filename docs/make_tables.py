@@ -276,6 +276,8 @@ def agent() -> str:
     tasks = {"grasp cap": GRASP_TASKS[3], "chair on checkerboard": PLACE_TASKS[2]}
     rows = []
     for method in study_grid("agent", "laptop").methods:
+        if not _chosen("agent", method=method.name):
+            continue  # a change that came later and has no rows yet
         cells = [method.name.partition("+")[2] or "none (the default)"]
         for task in tasks.values():
             runs = _chosen("agent", task, method.name)

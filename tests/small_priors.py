@@ -13,8 +13,6 @@ from parrot_wrapper.priors import (
     FlowPriorConfig,
     MemoryFlowPrior,
     MemoryFlowPriorConfig,
-    SkillPrior,
-    SkillPriorConfig,
     TrajectoryVAEPrior,
     TrajectoryVAEPriorConfig,
     VAEFeatures,
@@ -36,7 +34,7 @@ SIZES: dict[str, dict[str, Any]] = {
 
 KINDS = (
     *("flow", "cvae", "trajectory", "features"),
-    *("chunk", "flow-matching", "mean-flow", "skill", "memory"),
+    *("chunk", "flow-matching", "mean-flow", "skill", "memory", "latent-variable"),
 )
 
 
@@ -59,9 +57,10 @@ def make_prior(kind: str, encoder: str, seen: ObservationSpec | None = None) -> 
     if kind == "trajectory":
         made = TrajectoryVAEPriorConfig(seen, encoder=encoder, horizon=HORIZON, **small, **common)
         return TrajectoryVAEPrior(made)
-    if kind == "skill":
+    if kind in ("skill", "latent-variable"):
         sizes = {**small, **common, "horizon": HORIZON, "recurrent": 4}
-        return SkillPrior(SkillPriorConfig(seen, encoder=encoder, **sizes))
+        of = prior_kind(kind)
+        return of(of.config_class(seen, encoder=encoder, **sizes))
     if kind == "memory":
         sizes = {**common, "hidden": 8, "memory_size": 4, "window": HORIZON}
         return MemoryFlowPrior(MemoryFlowPriorConfig(seen, encoder=encoder, **sizes))

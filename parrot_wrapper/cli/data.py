@@ -12,7 +12,13 @@ import tyro
 from tqdm import tqdm
 
 from parrot_wrapper.data import EpisodeDataset, contact_sheet, load_dataset
-from parrot_wrapper.data.exchange import ImportOptions, ImportReport, export_minari, import_data
+from parrot_wrapper.data.exchange import (
+    ImportOptions,
+    ImportReport,
+    export_lerobot,
+    export_minari,
+    import_data,
+)
 from parrot_wrapper.data.exchange.source import RawEpisode
 from parrot_wrapper.data.gathering import gather
 from parrot_wrapper.errors import InvalidArgumentError
@@ -128,15 +134,17 @@ class ExportData:
     Attributes:
         form: What to write.
         folder: The data set.
-        dataset_id: Its id in Minari, such as parrot/mine-v0.
+        dataset_id: Its id in Minari, such as parrot/mine-v0; for lerobot the folder to write.
         author: Stands in Minari's metadata, as all that follows.
         author_email: How to reach them.
         algorithm_name: What the actions came from.
         code_permalink: The code behind it.
         description: Of the data set.
+        fps: Env steps in a second, which LeRobot's times go by.
+        task: Instruction that LeRobot's policies may read.
     """
 
-    form: Annotated[Literal["minari"], tyro.conf.Positional]
+    form: Annotated[Literal["minari", "lerobot"], tyro.conf.Positional]
     folder: Annotated[Path, tyro.conf.Positional, tyro.conf.arg(metavar="FOLDER")]
     dataset_id: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="DATASET_ID")]
     author: str = ""
@@ -144,19 +152,24 @@ class ExportData:
     algorithm_name: str = ""
     code_permalink: str = ""
     description: str = ""
+    fps: float = 10.0
+    task: str = "task"
 
     def run(self) -> None:
         """Export, and say where to."""
         dataset = load_dataset(self.folder)
-        target = export_minari(
-            dataset,
-            self.dataset_id,
-            author=self.author,
-            author_email=self.author_email,
-            algorithm_name=self.algorithm_name,
-            code_permalink=self.code_permalink,
-            description=self.description,
-        )
+        if self.form == "lerobot":
+            target = export_lerobot(dataset, self.dataset_id, fps=self.fps, task=self.task)
+        else:
+            target = export_minari(
+                dataset,
+                self.dataset_id,
+                author=self.author,
+                author_email=self.author_email,
+                algorithm_name=self.algorithm_name,
+                code_permalink=self.code_permalink,
+                description=self.description,
+            )
         print(f"{target}: {dataset.n_episodes} episodes, {dataset.n_steps} steps.")
 
 

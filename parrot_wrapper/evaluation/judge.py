@@ -19,6 +19,7 @@ from parrot_wrapper.evaluation.cloning import (
     clone_in_latent,
     measure_reachability,
 )
+from parrot_wrapper.evaluation.keyframes import KeyframeError, measure_keyframes
 from parrot_wrapper.evaluation.likelihood import Likelihood, measure_likelihood
 from parrot_wrapper.evaluation.policies import (
     EpisodePolicy,
@@ -48,7 +49,7 @@ class JudgeSettings:
         expert_episodes: Episodes that the clones and the probe learn from.
         limits: Half-widths of the reachability test, in standard deviations.
         noise: Standard deviation of the expert's action noise, as in the prior's data.
-        data_steps: Steps of the data set that the likelihood is measured on, at most.
+        data_steps: Steps of the data set that likelihood and keyframes are measured on, at most.
         seed: First held-out seed.
         progress: Show progress bars.
 
@@ -81,6 +82,7 @@ class Judgement:
         expert: Success of the recorded expert episodes, JSON-able.
         on_data: Fit to the data set.
         on_expert: Fit to the expert in this env.
+        keyframes: Ways to the next keyframe from features of the data set.
         cloning: Clones of the expert.
         reachability: The expert through a clipped latent.
         probe: Positions from features.
@@ -94,6 +96,7 @@ class Judgement:
     expert: dict[str, Any] | None = None
     on_data: Likelihood | None = None
     on_expert: Likelihood | None = None
+    keyframes: KeyframeError | None = None
     cloning: Cloning | None = None
     reachability: Reachability | None = None
     probe: Probe | None = None
@@ -120,6 +123,7 @@ class Judgement:
                 "samples",
                 "on_data",
                 "on_expert",
+                "keyframes",
                 "cloning",
                 "reachability",
                 "probe",
@@ -159,17 +163,20 @@ def judge_prior(
     skipped: dict[str, str] = {}
     uniform = _score(UniformActions(env), env, chosen, "uniform actions")
     samples = _score(PriorSamples(env, prior), env, chosen, "samples of the prior")
-    on_data = None
+    on_data = keyframes = None
     if dataset is None:
-        skipped["likelihood on data"] = "no data set was given"
+        skipped.update(dict.fromkeys(("likelihood on data", "next keyframe"), "no data were given"))
     else:
-        data = recording_of(
-            dataset, prior, steps=chosen.data_steps, rng=np.random.default_rng(chosen.seed)
-        )
+        held, steps = dataset, chosen.data_steps
+        data = recording_of(held, prior, steps=steps, rng=np.random.default_rng(chosen.seed))
         on_data = _or_skip(
             skipped,
             "likelihood on data",
             lambda: measure_likelihood(prior, data, rng=np.random.default_rng(chosen.seed)),
+        )
+        rng = np.random.default_rng(chosen.seed)
+        keyframes = _or_skip(
+            skipped, "next keyframe", lambda: measure_keyframes(prior, held, steps=steps, rng=rng)
         )
     expert = _expert_measures(prior, env, chosen, skipped)
     return Judgement(
@@ -177,6 +184,7 @@ def judge_prior(
         uniform=uniform,
         samples=samples,
         on_data=on_data,
+        keyframes=keyframes,
         skipped=skipped,
         seconds=time.perf_counter() - started,
         **expert,

@@ -9,6 +9,7 @@ from parrot_wrapper.evaluation.rollouts import EvaluationResult, Rate
 
 if TYPE_CHECKING:  # these bring SciPy and torch, which a command's --help should not
     from parrot_wrapper.evaluation.judge import Judgement
+    from parrot_wrapper.evaluation.keyframes import KeyframeError
     from parrot_wrapper.evaluation.likelihood import Likelihood
     from parrot_wrapper.evaluation.regression import Probe
 
@@ -45,6 +46,8 @@ def judgement_text(judgement: Judgement, *, prior_name: str = "") -> str:
     measured = [(name, fit) for name, fit in fits if fit is not None]
     if measured:
         parts += ["## Likelihood", _likelihood_table(measured)]
+    if judgement.keyframes is not None:
+        parts += ["## Next keyframe", _keyframe_lines(judgement.keyframes)]
     if judgement.cloning is not None:
         parts += ["## Cloning", _cloning_lines(judgement)]
     if judgement.probe is not None:
@@ -113,6 +116,14 @@ def _likelihood_table(fits: Sequence[tuple[str, Likelihood]]) -> str:
         row("samples outside the box", *(f"{fit.box_exits:.3f}" for fit in columns)),
     ]
     return markdown_table(header, rows)
+
+
+def _keyframe_lines(found: KeyframeError) -> str:
+    header = ["kinds of keyframes", "variance unexplained", "error (typical ways)"]
+    table = markdown_table(
+        header, [[str(found.kinds), f"{found.unexplained:.2f}", f"{found.rmse:.2f}"]]
+    )
+    return f"{table}\n\nFrom {found.steps} steps of the data, where it is near."
 
 
 def _span(values: Sequence[float]) -> str:

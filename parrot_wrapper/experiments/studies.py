@@ -122,6 +122,9 @@ _AGENTS: Mapping[str, Mapping[str, Any]] = {
     "batch-256": {"batch_size": 256},
     "no-layer-norm": {"layer_norm": False},
     "pixels": {"observation": "image"},
+    "10-critics": {"n_critics": 10},
+    "kl-warmup": {"kl_warmup": 5_000},
+    "action-critic": {"critic": "actions"},
 }
 """What the `agent` study changes, one thing in each."""
 
@@ -244,7 +247,7 @@ def _exploration(setting: str) -> Grid:
     )
 
 
-_CHUNKS = {
+_CHUNKS: Mapping[str, Mapping[str, Any]] = {
     f"chunk-{steps}{'-replanned' if replan else ''}": {
         "kind": "chunk", "horizon": steps, "replan": replan,
     }
@@ -271,8 +274,12 @@ def _priors(setting: str) -> Grid:
     """
     few = ("flow", "chunk-2-replanned", "skill")
     names = few if setting == "ci" else tuple(_PRIORS)
-    usual = {"ci": {"steps": _TINY_STEPS}, "laptop": {}, "paper": {"preset": "paper"}}[setting]
-    options = {name: {**usual, **_PRIORS[name]} for name in names}
+    usual: Mapping[str, Mapping[str, Any]] = {
+        "ci": {"steps": _TINY_STEPS},
+        "laptop": {},
+        "paper": {"preset": "paper"},
+    }
+    options = {name: {**usual[setting], **_PRIORS[name]} for name in names}
     judged = {"ci": 2, "laptop": 300, "paper": 600}
     tasks = (*GRASP_TASKS[2:], *PLACE_TASKS[2:])
     return replace(

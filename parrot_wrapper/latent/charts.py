@@ -27,6 +27,9 @@ EDGE = 1.0 - 2.0**-24
 _STEP = 1e-3
 """Of differences, as a share of the way to the nearer edge."""
 
+_MIDDLE = 1e-12
+"""Least squared length of noise that a ball is told apart by."""
+
 _Float64Array = NDArray[np.float64]
 
 
@@ -94,6 +97,16 @@ class Chart(ABC):
         with quiet_floats():
             return self._steepness(inside).astype(np.float32)
 
+    def gradient(self, u: ArrayLike, by_noise: ArrayLike) -> FloatArray:
+        """Gradient by u (..., Z), float32, of what has the gradient `by_noise` (..., Z) by z.
+
+        Raises:
+            LatentError: One is no array of numbers.
+        """
+        inside = np.clip(_doubles("u", u), -EDGE, EDGE)
+        with quiet_floats():
+            return self._pulled(inside, _doubles("by_noise", by_noise)).astype(np.float32)
+
     @property
     def bound(self) -> float:
         """Largest |z| that the chart reaches."""
@@ -128,6 +141,10 @@ class Chart(ABC):
         step = _STEP * (1.0 - np.abs(u))
         return (self._stretch(u + step) - self._stretch(u - step)) / (2.0 * step)
 
+    def _pulled(self, u: _Float64Array, by_noise: _Float64Array) -> _Float64Array:
+        """The transposed Jacobian of `_stretch` times `by_noise`, float64."""
+        return by_noise * self._steepness(u)
+
 
 class _QuantileChart(Chart):
     """z = scale sqrt(2) erfinv(share u): quantiles of N(0, scale^2), all of it or its middle."""
@@ -156,8 +173,7 @@ class _QuantileChart(Chart):
         return np.asarray(erf(z / (self._scale * math.sqrt(2.0))) / self._share)
 
     def _steepness(self, u: _Float64Array) -> _Float64Array:
-        factor = self._scale * self._share * math.sqrt(math.pi / 2.0)
-        return np.asarray(factor * np.exp(np.square(erfinv(self._share * u))))
+        return self._scale * self._share * _slope_of_quantiles(self._share * u)
 
 
 @dataclass(frozen=True)
@@ -314,13 +330,39 @@ class BallChart(Chart):
     def _shrink(self, z: _Float64Array) -> _Float64Array:
         return np.asarray(erf(self._moved(z, 1.0 / self.mass) / math.sqrt(2.0)))
 
+    def _steepness(self, u: _Float64Array) -> _Float64Array:
+        """That of each dimension alone; others move too."""
+        normal, own, shared = self._jacobian(u)
+        return own * _slope_of_quantiles(u) * (1.0 + shared / own * np.square(normal))
+
+    def _pulled(self, u: _Float64Array, by_noise: _Float64Array) -> _Float64Array:
+        normal, own, shared = self._jacobian(u)
+        along = (normal * by_noise).sum(axis=-1, keepdims=True)
+        return np.asarray(_slope_of_quantiles(u) * (own * by_noise + shared * along * normal))
+
+    def _jacobian(self, u: _Float64Array) -> tuple[_Float64Array, _Float64Array, _Float64Array]:
+        """Noise n = sqrt(2) erfinv(u), and h and k of dz/dn = h I + k n n^T, over the last axis."""
+        normal = np.atleast_1d(math.sqrt(2.0) * erfinv(u))
+        z, dim = self._moved(normal, self.mass), normal.shape[-1]
+        before = np.maximum(np.square(normal).sum(axis=-1, keepdims=True), _MIDDLE)
+        after = np.maximum(np.square(z).sum(axis=-1, keepdims=True), _MIDDLE * self.mass**2)
+        shorter = np.sqrt(after / before)
+        # by the densities of both lengths
+        outward = self.mass * shorter ** (1 - dim) * np.exp(0.5 * (after - before))
+        return normal, shorter, np.asarray((outward - shorter) / before)
+
     def _moved(self, z: _Float64Array, factor: float) -> _Float64Array:
         """Move z so that the share of N(0, I) that is nearer to 0 is multiplied by `factor`."""
         half = 0.5 * (z.shape[-1] if z.ndim else 1)
         squared = np.square(z).sum(axis=-1, keepdims=True) if z.ndim else np.square(z)
-        inside = np.maximum(squared, 1e-12)  # the middle has a direction no more than a limit
+        inside = np.maximum(squared, _MIDDLE)  # the middle has a direction no more than a limit
         share = np.minimum(factor * gammainc(half, 0.5 * inside), 1.0 - 2.0**-53)
         return np.asarray(z * np.sqrt(2.0 * gammaincinv(half, share) / inside))
+
+
+def _slope_of_quantiles(u: _Float64Array) -> _Float64Array:
+    """Derivative of sqrt(2) erfinv(u)."""
+    return np.asarray(math.sqrt(math.pi / 2.0) * np.exp(np.square(erfinv(u))))
 
 
 def require_positive(what: str, value: float) -> None:

@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from parrot_wrapper.priors.encoder_prior import EncoderPrior
     from parrot_wrapper.priors.flow import FlowPrior, FlowPriorConfig, flow_config
     from parrot_wrapper.priors.flow_matching import FlowMatchingPrior, FlowMatchingPriorConfig
+    from parrot_wrapper.priors.latent_variable import (
+        LatentVariablePrior,
+        LatentVariablePriorConfig,
+    )
     from parrot_wrapper.priors.loading import load_prior, packaged_names
     from parrot_wrapper.priors.mean_flow import MeanFlowPrior, MeanFlowPriorConfig
     from parrot_wrapper.priors.memory_flow import MemoryFlowPrior, MemoryFlowPriorConfig
@@ -30,6 +34,8 @@ __all__ = [
     "FlowMatchingPriorConfig",
     "FlowPrior",
     "FlowPriorConfig",
+    "LatentVariablePrior",
+    "LatentVariablePriorConfig",
     "MeanFlowPrior",
     "MeanFlowPriorConfig",
     "MemoryFlowPrior",
@@ -52,6 +58,7 @@ __getattr__, __dir__ = names_of(
     encoder_prior=["EncoderPrior"],
     flow=["FlowPrior", "FlowPriorConfig", "flow_config"],
     flow_matching=["FlowMatchingPrior", "FlowMatchingPriorConfig"],
+    latent_variable=["LatentVariablePrior", "LatentVariablePriorConfig"],
     loading=["load_prior", "packaged_names"],
     mean_flow=["MeanFlowPrior", "MeanFlowPriorConfig"],
     memory_flow=["MemoryFlowPrior", "MemoryFlowPriorConfig"],

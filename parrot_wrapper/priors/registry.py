@@ -22,6 +22,7 @@ PRIORS = Registry(
         "flow-matching": f"{_HERE}.flow_matching:FlowMatchingPrior",
         "mean-flow": f"{_HERE}.mean_flow:MeanFlowPrior",
         "skill": f"{_HERE}.skill:SkillPrior",
+        "latent-variable": f"{_HERE}.latent_variable:LatentVariablePrior",
         "memory": f"{_HERE}.memory_flow:MemoryFlowPrior",
         "bc": "parrot_wrapper.rl.cloned_actor:ClonedActor",
     },

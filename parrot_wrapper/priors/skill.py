@@ -110,11 +110,17 @@ class SkillPrior(VariationalPrior):
 
     def _add_layers(self) -> None:
         config, context = self.config, self.encoder.context_dim
+        skill = config.latent_dim
         self.box = ActionBox(config)
         self.reader = nn.LSTM(self.action_dim, config.recurrent, batch_first=True)
-        self.posterior_head = nn.Linear(config.recurrent, 2 * self.latent_dim)
-        self.decoder = _mlp(context + self.latent_dim, config.widths, self.action_dim)
-        self.prior_net = _mlp(context, config.widths, 2 * self.latent_dim)
+        self.posterior_head = nn.Linear(config.recurrent, 2 * skill)
+        self.decoder = _mlp(context + skill, config.widths, self._decoder_width)
+        self.prior_net = _mlp(context, config.widths, 2 * skill)
+
+    @property
+    def _decoder_width(self) -> int:
+        """Numbers that are decoded for an action."""
+        return self.action_dim
 
     @property
     def horizon(self) -> int:

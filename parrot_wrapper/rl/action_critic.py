@@ -54,7 +54,8 @@ class Executed:
         """Actions (B, H A) in units of the box, -1 to 1, of u (B, Z) and what the agent sees."""
         is_dict = isinstance(observations, dict)
         features = observations[FEATURES_KEY] if is_dict else observations
-        actions = self._decode(_Stretched.apply(u, self._chart), features)
+        z: Tensor = _Stretched.apply(u, self._chart)  # type: ignore[no-untyped-call]  # torch's
+        actions = self._decode(z, features)
         share = ((actions - self._low) / self._width).clamp(0.0, 1.0)
         return (2.0 * share - 1.0).flatten(1)
 
@@ -66,14 +67,15 @@ class _Stretched(torch.autograd.Function):
     def forward(ctx: Any, u: Tensor, chart: Chart) -> Tensor:
         """From u (B, Z) to base noise (B, Z)."""
         array = u.detach().cpu().numpy()
-        ctx.save_for_backward(torch.from_numpy(chart.slope(array)).to(u))
+        ctx.u, ctx.chart = array, chart
         return torch.from_numpy(chart.to_latent(array)).to(u)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
-        """Each dimension has its own slope."""
-        (slope,) = ctx.saved_tensors
-        return gradients[0] * slope, None
+        """By the chart, too."""
+        by_noise = gradients[0].detach()
+        by_u = ctx.chart.gradient(ctx.u, by_noise.cpu().numpy())
+        return torch.from_numpy(by_u).to(by_noise), None
 
 
 class ActionCritic(ContinuousCritic):

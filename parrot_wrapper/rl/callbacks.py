@@ -250,6 +250,34 @@ class HardTargetCallback(BaseCallback):
         return True
 
 
+class KLWarmupCallback(BaseCallback):
+    """Let the KL budget grow evenly with the env steps, from 0 to what it is in the end.
+
+    Args:
+        steps: Env steps until then, above 0.
+    """
+
+    def __init__(self, *, steps: int) -> None:
+        super().__init__()
+        self._steps = steps
+
+    def _on_training_start(self) -> None:
+        model = cast("SAC", self.model)
+        self._last = float(model.target_entropy)
+        self._first = math.prod(model.action_space.shape or ()) * math.log(2.0)
+
+    def _on_rollout_start(self) -> None:
+        model = cast("SAC", self.model)
+        share = min(1.0, model.num_timesteps / self._steps)
+        model.target_entropy = self._first + share * (self._last - self._first)
+
+    def _on_step(self) -> bool:
+        return True
+
+    def _on_training_end(self) -> None:
+        cast("SAC", self.model).target_entropy = self._last
+
+
 class FirstUpdateCallback(BaseCallback):
     """Hold SAC's updates back for the first steps while its own actor acts.
 

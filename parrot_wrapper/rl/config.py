@@ -138,6 +138,8 @@ class RLConfig:
         latent: Chart between the agent's unit box and the prior's noise.
         kl: KL budget to the prior in nats per decision, which sets SAC's target entropy to
             `d log 2 - kl`; None for SB3's default of -d. Raw actions always take the default.
+        kl_warmup: Env steps over which the budget grows evenly from 0 to `kl`, so that an agent
+            stays with the prior until it has something to learn from; 0 for all of it at once.
         gamma: Discount of an env step, in [0, 1).
         ent_coef: SB3's entropy coefficient; "auto_0.1" learns it from 0.1 on.
         learning_rate: Of actor, critics and entropy coefficient, > 0.
@@ -145,6 +147,8 @@ class RLConfig:
         net_arch: Hidden widths of actor and critics.
         layer_norm: Layer normalisation in every hidden layer of actor and critics.
         convolutions: Trunk of policies on images: SB3's "stock" one or the "paper"'s.
+        n_critics: How many. With more than two, targets are the lower of two drawn anew for each
+            batch, and the actor climbs the mean of all (REDQ, Chen et al. 2021).
         critic: What critics judge: "latents", or the "actions" that come of them, with the actor's
             gradient through the prior's decoder (`ActionCriticSAC`); for agents that act in latents
             and see features.
@@ -183,6 +187,7 @@ class RLConfig:
     observation: str = "features"
     latent: str = "gaussian"
     kl: float | None = 5.0
+    kl_warmup: int = 0
     gamma: float = 0.95
     ent_coef: str | float = "auto_0.1"
     learning_rate: float = 3e-4
@@ -190,6 +195,7 @@ class RLConfig:
     net_arch: tuple[int, ...] = (256, 256)
     layer_norm: bool = True
     convolutions: str = "stock"
+    n_critics: int = 2
     critic: str = "latents"
     learning_starts: int = 1_000
     first_rewards: int = 0
@@ -240,6 +246,12 @@ class RLConfig:
                 f"critic='actions', got observation={self.observation!r} and "
                 f"raw_actions={self.raw_actions!r}."
             )
+        if self.kl_warmup and (self.kl is None or not self.latent_actions):
+            raise InvalidArgumentError(
+                f"Expected a KL budget and an agent that acts in a prior's latents for "
+                f"kl_warmup={self.kl_warmup}, got kl={self.kl!r} and "
+                f"raw_actions={self.raw_actions!r}."
+            )
         if self.raw.explore and self.prior is None:
             raise InvalidArgumentError(f"{self.raw_actions!r} needs a prior to explore with.")
         if self.raw_actions and self.prior is not None and self.observation == "both":
@@ -253,6 +265,7 @@ class RLConfig:
             "tau": 0.0 < self.tau <= 1.0,
             "learning_rate": self.learning_rate > 0.0 and math.isfinite(self.learning_rate),
             "kl": self.kl is None or (self.kl > 0.0 and math.isfinite(self.kl)),
+            "kl_warmup": self.kl_warmup >= 0,
             "net_arch": all(width > 0 for width in self.net_arch),
             "learning_starts": self.learning_starts >= 0,
             "first_rewards": self.first_rewards >= 0
@@ -264,6 +277,7 @@ class RLConfig:
             "batch_size",
             "train_freq",
             "gradient_steps",
+            "n_critics",
             "target_update_interval",
             "buffer_size",
             "total_steps",

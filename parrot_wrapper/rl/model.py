@@ -95,6 +95,7 @@ def build_model(
     # One fused loop over all weights: a third of Adam's time on one core, other rounding.
     policy_kwargs: dict[str, Any] = {
         "net_arch": list(config.net_arch),
+        "n_critics": config.n_critics,
         "optimizer_kwargs": {"fused": True},
     }
     if config.layer_norm:
@@ -133,6 +134,8 @@ def build_model(
         **options,
     )
     skip_unused_gradients(model.critic)
+    if config.n_critics > _PAIR:
+        pool_critics(model)
     return model
 
 
@@ -249,6 +252,32 @@ def skip_unused_gradients(critic: ContinuousCritic) -> None:
 
     critic.register_forward_pre_hook(before)
     critic.register_forward_hook(after, always_call=True)
+
+
+_PAIR = 2
+
+
+def pool_critics(model: SAC) -> None:
+    """Let SAC use many critics as REDQ does (Chen et al. 2021), and RLPD after it.
+
+    SB3 takes the least of all, which is the lower the more there are. Here targets are the lower of
+    two, drawn anew for each batch, and the actor climbs the mean. Each critic still learns.
+
+    Args:
+        model: SAC with more than two critics; hooks are put behind their `forward`.
+    """
+
+    def of_target(module: nn.Module, inputs: tuple[Any, ...], values: tuple[Tensor, ...]) -> Any:
+        return tuple(values[index] for index in torch.randperm(len(values))[:_PAIR].tolist())
+
+    def of_actor(module: nn.Module, inputs: tuple[Any, ...], values: tuple[Tensor, ...]) -> Any:
+        _, actions = inputs
+        if not (torch.is_grad_enabled() and actions.requires_grad):
+            return values  # for replayed actions each is fitted by itself
+        return (torch.stack(values).mean(dim=0),)
+
+    model.critic_target.register_forward_hook(of_target)
+    model.critic.register_forward_hook(of_actor)
 
 
 class SeededEpisodes(gym.Wrapper[Any, Any, Any, Any]):

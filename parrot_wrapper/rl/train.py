@@ -37,6 +37,7 @@ from parrot_wrapper.rl.callbacks import (
     FirstRewardsCallback,
     FirstUpdateCallback,
     HardTargetCallback,
+    KLWarmupCallback,
     ProgressCallback,
 )
 from parrot_wrapper.rl.checkpoint import (
@@ -237,6 +238,8 @@ def _callbacks(
     ]
     if config.raw.initial_actor is not None:
         callbacks.append(FirstUpdateCallback(after=config.learning_starts))
+    if config.kl_warmup:
+        callbacks.append(KLWarmupCallback(steps=config.kl_warmup))
     if config.first_rewards:
         callbacks.append(FirstRewardsCallback(episodes=config.first_rewards))
     if config.copies_by_callback:

@@ -351,7 +351,11 @@ MISTAKES = [
     (f"{IMPORT} --action-low 0 0 --action-high 1 1", "fit 3 action dimensions"),
     ("data import arrays buffer.pkl made --no-progress", "looks like a pickle"),
     ("data export minari nowhere x-v0", "dataset.json, found none"),
-    ("experiment", "Expected a study (main, data-size, mismatch, agent, exploration) or --grid"),
+    ("data export lerobot nowhere x", "dataset.json, found none"),
+    (
+        "experiment",
+        "Expected a study (main, data-size, mismatch, agent, exploration, priors) or --grid",
+    ),
     ("experiment main --grid x.json", "and not both"),
     ("experiment man", "Unknown study 'man'. Did you mean 'main'"),
     ("experiment main --setting papr", "Did you mean 'paper'"),

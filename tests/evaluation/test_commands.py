@@ -70,7 +70,7 @@ def test_eval_prior_leaves_table_json_film_and_picture(
     assert "## Probe" in capsys.readouterr().out
     judgement = json.loads((tmp_path / "judgement.json").read_text())
     assert judgement["env_id"] == ENV_ID
-    assert set(judgement["skipped"]) == {"likelihood on data"}
+    assert set(judgement["skipped"]) == {"likelihood on data", "next keyframe"}
     for name in ("table.md", "samples.gif", "trajectories.png"):
         assert (tmp_path / name).stat().st_size > 0
 

@@ -128,7 +128,7 @@ REACHED = {
         "appearance",
         "teachers.spread",
         "teachers.above",
-        "teachers.meant",
+        "meant",
     },
     "mass": {"appearance", "stem"},
     "contrast": {"appearance", "stem"},

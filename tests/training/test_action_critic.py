@@ -15,11 +15,13 @@ from parrot_wrapper.rl.action_critic import ActionCriticSAC
 from parrot_wrapper.rl.config import RLConfig
 from parrot_wrapper.types import ObservationSpec
 from tests.helpers import AffinePrior, EchoEnv
+from tests.small_priors import KINDS as EVERY_KIND
 from tests.small_priors import make_prior
 
 SEEN = ObservationSpec(state=4)
 STEP = 2e-3
-KINDS = ("flow", "cvae", "trajectory", "chunk", "flow-matching", "mean-flow")
+KINDS = [kind for kind in EVERY_KIND if kind not in ("features", "skill")]
+"""All but features, which make no actions, and skills, which are decoded for newer observations."""
 
 
 def random_prior(kind: str) -> Any:
@@ -57,7 +59,7 @@ def test_they_get_what_is_executed_and_its_gradient(kind: str, chart: str) -> No
     np.testing.assert_allclose(made[0], info["parrot/action"].ravel(), atol=1e-6)
     assert model.critic.q_networks[0][0].in_features == prior.feature_dim + made.shape[1]
 
-    observed = torch.randn(6, 4, generator=torch.Generator().manual_seed(0))
+    observed = torch.randn(6, prior.feature_dim, generator=torch.Generator().manual_seed(0))
     bias = model.actor.mu.bias
     # of the actor's own weights, and so through tanh, chart, decoder and critics
     gradient = torch.autograd.grad(value(model, observed), bias)[0]

@@ -35,9 +35,9 @@ def data() -> EpisodeDataset:
 
 
 def trained(kind: str, data: EpisodeDataset, sight: str):
-    small = {"widths": (8,)} if kind in ("cvae", "trajectory", "skill") else {"hidden": 8}
-    small |= {"horizon": 3} if kind in ("trajectory", "skill") else {}
-    prior = prior_kind(kind).for_data(data, sees=tuple(sight.split()), **small)
+    horizon = {"horizon": 3} if kind in ("trajectory", "skill", "latent-variable") else {}
+    small = {"widths": (8,)} if horizon or kind == "cvae" else {"hidden": 8}
+    prior = prior_kind(kind).for_data(data, sees=tuple(sight.split()), **small, **horizon)
     fit(prior, data)
     return prior
 

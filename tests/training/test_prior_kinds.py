@@ -349,8 +349,8 @@ def small(kind: str, *, shared: bool):
     return prior_kind(kind).for_data(features, shared=of, **options), features
 
 
-CHUNKED = ("chunk", "flow-matching", "mean-flow", "skill")
-OURS = ("flow", "cvae", "trajectory", "features", *CHUNKED, "bc")
+CHUNKED = ("chunk", "flow-matching", "mean-flow", "skill", "latent-variable")
+OURS = ("flow", "cvae", "trajectory", "features", *CHUNKED, "memory", "bc")
 CASES = [(kind, False) for kind in OURS] + [
     (kind, True) for kind in OURS if kind not in ("trajectory", "features")
 ]

@@ -13,6 +13,7 @@ from stable_baselines3 import SAC
 
 from parrot_wrapper import FlowPrior, FlowPriorConfig
 from parrot_wrapper.errors import CheckpointError, InvalidArgumentError, UnknownNameError
+from parrot_wrapper.rl import train as rl_train
 from parrot_wrapper.rl.callbacks import kl_nats
 from parrot_wrapper.rl.checkpoint import list_checkpoints, read_header
 from parrot_wrapper.rl.config import (
@@ -83,6 +84,7 @@ def test_untrained_actor_starts_at_the_prior() -> None:
         ({"raw_actions": RawActions(explore=0.5)}, 1),
         ({"replay": RewardedReplay(0.5), "first_rewards": 2}, 1),
         ({"critic": "actions"}, 1),
+        ({"n_critics": 3, "kl_warmup": 100}, 1),
     ],
 )
 def test_resumed_run_equals_an_unbroken_one(
@@ -390,3 +392,66 @@ def test_log_is_cut_where_a_run_goes_on(tmp_path: Path) -> None:
     path.write_text("".join(json.dumps({STEP_KEY: step}) + "\n" for step in (1, 2, 3)) + '{"ti')
     cut_log(path, 2)
     assert [row[STEP_KEY] for row in read_log(path)] == [1, 2]
+
+
+def test_many_critics_are_pooled() -> None:
+    """Targets are the lower of two, each critic is fitted by itself, the actor sees the mean."""
+    config = toy_config(n_critics=5)
+    model = build_model(config, wrap_env(ReachEnv(), config, AffinePrior(STATE)))
+    seen, u = torch.randn(6, 4), torch.zeros(6, 2)
+    alone = model.critic(seen, u)
+    assert len(alone) == 5 and len(model.critic.q_networks) == 5
+    values = torch.stack(model.critic_target.__class__.forward(model.critic_target, seen, u))
+    pairs = [torch.stack(model.critic_target(seen, u)) for _ in range(40)]
+    assert all(len(pair) == 2 for pair in pairs)
+    drawn = {
+        tuple(sorted(next(i for i in range(5) if torch.equal(values[i], one)) for one in pair))
+        for pair in pairs
+    }
+    assert all(first != second for first, second in drawn) and len(drawn) > 5
+    [pooled] = model.critic(seen, u.requires_grad_())
+    torch.testing.assert_close(pooled, torch.stack(alone).mean(dim=0))
+    two = build_model(toy_config(), wrap_env(ReachEnv(), toy_config(), AffinePrior(STATE)))
+    assert len(two.critic(seen, u)) == len(two.critic_target(seen, u)) == 2
+
+
+def test_the_budget_grows_to_the_whole(tmp_path: Path) -> None:
+    budgets: list[float] = []
+
+    class Watching(ReachEnv):
+        def step(self, action: Any) -> Any:
+            budgets.append(2 * math.log(2.0) - models[0].target_entropy)
+            return super().step(action)
+
+    models: list[SAC] = []
+    original = rl_train.build_model
+
+    def build(*args: Any) -> SAC:
+        models.append(original(*args))
+        return models[0]
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(rl_train, "build_model", build)
+        config = toy_config(kl=4.0, kl_warmup=50, total_steps=80, checkpoint_every=0)
+        model = toy_train(config, tmp_path, make_env=lambda *_: Watching())
+    expected = [4.0 * min(1.0, steps / 50) for steps in range(80)]
+    assert budgets == pytest.approx(expected)
+    assert model.target_entropy == pytest.approx(2 * math.log(2.0) - 4.0)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"n_critics": 0},
+        {"n_critics": 2.5},
+        {"kl_warmup": -1},
+        {"kl_warmup": 5, "kl": None},
+        {"kl_warmup": 5, "raw_actions": True},
+        {"kl_warmup": 5, "prior": None},
+        {"critic": "action"},
+    ],
+)
+def test_settings_of_critics_and_budget_are_checked(settings: dict[str, Any]) -> None:
+    [name, *_] = settings
+    with pytest.raises((InvalidArgumentError, UnknownNameError), match=name):
+        toy_config(**settings)

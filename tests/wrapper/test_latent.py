@@ -111,6 +111,20 @@ def test_a_ball_keeps_its_share_of_the_prior_and_no_more(mass, dim):
     assert np.allclose(chart.to_latent(np.zeros((1, dim))), 0.0)
 
 
+@pytest.mark.parametrize("chart", [*CHARTS, BallChart(0.9), BallChart(0.2)], ids=lambda c: c.spec)
+@pytest.mark.parametrize("dim", [1, 3])
+def test_gradients_are_those_of_differences(chart, dim):
+    rng = np.random.default_rng(0)
+    u, by_noise = rng.uniform(-0.9, 0.9, (5, dim)), rng.normal(size=(5, dim))
+    step = 1e-6 * np.eye(dim)[:, None]
+    moved = (chart._stretch(u + step) - chart._stretch(u - step)) / 2e-6  # (dim, 5, dim)
+    expected = (moved * by_noise).sum(axis=2).T
+    np.testing.assert_allclose(chart.gradient(u, by_noise), expected, rtol=1e-4, atol=1e-5)
+    diagonal = np.stack([moved[i, :, i] for i in range(dim)], axis=1)
+    np.testing.assert_allclose(chart.slope(u), diagonal, rtol=1e-4, atol=1e-5)
+    assert np.isfinite(chart.gradient(np.zeros((1, dim)), np.ones((1, dim)))).all()
+
+
 @pytest.mark.parametrize("mass", [0.0, 1.0, -0.5, math.nan, True, "0.5"])
 def test_a_ball_with_nothing_or_all_in_it_is_refused(mass):
     with pytest.raises(InvalidArgumentError, match="between 0 and 1"):

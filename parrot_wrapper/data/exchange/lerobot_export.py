@@ -175,8 +175,9 @@ def _png(image: AnyArray) -> bytes:
 
 def _episodes(dataset: EpisodeDataset, task: str) -> dict[str, Any]:
     zeros = np.zeros(dataset.n_episodes, np.int64)
-    places = ("data/chunk_index", "data/file_index")
-    places += ("meta/episodes/chunk_index", "meta/episodes/file_index")
+    places = [
+        f"{of}/{name}_index" for of in ("data", "meta/episodes") for name in ("chunk", "file")
+    ]
     return {
         "episode_index": np.arange(dataset.n_episodes),
         "tasks": [[task]] * dataset.n_episodes,

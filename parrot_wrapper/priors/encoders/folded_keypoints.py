@@ -53,6 +53,9 @@ class FoldedKeypoints:
             Convolution(self._cells, last, beside=with_one(encoder.places_of_cells())),
         ]
         self._heads, self._enter, self._leave = _fold_heads(encoder)
+        (enter, hidden), self._meant = product(encoder.meant[0]), product(encoder.meant[2])
+        self._near = functional.pad(enter[:PLACE], (0, 0, 0, 1))  # for the 1 after a place
+        self._hand = torch.cat((-enter[:PLACE], enter[PLACE:])), hidden
         self.context = PooledSlots(
             encoder.token, encoder.score, encoder.pooled, encoder.shared, encoder.slots
         )
@@ -76,8 +79,11 @@ class FoldedKeypoints:
             near / torch.linalg.vector_norm(code, dim=2, keepdim=True).clamp_min_(_LEAST)
         ).exp_()
         near.mul_(certain(self._thing(heat)) / near.sum(2, keepdim=True))
-        weight = torch.cat((certain(heat), near), dim=2)
-        mean, presence = means_and_presence(weight, heads[:, :, _PLACE], self._half)
+        place = heads[:, :, _PLACE]
+        hidden = place @ self._near + apply(hand, self._hand)[:, None]
+        meant = (functional.silu(hidden) @ self._meant[0] + self._meant[1]).sigmoid_()
+        weight = torch.cat((certain(heat * meant), near), dim=2)
+        mean, presence = means_and_presence(weight, place, self._half)
         relative = mean.sub_(hand[:, None, :PLACE]).mul_(presence)
         slots = torch.cat((presence, relative), dim=2)
         return self._join(torch.cat((hand, slots.flatten(1)), dim=1), obs)

@@ -43,7 +43,8 @@ class KeypointEncoder(ImageEncoder):
     """Images, and vectors beside them, to features of the hand and of slots.
 
     The layout is: place of the hand (3) and state of each toggle, a slot (4) of each kind of
-    keyframe, `slots` slots (4 each) by appearance, then the vectors, in standard deviations.
+    keyframe for the thing that is likely meant, `slots` slots (4 each) by appearance, then the
+    vectors, in standard deviations.
     Places are in units of a typical way to the next keyframe. `Teachers` has the losses, which
     need nothing but what `find_cues` reads out of images and actions.
 
@@ -80,7 +81,7 @@ class KeypointEncoder(ImageEncoder):
         *,
         cues: Mapping[str, Any] | None = None,
         slots: int = 12,
-        channels: int = 32,
+        channels: int = 48,
         sharpness: float = 10.0,
         feature_noise: float = 0.05,
         context: int = 128,
@@ -117,6 +118,11 @@ class KeypointEncoder(ImageEncoder):
         # how far a thing in the cell is from where the cell is; attention, and the same of the hand
         self.heads = nn.Conv2d(channels, PLACE + 1 + PLACE, 1)
         self.hand = nn.Sequential(nn.Linear(channels, 64), nn.SiLU(), nn.Linear(64, self._hand))
+        # Which of several things is meant: heat that had to say so would fade far from the hand.
+        self.meant = nn.Sequential(
+            nn.Linear(self._hand, 24), nn.SiLU(), nn.Linear(24, self.cues.kinds)
+        )
+        nn.init.constant_(self.meant[2].bias, 2.0)  # type: ignore[arg-type]
         self.token = nn.Sequential(nn.Linear(SLOT + self.shared, 96), nn.SiLU(), nn.Linear(96, 96))
         self.score = nn.Linear(96, 1)
         self.pooled = nn.Sequential(
@@ -141,8 +147,9 @@ class KeypointEncoder(ImageEncoder):
     def training_features(self, obs: ObservationTensors) -> tuple[Tensor, dict[str, Tensor]]:
         """Features (B, F), and what the teachers look at; N cells.
 
-        "heat" (B, N, K) in [0, 1] for each kind of keyframe, "place" (B, N, 3), "code" (B, N, 3)
-        of length 1, "hand" (B, 3 + G) and "features" (B, F).
+        "heat" (B, N, K) in [0, 1] for each kind of keyframe, "votes" (B, N, K), the heat as far as
+        it is meant, "place" (B, N, 3), "code" (B, N, 3) of length 1, "hand" (B, 3 + G) and
+        "features" (B, F).
         """
         image = obs["image"]
         pixels = padded(image, self.fold).permute(0, 3, 1, 2).to(self.dtype) / 255.0 - 0.5
@@ -161,14 +168,17 @@ class KeypointEncoder(ImageEncoder):
             attention = here.softmax(1).transpose(1, 2)
             at_hand = attention @ torch.cat((plane + tip, bent, cells), dim=2)
             hand = self.hand(at_hand[:, 0, PLACE + 1 :])
+            hand = hand + functional.pad(at_hand[:, 0, :PLACE], (0, self._hand - PLACE))
+            place, heat = over + thing, heat.sigmoid()
             seen = {
-                "heat": heat.sigmoid(),
+                "heat": heat,
+                "votes": heat * self._meant(place.detach(), hand.detach()),
                 "attention": attention[:, 0],
-                "place": over + thing,
+                "place": place,
                 "away": thing.square().sum(2),
                 "bent": at_hand[:, 0, PLACE],
                 "code": functional.normalize(code, dim=2),
-                "hand": hand + functional.pad(at_hand[:, 0, :PLACE], (0, self._hand - PLACE)),
+                "hand": hand,
             }
             features = self.join(self._slots(seen), obs)
         return features, {**seen, "features": features}
@@ -240,9 +250,16 @@ class KeypointEncoder(ImageEncoder):
         scale[:, start:end] = (features.new_tensor([0.0, *(1.0,) * PLACE]) * presence).flatten(1)
         return features + self.feature_noise * scale.detach() * noise
 
+    def _meant(self, place: Tensor, hand: Tensor) -> Tensor:
+        """How likely a thing at each place (B, N, 3) is meant (B, N, K), from where the hand is."""
+        toggles = hand[:, None, PLACE:].expand(-1, place.shape[1], -1)
+        relative = torch.cat((place - hand[:, None, :PLACE], toggles), dim=2)
+        meant: Tensor = self.meant(relative).sigmoid()
+        return meant
+
     def _slots(self, seen: Mapping[str, Tensor]) -> Tensor:
         near = (seen["code"] @ (self.sharpness * self._anchors.T)).exp()
-        sure, thing = certain(seen["heat"]), certain(self.teachers.thing(seen["heat"]))
+        sure, thing = certain(seen["votes"]), certain(self.teachers.thing(seen["heat"]))
         # One product for all slots: PyTorch's CPU kernels are very slow for a single column.
         weight = torch.cat((sure, near * (thing / near.sum(2, keepdim=True))), dim=2)
         total = weight.sum(1)[:, :, None]

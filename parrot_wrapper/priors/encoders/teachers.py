@@ -58,7 +58,7 @@ class Teachers(nn.Module):
       say, through learned gains, which may be zero.
     - *toggle*: the last switch of each toggle, as features of the hand.
     - *keyframe*: each cell votes for the way from the hand to the next keyframe of each kind, with
-      its heat as its weight; a mixture over which thing is meant, which depends on the hand.
+      its heat, as far as it is meant, as its weight; a mixture over which thing that is.
     - *mass*: a small price on heat.
     - *contrast*: a thing looks the same at two times, and unlike others.
     - *horizon*: the way in 1, 4 and 16 steps is told by the features.
@@ -102,11 +102,6 @@ class Teachers(nn.Module):
         self.gains = nn.Parameter(torch.eye(tracks, PLACE))
         self.spread = nn.Parameter(torch.full((cues.kinds, tracks), -0.5))
         self.above = nn.Parameter(torch.zeros(cues.kinds, tracks))
-        # Which of several things is meant: heat that had to say so would fade far from the hand.
-        self.meant = nn.Sequential(
-            nn.Linear(PLACE + len(cues.toggles), 32), nn.SiLU(), nn.Linear(32, cues.kinds)
-        )
-        nn.init.constant_(self.meant[2].bias, 2.0)  # type: ignore[arg-type]
         self.readers = nn.ModuleDict()
         for name, inputs, outputs in (
             ("horizon", features, len(HORIZONS) * tracks),
@@ -185,9 +180,6 @@ class Teachers(nn.Module):
         # The hand, and where cells are, are for odometry to teach: votes are vague at first.
         hand, gains = seen["hand"][:, None, :PLACE].detach(), self.gains.detach()
         from_hand = (seen["place"] - hand) @ gains.T
-        toggles = batch["hindsight_toggle"][:, None].expand(-1, from_hand.shape[1], -1)
-        relative = torch.cat(((seen["place"] - hand).detach(), toggles), dim=2)
-        votes = seen["heat"] * self.meant(relative).sigmoid()
         spread, tracks = self.spread.clamp(-3.0, 1.5), len(self._cues.tracks)
         far = 2.0 * (seen["away"] / _AWAY**2).log1p()
         total = seen["hand"].new_zeros(())
@@ -195,7 +187,7 @@ class Teachers(nn.Module):
             way = batch["hindsight_way"][:, kind] - self.above[kind]
             away = (way[:, None] - from_hand) / spread[kind].exp()
             log_vote = -0.5 * away.square().sum(2) - spread[kind].sum() - 0.919 * tracks - far
-            heat = votes[:, :, kind]
+            heat = seen["votes"][:, :, kind]
             voted = torch.logsumexp((heat + 1e-6).log() + log_vote, dim=1)
             astray = torch.full_like(voted, math.log(_ASTRAY) - 2.0 * tracks)
             log_p = torch.logaddexp(voted, astray) - (heat.sum(1) + _ASTRAY).log()
