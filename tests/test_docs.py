@@ -38,7 +38,7 @@ FILE = re.compile(r"# (\w+)\.py\n")
 """How a Python block begins that is to be saved under this name."""
 BLOCK = re.compile(r"(?:<!-- tiny: (?P<tiny>.*?) -->\n)?```(?P<kind>\w+)\n(?P<code>.*?)```", re.S)
 SMALL = {
-    "collect": "--episodes 8 --workers 1 --no-progress",
+    "collect": "--episodes 8 --shard-attempts 16 --workers 1 --no-progress",
     "data": "",
     "train-prior": "--steps 4 --batch-size 16 --no-progress",
     "eval-prior": "--episodes 1 --expert-episodes 5 --gif-episodes 1 --trajectories 1 "
@@ -49,6 +49,7 @@ SMALL = {
     "info": "",
     "watch": "--episodes 1",
 }
+ONE_THREAD = {"OMP_NUM_THREADS": "1"}
 
 
 def blocks(page: Path, kind: str) -> Iterator[tuple[str, str]]:
@@ -133,6 +134,10 @@ def run_line(line: str) -> None:
         assert args[0] in targets
     elif program == "pip":
         check_pip(args)
+    elif program == "torchrun":
+        small = SMALL[args[args.index("parrot_wrapper") + 1]].split()
+        together = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+        subprocess.run([*together, *args, *small], check=True, env={**os.environ, **ONE_THREAD})
     elif program == "python":
         assert (ROOT / args[0]).is_file()
     else:
@@ -192,7 +197,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
         [*command, "-d", str(out / "doctrees"), str(DOCS), str(out / "html")],
         capture_output=True,
         text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        env={**os.environ, **ONE_THREAD},
     )
     assert built.returncode == 0, built.stdout + built.stderr
     return out / "html"

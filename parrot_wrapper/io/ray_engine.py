@@ -215,6 +215,7 @@ def _require_here(task: Task) -> None:
 
 def _connect(address: str) -> None:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent anywhere
+    os.environ.setdefault("RAY_raylet_start_wait_time_s", "120")  # not 30: machines may be busy
     _require_answer(address)
     try:
         with _signals_kept():
