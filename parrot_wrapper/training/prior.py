@@ -213,7 +213,7 @@ def fit_prior(
     # the statistics are computed under the threads too
     with run_folder_held(folder), torch_threads(settings.threads):
         begun: Progress | None = None
-        if isinstance(prior, EncoderPrior) and _in_parts(prior, dataset, settings):
+        if isinstance(prior, EncoderPrior) and not frozen and _in_parts(prior, settings):
             first, last = settings.parts()
             own = None if folder is None else folder / SIGHT_SUBFOLDER
             begun = _run(prior, dataset, first, own, fine_tune=fine_tune, progress=progress)
@@ -234,10 +234,9 @@ def fit_prior(
     return report
 
 
-def _in_parts(prior: EncoderPrior, dataset: EpisodeDataset, config: PriorTrainingConfig) -> bool:
+def _in_parts(prior: EncoderPrior, config: PriorTrainingConfig) -> bool:
     """Whether an encoder of images learns first, and then the rest on its features."""
-    given = FEATURES_KEY in dataset.observations
-    seen = prior.observation_spec.images if prior.looks and not given else {}
+    seen = prior.observation_spec.images if prior.looks else {}
     return bool(seen) and prior.shares_encoder and config.sight_share < 1
 
 

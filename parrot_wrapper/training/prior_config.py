@@ -40,8 +40,8 @@ class PriorTrainingConfig:
         checkpoint_every: Steps between checkpoints.
         log_every: Steps between tensorboard rows.
         sight_share: Share of the steps in which an encoder of images learns, in batches of half as
-            many rows; then its features are computed once, and the rest learns on them, at about a
-            tenth of the cost. 1 for an encoder that learns all the while.
+            many rows; then its features are computed once, and the rest learns on them, which is
+            much cheaper. 1 for an encoder that learns to the end.
         max_seconds: Stop after so much time in training, 0 for no limit. The learning rate then
             follows steps or time, whichever is further.
         precision: "bfloat16" for autocast, "float32", or "auto" for bfloat16 where the processor

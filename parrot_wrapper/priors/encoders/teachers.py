@@ -43,10 +43,7 @@ _TEMPERATURE = 0.1
 
 
 def certain(heat: Tensor) -> Tensor:
-    """How surely a cell is of a thing, in [0, 1): half at a heat of 0.1, and next to 0 below.
-
-    Heat is the share of a cell in votes, and small where many things might be meant.
-    """
+    """How surely a cell is of a thing, in [0, 1): half at a heat of 0.1, and next to 0 below."""
     squared = heat.square()
     return squared / (squared + _HALF**2)
 
