@@ -29,7 +29,7 @@ LAYERS: dict[str, set[str] | None] = {
     "registry": set(),
     "image_layout": {"numpy"},
     "checks": {"numpy"},
-    "io": {"filelock", "ray", "submitit"},
+    "io": {"filelock", "fsspec", "ray", "submitit"},
     "latent": {"numpy", "scipy"},
     "priors": {"numpy", "scipy", "torch", "safetensors", "lerobot"},
     "data": {"numpy", "h5py", "minari", "pyarrow", "av", "PIL"},
