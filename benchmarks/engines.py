@@ -4,8 +4,8 @@
 
 The same shards and runs with one and with more workers, of this machine's own processes and of a
 Ray that is started here, beside one process, all in this run; and the steps of a prior's training
-under `torchrun`. The last table is what an engine itself costs: its start with the first task, and
-each further task that does nothing.
+under `torchrun`, and with a window of two shards in memory. The last table is what an engine itself
+costs: its start with the first task, and each further task that does nothing.
 """
 
 from __future__ import annotations
@@ -64,11 +64,11 @@ def runs(engine: str, workers: int, count: int, folder: Path) -> float:
     return seconds(work)
 
 
-def steps(processes: int, count: int, data: Path, out: Path) -> float:
+def steps(processes: int, count: int, data: Path, out: Path, *more: str) -> float:
     """Seconds of so many steps of a prior's training, without what starting takes."""
     torchrun = ("-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}")
-    training = ("--data", str(data), "--out", str(out), "--steps", str(count), "--no-progress")
-    command = [sys.executable, *torchrun, "-m", "parrot_wrapper", "train-prior", *training]
+    places = ("--data", str(data), "--out", str(out), "--steps", str(count), "--no-progress")
+    command = [sys.executable, *torchrun, "-m", "parrot_wrapper", "train-prior", *places, *more]
     subprocess.run(command, check=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
     return float(json.loads((out / "report.json").read_text())["seconds"])
 
@@ -124,7 +124,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             (f"torchrun, {w}", lambda w=w: steps(w, args.steps, data, Path(f"prior{w}")))
             for w in args.workers
         ]
-        found += rows("steps", torchrun, args.steps)
+        window = ("window", lambda: steps(1, args.steps, data, Path("window"), "--window", "2"))
+        found += rows("steps", [*torchrun, window], args.steps)
         print(markdown_table(["what", "engine, workers", "a second", "of the first"], found))
         costs = [[e, *(f"{s:.3g}" for s in own_cost(e, args.tasks))] for e in ENGINES]
         print(markdown_table(["engine", "s to the first task", "s for each further one"], costs))

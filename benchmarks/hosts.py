@@ -36,7 +36,7 @@ from parrot_wrapper.types import ObservationSpec
 
 CANNOT = 77
 ENV_ID = "ParrotSequentialNavigation-v0"
-PATIENCE = 500.0
+PATIENCE = 1_500.0
 """Seconds for anything to happen."""
 HEAD = "10.77.0.1:6379"
 RAY = (sys.executable, "-m", "ray.scripts.scripts")
@@ -259,7 +259,7 @@ def _measure(hosts: Hosts, folder: Path, args: argparse.Namespace) -> int:
     rows: list[list[str]] = []
     for command, option, done, same in (
         (collection, ("--out", "{}"), "far/shard-*.json", same_shards),
-        (study, ("--out", "{}-rows", "--runs", "{}"), "far-rows/rows.jsonl", same_rows),
+        (study, ("--out", "{}-rows", "--runs", "{}"), "far/*/*", same_rows),
     )[: 1 + bool(args.seeds)]:
         hosts.link(2, "up")
         hosts.clear(2)  # it was cut off, and its Ray has given up

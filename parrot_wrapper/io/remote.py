@@ -29,7 +29,8 @@ class RemotePath:
     """
 
     def __init__(self, url: str, kept: dict[str, bytes] | None = None) -> None:
-        self._url = re.sub(r":/+", "://", url.rstrip("/"))
+        whole = re.sub(r"^(file|local):/(?!/)", r"\1:///", url.rstrip("/"))
+        self._url = re.sub(r":/(?!/)", "://", whole)
         self._kept: dict[str, bytes] = {} if kept is None else kept
 
     def __str__(self) -> str:

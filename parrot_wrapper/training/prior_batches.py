@@ -82,7 +82,7 @@ def long_enough(dataset: EpisodeDataset, prior: Trainable, *, least: int = 2) ->
     if len(chosen) < least:
         raise DataError(
             f"Expected two or more episodes of at least {needed} steps, one to hold out, got "
-            f"{len(chosen)}; the longest has {dataset.lengths.max()}."
+            f"{len(chosen)}; the longest has {dataset.lengths.max(initial=0)}."
         )
     if not len(chosen):
         return replace(dataset, **{name: getattr(dataset, name)[:0] for name in _OF_EPISODES})

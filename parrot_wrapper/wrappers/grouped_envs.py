@@ -132,7 +132,7 @@ class _Worker:
     def __init__(self, env_fns: Sequence[Any], mode: AutoresetMode) -> None:
         context = multiprocessing.get_context("spawn")
         self._link, their_link = context.Pipe()
-        makers = CloudpickleWrapper(tuple(env_fns))
+        makers = CloudpickleWrapper(tuple(env_fns))  # type: ignore[arg-type]  # takes anything
         self._process = context.Process(target=_serve, args=(their_link, makers, mode), daemon=True)
         with main_as_it_is(known=False):  # what is needed of the script is sent
             self._process.start()
