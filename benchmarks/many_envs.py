@@ -20,7 +20,6 @@ import gymnasium as gym
 import numpy as np
 import torch
 
-import parrot_envs  # noqa: F401  # registers the ids
 from parrot_wrapper import (
     BehavioralPriorVectorWrapper,
     BehavioralPriorWrapper,
@@ -36,7 +35,9 @@ _TICK = os.sysconf("SC_CLK_TCK")
 
 
 def make() -> gym.Env[Any, Any]:
-    """The env; workers import this script."""
+    """The env."""
+    import parrot_envs  # noqa: F401  # registers the ids, in the workers too
+
     return gym.make(ENV_ID, obs="state")
 
 
