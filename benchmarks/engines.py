@@ -124,7 +124,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             (f"torchrun, {w}", lambda w=w: steps(w, args.steps, data, Path(f"prior{w}")))
             for w in args.workers
         ]
-        window = ("window", lambda: steps(1, args.steps, data, Path("window"), "--window", "2"))
+        window = ("window", lambda: steps(1, args.steps, data, Path("window"), "--shards", "2"))
         found += rows("steps", [*torchrun, window], args.steps)
         print(markdown_table(["what", "engine, workers", "a second", "of the first"], found))
         costs = [[e, *(f"{s:.3g}" for s in own_cost(e, args.tasks))] for e in ENGINES]

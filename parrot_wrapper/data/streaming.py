@@ -32,7 +32,7 @@ Change = Callable[[EpisodeDataset], EpisodeDataset]
 class ShardStream:
     """Episodes of which a window of shards is in memory, in an order that is drawn anew each pass.
 
-    `fit_prior` takes one in place of an `EpisodeDataset`; `parrot train-prior --window` makes one.
+    `fit_prior` takes one in place of an `EpisodeDataset`; `parrot train-prior --shards` makes one.
     Batches are drawn from all episodes in the window, which moves on by a shard when the shard's
     steps would have been drawn once. They depend on step and seed alone, so that training goes on
     the same after a kill. Shards are read ahead, in a thread.
@@ -199,7 +199,7 @@ def _joined(parts: Sequence[EpisodeDataset]) -> EpisodeDataset:
         return {key: np.concatenate([found[key] for found in dicts]) for key in dicts[0]}
 
     observations, labels = by_name("observations"), by_name("labels")
-    rows = [len(next(iter(part.observations.values()))) for part in parts]
+    rows = [len(next(iter(part.observations.values()), ())) for part in parts]
     shifts = np.repeat(np.cumsum(rows) - rows, [part.n_episodes for part in parts])
     whole = ("actions", "rewards", "success", "seeds", "lengths", "digests")
     return EpisodeDataset(

@@ -45,7 +45,7 @@ class PriorJob:
             learns from the observations.
         episodes: Use only the first so many episodes; 0 for all.
         cache: Folder in which features of a shared encoder are kept, for all kinds and seeds.
-        window: Shards of the data that are in memory at a time, two or more, where there are more
+        shards: Shards of the data that are in memory at a time, two or more, where there are more
             of them; 0 for all.
     """
 
@@ -57,10 +57,10 @@ class PriorJob:
     encoder_of: str = ""
     episodes: int = 0
     cache: Path = Path("runs/features")
-    window: int = 0
+    shards: int = 0
 
     def __post_init__(self) -> None:
-        require_count("window", self.window, 0)
+        require_count("shards", self.shards, 0)
         for name in ("out", "cache"):
             object.__setattr__(self, name, as_path(name, getattr(self, name)))
 
@@ -178,7 +178,7 @@ def _begin(
         )
     device = training_device(training.device)
     shared = load_prior(job.encoder_of, device=device)
-    together = joined(device) if job.window else None  # else each makes or finds all
+    together = joined(device) if job.shards else None  # else each makes or finds all
     cache = FeatureCache(job.cache, shared, together)
     dataset = _features(job, kind, shared, cache, progress=progress)
     prior = kind.for_data(in_memory(dataset), shared=shared, seed=training.seed, **options)
@@ -190,9 +190,9 @@ def _begin(
 
 def _data(job: PriorJob, *, actions_only: bool = False) -> Data:
     """All in memory, or a window of them."""
-    if job.window:
-        stream = ShardStream(job.data, job.window, job.episodes)
-        if len(stream.numbers) > job.window:
+    if job.shards:
+        stream = ShardStream(job.data, job.shards, job.episodes)
+        if len(stream.numbers) > job.shards:
             return stream.completed_by(lambda actions: actions) if actions_only else stream
     return load_dataset(job.data, n_episodes=job.episodes or None, actions_only=actions_only)
 

@@ -139,7 +139,7 @@ def test_features_of_a_stream_need_a_folder(images: Path) -> None:
 def test_every_kind_reads_a_window(
     images: Path, tmp_path: Path, kind: str, more: tuple[str, ...]
 ) -> None:
-    places = ["--data", str(images), "--out", str(tmp_path / kind), "--window", "3"]
+    places = ["--data", str(images), "--out", str(tmp_path / kind), "--shards", "3"]
     assert main(["train-prior", "--kind", kind, *places, *FEW, *more]) == 0
     assert main(["train-prior", "--kind", kind, *places, *FEW, *more]) == 0  # and again
 
@@ -148,7 +148,7 @@ def test_a_shared_encoder_reads_a_window(images: Path, tmp_path: Path) -> None:
     shared = FlowPrior.for_data(ShardStream(images).sample, encoder="convolutional")
     shared.save(tmp_path / "shared")
     for kind in ("cvae", "trajectory"):
-        places = ["--data", str(images), "--out", str(tmp_path / kind), "--window", "3"]
+        places = ["--data", str(images), "--out", str(tmp_path / kind), "--shards", "3"]
         sharing = ["--encoder-of", str(tmp_path / "shared"), "--cache", str(tmp_path / "cache")]
         assert main(["train-prior", "--kind", kind, *places, *sharing, *FEW]) == 0
         facts = load_prior(tmp_path / kind).metadata
