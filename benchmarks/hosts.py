@@ -4,9 +4,9 @@
 
 A head, where the commands run, and two workers: each has a network namespace, a name and a file
 system of its own in the place of the scratch folder, so that they share nothing that is written. A
-collection and a small grid go over them. In the middle of each a worker process is killed by
-`kill -9`, and then the link of the other host is cut; it comes back for the grid. Both results have
-to equal those of one process: shards byte by byte, rows but for their clocks, each once.
+collection and a small grid go over such hosts. In the middle of each a worker process is killed by
+`kill -9`, and then the link of the other host is cut. Both results have to equal those of one
+process: shards byte by byte, rows but for their clocks, each once.
 
 Needs Linux, root and `ip` of iproute2; exits with 77 where namespaces cannot be made.
 """
@@ -122,9 +122,11 @@ class Hosts:
         if ray.wait(PATIENCE):
             raise SystemExit((self._scratch / f"host{host}" / "ray.log").read_text())
 
-    def join(self, host: int) -> None:
-        """A worker of one core."""
-        self.ray(host, "--address", HEAD, "--num-cpus=1")
+    def begin(self) -> None:
+        """Start a head without cores, and two workers with one each."""
+        self.ray(0, "--head", "--port=6379", "--num-cpus=0", "--include-dashboard=false")
+        for host in (1, 2):
+            self.ray(host, "--address", HEAD, "--num-cpus=1")
 
     def tasks(self, host: int) -> list[int]:
         """Worker processes that have a task."""
@@ -140,11 +142,10 @@ class Hosts:
         time.sleep(0.3)
         os.kill(found[0], signal.SIGKILL)
 
-    def link(self, host: int, state: str) -> None:
-        """Cut a host off ("down") while it has a task, or let it back ("up")."""
-        if state == "down":
-            wait_for(lambda: self.tasks(host), f"a task on host {host}")
-        ip("-n", self._tag, "link", "set", f"port{host}", state)
+    def cut(self, host: int) -> None:
+        """Cut a host off while it has a task."""
+        wait_for(lambda: self.tasks(host), f"a task on host {host}")
+        ip("-n", self._tag, "link", "set", f"port{host}", "down")
 
     def clear(self, host: int) -> None:
         """Kill all that runs on a host."""
@@ -184,7 +185,7 @@ def with_failures(hosts: Hosts, command: Sequence[str], folder: Path, done: str)
     running = hosts.run(0, *command, *far, log="command.log")
     hosts.kill(1)
     wait_for(lambda: list(folder.glob(done)) or running.poll() is not None, done)
-    hosts.link(2, "down")
+    hosts.cut(2)
     if running.wait(PATIENCE):
         raise SystemExit((folder / "command.log").read_text())
     return time.perf_counter() - begun
@@ -230,7 +231,7 @@ def tiny_grid(prior: Path, *, seeds: int, methods: Sequence[str], env_steps: int
 def main(argv: Sequence[str] | None = None) -> int:
     """Do it, and print the table; 1 where a result differs."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else None)
-    parser.add_argument("--episodes", type=int, default=400, help="of the collection")
+    parser.add_argument("--episodes", type=int, default=400, help="of the collection; 0 for none")
     parser.add_argument("--shard-attempts", type=int, default=50)
     parser.add_argument(
         "--seeds", type=int, default=3, help="of the grid, two runs each; 0 for none"
@@ -238,40 +239,32 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--env-steps", type=int, default=300, help="of each run")
     args = parser.parse_args(argv)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # and clear up
-    scratch = Path(tempfile.mkdtemp(prefix="hosts-"))
-    try:
-        with Hosts(scratch) as hosts:
-            return _measure(hosts, scratch / "host0", args)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
-
-
-def _measure(hosts: Hosts, folder: Path, args: argparse.Namespace) -> int:
-    grid = tiny_grid(
-        folder / "prior", seeds=args.seeds or 1, methods=("parrot", "sac"), env_steps=args.env_steps
-    )
-    (folder / "grid.json").write_text(json.dumps({**grid.to_dict(), "prior": "prior"}))
     amount = ("--episodes", str(args.episodes), "--shard-attempts", str(args.shard_attempts))
     collection = (*PARROT, "collect", "--env-id", ENV_ID, *amount)
     study = (*PARROT, "experiment", "--grid", "grid.json", "--device", "cpu")
-    hosts.ray(0, "--head", "--port=6379", "--num-cpus=0", "--include-dashboard=false")
-    hosts.join(1)
     rows: list[list[str]] = []
-    for command, option, done, same in (
-        (collection, ("--out", "{}"), "far/shard-*.json", same_shards),
-        (study, ("--out", "{}-rows", "--runs", "{}"), "far/*/*", same_rows),
-    )[: 1 + bool(args.seeds)]:
-        hosts.link(2, "up")
-        hosts.clear(2)  # it was cut off, and its Ray has given up
-        hosts.join(2)
-        far, near = ([*command, *(word.format(n) for word in option)] for n in ("far", "near"))
-        seconds = with_failures(hosts, far, folder, done), alone(hosts, near, folder)
-        what, holds = same(folder)
-        name = str(command[len(PARROT)])
+    ways = {
+        "episodes": (collection, ("--out", "{}"), "far/shard-*.json", same_shards),
+        "seeds": (study, ("--out", "{}-rows", "--runs", "{}"), "far/*/*", same_rows),
+    }
+    for command, option, done, same in (way for n, way in ways.items() if getattr(args, n)):
+        scratch = Path(tempfile.mkdtemp(prefix="hosts-"))
+        folder = scratch / "host0"
+        try:
+            with Hosts(scratch) as hosts:
+                grid = tiny_grid(
+                    folder / "prior", seeds=args.seeds or 1, methods=("parrot", "sac"),
+                    env_steps=args.env_steps,
+                )  # fmt: skip
+                (folder / "grid.json").write_text(json.dumps({**grid.to_dict(), "prior": "prior"}))
+                hosts.begin()
+                far, near = ([*command, *(o.format(n) for o in option)] for n in ("far", "near"))
+                seconds = with_failures(hosts, far, folder, done), alone(hosts, near, folder)
+                what, holds = same(folder)
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+        name = command[len(PARROT)]
         rows.append([name, what, "yes" if holds else "NO", *(f"{s:.0f}" for s in seconds)])
-        print(rows[-1], file=sys.stderr, flush=True)
-        shutil.rmtree(folder / "far")
-        shutil.rmtree(folder / "near")
     header = ["command", "made", "as one process", "s with two failures", "s of one process"]
     print(markdown_table(header, rows))
     return int(any(row[2] != "yes" for row in rows))

@@ -36,14 +36,16 @@ def folder_lock(folder: Path, *, wait: bool = False, patience: float = 0.0) -> I
             folder.mkdir(parents=True, exist_ok=True)
             lock.acquire(timeout=-1 if wait else patience, poll_interval=_POLL_SECONDS)
     except Timeout as error:
-        who = f" ({holder.read_text(encoding='utf-8')})" if holder.exists() else ""
+        who = ""
+        with suppress(OSError):  # it has just let go
+            who = f" ({holder.read_text(encoding='utf-8')})"
         raise DataFileError(
             f"{folder}: expected a folder that no one else writes to, but another process is at "
             f"work in it{who}. Wait for it, or choose another folder."
         ) from error
-    with writing(holder):
-        holder.write_text(f"process {os.getpid()} on {platform.node()}", encoding="utf-8")
     try:
+        with suppress(OSError):  # for a message alone
+            holder.write_text(f"process {os.getpid()} on {platform.node()}", encoding="utf-8")
         yield
     except BaseException:
         holder.unlink(missing_ok=True)
