@@ -13,6 +13,7 @@ from types import MappingProxyType
 from typing import Any
 
 from parrot_wrapper.errors import require_known
+from parrot_wrapper.experiments import behaviour_studies
 from parrot_wrapper.experiments.artifacts import PriorData
 from parrot_wrapper.experiments.grid import Grid
 from parrot_wrapper.experiments.methods import AGENTS, BASELINES, EXPLORERS, METHODS, Method
@@ -307,6 +308,7 @@ _STUDIES: Mapping[str, Callable[[str], Grid]] = MappingProxyType(
         "agent": _agent,
         "exploration": _exploration,
         "priors": _priors,
+        "information": behaviour_studies.information,
     }
 )
 STUDIES = tuple(_STUDIES)
