@@ -114,9 +114,7 @@ class Robot:
 
     def limit_distance(self) -> float:
         """Radians from the nearest limit of a joint of the arm; negative beyond it."""
-        return min(
-            limit - abs(at) for at, limit in zip(self._joints, _JOINT_LIMITS, strict=True)
-        )
+        return min(limit - abs(at) for at, limit in zip(self._joints, _JOINT_LIMITS, strict=True))
 
     @property
     def opening(self) -> float:

@@ -11,10 +11,10 @@ from parrot_wrapper.experiments.methods import METHODS, Method
 
 _BOX = "ParrotMoveBox-v0"
 _SIGHT: Mapping[str, tuple[str, ...]] = {
-    "proprio": ("proprio",),
-    "box": ("proprio", "box"),
     "targets": ("proprio", "box", "targets"),
     "all": ("proprio", "box", "targets", "task"),
+    "box": ("proprio", "box"),
+    "proprio": ("proprio",),
 }
 """What each prior of the `information` study sees, by its name."""
 

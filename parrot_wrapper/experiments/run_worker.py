@@ -47,8 +47,8 @@ from parrot_wrapper.rl.logs import (
 )
 from parrot_wrapper.rl.train import LOG_FILE, MODEL_FILE, train
 from parrot_wrapper.surroundings import use_threads
-from parrot_wrapper.types import UNSAFE_KEY
 from parrot_wrapper.training.prior_job import REPORT_FILE, PriorJob, train_prior
+from parrot_wrapper.types import UNSAFE_KEY
 from parrot_wrapper.wrappers.wrapper import BehavioralPriorWrapper
 
 _MORE_VERSIONS = ("stable-baselines3", "gymnasium", "pybullet")

@@ -237,6 +237,29 @@ def _agent(setting: str) -> Grid:
     )
 
 
+_BOUNDS: Mapping[str, Mapping[str, Any]] = {
+    **{f"ball-{mass}": {"latent": f"ball:{mass}"} for mass in (0.99, 0.9, 0.5)},
+    "likely-0.9": {"mixtures": [{"kind": "likely", "share": 0.9}]},
+}
+"""What the `safety` study bounds the prior by."""
+
+
+def _safety(setting: str) -> Grid:
+    """Unsafe events in the first env steps, not of the paper: bounds on the prior against none."""
+    steps = {"ci": {}, "laptop": {"env_steps": 10_000}, "paper": {"env_steps": 10_000}}
+    return replace(
+        _main(setting),
+        name="safety",
+        tasks=_few(setting, (GRASP_TASKS[2], PLACE_TASKS[0])),
+        methods=(
+            _PARROT,
+            METHODS["sac"],
+            *(_PARROT.variant(name, **settings) for name, settings in _BOUNDS.items()),
+        ),
+        **steps[setting],
+    )
+
+
 def _exploration(setting: str) -> Grid:
     """Figure 4, counted: in how many episodes random behaviour lifts or places anything."""
     return replace(
@@ -308,6 +331,7 @@ _STUDIES: Mapping[str, Callable[[str], Grid]] = MappingProxyType(
         "agent": _agent,
         "exploration": _exploration,
         "priors": _priors,
+        "safety": _safety,
         "information": behaviour_studies.information,
     }
 )

@@ -55,6 +55,7 @@ MIXTURES = Registry(
     "parrot_wrapper.mixtures",
     {
         "broad": f"{_HERE}.mixtures.broad:BroadMixture",
+        "likely": f"{_HERE}.mixtures.reweighted:LikelyMixture",
         "product": f"{_HERE}.mixtures.composed:ProductMixture",
         "other": f"{_HERE}.mixtures.composed:OtherMixture",
     },

@@ -354,7 +354,8 @@ MISTAKES = [
     ("data export lerobot nowhere x", "dataset.json, found none"),
     (
         "experiment",
-        "Expected a study (main, data-size, mismatch, agent, exploration, priors) or --grid",
+        "Expected a study (main, data-size, mismatch, agent, exploration, priors, safety, "
+        "information) or --grid",
     ),
     ("experiment main --grid x.json", "and not both"),
     ("experiment man", "Unknown study 'man'. Did you mean 'main'"),

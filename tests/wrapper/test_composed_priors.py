@@ -6,7 +6,8 @@ import pytest
 from parrot_wrapper import FlowPrior, FlowPriorConfig
 from parrot_wrapper.errors import InvalidArgumentError, ParrotError, SpaceMismatchError
 from parrot_wrapper.priors.mixtures.broad import BroadMixture
-from parrot_wrapper.priors.mixtures.composed import OtherMixture, ProductMixture, lattice
+from parrot_wrapper.priors.mixtures.composed import OtherMixture, ProductMixture
+from parrot_wrapper.priors.mixtures.reweighted import LikelyMixture, lattice
 from parrot_wrapper.priors.mixtures.settings import read_mixture
 from parrot_wrapper.types import FloatArray, ObservationSpec
 from tests.helpers import AffinePrior, RememberingPrior
@@ -74,6 +75,28 @@ def test_the_density_of_a_product_of_few_candidates_is_exact() -> None:
     z = product.encode(action, OBS)
     np.testing.assert_array_equal(z[:, -1], 0.0)
     np.testing.assert_allclose(product.decode(z, OBS), action, atol=1e-5)
+
+
+def test_a_bound_on_the_likelihood_keeps_the_likeliest_part_and_exactly_its_mass() -> None:
+    bound = LikelyMixture(Gaussian(0.0, 0.5), share=0.75, candidates=64)
+    assert bound.config.kept == 48
+    action = bound.decode(noise(ROWS, 3), OBS)
+    far = np.square(action / 0.5).sum(axis=1)
+    cut = -2.0 * np.log(1.0 - 0.75)  # of a chi-square with two degrees
+    assert np.quantile(far, 0.95) < cut and far.max() < 2.0 * cut
+    told = bound.log_prob(action, OBS) - bound.prior.log_prob_features(action, OBS)
+    np.testing.assert_allclose(told, np.log(64 / 48), atol=1e-4)
+    everything = bound.prior.decode(noise(ROWS, 2, seed=1), OBS)
+    kept = np.isfinite(bound.log_prob(everything, OBS))
+    assert kept.mean() == pytest.approx(0.75, abs=0.01)
+    back = bound.decode(bound.encode(action, OBS), OBS)
+    np.testing.assert_allclose(back, action, atol=1e-5)
+
+
+@pytest.mark.parametrize(("share", "keeps"), [(0.01, 0), (0.99, 20)])
+def test_a_bound_that_leaves_nothing_or_everything_is_refused(share: float, keeps: int) -> None:
+    with pytest.raises(InvalidArgumentError, match=f"which keeps {keeps}"):
+        LikelyMixture(Gaussian(0.0, 0.5), share=share)
 
 
 def test_the_lattice_is_a_group_in_which_each_number_has_each_step() -> None:

@@ -192,9 +192,7 @@ class PriorMixture:
         raise NotImplementedError
 
 
-def log_prob_features(
-    prior: ActionPrior, action: FloatArray, features: FloatArray
-) -> FloatArray:
+def log_prob_features(prior: ActionPrior, action: FloatArray, features: FloatArray) -> FloatArray:
     """Log density of actions (B, A) for features (B, F) under a prior, in nats: (B,).
 
     Raises:
