@@ -120,10 +120,6 @@ class OtherMixture(PriorMixture):
         """Share e of the other prior (B,), the same everywhere."""
         return np.full(len(features), self.config.share)
 
-    def log_prob(self, action: FloatArray, obs: Observations) -> FloatArray:
-        """Log density of actions (B, A) under both together, in nats: (B,)."""
-        return self.log_prob_features(action, self.features(obs))
-
     def _others(self, features: FloatArray) -> FloatArray:
         return np.ascontiguousarray(features[:, self.prior.feature_dim :])
 
@@ -144,7 +140,7 @@ class OtherMixture(PriorMixture):
         )
         return likelier
 
-    def _log_prob_other(self, action: FloatArray, features: FloatArray) -> FloatArray:
+    def _log_prob_other(self, action: FloatArray, features: FloatArray) -> NDArray[np.float64]:
         return self._densities(action, features)[1]
 
     def _densities(
@@ -178,7 +174,8 @@ class ProductMixture(ReweightedMixture, OtherMixture):
     def _weights(self, actions: FloatArray, features: FloatArray, rows: int) -> NDArray[np.float64]:
         one, two = self._densities(actions, features)
         logs = (self.config.share * (two - one)).reshape(rows, -1)
-        return np.exp(logs - logs.max(axis=1, keepdims=True))
+        weights: NDArray[np.float64] = np.exp(logs - logs.max(axis=1, keepdims=True))
+        return weights
 
 
 def _interface(prior: ActionPrior) -> tuple[object, ...]:
