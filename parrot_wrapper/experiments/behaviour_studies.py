@@ -18,9 +18,7 @@ _SIGHT: Mapping[str, tuple[str, ...]] = {
 }
 """What each prior of the `information` study sees, by its name."""
 
-_FLOW: Mapping[str, Any] = {
-    "kind": "flow", "hidden": 128, "coupling": "spline", "coupling_layers": 3,
-}  # fmt: skip
+_FLOW: Mapping[str, Any] = {"kind": "flow", "coupling": "spline", "coupling_layers": 3}
 
 _AGENT: Mapping[str, Any] = {
     "observation": "image",  # the env's own, all of it
@@ -37,7 +35,7 @@ _AGENT: Mapping[str, Any] = {
 def information(setting: str) -> Grid:
     """Priors that see more and more of the box task, and no prior; the agent sees all."""
     tiny = setting == "ci"
-    options = {**_FLOW, "steps": 20 if tiny else 6_000}
+    options = {**_FLOW, "steps": 20} if tiny else _FLOW
     less = {"learning_starts": 25, "batch_size": 16} if tiny else {}
     return Grid(
         "information",
