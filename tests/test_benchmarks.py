@@ -37,7 +37,7 @@ BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
         ("wrapper --steps 3 --rounds 1 --envs 2", "\n| 2    | features "),
         ("acting --rounds 1", "| flow folded (kept) "),
         ("rl_step --steps 20 --rounds 1", "| both of these "),
-        ("box_priors --episodes 8 --train-steps 2 --sampled 2", "| latent held for 16 steps | "),
+        ("held_latent --episodes 8 --train-steps 2 --sampled 2", "| latent held for 16 steps | "),
         ("unsafe_samples --episodes 1 --tasks ParrotGraspCup-v0", "| prior, likely 0.9 | "),
         ("visitation --episodes 4 --train-steps 2 --sample-steps 400", "| recurrent | "),
         ("latent_smoothness parrot-v0 --episodes 1", "| parrot-v0 |"),
