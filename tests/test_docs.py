@@ -43,7 +43,6 @@ SMALL = {
     "train-prior": "--steps 4 --batch-size 16 --no-progress",
     "eval-prior": "--episodes 1 --expert-episodes 5 --gif-episodes 1 --trajectories 1 "
     "--no-progress",
-    "refit": "--episodes 2 --steps 4 --no-progress",
     "train": "--total-steps 300 --episodes 1 --no-progress --device cpu",
     "experiment": "--dry-run",
     "evaluate": "--episodes 1 --gif 1 --no-progress",
