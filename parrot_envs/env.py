@@ -67,7 +67,8 @@ class ManipulationEnv(gym.Env[Observation, npt.NDArray[np.float32]]):
     after 25 steps.
 
     **Info** (in `reset` and each `step`): `is_success`, `success_once`, `lifted`, `placed` and
-    `target` (lists of object names), `keep` (an object is lifted or placed now).
+    `target` (lists of object names), `keep` (an object is lifted or placed now), `unsafe` (names of
+    what a real arm should not do, in this step, see `parrot_envs.unsafe.UnsafeWatch`).
 
     **Versions**: v0, the first.
 

@@ -13,6 +13,7 @@ from parrot_envs.experts import ScriptedExpert
 from parrot_envs.robot import Robot
 from parrot_envs.scene import Scene
 from parrot_envs.tasks import Situation, Task
+from parrot_envs.unsafe import UnsafeWatch
 
 
 class Episode:
@@ -38,6 +39,7 @@ class Episode:
         self.scene, self.task, self.rng_at_reset = scene, task, rng_at_reset
         self._actions = bytearray()  # a list would take three times the memory
         self._success_once = False
+        self._watch, self._unsafe = UnsafeWatch(robot, scene), list[str]()
         self._judge()
 
     def advance(self, action: npt.NDArray[np.float64]) -> None:
@@ -45,6 +47,7 @@ class Episode:
         self._robot.apply(action)
         self._actions += action.tobytes()
         self.scene.refresh()
+        self._unsafe = self._watch.look()
         self._judge()
 
     def _judge(self) -> None:
@@ -62,6 +65,7 @@ class Episode:
             "placed": list(self._placed),
             "target": [self.task.target] if self.task.target else [],
             "keep": bool(self._lifted or self._placed),
+            "unsafe": list(self._unsafe),
         }
 
     def expert(self, rng: np.random.Generator, noise: float) -> ScriptedExpert:

@@ -31,6 +31,8 @@ _GAIN = 0.8
 _FINGER_FORCE = 6.0
 _FINGER_FRICTION = 1.5
 _JOINTS = range(8)
+_JOINT_LIMITS = (3.1, 3.1, 3.1, 6.3, 3.1, 6.3)
+"""Of the arm's joints, as in its description; symmetric, radians."""
 _FINGERS = (6, 7)
 _PALM_LINK = 5
 
@@ -98,7 +100,21 @@ class Robot:
         if self.closed != was_closed:
             self._command_fingers()
         self._sim.step(substeps)
+        self.step_seconds = substeps * TIME_STEP
         self._read()
+
+    def touching(self) -> dict[int, float]:
+        """Bodies that the hand touches, and how hard it pushes down on each, newtons."""
+        found: dict[int, float] = {}
+        for contact in bullet.getContactPoints(self._body, physicsClientId=self._sim.client):
+            other, link, normal, force = contact[2], contact[3], contact[7], contact[9]
+            if other != self._body and link >= _PALM_LINK and force > 0.0:
+                found[other] = found.get(other, 0.0) + force * max(normal[2], 0.0)
+        return found
+
+    def limit_distance(self) -> float:
+        """Radians from the nearest limit of a joint of the arm; negative beyond it."""
+        return min(limit - abs(at) for at, limit in zip(self._joints, _JOINT_LIMITS, strict=True))
 
     @property
     def opening(self) -> float:

@@ -258,6 +258,10 @@ SUCCESS_KEYS = ("is_success", "success")
 """Names that envs use in `info`: most the first, Meta-World the second."""
 
 
+UNSAFE_KEY = "unsafe"
+"""Where envs list in `info` the names of what happened in a step that should not."""
+
+
 def told_success(info: Mapping[str, Any]) -> bool | None:
     """Whether the task's condition holds; None where the env does not tell.
 

@@ -43,6 +43,8 @@ BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
             "| steps  | torchrun, 1 ",
             marks=pytest.mark.slow,
         ),
+        ("held_latent --episodes 8 --train-steps 2 --sampled 2", "| latent held for 16 steps | "),
+        ("unsafe_samples --episodes 1 --tasks ParrotGraspCup-v0", "| prior, likely 0.9 | "),
         ("visitation --episodes 4 --train-steps 2 --sample-steps 400", "| recurrent | "),
         ("latent_smoothness parrot-v0 --episodes 1", "| parrot-v0 |"),
         (

@@ -26,6 +26,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "train-prior": ("train_prior:command", "Fit a prior of any kind to a data set."),
     "eval-prior": ("eval_prior:EvalPriorCommand", "Judge a prior before spending RL on it."),
     "train": ("train:command", "Train stock SAC in the latent space of a prior."),
+    "refit": ("refit:RefitCommand", "Refit a prior to what agents learned behind it."),
     "evaluate": ("evaluate:EvaluateCommand", "Measure the success of a trained agent."),
     "experiment": ("experiment:ExperimentCommand", "Run a study, or a grid of your own."),
     "report": ("report:ReportCommand", "Turn result rows into tables, figures and one HTML page."),

@@ -12,7 +12,7 @@ import numpy as np
 
 from parrot_wrapper.checks import check_fields, require_count, require_instance
 from parrot_wrapper.errors import InvalidArgumentError, SpaceMismatchError
-from parrot_wrapper.types import AnyArray, told_success
+from parrot_wrapper.types import UNSAFE_KEY, AnyArray, told_success
 from parrot_wrapper.wrappers.chunk import executed_steps
 
 ActFunction = Callable[[Any], AnyArray]
@@ -75,6 +75,7 @@ class EpisodeOutcome:
         placed: Any object placed on any step; None where the env does not tell.
         touched: Any object touched on any step; None where the env does not tell.
         success_told: Whether the env told of success on any step; where not, both are False.
+        unsafe: Unsafe events, by `info["unsafe"]`; None where the env does not tell.
     """
 
     seed: int
@@ -86,6 +87,7 @@ class EpisodeOutcome:
     placed: bool | None = None
     touched: bool | None = None
     success_told: bool = True
+    unsafe: int | None = None
 
 
 @dataclass(frozen=True)
@@ -145,6 +147,13 @@ class EvaluationResult:
         told = [bool(value) for value in known if value is not None]
         return Rate(sum(told), len(told)) if told else None
 
+    @property
+    def unsafe_per_1000(self) -> float | None:
+        """Unsafe events in 1,000 env steps; None where the env does not tell."""
+        told = [(e.unsafe, e.steps) for e in self.episodes if e.unsafe is not None]
+        events, steps = map(sum, zip(*told, strict=True)) if told else (0, 0)
+        return 1_000.0 * events / steps if steps else None
+
     def to_dict(self) -> dict[str, Any]:
         """Rates and per-episode rows, JSON-able."""
         rates = {what: self.share(what) for what in ("lifted", "placed", "touched")}
@@ -153,6 +162,7 @@ class EvaluationResult:
             "success_once": self.success_once.to_dict(),
             **{f"any_{what}": rate.to_dict() if rate else None for what, rate in rates.items()},
             "mean_return": self.mean_return,
+            "unsafe_per_1000": self.unsafe_per_1000,
             "rows": [asdict(episode) for episode in self.episodes],
         }
 
@@ -246,6 +256,7 @@ def _episode(
 ) -> EpisodeOutcome:
     steps, total, once, told = 0, 0.0, False, False
     seen: dict[str, bool | None] = {"lifted": None, "placed": None, "touched": None}
+    unsafe: int | None = None
     if watch is not None:
         watch(env, observation, info)
     while steps < MAX_STEPS:
@@ -257,12 +268,16 @@ def _episode(
             total += step_reward
             done = told_success(step_info)
             once, told = once or bool(done), told or done is not None
+            if UNSAFE_KEY in step_info:
+                unsafe = (unsafe or 0) + len(step_info[UNSAFE_KEY])
             for what in seen:
                 if what in step_info:
                     seen[what] = bool(seen[what]) or bool(step_info[what])
         if terminated or truncated:
             success = bool(told_success(info))
-            return EpisodeOutcome(seed, steps, total, success, once, **seen, success_told=told)
+            return EpisodeOutcome(
+                seed, steps, total, success, once, **seen, success_told=told, unsafe=unsafe
+            )
     raise InvalidArgumentError(
         f"Episode with seed {seed} did not end within {MAX_STEPS} steps; "
         "wrap the env in gymnasium.wrappers.TimeLimit."

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from parrot_wrapper.experiments.judged_priors import judged_table, ranking_table
+from parrot_wrapper.experiments.spent import spent_table
 from parrot_wrapper.experiments.study import Study, compares_data
 from parrot_wrapper.experiments.tables import (
     cautions,
@@ -37,4 +38,6 @@ def _parts(study: Study) -> list[str]:
         parts.append(judged_table(study).markdown())
         ranking = ranking_table(study)
         parts += [ranking.markdown()] if ranking else []
+    spent = spent_table(study)
+    parts += [spent.markdown()] if spent else []
     return [*parts, task_table(study).markdown()]

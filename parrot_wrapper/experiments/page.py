@@ -25,6 +25,7 @@ from parrot_wrapper.experiments.judged_priors import (
     judged_table,
     ranking_table,
 )
+from parrot_wrapper.experiments.spent import SPENT_CAPTION, spent_table
 from parrot_wrapper.experiments.statistics import RESAMPLES, SMOOTHING
 from parrot_wrapper.experiments.study import Study, Variant, compares_data, task_name
 from parrot_wrapper.experiments.tables import LEVELS, Table, cautions, findings, title
@@ -157,6 +158,10 @@ def _tables(study: Study, colors: Mapping[Variant, str]) -> list[dict[str, Any]]
         if ranking:
             title = "What tells before RL how well it will do"
             found.append({"title": title, "table": _grid(ranking), "caption": RANKED_CAPTION})
+    spent = spent_table(study)
+    if spent:
+        told = {"table": _grid(spent, colors), "caption": SPENT_CAPTION}
+        found.append({"title": "What agents paid: nats, and unsafe events", **told})
     if study.has_curves:
         levels = " / ".join(f"{100 * level:.0f} %" for level in LEVELS)
         found.append(

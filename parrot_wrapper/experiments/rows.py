@@ -77,6 +77,10 @@ class ResultRow:
             actions there. Empty without an agent.
         judged: What the prior was worth in the task before RL, as `measure_prior` tells, and its
             "training_minutes"; None for what is not known. Empty where it was not judged.
+        spent: Of an agent: "kl", the mean KL of its policy to the prior (to uniform actions without
+            one) in nats per decision, over the last quarter of training; "unsafe_per_1000", unsafe
+            events in 1,000 env steps of all of it, None where the env does not tell. Empty in rows
+            of earlier versions.
         lifted: Share of episodes in which random behaviour lifts any object; None if the env does
             not tell, and for agents.
         placed: The same for placed where the task wants it.
@@ -103,6 +107,7 @@ class ResultRow:
     env_steps: int = 0
     curve: tuple[tuple[int, float], ...] = ()
     judged: Mapping[str, float | None] = field(default_factory=dict)
+    spent: Mapping[str, float | None] = field(default_factory=dict)
     lifted: Share | None = None
     placed: Share | None = None
 
@@ -141,14 +146,14 @@ class ResultRow:
     def to_dict(self) -> dict[str, Any]:
         """JSON-able; with the format's version first, and what belongs to its kind of run."""
         content = asdict(self)
-        names = [*_names(self.explores), *(_OPTIONAL if self.judged else ())]
+        names = [*_names(self.explores), *(name for name in _OPTIONAL if content[name])]
         return {"format": FORMAT, **{name: content[name] for name in names}}
 
 
 _OF_ALL = tuple(entry.name for entry in fields(ResultRow))[:12]
 _OF_AGENTS = ("config", "env_steps", "success", "success_once", "curve")
 _OF_EXPLORERS = ("lifted", "placed", "success_once")
-_OPTIONAL = ("judged",)
+_OPTIONAL = ("judged", "spent")
 _SHARES = ("success", "success_once", "lifted", "placed")
 _MAY_BE_NONE = ("lifted", "placed")
 

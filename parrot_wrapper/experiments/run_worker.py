@@ -38,10 +38,17 @@ from parrot_wrapper.priors.registry import PRIORS
 from parrot_wrapper.record.collect import ExpertSource, collect
 from parrot_wrapper.registry import DEFAULT_PACKAGES, import_packages
 from parrot_wrapper.rl.evaluation import evaluate_run
-from parrot_wrapper.rl.logs import STEPS_KEY, read_episodes, training_seconds
-from parrot_wrapper.rl.train import MODEL_FILE, train
+from parrot_wrapper.rl.logs import (
+    STEP_KEY,
+    STEPS_KEY,
+    read_episodes,
+    read_log,
+    training_seconds,
+)
+from parrot_wrapper.rl.train import LOG_FILE, MODEL_FILE, train
 from parrot_wrapper.surroundings import use_threads
 from parrot_wrapper.training.prior_job import REPORT_FILE, PriorJob, train_prior
+from parrot_wrapper.types import UNSAFE_KEY
 from parrot_wrapper.wrappers.wrapper import BehavioralPriorWrapper
 
 _MORE_VERSIONS = ("stable-baselines3", "gymnasium", "pybullet")
@@ -139,7 +146,20 @@ def _result_row(run: Run, folder: Path, artifacts: Mapping[str, str], device: st
         success_once=_share(result.success_once),
         curve=tuple(success_curve(folder, env_steps=run.env_steps)),
         judged=_judged(run, artifacts) if run.judge_episodes else {},
+        spent=_spent(folder, run.env_steps),
     )
+
+
+def _spent(folder: Path, env_steps: int) -> dict[str, float | None]:
+    """What training took, by its logs: nats in its last quarter, and unsafe events."""
+    logged = [row for row in read_log(folder / LOG_FILE) if row[STEP_KEY] > 0.75 * env_steps]
+    names = ("parrot/kl_to_prior", "parrot/kl_to_uniform")
+    nats = [row[name] for row in logged for name in names if row.get(name) is not None]
+    unsafe = [row[UNSAFE_KEY] for row in read_episodes(folder) if UNSAFE_KEY in row]
+    return {
+        "kl": sum(nats) / len(nats) if nats else None,
+        "unsafe_per_1000": 1_000.0 * sum(unsafe) / env_steps if unsafe else None,
+    }
 
 
 def _judged(run: Run, artifacts: Mapping[str, str]) -> dict[str, float | None]:

@@ -14,6 +14,7 @@ from types import MappingProxyType
 from typing import Any
 
 from parrot_wrapper.errors import require_known
+from parrot_wrapper.experiments import behaviour_studies
 from parrot_wrapper.experiments.artifacts import PriorData
 from parrot_wrapper.experiments.grid import Grid
 from parrot_wrapper.experiments.methods import AGENTS, BASELINES, EXPLORERS, METHODS, Method
@@ -250,6 +251,29 @@ def _agent(setting: str) -> Grid:
     )
 
 
+_BOUNDS: Mapping[str, Mapping[str, Any]] = {
+    **{f"ball-{mass}": {"latent": f"ball:{mass}"} for mass in (0.99, 0.9, 0.5)},
+    "likely-0.9": {"mixtures": [{"kind": "likely", "share": 0.9}]},
+}
+"""What the `safety` study bounds the prior by."""
+
+
+def _safety(setting: str) -> Grid:
+    """Unsafe events in the first env steps, not of the paper: bounds on the prior against none."""
+    whole = _main(setting)
+    return replace(
+        whole,
+        name="safety",
+        tasks=_few(setting, (GRASP_TASKS[2], PLACE_TASKS[0])),
+        methods=(
+            _PARROT,
+            METHODS["sac"],
+            *(_PARROT.variant(name, **settings) for name, settings in _BOUNDS.items()),
+        ),
+        env_steps=min(whole.env_steps, 10_000),
+    )
+
+
 def _exploration(setting: str) -> Grid:
     """Figure 4, counted: in how many episodes random behaviour lifts or places anything."""
     return replace(
@@ -366,6 +390,8 @@ _STUDIES: Mapping[str, Callable[[str], Grid]] = MappingProxyType(
         "packaged": _packaged,
         "priors": _priors,
         "sight": _sight,
+        "safety": _safety,
+        "information": behaviour_studies.information,
     }
 )
 STUDIES = tuple(_STUDIES)

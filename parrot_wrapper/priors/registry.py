@@ -51,6 +51,13 @@ ENCODERS = Registry(
 """Observation encoders by `name`."""
 
 MIXTURES = Registry(
-    "mixture", "parrot_wrapper.mixtures", {"broad": f"{_HERE}.mixtures.broad:BroadMixture"}
+    "mixture",
+    "parrot_wrapper.mixtures",
+    {
+        "broad": f"{_HERE}.mixtures.broad:BroadMixture",
+        "likely": f"{_HERE}.mixtures.reweighted:LikelyMixture",
+        "product": f"{_HERE}.mixtures.composed:ProductMixture",
+        "other": f"{_HERE}.mixtures.composed:OtherMixture",
+    },
 )
 """Mixtures of a prior with another way to act, by the `name` of their settings."""

@@ -21,6 +21,7 @@ from parrot_wrapper.latent import kl_is_bound, kl_to_prior
 from parrot_wrapper.rl.checkpoint import save_checkpoint
 from parrot_wrapper.rl.model import SeededEpisodes
 from parrot_wrapper.rl.replay.buffers import count_rewarded_episodes
+from parrot_wrapper.types import UNSAFE_KEY
 from parrot_wrapper.wrappers.chunk import env_steps, executed_steps
 
 _STATES = 256
@@ -77,7 +78,8 @@ class DiagnosticsCallback(BaseCallback):
     actions), `parrot/kl_is_bound` (1 where that is an upper bound of the KL of what is executed, 0
     where it is exact), `parrot/clipped` (fraction of decisions with an action that left the env's
     box), `rollout/success_once` (share of the last 100 episodes with success on any step, beside
-    SB3's `rollout/success_rate` at the last step).
+    SB3's `rollout/success_rate` at the last step), and of envs that tell `rollout/unsafe_per_1000`
+    (unsafe events in 1,000 env steps since the last row).
 
     Args:
         latent_actions: Whether uniform actions are samples of a prior.
@@ -104,6 +106,9 @@ class DiagnosticsCallback(BaseCallback):
             self.logger.record_mean("parrot/clipped", float(info["parrot/clipped"]))
         for _, step_info in executed_steps(0.0, info):
             self._succeeded |= bool(step_info.get("is_success", False))
+            if UNSAFE_KEY in step_info:
+                events = 1_000.0 * len(step_info[UNSAFE_KEY])
+                self.logger.record_mean("rollout/unsafe_per_1000", events)
         if done and "is_success" in info:
             self._once.append(self._succeeded)
             self._succeeded = False

@@ -16,6 +16,7 @@ from parrot_wrapper.errors import CheckpointError
 from parrot_wrapper.io.atomic_files import atomic_path
 from parrot_wrapper.io.strict_json import parse_json
 from parrot_wrapper.rl.checkpoint import list_checkpoints, read_header
+from parrot_wrapper.types import UNSAFE_KEY
 from parrot_wrapper.wrappers.chunk import executed_steps
 
 STEP_KEY = "time/total_timesteps"
@@ -105,12 +106,13 @@ class EpisodeLogCallback(BaseCallback):
     def __init__(self, run_folder: Path) -> None:
         super().__init__()
         self._path = run_folder / EPISODES_FILE
-        self._succeeded = False
+        self._succeeded, self._unsafe = False, 0
 
     def _on_step(self) -> bool:
         [info] = self.locals["infos"]
         for _, step_info in executed_steps(0.0, info):
             self._succeeded |= bool(step_info.get("is_success", False))
+            self._unsafe += len(step_info.get(UNSAFE_KEY, ()))
         if self.locals["dones"][0]:
             row = {
                 STEPS_KEY: self.num_timesteps,
@@ -118,7 +120,9 @@ class EpisodeLogCallback(BaseCallback):
                 "success_once": self._succeeded,
                 "return": info["episode"]["r"],
             }
-            self._succeeded = False
+            if UNSAFE_KEY in info:
+                row[UNSAFE_KEY] = self._unsafe
+            self._succeeded, self._unsafe = False, 0
             with self._path.open("a", encoding="utf-8") as stream:
                 stream.write(json.dumps(row) + "\n")
         return True
@@ -129,7 +133,8 @@ def read_episodes(run_folder: str | Path) -> list[dict[str, Any]]:
 
     Returns:
         For each: "env_steps" of the run at its end, "success" on its last step, "success_once" on
-        any, and "return", the undiscounted sum of the env's rewards.
+        any, "return", the undiscounted sum of the env's rewards, and "unsafe", how many unsafe
+        events there were, of envs that tell.
     """
     return read_log(as_path("run_folder", run_folder) / EPISODES_FILE)
 

@@ -21,6 +21,7 @@ from parrot_wrapper.experiments.judged_priors import ranking_table
 from parrot_wrapper.experiments.markdown import report_markdown
 from parrot_wrapper.experiments.methods import AGENTS, Method
 from parrot_wrapper.experiments.page import find_films, report_page
+from parrot_wrapper.experiments.spent import spent_table
 from parrot_wrapper.experiments.studies import study_grid
 from parrot_wrapper.experiments.study import Study, Variant, load_studies, mismatch_rows
 from parrot_wrapper.experiments.tables import cautions, findings
@@ -178,6 +179,16 @@ def test_what_ranks_priors_before_rl(tmp_path):
     assert "What tells before RL" in report_page([study])
     [few] = load_studies([write_rows(tmp_path / "few", rows[1:])])
     assert ranking_table(few) is None and "rank correlation" not in report_markdown([few])
+
+
+def test_what_agents_paid_is_told_where_it_is_known(tmp_path):
+    paid = {"kl": 2.0, "unsafe_per_1000": None}
+    rows = [row(TASKS[0], "parrot", 0), row(TASKS[0], "sac", 0)]
+    study = few(tmp_path, [rows[0] | {"spent": paid}, rows[1]])
+    assert [cells[1:3] for cells in spent_table(study).rows] == [("2.00", "-"), ("-", "-")]
+    assert "unsafe in 1,000" in report_markdown([study])
+    assert "What agents paid" in report_page([study])
+    assert spent_table(few(tmp_path, rows, "silent")) is None
 
 
 def test_fastest_is_by_wall_clock(tmp_path):

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri
 
 from parrot_wrapper.checks import number_array
-from parrot_wrapper.errors import InvalidArgumentError, LatentError, ParrotError
+from parrot_wrapper.errors import InvalidArgumentError, LatentError, NotOfferedError, ParrotError
 from parrot_wrapper.priors.mixtures.settings import MixtureConfig
 from parrot_wrapper.priors.registry import MIXTURES
 from parrot_wrapper.surroundings import quiet_floats
@@ -108,9 +108,8 @@ class PriorMixture:
     @quiet_floats()
     def decode_features(self, z: FloatArray, features: FloatArray) -> FloatArray:
         """`decode` for features (B, F) of observations that are embedded already."""
-        z = _rows("latent", z, self.latent_dim, LatentError)
-        features = self._embedded(features)
-        known = self.prior.decode_features(z[:, : self.prior.latent_dim], features)
+        z, features = self._noise(z), self._embedded(features)
+        known = self.prior.decode_features(z[:, : self.prior.latent_dim], self._known(features))
         decides = ndtr(np.asarray(z[:, -1:], np.float64)) > 1.0 - self.share(features)[:, None]
         return np.where(decides, self._decode_other(z, features), known).astype(np.float32)
 
@@ -125,7 +124,7 @@ class PriorMixture:
         The deciding dimension is put in the middle of what decides so.
         """
         action, features = self._actions(action), self._embedded(features)
-        own = self.prior.encode_features(action, features)
+        own = self.prior.encode_features(action, self._known(features))
         is_other, share = self._is_other(action, own, features), self.share(features)
         z = np.zeros((len(action), self.latent_dim))
         z[:, : own.shape[1]] = own
@@ -138,13 +137,33 @@ class PriorMixture:
     @quiet_floats()
     def log_prob(self, action: FloatArray, obs: Observations) -> FloatArray:
         """Log density of actions (B, A) under the mixture, in nats: (B,)."""
-        action, features = self._actions(action), self.features(obs)
+        action = self._actions(action)
+        return self._mixed(self.prior.log_prob(action, obs), action, self.features(obs))
+
+    @quiet_floats()
+    def log_prob_features(self, action: FloatArray, features: FloatArray) -> FloatArray:
+        """`log_prob` for features (B, F) of observations that are embedded already.
+
+        Raises:
+            NotOfferedError: The prior does not tell densities for features.
+        """
+        action, features = self._actions(action), self._embedded(features)
+        known = log_prob_features(self.prior, action, self._known(features))
+        return self._mixed(known, action, features)
+
+    def _mixed(self, known: FloatArray, action: FloatArray, features: FloatArray) -> FloatArray:
         share = self.share(features)
-        known = np.log1p(-share) + self.prior.log_prob(action, obs)
         with np.errstate(divide="ignore"):  # where there is none of the other
             other = np.log(share) + self._log_prob_other(action, features)
-        mixed: NDArray[np.float64] = np.logaddexp(known, other)
+        mixed: NDArray[np.float64] = np.logaddexp(np.log1p(-share) + known, other)
         return mixed.astype(np.float32)
+
+    def _known(self, features: FloatArray) -> FloatArray:
+        """Those of the features (B, F) that are the prior's."""
+        return features[:, : self.prior.feature_dim]
+
+    def _noise(self, z: FloatArray) -> FloatArray:
+        return _rows("latent", z, self.latent_dim, LatentError)
 
     def _actions(self, action: FloatArray) -> FloatArray:
         return _rows("action", action, self.action_dim, InvalidArgumentError)
@@ -171,6 +190,22 @@ class PriorMixture:
     ) -> NDArray[np.floating[Any]]:
         """Log density of actions (B, A) under the other: (B,)."""
         raise NotImplementedError
+
+
+def log_prob_features(prior: ActionPrior, action: FloatArray, features: FloatArray) -> FloatArray:
+    """Log density of actions (B, A) for features (B, F) under a prior, in nats: (B,).
+
+    Raises:
+        NotOfferedError: The prior tells it for observations only, or not at all.
+    """
+    told: FloatArray
+    if not hasattr(prior, "log_prob_features"):
+        raise NotOfferedError(
+            "Expected a prior that tells densities for features, such as a FlowPrior, got "
+            f"{type(prior).__name__}."
+        )
+    told = prior.log_prob_features(action, features)
+    return told
 
 
 def _rows(name: str, values: FloatArray, length: int, error: type[ParrotError]) -> FloatArray:
