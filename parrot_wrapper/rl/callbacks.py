@@ -21,6 +21,7 @@ from parrot_wrapper.latent import kl_is_bound, kl_to_prior
 from parrot_wrapper.rl.checkpoint import save_checkpoint
 from parrot_wrapper.rl.model import SeededEpisodes
 from parrot_wrapper.rl.replay.buffers import count_rewarded_episodes
+from parrot_wrapper.types import told_success
 from parrot_wrapper.wrappers.chunk import env_steps, executed_steps
 
 _STATES = 256
@@ -103,8 +104,8 @@ class DiagnosticsCallback(BaseCallback):
         if "parrot/clipped" in info:
             self.logger.record_mean("parrot/clipped", float(info["parrot/clipped"]))
         for _, step_info in executed_steps(0.0, info):
-            self._succeeded |= bool(step_info.get("is_success", False))
-        if done and "is_success" in info:
+            self._succeeded |= bool(told_success(step_info))
+        if done and told_success(info) is not None:
             self._once.append(self._succeeded)
             self._succeeded = False
             self.logger.record("rollout/success_once", float(np.mean(self._once)))

@@ -1,0 +1,101 @@
+"""Trainings on Weights & Biases, offline: what its file holds afterwards."""
+
+import json
+import os
+
+import numpy as np
+import pytest
+
+from parrot_wrapper.cli import main
+from parrot_wrapper.data import EpisodeDataset
+from parrot_wrapper.io.tracking import PROJECT_VARIABLE, tracked
+from parrot_wrapper.priors import FlowPrior
+from parrot_wrapper.training.prior import fit_prior
+from parrot_wrapper.training.prior_config import PriorTrainingConfig
+from tests import expert_env
+from tests.training.toy_rl import toy_config, toy_train
+
+wandb = pytest.importorskip("wandb")
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+
+@pytest.fixture(autouse=True)
+def switched_on(monkeypatch, tmp_path):
+    monkeypatch.setenv(PROJECT_VARIABLE, "priors")
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.chdir(tmp_path)
+
+
+def records(folder):
+    """What an offline run wrote, in order."""
+    from wandb.proto.wandb_internal_pb2 import Record
+    from wandb.sdk.internal.datastore import DataStore
+
+    for path in sorted(folder.glob("wandb/offline-run-*/run-*.wandb"), key=os.path.getmtime):
+        store = DataStore()
+        store.open_for_scan(str(path))
+        while (content := store.scan_data()) is not None:
+            record = Record()
+            record.ParseFromString(content)
+            yield record
+
+
+def logged(folder):
+    """Names of all numbers, and the settings and project of the run."""
+    keys, config, project = set(), {}, ""
+    for record in records(folder):
+        keys |= {item.key or ".".join(item.nested_key) for item in record.history.item}
+        if record.HasField("run"):
+            project = record.run.project
+            config |= {item.key: json.loads(item.value_json) for item in record.run.config.update}
+    return keys, config, project
+
+
+def test_an_rl_run_is_logged_and_goes_on(tmp_path):
+    folder = tmp_path / "run"
+    toy_train(toy_config(total_steps=120), folder)
+    keys, config, project = logged(folder)
+    assert {"train/actor_loss", "parrot/kl_to_prior"} <= {
+        key.rpartition("tensorboard/")[2] for key in keys
+    }
+    assert (project, config["total_steps"], config["kl"]) == ("priors", 120, 5.0)
+    toy_train(toy_config(total_steps=180), folder)
+    ids = {record.run.run_id for record in records(folder) if record.HasField("run")}
+    assert len(ids) == 1
+
+
+def test_a_prior_is_logged(tmp_path):
+    rng = np.random.default_rng(0)
+    data = EpisodeDataset.from_arrays(
+        rng.normal(size=(44, 2)), rng.uniform(-1, 1, (40, 1)), [10] * 4
+    )
+    config = PriorTrainingConfig(steps=4, batch_size=8, log_every=1)
+    fit_prior(FlowPrior.for_data(data, hidden=8), data, config, tmp_path / "prior", progress=False)
+    keys, told, _ = logged(tmp_path / "prior")
+    assert any("nll" in key for key in keys) and told["kind"] == "flow"
+
+
+def test_held_out_episodes_are_filmed(tmp_path):
+    prior = FlowPrior.for_data(
+        EpisodeDataset.from_arrays(
+            np.random.default_rng(0).integers(0, 256, (12, 6, 5, 3), np.uint8),
+            np.random.default_rng(0).uniform(-1, 1, (10, 2)),
+            [5, 5],
+        ),
+        encoder="convolutional",
+        hidden=8,
+    )
+    prior.save(tmp_path / "prior")
+    own = ["--env-id", expert_env.ENV_ID, "--gym-packages", "tests.expert_env"]
+    few = ["--total-steps", "60", "--learning-starts", "20", "--episodes", "1", "--no-progress"]
+    small = ["--batch-size", "8", "--net-arch", "8"]
+    assert main(["train", "--prior", "prior", "--out", "run", *own, *few, *small]) == 0
+    assert "evaluation/film" in logged(tmp_path / "run")[0]
+    assert list((tmp_path / "run").glob("wandb/offline-run-*/files/media/videos/**/*.gif"))
+
+
+def test_without_the_switch_nothing_is_logged(tmp_path, monkeypatch):
+    monkeypatch.delenv(PROJECT_VARIABLE)
+    with tracked(tmp_path) as run:
+        assert run is None
+    assert not list(tmp_path.iterdir())
