@@ -160,8 +160,8 @@ class Window:
             command = command or ("" if pressed == "switch" else pressed)
         action = np.zeros(self._dims)
         for place, dim in enumerate(self._moved):
-            down, up = PAIRS[place]
-            keys = float(up in self._held) - float(down in self._held)
+            pair = PAIRS[place]
+            keys = float(pair[1] in self._held) - float(pair[0] in self._held)
             stick = self._axes.get(place, 0.0)
             action[dim] = self._speed * (keys or (stick if abs(stick) > _STILL else 0.0))
         moves = switched or bool(action.any())

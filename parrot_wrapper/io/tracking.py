@@ -38,6 +38,7 @@ def tracked(folder: Path | None, settings: Mapping[str, Any] | None = None) -> I
         return
     with needed_extra("wandb", f"{PROJECT_VARIABLE} is set, and logging needs wandb"):
         import wandb
+        from wandb.integration.tensorboard import unpatch
     place = str(folder.resolve())
     run = wandb.init(
         project=os.environ[PROJECT_VARIABLE],
@@ -52,7 +53,7 @@ def tracked(folder: Path | None, settings: Mapping[str, Any] | None = None) -> I
     try:
         yield run
     finally:
-        wandb.tensorboard.unpatch()
+        unpatch()
         run.finish()
 
 

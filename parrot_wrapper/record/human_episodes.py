@@ -109,7 +109,9 @@ def record_human(
         """One attempt, and the command that ended it."""
         rng = np.random.default_rng([seed, 1])
         observation, info = env.reset(seed=seed)
-        seen, actions, rewards, over = [read_parts(reader, observation)], [], [], False
+        seen, over = [read_parts(reader, observation)], False
+        actions: list[AnyArray] = []
+        rewards: list[float] = []
         while True:
             told = f"{kept.count} kept. " + ("Over: keep or discard?" if over else "Recording.")
             success = " The task is done." if told_success(info) else ""

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import torch
 from stable_baselines3 import SAC
-from stable_baselines3.common.vec_env import VecEnv
 from torch import Tensor, nn
 
 from parrot_wrapper.checks import as_path
@@ -58,7 +57,7 @@ def export_onnx(model: SAC, path: str | Path) -> float:
     """
     target = as_path("path", path)
     prior, chart = _driven(model)
-    actor = getattr(model.policy, "actor", None)
+    actor: Any = getattr(model.policy, "actor", None)
     if not (hasattr(actor, "mu") and hasattr(actor, "latent_pi")):
         raise InvalidArgumentError(
             f"Expected an agent whose actor is SAC's, got {type(model).__name__}."
@@ -93,11 +92,11 @@ def export_onnx(model: SAC, path: str | Path) -> float:
 
 def _driven(model: SAC) -> tuple[EncoderPrior, Chart]:
     env = model.get_env()
-    sees = env.get_attr("agent_observation")[0] if _is_driven(env) else None
-    if env is None or sees != "features":
+    driven = env is not None and env.has_attr("agent_observation")
+    if env is None or not driven or env.get_attr("agent_observation")[0] != "features":
         raise InvalidArgumentError(
             "Expected a model with its env in BehavioralPriorWrapper(..., observation='features'), "
-            f"got {env} with observation={sees!r}."
+            f"got {env}."
         )
     prior, chart = env.get_attr("prior")[0], env.get_attr("chart")[0]
     told = type(prior).__name__
@@ -114,10 +113,6 @@ def _driven(model: SAC) -> tuple[EncoderPrior, Chart]:
     if not isinstance(chart, QuantileChart | BoxChart):
         raise NotOfferedError(f"Expected a chart of single dimensions, got {chart.spec!r}.")
     return prior, chart
-
-
-def _is_driven(env: VecEnv | None) -> bool:
-    return env is not None and env.has_attr("agent_observation")
 
 
 def _observations(prior: EncoderPrior) -> dict[str, Tensor]:
