@@ -21,6 +21,8 @@ from parrot_wrapper.errors import (
 
 DEFAULT_PACKAGES = ("parrot_envs",)
 """Modules whose import registers env ids, where nothing else is said."""
+DEFAULT_PRIOR = "parrot-v0"
+"""The prior that comes with the package and that commands take, where nothing else is said."""
 
 
 def import_packages(packages: Iterable[str]) -> None:

@@ -27,7 +27,7 @@ from parrot_wrapper.evaluation.report import markdown_table
 from parrot_wrapper.evaluation.rollouts import EvaluationResult, evaluate
 from parrot_wrapper.io.atomic_files import write_json
 from parrot_wrapper.io.strict_json import parse_json
-from parrot_wrapper.registry import DEFAULT_PACKAGES
+from parrot_wrapper.registry import DEFAULT_PACKAGES, DEFAULT_PRIOR
 from parrot_wrapper.rl.config import RLConfig
 from parrot_wrapper.surroundings import use_threads
 
@@ -68,7 +68,7 @@ class DemoCommand:
 
     out: Path = Path("runs/demo")
     env_id: str = "ParrotGraspCup-v0"
-    prior: str = "parrot-v0"
+    prior: str = DEFAULT_PRIOR
     steps: int = 15_000
     episodes: int = 100
     kl: float = 5.0

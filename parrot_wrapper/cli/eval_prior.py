@@ -30,7 +30,7 @@ from parrot_wrapper.evaluation.recordings import HAND, POSITION
 from parrot_wrapper.evaluation.report import judgement_text
 from parrot_wrapper.evaluation.rollouts import evaluate
 from parrot_wrapper.io.atomic_files import atomic_path, write_json
-from parrot_wrapper.registry import DEFAULT_PACKAGES
+from parrot_wrapper.registry import DEFAULT_PACKAGES, DEFAULT_PRIOR
 from parrot_wrapper.surroundings import DEFAULT_THREADS, use_threads
 from parrot_wrapper.types import ActionPrior, OffersExpert, OffersLabels
 
@@ -64,7 +64,7 @@ class EvalPriorCommand:
         progress: Show progress bars.
     """
 
-    prior: str = "parrot-v0"
+    prior: str = DEFAULT_PRIOR
     env_id: str = "ParrotGraspCup-v0"
     data: Path | None = None
     out: Path = Path("runs/eval-prior")

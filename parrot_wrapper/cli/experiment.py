@@ -35,7 +35,8 @@ class ExperimentCommand:
     Appends a row to OUT/rows.jsonl (OUT/exploration.jsonl for that study) for every finished run.
 
     Attributes:
-        study: main, data-size, mismatch, agent, exploration or priors; left out with --grid.
+        study: main, data-size, mismatch, agent, exploration, packaged, priors or
+            sight; left out with --grid.
         setting: ci (does it run at all), laptop or paper.
         grid: JSON file of a grid in place of a study.
         out: Folder of the rows; results/STUDY-SETTING where left out.

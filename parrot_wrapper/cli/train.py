@@ -21,7 +21,7 @@ from parrot_wrapper.errors import InvalidArgumentError
 from parrot_wrapper.evaluation.report import rollout_table
 from parrot_wrapper.io.tracking import is_tracked, log_film
 from parrot_wrapper.priors.registry import MIXTURES
-from parrot_wrapper.registry import DEFAULT_PACKAGES
+from parrot_wrapper.registry import DEFAULT_PACKAGES, DEFAULT_PRIOR
 from parrot_wrapper.rl.config import PRESETS, REPLAYS, RawActions, RLConfig, preset_config
 from parrot_wrapper.surroundings import DEFAULT_THREADS, use_threads
 
@@ -142,7 +142,7 @@ def command(args: Sequence[str]) -> type[TrainCommand]:
         UnknownNameError: No such preset.
     """
     preset = chosen(args, preset=TrainCommand.preset)["preset"]
-    default = preset_config(preset, env_id="ParrotGraspCup-v0", prior="parrot-v0")
+    default = preset_config(preset, env_id="ParrotGraspCup-v0", prior=DEFAULT_PRIOR)
     made = make_dataclass("Settings", list(_options(default)), frozen=True)
     about = f"One of {', '.join(PRESETS)}: where the other options begin."
     return nesting(TrainCommand, option("preset", str, preset, about), settings=made())

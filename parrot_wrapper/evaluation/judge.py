@@ -79,11 +79,11 @@ class Judgement:
         env_id: The env.
         uniform: Uniform actions, without the prior.
         samples: Samples of the prior.
-        expert: Success of the recorded expert episodes, JSON-able.
+        expert: Success of the recorded expert episodes, or of the demonstrations, JSON-able.
         on_data: Fit to the data set.
         on_expert: Fit to the expert in this env.
         keyframes: Ways to the next keyframe from features of the data set.
-        cloning: Clones of the expert.
+        cloning: Clones of the expert, or of demonstrations where there is none.
         reachability: The expert through a clipped latent.
         probe: Positions from features.
         skipped: What was left out and why.
@@ -152,7 +152,8 @@ def judge_prior(
         prior: The prior; where its `encode` or `log_prob` raises NotImplementedError, what needs
             them is skipped.
         env: The bare env, which has to fit the prior. Not closed.
-        dataset: Held-out data of the prior's kind, for the likelihood.
+        dataset: Held-out data of the prior's kind, for the likelihood. Where the env has no expert
+            and the data are of this env, for cloning in z too.
         settings: None for the defaults.
 
     Raises:
@@ -163,7 +164,7 @@ def judge_prior(
     skipped: dict[str, str] = {}
     uniform = _score(UniformActions(env), env, chosen, "uniform actions")
     samples = _score(PriorSamples(env, prior), env, chosen, "samples of the prior")
-    on_data = keyframes = None
+    on_data = keyframes = data = None
     if dataset is None:
         skipped.update(dict.fromkeys(("likelihood on data", "next keyframe"), "no data were given"))
     else:
@@ -178,9 +179,11 @@ def judge_prior(
         keyframes = _or_skip(
             skipped, "next keyframe", lambda: measure_keyframes(prior, held, steps=steps, rng=rng)
         )
-    expert = _expert_measures(prior, env, chosen, skipped)
+    env_id = env.spec.id if env.spec is not None else type(env.unwrapped).__name__
+    of_env = dataset is not None and _made_in(dataset) in (env_id, None)
+    expert = _expert_measures(prior, env, chosen, skipped, data if of_env else None)
     return Judgement(
-        env_id=env.spec.id if env.spec is not None else type(env.unwrapped).__name__,
+        env_id=env_id,
         uniform=uniform,
         samples=samples,
         on_data=on_data,
@@ -191,22 +194,36 @@ def judge_prior(
     )
 
 
+def _made_in(dataset: EpisodeDataset) -> str | None:
+    made: str | None = dataset.metadata.get("settings", {}).get("env_id")
+    return made
+
+
 def _expert_measures(
-    prior: ActionPrior, env: gym.Env[Any, Any], settings: JudgeSettings, skipped: dict[str, str]
+    prior: ActionPrior,
+    env: gym.Env[Any, Any],
+    settings: JudgeSettings,
+    skipped: dict[str, str],
+    shown: Recording | None,
 ) -> dict[str, Any]:
     bare = env.unwrapped
     if not isinstance(bare, OffersExpert):
         reason = "the env offers no scripted expert (make_expert)"
-        skipped.update(
-            dict.fromkeys(("likelihood on expert", "cloning in z", "reachability"), reason)
-        )
-        return {"probe": _probe_samples(prior, env, settings, skipped)}
+        skipped.update(dict.fromkeys(("likelihood on expert", "reachability"), reason))
+        probe = {"probe": _probe_samples(prior, env, settings, skipped)}
+        if shown is None:
+            skipped["cloning in z"] = f"{reason}, and no demonstrations of it were given"
+            return probe
+        return {
+            "expert": shown.success_rate.to_dict(),
+            "cloning": _cloning(prior, env, settings, skipped, shown),
+            **probe,
+        }
     expert = ScriptedExpert(env, noise=settings.noise)
     recorded = _record(
         prior, env, expert, settings, "expert episodes", ScriptedExpert(env, noise=0.0)
     )
     rng = np.random.default_rng(settings.seed)
-    fast, shown = settings.progress, settings.episodes
     return {
         "expert": recorded.success_rate.to_dict(),
         "on_expert": _or_skip(
@@ -214,11 +231,7 @@ def _expert_measures(
             "likelihood on expert",
             lambda: measure_likelihood(prior, recorded.successful(), rng=rng),
         ),
-        "cloning": _or_skip(
-            skipped,
-            "cloning in z",
-            lambda: clone_in_latent(env, prior, recorded, episodes=shown, progress=fast),
-        ),
+        "cloning": _cloning(prior, env, settings, skipped, recorded),
         "reachability": _or_skip(
             skipped,
             "reachability",
@@ -226,13 +239,28 @@ def _expert_measures(
                 env,
                 prior,
                 limits=settings.limits,
-                episodes=shown,
+                episodes=settings.episodes,
                 noise=settings.noise,
-                progress=fast,
+                progress=settings.progress,
             ),
         ),
         "probe": _probe(prior, recorded, skipped),
     }
+
+
+def _cloning(
+    prior: ActionPrior,
+    env: gym.Env[Any, Any],
+    settings: JudgeSettings,
+    skipped: dict[str, str],
+    recorded: Recording,
+) -> Cloning | None:
+    count, bar = settings.episodes, settings.progress
+    return _or_skip(
+        skipped,
+        "cloning in z",
+        lambda: clone_in_latent(env, prior, recorded, episodes=count, progress=bar),
+    )
 
 
 def _probe_samples(

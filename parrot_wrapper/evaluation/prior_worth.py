@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import gymnasium as gym
 import numpy as np
 
+from parrot_wrapper.data.dataset import EpisodeDataset
 from parrot_wrapper.errors import DataError
 from parrot_wrapper.evaluation.cloning import clone_in_latent
+from parrot_wrapper.evaluation.keyframes import KeyframeError, measure_keyframes
 from parrot_wrapper.evaluation.likelihood import measure_likelihood
 from parrot_wrapper.evaluation.policies import PriorSamples, ScriptedExpert
-from parrot_wrapper.evaluation.recordings import record
+from parrot_wrapper.evaluation.recordings import Recording, record
 from parrot_wrapper.evaluation.rollouts import HELD_OUT_SEED, evaluate
 from parrot_wrapper.latent import kl_is_bound
 from parrot_wrapper.types import ActionPrior, OffersExpert
@@ -38,17 +40,23 @@ def measure_prior(
     Returns:
         "nll" (nats per action dimension of the expert's successes; None without a density) and
         "nll_is_bound" (1 where that is an upper bound, 0 where it is exact), "samples" (success of
-        the prior's samples), "clone" (success of a clone of the expert in z; None without
-        `encode`), "horizon" (env steps of a decision) and "decision_ms" (milliseconds that one
-        takes for one env, from observation to action; median).
+        the prior's samples), "lifted" (episodes in which they lift something; None where the env
+        does not tell), "clone" (success of a clone of the expert in z; None without `encode`),
+        "clone_error" (share of z's variance that the clone leaves unexplained), "keyframe_error"
+        (`KeyframeError.unexplained`; None without images), "horizon" (env steps of a decision) and
+        "decision_ms" (milliseconds that one takes for one env, from observation to action; median).
     """
     policy = PriorSamples(env, prior)
     samples = evaluate(policy, env, episodes=episodes, seed=HELD_OUT_SEED, on_reset=policy.begin)
+    lifted = samples.share("lifted")
     measured: dict[str, float | None] = {
         "samples": samples.success.value,
+        "lifted": None if lifted is None else lifted.value,
         "nll": None,
         "nll_is_bound": float(kl_is_bound(prior)),
         "clone": None,
+        "clone_error": None,
+        "keyframe_error": None,
         "horizon": float(prior.horizon),
         "decision_ms": _decision_ms(prior, env),
     }
@@ -65,8 +73,25 @@ def measure_prior(
     fit = _offered(lambda: measure_likelihood(prior, recorded.successful(), rng=rng))
     clone = _offered(lambda: clone_in_latent(env, prior, recorded, episodes=episodes))
     measured["nll"] = None if fit is None else fit.nll_per_dimension
-    measured["clone"] = None if clone is None else clone.latent.rollouts.success.value
+    if clone is not None:
+        measured["clone"] = clone.latent.rollouts.success.value
+        measured["clone_error"] = clone.latent.unexplained
+    keyframes = _offered(lambda: _keyframes(prior, recorded.successful(), rng))
+    measured["keyframe_error"] = None if keyframes is None else keyframes.unexplained
     return measured
+
+
+def _keyframes(prior: ActionPrior, recorded: Recording, rng: np.random.Generator) -> KeyframeError:
+    """Of a recording, which lacks each episode's last observation: the one before stands for it."""
+    if not isinstance(recorded.observations, Mapping):
+        raise DataError("Expected images, got features.")
+    lengths = np.unique(recorded.episodes, return_counts=True)[1]
+    ends = np.cumsum(lengths)
+    rows = np.insert(np.arange(len(recorded)), ends, ends - 1)
+    data = EpisodeDataset.from_arrays(
+        {key: part[rows] for key, part in recorded.observations.items()}, recorded.actions, lengths
+    )
+    return measure_keyframes(prior, data, steps=len(recorded), rng=rng)
 
 
 def _offered(measure: Callable[[], _Result]) -> _Result | None:

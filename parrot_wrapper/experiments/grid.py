@@ -29,7 +29,7 @@ from parrot_wrapper.experiments.methods import (
     shows_demonstrations,
 )
 from parrot_wrapper.priors.registry import PRIORS
-from parrot_wrapper.registry import DEFAULT_PACKAGES
+from parrot_wrapper.registry import DEFAULT_PACKAGES, DEFAULT_PRIOR
 
 KINDS = ("rl", "exploration")
 
@@ -85,7 +85,7 @@ class Grid:
     prior_seeds: tuple[int, ...] = (0,)
     rl_seeds: tuple[int, ...] = (0, 1, 2)
     data: tuple[PriorData, ...] = ()
-    prior: str = "parrot-v0"
+    prior: str = DEFAULT_PRIOR
     prior_encoder: str = ""
     prior_options: Mapping[str, Any] = field(default_factory=dict)
     shared_encoder: bool = True

@@ -5,14 +5,31 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from scipy.stats import spearmanr
 
 from parrot_wrapper.experiments.statistics import estimate_iqm, smoothed
 from parrot_wrapper.experiments.study import Study, Variant
 from parrot_wrapper.experiments.tables import Table
 
+_RANKED = 5
+"""Priors, at least: the order of fewer says little."""
 _EARLY = 0.4
 """Of a run's env steps: 10,000 of 25,000."""
 _SHARES = {"samples of the prior": "samples", "clone in z": "clone"}
+_MEASURES = {
+    "likelihood": ("nll", -1.0),
+    "error of the next keyframe": ("keyframe_error", -1.0),
+    "variance that a clone in z leaves": ("clone_error", -1.0),
+    "success of a clone in z": ("clone", 1.0),
+    "samples that lift something": ("lifted", 1.0),
+    "samples that succeed": ("samples", 1.0),
+}
+"""What is measured before RL: its name in rows, and 1 where more is better."""
+RANKED_CAPTION = (
+    "Spearman's rank correlation, over priors, of what is measured before RL with the held-out "
+    "success of SAC behind them, both means over tasks: 1 where the measure puts the priors in the "
+    "order of what RL makes of them."
+)
 JUDGED_CAPTION = (
     "Likelihood: nats per action dimension of the expert's successes, lower is better; <= where an "
     "action may have several latents, so that KLs are bounds; a dash where a kind has no density. "
@@ -51,6 +68,21 @@ def judged_table(study: Study) -> Table:
             )
         )
     return Table(tuple(header), tuple(rows), tuple(variants))
+
+
+def ranking_table(study: Study) -> Table | None:
+    """How well each measure ranks the priors; None for fewer than five of them."""
+    variants = [v for v in study.variants if any(row.judged for row in study.of(v))]
+    if len(variants) < _RANKED:
+        return None
+    success = [float(np.mean([row.score.value for row in study.of(v)])) for v in variants]
+    rows = []
+    for title, (name, sign) in _MEASURES.items():
+        told = [_mean(study, variant, name) for variant in variants]
+        if len(set(told)) > 1 and None not in told:
+            worth = [sign * value for value in told if value is not None]
+            rows.append((title, f"{spearmanr(worth, success).statistic:.2f}"))
+    return Table(("measured before RL", f"rank correlation, {len(variants)} priors"), tuple(rows))
 
 
 def judged_shares(study: Study) -> dict[str, dict[Variant, Sequence[float]]]:

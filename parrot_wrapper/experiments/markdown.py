@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from parrot_wrapper.experiments.judged_priors import judged_table
+from parrot_wrapper.experiments.judged_priors import judged_table, ranking_table
 from parrot_wrapper.experiments.study import Study, compares_data
 from parrot_wrapper.experiments.tables import (
     cautions,
@@ -35,4 +35,6 @@ def _parts(study: Study) -> list[str]:
         parts.append(method_table(study).markdown())
     if study.judges:
         parts.append(judged_table(study).markdown())
+        ranking = ranking_table(study)
+        parts += [ranking.markdown()] if ranking else []
     return [*parts, task_table(study).markdown()]

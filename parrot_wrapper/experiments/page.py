@@ -19,7 +19,12 @@ from parrot_wrapper.experiments.figure_style import (
     variant_colors,
 )
 from parrot_wrapper.experiments.figures import Plate, plates
-from parrot_wrapper.experiments.judged_priors import JUDGED_CAPTION, judged_table
+from parrot_wrapper.experiments.judged_priors import (
+    JUDGED_CAPTION,
+    RANKED_CAPTION,
+    judged_table,
+    ranking_table,
+)
 from parrot_wrapper.experiments.statistics import RESAMPLES, SMOOTHING
 from parrot_wrapper.experiments.study import Study, Variant, compares_data, task_name
 from parrot_wrapper.experiments.tables import LEVELS, Table, cautions, findings, title
@@ -148,6 +153,10 @@ def _tables(study: Study, colors: Mapping[Variant, str]) -> list[dict[str, Any]]
                 "caption": JUDGED_CAPTION,
             }
         )
+        ranking = ranking_table(study)
+        if ranking:
+            title = "What tells before RL how well it will do"
+            found.append({"title": title, "table": _grid(ranking), "caption": RANKED_CAPTION})
     if study.has_curves:
         levels = " / ".join(f"{100 * level:.0f} %" for level in LEVELS)
         found.append(

@@ -7,6 +7,7 @@ the data for acting. `paper` is what Singh et al. (2021) state: everything from 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from types import MappingProxyType
@@ -16,6 +17,7 @@ from parrot_wrapper.errors import require_known
 from parrot_wrapper.experiments.artifacts import PriorData
 from parrot_wrapper.experiments.grid import Grid
 from parrot_wrapper.experiments.methods import AGENTS, BASELINES, EXPLORERS, METHODS, Method
+from parrot_wrapper.registry import DEFAULT_PRIOR
 
 _PARROT = METHODS["parrot"]
 SETTINGS = ("ci", "laptop", "paper")
@@ -57,6 +59,7 @@ _FIELDS: Mapping[str, Mapping[str, Any]] = {
         "evaluation_episodes": 2,
     },
     "laptop": {
+        "prior": "parrot-v0",  # of which rows were published
         "rl": {"batch_size": 128},  # a third more steps in the same time, see docs/results.md
     },
     "paper": {
@@ -143,6 +146,17 @@ def _main(setting: str) -> Grid:
         methods=AGENTS,
         data=(data[setting],),
         **_FIELDS[setting],
+    )
+
+
+def _packaged(setting: str) -> Grid:
+    """The default prior, which no label taught, on the tasks of `main`; HIRL sees its features."""
+    whole = _main(setting)
+    return replace(
+        whole,
+        name="packaged",
+        methods=tuple(METHODS[name] for name in ("parrot", "hirl", "sac")),
+        prior=DEFAULT_PRIOR if setting == "laptop" else whole.prior,
     )
 
 
@@ -293,6 +307,49 @@ def _priors(setting: str) -> Grid:
     )
 
 
+_TEACHERS: Mapping[str, Mapping[str, float]] = {
+    "hindsight": {},
+    "likelihood-alone": dict.fromkeys(("odometry", "toggle", "keyframe", "mass", "contrast"), 0.0),
+    **{f"no-{teacher}": {teacher: 0.0} for teacher in ("keyframe", "odometry", "contrast")},
+    **{f"with-{teacher}": {teacher: 1.0} for teacher in ("horizon", "dynamics", "reconstruction")},
+}
+"""What the `sight` study teaches the default encoder of images: weights that are not its own."""
+
+
+def _sight(setting: str) -> Grid:
+    """Teachers of the encoder, not of the paper: one added or left out each, on one task.
+
+    Priors from scratch, short and of few data, each judged before RL.
+    """
+    names = list(_TEACHERS)[:2] if setting == "ci" else list(_TEACHERS)
+    steps: Mapping[str, Mapping[str, Any]] = {
+        "ci": {"steps": 2 * _TINY_STEPS, "batch_size": 16},
+        "laptop": {"steps": 12_000, "sight_share": 0.25, "patience": 0},
+        "paper": {"steps": 60_000, "sight_share": 0.25, "patience": 0},
+    }
+    options: Mapping[str, Mapping[str, Any]] = {
+        name: {
+            "kind": "flow",
+            "encoder_options": [f"teachers={json.dumps(_TEACHERS[name])}"],
+            **steps[setting],
+        }
+        for name in names
+    }
+    whole = _main(setting)
+    return replace(
+        whole,
+        name="sight",
+        tasks=GRASP_TASKS[2:3],
+        methods=tuple(Method(name, prior=name) for name in names),
+        data=(replace(whole.data[0], episodes=min(10_000, whole.data[0].episodes)),),
+        rl_seeds=(0,),
+        baseline_options=options,
+        shared_encoder=False,
+        env_steps=15_000 if setting == "laptop" else whole.env_steps,
+        judge_episodes={"ci": 4}.get(setting, 300),
+    )
+
+
 def _of_prior(name: str) -> Method:
     steps = _PRIORS[name].get("horizon", 25 if name == "trajectory" else 1)
     label = name.replace("-", " ").capitalize()
@@ -306,7 +363,9 @@ _STUDIES: Mapping[str, Callable[[str], Grid]] = MappingProxyType(
         "mismatch": _mismatch,
         "agent": _agent,
         "exploration": _exploration,
+        "packaged": _packaged,
         "priors": _priors,
+        "sight": _sight,
     }
 )
 STUDIES = tuple(_STUDIES)

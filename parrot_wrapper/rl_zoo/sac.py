@@ -10,10 +10,11 @@ from __future__ import annotations
 from typing import Any
 
 from parrot_wrapper.latent import target_entropy
+from parrot_wrapper.registry import DEFAULT_PRIOR
 from parrot_wrapper.rl.config import RLConfig
 from parrot_wrapper.rl.normed_activation import LayerNormReLU
 
-_MEASURED = RLConfig(env_id="default", prior="parrot-v0")
+_MEASURED = RLConfig(env_id="default", prior=DEFAULT_PRIOR)
 _LATENT_DIM = 7
 assert _MEASURED.kl is not None
 

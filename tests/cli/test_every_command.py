@@ -352,10 +352,7 @@ MISTAKES = [
     ("data import arrays buffer.pkl made --no-progress", "looks like a pickle"),
     ("data export minari nowhere x-v0", "dataset.json, found none"),
     ("data export lerobot nowhere x", "dataset.json, found none"),
-    (
-        "experiment",
-        "Expected a study (main, data-size, mismatch, agent, exploration, priors) or --grid",
-    ),
+    ("experiment", "Expected a study (main, data-size, mismatch, agent, exploration, packaged"),
     ("experiment main --grid x.json", "and not both"),
     ("experiment man", "Unknown study 'man'. Did you mean 'main'"),
     ("experiment main --setting papr", "Did you mean 'paper'"),

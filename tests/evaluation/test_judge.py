@@ -249,6 +249,27 @@ def test_what_is_missing_is_skipped_and_said() -> None:
     assert one_way.probe is not None
 
 
+def test_demonstrations_are_cloned_where_there_is_no_expert(recording: Recording) -> None:
+    ends = np.append(np.flatnonzero(np.diff(recording.episodes)) + 1, len(recording))
+    seen = np.insert(np.arange(len(recording)), ends, ends - 1)  # of each episode the last twice
+    lengths = np.diff(ends, prepend=0)
+    env, settings = MuteReach(ToyReach()), JudgeSettings(episodes=40, progress=False)
+    for made_in, cloned in (("MuteReach", True), (None, True), ("Another-v0", False)):
+        data = EpisodeDataset.from_arrays(
+            recording.observations[seen],
+            recording.actions,
+            lengths,
+            success=recording.success,
+            metadata={"settings": {"env_id": made_in}},
+        )
+        judged = judge_prior(AffinePrior(STATE), env, dataset=data, settings=settings)
+        assert (judged.cloning is not None) == cloned == ("cloning in z" not in judged.skipped)
+        if cloned:
+            assert judged.cloning.latent.rollouts.success.value > 0.9
+            assert judged.expert == recording.success_rate.to_dict()
+    assert "no demonstrations of it" in judged.skipped["cloning in z"]
+
+
 def test_recordings_refuse_what_does_not_fit() -> None:
     episodes = [Episode({"state": states(4)}, states(3)[:, :2], np.zeros(3), True, 0)] * 2
     data = EpisodeDataset.from_episodes(episodes)

@@ -17,6 +17,8 @@ from parrot_wrapper.experiments.artifacts import PriorData
 from parrot_wrapper.experiments.figure_style import variant_colors
 from parrot_wrapper.experiments.figures import plates, save_figures
 from parrot_wrapper.experiments.grid import Grid
+from parrot_wrapper.experiments.judged_priors import ranking_table
+from parrot_wrapper.experiments.markdown import report_markdown
 from parrot_wrapper.experiments.methods import AGENTS, Method
 from parrot_wrapper.experiments.page import find_films, report_page
 from parrot_wrapper.experiments.studies import study_grid
@@ -155,6 +157,27 @@ def test_mismatch_is_seen_from_the_task(studies):
     }
     share_won = re.search(r"the remedy wins (\d+) % of the", findings(studies["mismatch"])[1])
     assert 50 <= int(share_won[1]) <= 80
+
+
+def test_what_ranks_priors_before_rl(tmp_path):
+    """Five priors: one measure in SAC's order, one against it, one that is not always there."""
+    worth = [0.1, 0.3, 0.5, 0.7, 0.9]
+    rows = [
+        row(TASKS[0], "parrot", 0, grid="judged")
+        | {
+            "method": f"prior-{index}",
+            "success": share(value),
+            "judged": {"samples": value, "nll": value, "clone": value if index else None},
+        }
+        for index, value in enumerate(worth)
+    ]
+    [study] = load_studies([write_rows(tmp_path / "all", rows)])
+    table = ranking_table(study)
+    assert table.rows == (("likelihood", "-1.00"), ("samples that succeed", "1.00"))
+    assert "| samples that succeed | 1.00 |" in report_markdown([study]).replace("  ", "")
+    assert "What tells before RL" in report_page([study])
+    [few] = load_studies([write_rows(tmp_path / "few", rows[1:])])
+    assert ranking_table(few) is None and "rank correlation" not in report_markdown([few])
 
 
 def test_fastest_is_by_wall_clock(tmp_path):

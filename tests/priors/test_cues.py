@@ -126,7 +126,8 @@ def test_a_keyframe_is_where_a_toggle_changes():
     assert labels["hindsight_toggle"][:, 0].tolist() == [-1] * 7 + [-1] + [1] * 3 + [-1] * 6
     assert [steps_to(labels, 1, row) for row in (0, 2, 5)] == [7.0, 5.0, 2.0]
     assert [steps_to(labels, 0, row) for row in (0, 8)] == [10.0, 2.0]
-    assert not labels["hindsight_there"][7:, 1].any()  # none follows; and here it is itself
+    assert steps_to(labels, 1, 7) == 0.0
+    assert not labels["hindsight_there"][8:, 1].any()  # none follows
     assert not labels["hindsight_there"][10:, 0].any()
     assert steps_to(labels, 2) == 16.0  # the end, as it never rests
 

@@ -156,6 +156,18 @@ def test_each_teacher_reaches_what_it_teaches(weights) -> None:
     ) == (only in ("horizon", "dynamics", "reconstruction"))
 
 
+def test_who_is_near_learns_where_things_are_but_not_that_they_are_there() -> None:
+    encoder = make(teachers={name: float(name == "keyframe") for name in DEFAULT_WEIGHTS})
+    for factor, learned in ((1e-3, {False}), (1e3, {True})):
+        batch = drawn(encoder, 32)
+        batch["hindsight_way"] *= factor
+        encoder.zero_grad()
+        losses(encoder, batch)["keyframe"].backward()
+        found = {bool(part.grad.any()) for part in encoder.appearance.parameters()}
+        assert found == learned
+        assert encoder.heads.weight.grad[:PLACE].any() and encoder.meant[0].weight.grad.any()
+
+
 def test_together_they_reach_every_parameter() -> None:
     encoder = make(teachers=dict.fromkeys(DEFAULT_WEIGHTS, 1.0))
     batch = drawn(encoder, 32)

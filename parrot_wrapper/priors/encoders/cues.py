@@ -41,8 +41,6 @@ _SELDOM = 0.25
 """Largest share of steps at which a toggle switches."""
 _REST, _FAST = 0.35, 90.0
 """Rest is below this share of a fast step: the percentile of all speeds."""
-_ON_THE_WAY = 0.5
-"""Of a typical way: who is nearer learns nothing by looking elsewhere than at the hand."""
 _CHANGED = 4.0
 """Of 255: a pixel that differs by more has changed."""
 
@@ -257,8 +255,6 @@ def _ways(
         valid = following < steps
         if kind == events.shape[1] - 1:
             valid &= ~resting & (following > np.arange(steps))
-        to = path[following[valid]] - path[valid]
-        valid[valid] = np.linalg.norm(to, axis=1) > _ON_THE_WAY
         way[valid, kind] = path[following[valid]] - path[valid]
         there[valid, kind] = 1.0
 

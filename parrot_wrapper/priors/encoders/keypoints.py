@@ -147,9 +147,8 @@ class KeypointEncoder(ImageEncoder):
     def training_features(self, obs: ObservationTensors) -> tuple[Tensor, dict[str, Tensor]]:
         """Features (B, F), and what the teachers look at; N cells.
 
-        "heat" (B, N, K) in [0, 1] for each kind of keyframe, "votes" (B, N, K), the heat as far as
-        it is meant, "place" (B, N, 3), "code" (B, N, 3) of length 1, "hand" (B, 3 + G) and
-        "features" (B, F).
+        "heat" (B, N, K) in [0, 1] for each kind of keyframe, "meant" (B, N, K) in [0, 1], "place"
+        (B, N, 3), "code" (B, N, 3) of length 1, "hand" (B, 3 + G) and "features" (B, F).
         """
         image = obs["image"]
         pixels = padded(image, self.fold).permute(0, 3, 1, 2).to(self.dtype) / 255.0 - 0.5
@@ -169,10 +168,10 @@ class KeypointEncoder(ImageEncoder):
             at_hand = attention @ torch.cat((plane + tip, bent, cells), dim=2)
             hand = self.hand(at_hand[:, 0, PLACE + 1 :])
             hand = hand + functional.pad(at_hand[:, 0, :PLACE], (0, self._hand - PLACE))
-            place, heat = over + thing, heat.sigmoid()
+            place = over + thing
             seen = {
-                "heat": heat,
-                "votes": heat * self._meant(place.detach(), hand.detach()),
+                "heat": heat.sigmoid(),
+                "meant": self._meant(place.detach(), hand.detach()),
                 "attention": attention[:, 0],
                 "place": place,
                 "away": thing.square().sum(2),
@@ -202,7 +201,8 @@ class KeypointEncoder(ImageEncoder):
         """The teachers' losses, where the batch has what hindsight says."""
         if "hindsight_way" not in batch:
             return {}
-        losses: dict[str, Tensor] = self.teachers(intermediates, batch, generator)
+        with torch.autocast(self._grid.device.type, enabled=False):
+            losses: dict[str, Tensor] = self.teachers(intermediates, batch, generator)
         return losses
 
     @classmethod
@@ -259,7 +259,8 @@ class KeypointEncoder(ImageEncoder):
 
     def _slots(self, seen: Mapping[str, Tensor]) -> Tensor:
         near = (seen["code"] @ (self.sharpness * self._anchors.T)).exp()
-        sure, thing = certain(seen["votes"]), certain(self.teachers.thing(seen["heat"]))
+        sure = certain(seen["heat"] * seen["meant"])
+        thing = certain(self.teachers.thing(seen["heat"]))
         # One product for all slots: PyTorch's CPU kernels are very slow for a single column.
         weight = torch.cat((sure, near * (thing / near.sum(2, keepdim=True))), dim=2)
         total = weight.sum(1)[:, :, None]

@@ -32,6 +32,9 @@ HORIZONS = (1, 4, 16)
 """In steps."""
 _PICTURE = 8
 """Pixels a side of the image that is reconstructed."""
+_NEAR = 0.5
+"""In typical ways. Who is nearer to a keyframe may look at the hand alone, so that the heat of what
+is seen there says nothing; but where things are can be told most exactly from there."""
 _CENTRE = 0.1
 _ASTRAY = 0.05
 """Mass of the chance that nothing in sight is where the demonstrator goes."""
@@ -55,7 +58,8 @@ class Teachers(nn.Module):
       say, through learned gains, which may be zero.
     - *toggle*: the last switch of each toggle, as features of the hand.
     - *keyframe*: each cell votes for the way from the hand to the next keyframe of each kind, with
-      its heat, as far as it is meant, as its weight; a mixture over which thing that is.
+      its heat, as far as it is meant, as its weight; a mixture over which thing that is. Close to
+      it, heat learns nothing, and the rest most exactly.
     - *mass*: a small price on heat.
     - *contrast*: a thing looks the same at two times, and unlike others.
     - *horizon*: the way in 1, 4 and 16 steps is told by the features.
@@ -97,7 +101,7 @@ class Teachers(nn.Module):
         self._cues, self._cells = cues, cells
         tracks = len(cues.tracks)
         self.gains = nn.Parameter(torch.eye(tracks, PLACE))
-        self.spread = nn.Parameter(torch.full((cues.kinds, tracks), -0.5))
+        self.spread = nn.Parameter(torch.full((2, cues.kinds, tracks), -0.5))  # far, near
         self.above = nn.Parameter(torch.zeros(cues.kinds, tracks))
         self.readers = nn.ModuleDict()
         for name, inputs, outputs in (
@@ -177,14 +181,18 @@ class Teachers(nn.Module):
         # The hand, and where cells are, are for odometry to teach: votes are vague at first.
         hand, gains = seen["hand"][:, None, :PLACE].detach(), self.gains.detach()
         from_hand = (seen["place"] - hand) @ gains.T
-        spread, tracks = self.spread.clamp(-3.0, 1.5), len(self._cues.tracks)
+        tracks = len(self._cues.tracks)
         far = 2.0 * (seen["away"] / _AWAY**2).log1p()
         total = seen["hand"].new_zeros(())
         for kind in range(self._cues.kinds):
-            way = batch["hindsight_way"][:, kind] - self.above[kind]
-            away = (way[:, None] - from_hand) / spread[kind].exp()
-            log_vote = -0.5 * away.square().sum(2) - spread[kind].sum() - 0.919 * tracks - far
-            heat = seen["votes"][:, :, kind]
+            way = batch["hindsight_way"][:, kind]
+            near = way.norm(dim=1, keepdim=True) < _NEAR
+            spread = torch.where(near, self.spread[1, kind], self.spread[0, kind]).clamp(-3.0, 1.5)
+            away = (way - self.above[kind])[:, None] - from_hand
+            log_vote = -0.5 * (away / spread.exp()[:, None]).square().sum(2) - far
+            log_vote = log_vote - spread.sum(1, keepdim=True) - 0.919 * tracks
+            heat = seen["heat"][:, :, kind]
+            heat = torch.where(near, heat.detach(), heat) * seen["meant"][:, :, kind]
             voted = torch.logsumexp((heat + 1e-6).log() + log_vote, dim=1)
             astray = torch.full_like(voted, math.log(_ASTRAY) - 2.0 * tracks)
             log_p = torch.logaddexp(voted, astray) - (heat.sum(1) + _ASTRAY).log()
