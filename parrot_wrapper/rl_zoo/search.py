@@ -16,6 +16,7 @@ import gymnasium as gym
 from rl_zoo3 import hyperparams_opt
 
 from parrot_wrapper.latent import target_entropy
+from parrot_wrapper.registry import DEFAULT_PRIOR
 from parrot_wrapper.rl_zoo import sac
 from parrot_wrapper.wrappers.wrapper import BehavioralPriorWrapper
 
@@ -50,7 +51,7 @@ def drawn_prior(env: gym.Env[Any, Any], **options: Any) -> BehavioralPriorWrappe
 hyperparams: dict[str, dict[str, Any]] = {
     "default": {
         **sac.hyperparams["default"],
-        "env_wrapper": [{f"{__name__}.drawn_prior": {"prior": "parrot-v0"}}],
+        "env_wrapper": [{f"{__name__}.drawn_prior": {"prior": DEFAULT_PRIOR}}],
     }
 }
 """By env id, as `--conf-file` expects it."""

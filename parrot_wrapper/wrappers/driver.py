@@ -126,7 +126,6 @@ class Driver:
         check_stateful_observations(env, reads=self._reader.env_keys, stacklevel=4)
         if terminates:
             warnings.warn(_TERMINATION_WARNING, UserWarning, stacklevel=3)
-        assert isinstance(action_space, spaces.Box)  # check_spaces saw to it
         self._box = acting_box(action_space, self.prior)
         chunk = (self.prior.horizon,) if self.prior.horizon > 1 else ()
         self._action_shape = (*chunk, self.prior.action_dim)

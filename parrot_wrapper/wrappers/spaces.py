@@ -215,12 +215,13 @@ def _action_problems(
     return problems
 
 
-def acting_box(space: spaces.Box, prior: ActionPrior) -> spaces.Box:
+def acting_box(space: spaces.Space[Any], prior: ActionPrior) -> spaces.Box:
     """The env's box of actions, with the bounds of the prior's data where it has none.
 
     Warns:
         UserWarning: It has none.
     """
+    assert isinstance(space, spaces.Box)  # `check_spaces` saw to it
     low, high = (edge.astype(space.dtype) for edge in _edges(space, prior))
     if not space.is_bounded():
         warnings.warn(
