@@ -2,6 +2,7 @@
 
 import json
 import os
+import struct
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from tests.training.toy_rl import toy_config, toy_train
 
 wandb = pytest.importorskip("wandb")
 pytestmark = pytest.mark.filterwarnings("ignore")
+BLOCK = 32 * 1024
 
 
 @pytest.fixture(autouse=True)
@@ -27,17 +29,23 @@ def switched_on(monkeypatch, tmp_path):
 
 
 def records(folder):
-    """What an offline run wrote, in order."""
+    """What offline runs wrote, in order: records of protobuf in a log of LevelDB's format."""
     from wandb.proto.wandb_internal_pb2 import Record
-    from wandb.sdk.internal.datastore import DataStore
 
     for path in sorted(folder.glob("wandb/offline-run-*/run-*.wandb"), key=os.path.getmtime):
-        store = DataStore()
-        store.open_for_scan(str(path))
-        while (content := store.scan_data()) is not None:
-            record = Record()
-            record.ParseFromString(content)
-            yield record
+        content, place, whole = path.read_bytes(), 7, b""  # behind its own header
+        while place + 7 <= len(content):
+            if BLOCK - place % BLOCK < 7:
+                place += BLOCK - place % BLOCK
+                continue
+            length, kind = struct.unpack_from("<HB", content, place + 4)
+            whole += content[place + 7 : place + 7 + length]
+            place += 7 + length
+            if kind in (1, 4):  # whole, or its last part
+                record = Record()
+                record.ParseFromString(whole)
+                whole = b""
+                yield record
 
 
 def logged(folder):
@@ -55,9 +63,7 @@ def test_an_rl_run_is_logged_and_goes_on(tmp_path):
     folder = tmp_path / "run"
     toy_train(toy_config(total_steps=120), folder)
     keys, config, project = logged(folder)
-    assert {"train/actor_loss", "parrot/kl_to_prior"} <= {
-        key.rpartition("tensorboard/")[2] for key in keys
-    }
+    assert {"train/actor_loss", "rollout/success_rate"} <= keys
     assert (project, config["total_steps"], config["kl"]) == ("priors", 120, 5.0)
     toy_train(toy_config(total_steps=180), folder)
     ids = {record.run.run_id for record in records(folder) if record.HasField("run")}
