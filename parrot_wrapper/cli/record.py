@@ -41,8 +41,8 @@ class RecordCommand:
         env_id: A registered id, or module:id.
         out: Folder of the data set.
         episodes: How many it shall have in the end; 0 for no limit.
-        switch: The number of the action, from 0 on, that space switches between its ends, such as a
-            gripper's; -1 for the last one, none where left out.
+        switch: The number of the action, from 0 on, that space switches between its ends, such as
+            that of a hand; -1 for the last one, none where left out.
         speed: How far keys and sticks move a number, as a share of its half-width.
         noise: Standard deviation of noise on the actions, as a share of their half-width.
         fps: Moments a second.

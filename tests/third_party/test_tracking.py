@@ -10,10 +10,10 @@ import pytest
 from parrot_wrapper.cli import main
 from parrot_wrapper.data import EpisodeDataset
 from parrot_wrapper.io.tracking import PROJECT_VARIABLE, tracked
-from parrot_wrapper.priors import FlowPrior
+from parrot_wrapper.priors import FlowPrior, FlowPriorConfig
 from parrot_wrapper.training.prior import fit_prior
 from parrot_wrapper.training.prior_config import PriorTrainingConfig
-from tests import expert_env
+from parrot_wrapper.types import ObservationSpec
 from tests.training.toy_rl import toy_config, toy_train
 
 wandb = pytest.importorskip("wandb")
@@ -76,23 +76,17 @@ def test_a_prior_is_logged(tmp_path):
         rng.normal(size=(44, 2)), rng.uniform(-1, 1, (40, 1)), [10] * 4
     )
     config = PriorTrainingConfig(steps=4, batch_size=8, log_every=1)
-    fit_prior(FlowPrior.for_data(data, hidden=8), data, config, tmp_path / "prior", progress=False)
+    own = {"run_folder": tmp_path / "prior", "progress": False}
+    fit_prior(FlowPrior.for_data(data, hidden=8), data, config, **own)
     keys, told, _ = logged(tmp_path / "prior")
     assert any("nll" in key for key in keys) and told["kind"] == "flow"
 
 
 def test_held_out_episodes_are_filmed(tmp_path):
-    prior = FlowPrior.for_data(
-        EpisodeDataset.from_arrays(
-            np.random.default_rng(0).integers(0, 256, (12, 6, 5, 3), np.uint8),
-            np.random.default_rng(0).uniform(-1, 1, (10, 2)),
-            [5, 5],
-        ),
-        encoder="convolutional",
-        hidden=8,
-    )
+    box = {"action_low": (-2.0,), "action_high": (2.0,)}
+    prior = FlowPrior(FlowPriorConfig(ObservationSpec(state=3), 1, "state", hidden=8, **box))
     prior.save(tmp_path / "prior")
-    own = ["--env-id", expert_env.ENV_ID, "--gym-packages", "tests.expert_env"]
+    own = ["--env-id", "Pendulum-v1", "--env-kwargs", "max_episode_steps=8"]
     few = ["--total-steps", "60", "--learning-starts", "20", "--episodes", "1", "--no-progress"]
     small = ["--batch-size", "8", "--net-arch", "8"]
     assert main(["train", "--prior", "prior", "--out", "run", *own, *few, *small]) == 0
