@@ -90,7 +90,7 @@ def test_held_out_episodes_are_filmed(tmp_path):
     few = ["--total-steps", "60", "--learning-starts", "20", "--episodes", "1", "--no-progress"]
     small = ["--batch-size", "8", "--net-arch", "8"]
     assert main(["train", "--prior", "prior", "--out", "run", *own, *few, *small]) == 0
-    assert "evaluation/film" in logged(tmp_path / "run")[0]
+    assert "evaluation/film.path" in logged(tmp_path / "run")[0]
     assert list((tmp_path / "run").glob("wandb/offline-run-*/files/media/videos/**/*.gif"))
 
 
