@@ -72,7 +72,6 @@ def test_images_alone(tmp_path, monkeypatch, capsys) -> None:
     assert "the red coin: success" in capsys.readouterr().out
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")  # the exporter's
 def test_onnx(tmp_path, monkeypatch, capsys) -> None:
     pytest.importorskip("onnxscript")
     out = ["--out", str(tmp_path / "agent.onnx")]

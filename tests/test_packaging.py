@@ -25,8 +25,8 @@ DISTRIBUTIONS = {
     "stable_baselines3": "stable-baselines3",
 }
 """Distributions that are not called like their modules."""
-UNNAMED = {"tensorboard", "pillow", "rich", "onnx"}
-"""Needed without being imported: by torch's writers, imageio's plugin, SB3's progress bar."""
+UNNAMED = {"tensorboard", "pillow", "rich", "onnx", "pandas"}
+"""Needed without being imported: by torch's writers, imageio's plugin, SB3's bar, Optuna."""
 PARTS = {
     "sb3": ["wrappers/*.py", "rl/*.py", "rl/replay/*.py", "evaluation/rollouts.py"],
     "data": ["data/*.py", "record/*.py"],

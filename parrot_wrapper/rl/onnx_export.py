@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import math
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -34,11 +35,11 @@ _TAIL = (-0.000200214257, 0.000100950558, 0.00134934322, -0.00367342844, 0.00573
 def export_onnx(model: SAC, path: str | Path) -> float:
     """Write an agent that acts in a prior's latent space, with the prior, as one ONNX graph.
 
-    Its inputs are the parts that the prior looks at, (B, H, W, C) uint8 images and (B, S) float32
-    vectors, by their names; its output "action" is (B, A), or chunks (B, H, A), float32, within the
-    box of the prior's data: what `model.predict(..., deterministic=True)` leads to. Facts to read
-    observations by are JSON under "parrot" in the file's metadata: the env's keys of each part,
-    and the range of pixels of images that were no uint8.
+    Its inputs are the parts of one observation that the prior looks at, (1, H, W, C) uint8 images
+    and (1, S) float32 vectors, by their names; its output "action" is (1, A), or a chunk (1, H, A),
+    float32, within the box of the prior's data: what `model.predict(..., deterministic=True)` leads
+    to. Facts to read observations by are JSON under "parrot" in the file's metadata: the env's keys
+    of each part, and the range of pixels of images that were no uint8.
 
     Args:
         model: SAC, or another algorithm with such an actor (TQC, CrossQ of sb3-contrib), with its
@@ -70,23 +71,24 @@ def export_onnx(model: SAC, path: str | Path) -> float:
     shown = _observations(prior)
     with torch.inference_mode():
         expected = deployed(*shown.values()).numpy()
-    one_or_more = tuple({0: torch.export.Dim("batch")} for _ in shown)
-    exported = torch.onnx.export(
-        deployed,
-        tuple(shown.values()),
-        input_names=list(shown),
-        output_names=["action"],
-        dynamic_shapes=(one_or_more,),
-        dynamo=True,
-        verbose=False,
-    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch's, of its own code
+        exported = torch.onnx.export(
+            deployed,
+            tuple(part[:1] for part in shown.values()),
+            input_names=list(shown),
+            output_names=["action"],
+            dynamo=True,
+            verbose=False,
+        )
     assert exported is not None  # with dynamo it is returned
     exported.model.metadata_props[METADATA_KEY] = json.dumps(_facts(prior))
     target.parent.mkdir(parents=True, exist_ok=True)
     with atomic_path(target) as partial:
         exported.save(str(partial))
     session = onnxruntime.InferenceSession(str(target), providers=["CPUExecutionProvider"])
-    [actions] = session.run(None, {name: part.numpy() for name, part in shown.items()})
+    rows = [{name: part[[row]].numpy() for name, part in shown.items()} for row in range(_CHECKED)]
+    actions = np.concatenate([session.run(None, row)[0] for row in rows])
     return float(np.abs(actions - expected).max())
 
 

@@ -16,7 +16,6 @@ from tests.small_priors import make_prior
 
 onnxruntime = pytest.importorskip("onnxruntime")
 pytest.importorskip("onnxscript")
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 IMAGE = ObservationSpec(image=(8, 8, 3), proprio=2)
 BOX = gym.spaces.Box(-1, 1, (1,), np.float32)
 
