@@ -102,7 +102,7 @@ def _fitted_steps(folder: Path) -> dict[str, Any]:
 
 def _fitted(folder: Path) -> Any:
     report = json.loads((folder / "report.json").read_text())
-    return weights_digest(load_prior(folder)), _without_clocks(report)
+    return weights_digest(load_prior(folder)), without_clocks(report)
 
 
 RL: Mapping[str, Any] = {
@@ -128,8 +128,8 @@ def _trained_steps(folder: Path) -> dict[str, Any]:
 def _trained(folder: Path) -> Any:
     [checkpoint] = list_checkpoints(folder / "checkpoints")
     assert (folder / MODEL_FILE).exists()
-    header = _without_clocks(read_header(checkpoint))
-    rows = [_without_clocks(row) for row in read_log(folder / LOG_FILE)]
+    header = without_clocks(read_header(checkpoint))
+    rows = [without_clocks(row) for row in read_log(folder / LOG_FILE)]
     return header, rows, read_episodes(folder)
 
 
@@ -147,7 +147,7 @@ def _experiment(folder: Path) -> None:
 
 
 def _rows(folder: Path) -> dict[str, Any]:
-    rows = {str(row.key): _without_clocks(row.to_dict()) for row in read_rows(folder / "results")}
+    rows = {str(row.key): without_clocks(row.to_dict()) for row in read_rows(folder / "results")}
     for checkpoint in sorted((folder / "runs").rglob("checkpoints")):
         steps = _trained_steps(checkpoint.parent)
         rows |= {f"{checkpoint.parent.name} of {checkpoint.parents[2].name}": steps.get("steps", 0)}
@@ -158,11 +158,12 @@ def _experimented(folder: Path) -> Any:
     return {key: row for key, row in _rows(folder).items() if isinstance(row, dict)}
 
 
-def _without_clocks(content: Any) -> Any:
+def without_clocks(content: Any) -> Any:
+    """What is left of JSON without what every run has of its own."""
     if isinstance(content, dict):
         left_out = (*_CLOCKS, *_BEGIN_ANEW)
-        return {k: _without_clocks(v) for k, v in content.items() if k not in left_out}
-    return [_without_clocks(v) for v in content] if isinstance(content, list | tuple) else content
+        return {k: without_clocks(v) for k, v in content.items() if k not in left_out}
+    return [without_clocks(v) for v in content] if isinstance(content, list | tuple) else content
 
 
 def scenarios(shared: Path) -> dict[str, Scenario]:

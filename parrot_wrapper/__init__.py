@@ -2,7 +2,7 @@
 
 Learn a prior from demonstrations
     EpisodeDataset.from_arrays      episodes in memory
-    load_dataset, save_dataset      episodes on disk
+    load_dataset, save_dataset      episodes on disk; ShardStream for more than memory holds
     fit_prior(data).prior           learn a flow prior; PriorTrainingConfig has the settings
     prior.save, load_prior          a prior on disk; "parrot-v0" comes with the package
     judge_prior(prior, env)         is it ready for RL?
@@ -11,7 +11,8 @@ Learn a prior from demonstrations
 Act in its latent space
     BehavioralPriorWrapper          one Gymnasium env
     BehavioralPriorVecWrapper       a VecEnv of Stable-Baselines3
-    BehavioralPriorVectorWrapper    a vector env of Gymnasium
+    BehavioralPriorVectorWrapper    a vector env of Gymnasium, such as
+    GroupedVectorEnv                tens to thousands of envs in a few processes
     ActionChunking                  several actions a step, for priors over chunks
     target_entropy, kl_to_prior     how far an agent may leave the prior, and how far it did
     parse_chart                     the map from the agent's actions to latents
@@ -36,7 +37,7 @@ from parrot_wrapper import moved as _moved  # finds modules under their old name
 from parrot_wrapper import surroundings as _surroundings  # noqa: F401  # minds forked processes
 
 if TYPE_CHECKING:
-    from parrot_wrapper.data import EpisodeDataset, load_dataset, save_dataset
+    from parrot_wrapper.data import EpisodeDataset, ShardStream, load_dataset, save_dataset
     from parrot_wrapper.errors import ParrotError
     from parrot_wrapper.evaluation import evaluate, judge_prior
     from parrot_wrapper.latent import kl_to_prior, parse_chart, target_entropy
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
     from parrot_wrapper.training.prior_config import PriorTrainingConfig
     from parrot_wrapper.types import ActionPrior, ObservationSpec
     from parrot_wrapper.wrappers.action_chunking import ActionChunking
+    from parrot_wrapper.wrappers.grouped_envs import GroupedVectorEnv
     from parrot_wrapper.wrappers.vec_wrapper import BehavioralPriorVecWrapper
     from parrot_wrapper.wrappers.vector_wrapper import BehavioralPriorVectorWrapper
     from parrot_wrapper.wrappers.wrapper import BehavioralPriorWrapper
@@ -70,12 +72,14 @@ __all__ = [
     "EpisodeDataset",
     "FlowPrior",
     "FlowPriorConfig",
+    "GroupedVectorEnv",
     "LayerNormReLU",
     "ObservationSpec",
     "ParrotError",
     "PriorTrainingConfig",
     "RewardedDictReplayBuffer",
     "RewardedReplayBuffer",
+    "ShardStream",
     "evaluate",
     "fit_prior",
     "flow_config",
@@ -100,12 +104,14 @@ _HOMES = {
     "EpisodeDataset": "data",
     "FlowPrior": "priors",
     "FlowPriorConfig": "priors",
+    "GroupedVectorEnv": "wrappers.grouped_envs",
     "LayerNormReLU": "rl.normed_activation",
     "ObservationSpec": "types",
     "ParrotError": "errors",
     "PriorTrainingConfig": "training.prior_config",
     "RewardedDictReplayBuffer": "rl.replay.buffers",
     "RewardedReplayBuffer": "rl.replay.buffers",
+    "ShardStream": "data",
     "evaluate": "evaluation",
     "fit_prior": "training.prior",
     "flow_config": "priors",

@@ -120,16 +120,17 @@ def require_known(kind: str, names: Iterable[str], known: Collection[str]) -> No
             raise unknown_name(kind, str(name), known)
 
 
-def absence(path: Path) -> str:
+def absence(path: object) -> str:
     """A sentence with a leading blank for errors about what was not found at `path`.
 
-    Empty where there is something. Else that there is nothing, and the nearest name beside it.
+    Empty where there is something, or where it is on no disk of this machine. Else that there is
+    nothing, and the nearest name beside it.
 
     Example:
         >>> absence(Path("."))
         ''
     """
-    if path.exists():
+    if not isinstance(path, Path) or path.exists():
         return ""
     missing = path
     while not missing.parent.exists() and missing.parent != missing:

@@ -1,11 +1,13 @@
 """What the tests of engines have done, in a module that is imported quickly."""
 
 import os
+import resource
 import signal
 import time
 from pathlib import Path
 
 from parrot_wrapper.errors import InvalidArgumentError, MissingExtraError
+from parrot_wrapper.io.atomic_files import write_json
 from parrot_wrapper.io.interruption import deferred_interrupt
 
 
@@ -75,6 +77,17 @@ def copy(source: Path, target: Path) -> Path:
     target.mkdir(exist_ok=True)
     (target / "copy").write_bytes(source.read_bytes() + b" copied")
     return Path.cwd()
+
+
+def fill_the_disk() -> None:
+    """As where there is room for ten bytes."""
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10, before[1]))
+    try:
+        write_json(Path("made.json"), list(range(1_000)))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def lack_an_extra() -> None:

@@ -29,7 +29,7 @@ LAYERS: dict[str, set[str] | None] = {
     "registry": set(),
     "image_layout": {"numpy"},
     "checks": {"numpy"},
-    "io": {"filelock", "ray", "submitit", "wandb"},
+    "io": {"filelock", "fsspec", "ray", "submitit", "wandb"},
     "latent": {"numpy", "scipy"},
     "priors": {"numpy", "scipy", "torch", "safetensors", "lerobot", "huggingface_hub"},
     "data": {"numpy", "h5py", "minari", "pyarrow", "av", "PIL"},
@@ -168,7 +168,7 @@ def test_bare_import_needs_no_extra():
         "    try: getattr(p, name)\n"
         '    except MissingExtraError as e: print(name, "\'parrot-wrapper[" in str(e))\n'
     )
-    assert refused.split()[1::2] == ["True"] * 10
+    assert refused.split()[1::2] == ["True"] * 11
     assert refused.split()[::2] == [
         "BehavioralPriorVecWrapper",
         "DemonstrationDictReplayBuffer",
@@ -176,6 +176,7 @@ def test_bare_import_needs_no_extra():
         "EpisodeDataset",
         "RewardedDictReplayBuffer",
         "RewardedReplayBuffer",
+        "ShardStream",
         "fit_prior",
         "judge_prior",
         "load_dataset",

@@ -37,6 +37,12 @@ BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
         ("wrapper --steps 3 --rounds 1 --envs 2", "\n| 2    | features "),
         ("acting --rounds 1", "| flow folded (kept) "),
         ("rl_step --steps 20 --rounds 1", "| both of these "),
+        ("many_envs --envs 4 --steps 40", "\n| 4    | "),
+        pytest.param(
+            "engines --workers 1 --shards 2 --runs 1 --steps 20 --tasks 2",
+            "| steps  | torchrun, 1 ",
+            marks=pytest.mark.slow,
+        ),
         ("visitation --episodes 4 --train-steps 2 --sample-steps 400", "| recurrent | "),
         ("latent_smoothness parrot-v0 --episodes 1", "| parrot-v0 |"),
         (
@@ -53,6 +59,20 @@ def test_prints_its_table(command: str, expected: str) -> None:
     done = subprocess.run(script, env=os.environ, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert expected in done.stdout
+
+
+@pytest.mark.slow
+def test_several_hosts_do_what_one_process_does() -> None:
+    """Over network namespaces, with a worker killed and a link cut."""
+    pytest.importorskip("ray")
+    few = "--episodes 80 --shard-attempts 20 --seeds 1 --env-steps 80"
+    script = [sys.executable, str(BENCHMARKS / "hosts.py"), *few.split()]
+    done = subprocess.run(script, capture_output=True, text=True)
+    if done.returncode == 77:
+        pytest.skip(done.stderr)
+    assert done.returncode == 0, done.stderr + done.stdout
+    assert "| collect    | 4 shards | yes " in done.stdout
+    assert "| experiment | 2 rows   | yes " in done.stdout
 
 
 @pytest.mark.parametrize(("env", "sees"), [("puck", "state"), ("magnet", "image proprio")])

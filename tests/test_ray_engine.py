@@ -16,6 +16,7 @@ from parrot_wrapper.errors import (
     InvalidArgumentError,
     MissingExtraError,
     ProcessDiedError,
+    WriteError,
 )
 from parrot_wrapper.experiments.places import Places
 from parrot_wrapper.experiments.rows import read_rows
@@ -111,15 +112,17 @@ def test_what_dies_is_done_again(workplace: Path) -> None:
     with closing(ray_engine.RayCluster()) as engine:
         again = Task("again", do.die_once, (workplace / "mark",), reads=(workplace,))
         assert end(engine, again).result() == "done"
-        dead, strange, lacking = (
+        dead, strange, lacking, full = (
             end(engine, Task("task", function)).error
-            for function in (do.die, do.raise_strange, do.lack_an_extra)
+            for function in (do.die, do.raise_strange, do.lack_an_extra, do.fill_the_disk)
         )
     assert isinstance(dead, ProcessDiedError)
     assert f"{platform.node()}: task: killed by signal 9" in str(dead)
     assert type(strange) is ExecutorError
     assert isinstance(lacking, MissingExtraError)
     assert str(lacking).startswith(f"{platform.node()}: needs what")
+    assert isinstance(full, WriteError)
+    assert str(full).startswith(f"{platform.node()}: made.json") and "Make room" in str(full)
 
 
 def test_stop_waits_for_a_good_moment(workplace: Path) -> None:

@@ -7,13 +7,13 @@ from dataclasses import asdict, dataclass, fields, make_dataclass
 from typing import Any, ClassVar, get_type_hints
 
 from parrot_wrapper.cli.arguments import chosen, helps, nesting, option
-from parrot_wrapper.data import EpisodeDataset
 from parrot_wrapper.errors import InvalidArgumentError
 from parrot_wrapper.priors.encoder_prior import EncoderPrior
 from parrot_wrapper.priors.loading import RUN_SUBFOLDER
 from parrot_wrapper.priors.registry import PRIORS
 from parrot_wrapper.priors.trainable import Trainable, prior_kind
 from parrot_wrapper.training.prior_config import PriorTrainingConfig, training_config
+from parrot_wrapper.training.prior_data import Data, in_memory
 from parrot_wrapper.training.prior_job import (
     REPORT_FILE,
     PriorJob,
@@ -58,7 +58,7 @@ class TrainPriorCommand(PriorJob):
             print(f"{self.out}: was trained before; another --out, or a new folder, trains anew.")
         print(f"{self.out / RUN_SUBFOLDER}: {report}.")
 
-    def _tell(self, dataset: EpisodeDataset, prior: Trainable) -> None:
+    def _tell(self, dataset: Data, prior: Trainable) -> None:
         for line in _remarks(prior, dataset, self.training):
             print(line)
 
@@ -97,15 +97,13 @@ def _options(kind: type[Trainable], preset: str, *, frozen: bool) -> type[Any]:
     return make_dataclass("Options", entries, frozen=True)
 
 
-def _remarks(
-    prior: Trainable, dataset: EpisodeDataset, training: PriorTrainingConfig
-) -> Iterator[str]:
+def _remarks(prior: Trainable, dataset: Data, training: PriorTrainingConfig) -> Iterator[str]:
     """What to know before the training begins, line by line."""
     shapes = prior.observation_spec.parts.items()
     parts = ", ".join(f"{part} {shape if shape[1:] else shape[0]}" for part, shape in shapes)
     if parts and prior.looks:
         yield f"The prior looks at {parts}; an env has to supply it."
-    yield from (f"What teaches the encoder: {line}." for line in prior.lessons(dataset))
+    yield from (f"What teaches the encoder: {line}." for line in prior.lessons(in_memory(dataset)))
     held_out = max(1, round(training.validation_fraction * dataset.n_episodes))
     if held_out < _FEW_HELD_OUT:
         yield (

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 
@@ -21,6 +21,7 @@ from parrot_wrapper.data.checks import concatenated
 from parrot_wrapper.data.episodes import Episode
 from parrot_wrapper.errors import DataFileError, needed_extra
 from parrot_wrapper.io.atomic_files import atomic_path, write_json
+from parrot_wrapper.io.remote import Place, RemotePath
 from parrot_wrapper.io.strict_json import read_stamped, sealed
 from parrot_wrapper.types import AnyArray
 
@@ -57,7 +58,15 @@ class ShardInfo:
         return len(self.lengths)
 
 
-def shard_path(folder: Path, index: int) -> Path:
+@overload
+def shard_path(folder: Path, index: int) -> Path: ...
+
+
+@overload
+def shard_path(folder: RemotePath, index: int) -> RemotePath: ...
+
+
+def shard_path(folder: Place, index: int) -> Place:
     """The HDF5 file of shard `index`; its sidecar has the suffix `.json` instead."""
     return folder / f"shard-{index:06d}.h5"
 
@@ -118,7 +127,7 @@ def _write(file: h5py.File, name: str, array: AnyArray) -> None:
     )
 
 
-def read_info(folder: Path, index: int) -> ShardInfo:
+def read_info(folder: Place, index: int) -> ShardInfo:
     """The sidecar of shard `index`.
 
     Raises:
@@ -142,12 +151,12 @@ def read_info(folder: Path, index: int) -> ShardInfo:
     return ShardInfo(index, attempts, tuple(lengths), content["sha256"])
 
 
-def has_shard(folder: Path, index: int) -> bool:
+def has_shard(folder: Place, index: int) -> bool:
     """Whether shard `index` is there with its sidecar."""
     return shard_path(folder, index).with_suffix(".json").exists()
 
 
-def verify_shard(folder: Path, info: ShardInfo) -> None:
+def verify_shard(folder: Place, info: ShardInfo) -> None:
     """Refuse an HDF5 file that is missing or does not have the checksum of its sidecar."""
     path = shard_path(folder, info.index)
     if not info.n_episodes:
@@ -155,7 +164,7 @@ def verify_shard(folder: Path, info: ShardInfo) -> None:
     _checked_bytes(path, info)
 
 
-def _checked_bytes(path: Path, info: ShardInfo) -> bytes:
+def _checked_bytes(path: Place, info: ShardInfo) -> bytes:
     # shards are a few megabytes
     try:
         content = path.read_bytes()
@@ -172,7 +181,7 @@ def _checked_bytes(path: Path, info: ShardInfo) -> bytes:
 
 
 @contextmanager
-def open_shard(folder: Path, info: ShardInfo) -> Iterator[dict[str, h5py.Dataset]]:
+def open_shard(folder: Place, info: ShardInfo) -> Iterator[dict[str, h5py.Dataset]]:
     """Open the HDF5 file of a shard for reading, once its checksum is found right.
 
     Yields:

@@ -11,8 +11,8 @@ The data set is the episodes of shards 0, 1, 2, ... in order, cut at `n_episodes
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,7 @@ from parrot_wrapper.data.shards import (
 )
 from parrot_wrapper.errors import DataError, DataFileError, InvalidArgumentError, absence
 from parrot_wrapper.io.atomic_files import write_json
+from parrot_wrapper.io.remote import Place, RemotePath, as_place
 from parrot_wrapper.io.strict_json import read_stamped, sealed
 from parrot_wrapper.types import AnyArray
 
@@ -66,13 +67,13 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
     write_json(folder / "dataset.json", sealed(content))
 
 
-def read_manifest(folder: str | Path) -> Manifest:
+def read_manifest(folder: str | Place) -> Manifest:
     """Read `dataset.json` of a data set folder.
 
     Raises:
         DataFileError: There is none, or it is truncated, altered, foreign or of a newer format.
     """
-    path = as_path("folder", folder) / "dataset.json"
+    path = as_place("folder", folder) / "dataset.json"
     if not path.exists():
         raise DataFileError(
             f"{folder}: expected a data set folder with dataset.json, found none."
@@ -93,10 +94,12 @@ def read_manifest(folder: str | Path) -> Manifest:
     return Manifest(count, settings, facts)
 
 
-def whole_shards(folder: Path, n_episodes: int | None = None) -> list[ShardInfo]:
+def whole_shards(folder: Place, n_episodes: int | None = None) -> list[ShardInfo]:
     """Shards 0, 1, 2, ... without a gap, as many as are there or as `n_episodes` need."""
     infos: list[ShardInfo] = []
     kept = 0
+    if isinstance(folder, RemotePath):
+        folder.fetch("shard-*.json")
     while (n_episodes is None or kept < n_episodes) and has_shard(folder, len(infos)):
         infos.append(read_info(folder, len(infos)))
         kept += infos[-1].n_episodes
@@ -104,7 +107,7 @@ def whole_shards(folder: Path, n_episodes: int | None = None) -> list[ShardInfo]
 
 
 def load_dataset(
-    folder: str | Path,
+    folder: str | Place,
     *,
     n_episodes: int | None = None,
     actions_only: bool = False,
@@ -112,7 +115,8 @@ def load_dataset(
     """Read a data set into memory.
 
     Args:
-        folder: Where `parrot collect` or `save_dataset` wrote it.
+        folder: Where `parrot collect` or `save_dataset` wrote it; or where it was copied to, as a
+            URL that fsspec knows, such as "s3://bucket/data".
         n_episodes: Read only the first so many; all of them where left out.
         actions_only: Leave out observations and labels: images are nearly all of the bytes.
 
@@ -121,7 +125,18 @@ def load_dataset(
             the collection has not come as far as asked.
         InvalidArgumentError: `n_episodes` is below 1 or above what the data set has.
     """
-    root = as_path("folder", folder)
+    root = as_place("folder", folder)
+    manifest, infos = needed_shards(root, n_episodes)
+    return read_shards(root, manifest, infos, manifest.n_episodes, actions_only=actions_only)
+
+
+def needed_shards(root: Place, n_episodes: int | None = None) -> tuple[Manifest, list[ShardInfo]]:
+    """What a data set of the first so many episodes says of itself, and the shards that have them.
+
+    Raises:
+        DataFileError: As `load_dataset`.
+        InvalidArgumentError: `n_episodes` is below 1 or above what the data set has.
+    """
     manifest = read_manifest(root)
     wanted = manifest.n_episodes if n_episodes is None else n_episodes
     if not 1 <= wanted <= manifest.n_episodes:
@@ -129,15 +144,28 @@ def load_dataset(
             f"Expected n_episodes within 1 ... {manifest.n_episodes} for {root}, got {wanted}."
         )
     infos = whole_shards(root, wanted)
-    lengths = np.array([n for info in infos for n in info.lengths], dtype=np.int64)
-    if len(lengths) < wanted:
+    found = sum(info.n_episodes for info in infos)
+    if found < wanted:
         raise DataFileError(
-            f"{root}: expected {wanted} episodes, got {len(lengths)} in whole shards 0 ... "
+            f"{root}: expected {wanted} episodes, got {found} in whole shards 0 ... "
             f"{len(infos) - 1}; {shard_path(root, len(infos)).name} is missing. Run the same "
-            f"`parrot collect` again to finish it, or load n_episodes={len(lengths)}."
+            f"`parrot collect` again to finish it, or load n_episodes={found}."
         )
+    return replace(manifest, n_episodes=wanted), infos
+
+
+def read_shards(
+    root: Place,
+    manifest: Manifest,
+    infos: Sequence[ShardInfo],
+    n_episodes: int,
+    *,
+    actions_only: bool = False,
+) -> EpisodeDataset:
+    """Read the first so many episodes of some shards; see `load_dataset`."""
+    lengths = np.array([n for info in infos for n in info.lengths], dtype=np.int64)[:n_episodes]
     skipped = ("observations", "labels") if actions_only else ()
-    arrays = _read_arrays(root, infos, lengths[:wanted], skipped)
+    arrays = _read_arrays(root, infos, lengths, skipped)
     _require_action_box(root, manifest, arrays["actions"].shape[1])
     return EpisodeDataset(
         observations=_named(arrays, "observations/"),
@@ -146,13 +174,13 @@ def load_dataset(
         rewards=arrays["rewards"],
         success=arrays["success"],
         seeds=arrays["seeds"],
-        lengths=lengths[:wanted],
+        lengths=lengths,
         metadata={**manifest.facts, "settings": dict(manifest.settings)},
         digests=arrays["digests"],
     )
 
 
-def _require_action_box(folder: Path, manifest: Manifest, action_dim: int) -> None:
+def _require_action_box(folder: Place, manifest: Manifest, action_dim: int) -> None:
     try:
         box = manifest.facts["spaces"]["action"]
         edges = [np.asarray(box[edge], dtype=np.float32) for edge in ("low", "high")]
@@ -176,8 +204,8 @@ def _named(arrays: Mapping[str, AnyArray], prefix: str) -> dict[str, AnyArray]:
 
 
 def _read_arrays(
-    folder: Path,
-    infos: list[ShardInfo],
+    folder: Place,
+    infos: Sequence[ShardInfo],
     lengths: np.ndarray[Any, np.dtype[np.int64]],
     skipped: tuple[str, ...],
 ) -> dict[str, AnyArray]:

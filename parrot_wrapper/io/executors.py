@@ -210,7 +210,7 @@ class _Worker:
         self._process = context.Process(
             target=_work, args=(their_link, their_life, task.log, task.cores), name=task.name
         )
-        with _interrupts_held(), _main_as_it_is(not task.fresh):
+        with _interrupts_held(), main_as_it_is(not task.fresh):
             self._process.start()
         their_link.close()
         their_life.close()
@@ -283,7 +283,7 @@ def _interrupts_held() -> Iterator[None]:
 
 
 @contextmanager
-def _main_as_it_is(known: bool) -> Iterator[None]:
+def main_as_it_is(known: bool) -> Iterator[None]:
     """Whether processes that start in the block import the user's script, which a guard allows."""
     main = sys.modules["__main__"]
     if not known:

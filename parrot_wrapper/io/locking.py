@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import platform
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -28,23 +30,30 @@ def folder_lock(folder: Path, *, wait: bool = False, patience: float = 0.0) -> I
         WriteError: The folder cannot be written to.
     """
     is_new = not folder.exists()
-    lock = FileLock(folder / ".lock")
+    lock, holder = FileLock(folder / ".lock"), folder / ".lock-holder"
     try:
         with writing(folder / ".lock"):
             folder.mkdir(parents=True, exist_ok=True)
             lock.acquire(timeout=-1 if wait else patience, poll_interval=_POLL_SECONDS)
     except Timeout as error:
+        who = ""
+        with suppress(OSError):  # it has just let go
+            who = f" ({holder.read_text(encoding='utf-8')})"
         raise DataFileError(
             f"{folder}: expected a folder that no one else writes to, but another process is at "
-            "work in it. Wait for it, or choose another folder."
+            f"work in it{who}. Wait for it, or choose another folder."
         ) from error
     try:
+        with suppress(OSError):  # for a message alone
+            holder.write_text(f"process {os.getpid()} on {platform.node()}", encoding="utf-8")
         yield
     except BaseException:
+        holder.unlink(missing_ok=True)
         if is_new and [path.name for path in folder.iterdir()] == [".lock"]:
             with suppress(PermissionError):  # Windows keeps a file that is open
                 (folder / ".lock").unlink()
                 folder.rmdir()
         raise
     finally:
+        holder.unlink(missing_ok=True)
         lock.release()

@@ -20,6 +20,7 @@ from parrot_wrapper.errors import (
     ExecutorError,
     ParrotError,
     ProcessDiedError,
+    WriteError,
     needed_extra,
 )
 from parrot_wrapper.io.carried_files import (
@@ -32,7 +33,7 @@ from parrot_wrapper.io.carried_files import (
     unpack,
 )
 from parrot_wrapper.io.executors import Ended, LocalProcesses, Task
-from parrot_wrapper.io.supervised import Outcome, require_versions, supervised, versions
+from parrot_wrapper.io.supervised import Outcome, placed, require_versions, supervised, versions
 
 with needed_extra("ray", "The engine ray needs Ray"):
     import ray
@@ -188,6 +189,8 @@ def _do(
         unpack(before, place)
         outcome = supervised(task, engine, asked_to_stop, look_every=_LOOK_SECONDS)
         return outcome, packed(paths, place)
+    except WriteError as error:
+        raise placed(error) from error
     finally:
         for path in place.iterdir():
             shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink()

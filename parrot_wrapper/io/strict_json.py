@@ -6,10 +6,10 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, NoReturn
 
 from parrot_wrapper.errors import ParrotError, absence
+from parrot_wrapper.io.remote import Place
 
 _MOST_NESTED = 64
 SEAL_KEY = "seal"
@@ -64,7 +64,7 @@ def breaks_seal(content: Mapping[str, Any]) -> bool:
 
 
 def read_stamped(
-    path: Path, error: type[ParrotError], *, newest: int = 1, **kind: str
+    path: Place, error: type[ParrotError], *, newest: int = 1, **kind: str
 ) -> dict[str, Any]:
     """One of our JSON files: of the right kind, of a format that is known, and not altered.
 

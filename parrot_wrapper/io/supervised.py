@@ -66,10 +66,11 @@ def supervised(
     error = ended[0].error
     if isinstance(error, ProcessDiedError):
         raise ProcessDiedError(f"{platform.node()}: {task.name}: {error}")
-    return ended[0].value, _placed(error) if isinstance(error, _OF_A_MACHINE) else error
+    return ended[0].value, placed(error) if isinstance(error, _OF_A_MACHINE) else error
 
 
-def _placed(error: ParrotError) -> ParrotError:
+def placed(error: ParrotError) -> ParrotError:
+    """The same error with the name of this machine before it."""
     told = type(error)(f"{platform.node()}: {error}")
     told.__cause__ = error.__cause__
     return told

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+import platform
+from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
+from typing import overload
 
 import numpy as np
 from tqdm import tqdm
 
-from parrot_wrapper.data.dataset import EpisodeDataset
-from parrot_wrapper.errors import DataFileError
+from parrot_wrapper.data.dataset import EpisodeDataset, IntArray
+from parrot_wrapper.data.streaming import ShardStream
+from parrot_wrapper.errors import DataFileError, InvalidArgumentError
 from parrot_wrapper.io.atomic_files import atomic_path, write_json
 from parrot_wrapper.io.locking import folder_lock
 from parrot_wrapper.io.strict_json import parse_json
@@ -19,6 +23,7 @@ from parrot_wrapper.priors.encoder_prior import EncoderPrior
 from parrot_wrapper.priors.trainable import FEATURES_KEY
 from parrot_wrapper.surroundings import own_surroundings
 from parrot_wrapper.training.prior_batches import check_source
+from parrot_wrapper.training.ranks import Ranks
 from parrot_wrapper.types import AnyArray
 
 FEATURE_TYPE = np.float16
@@ -37,10 +42,14 @@ class FeatureCache:
     Args:
         folder: Where the files are; None to keep nothing.
         prior: Whose encoder it is.
+        ranks: Processes that make them together; the first one keeps them. Those of a stream are
+            in a file for each shard, which all processes have to see. None for this one alone.
     """
 
-    def __init__(self, folder: Path | None, prior: EncoderPrior) -> None:
-        self._folder, self._prior = folder, prior
+    def __init__(
+        self, folder: Path | None, prior: EncoderPrior, ranks: Ranks | None = None
+    ) -> None:
+        self._folder, self._prior, self._ranks = folder, prior, ranks or Ranks()
         self._encoder = prior.encoder_digest
         self._width = prior.encoder.feature_dim  # without what a prior with memory remembers
 
@@ -73,53 +82,111 @@ class FeatureCache:
             )
         return _with_features(dataset, features)
 
+    @overload
+    def make(self, dataset: EpisodeDataset, *, progress: bool = True) -> EpisodeDataset: ...
+
+    @overload
+    def make(self, dataset: ShardStream, *, progress: bool = True) -> ShardStream: ...
+
     @own_surroundings()
-    def make(self, dataset: EpisodeDataset, *, progress: bool = True) -> EpisodeDataset:
+    def make(
+        self, dataset: EpisodeDataset | ShardStream, *, progress: bool = True
+    ) -> EpisodeDataset | ShardStream:
         """Compute the features of all observations, keep them, and put them in their place.
 
         Of several processes that ask for the same features one computes them; the others wait.
 
+        Args:
+            dataset: In memory, or a stream.
+            progress: Show a bar.
+
         Raises:
             DataError: The data lack what the prior looks at, or were made in another action box.
+            InvalidArgumentError: There is no folder for those of a stream.
         """
+        if isinstance(dataset, ShardStream):
+            return self._stream(dataset, progress=progress)
         dataset = dataset.seen_by(self._prior)
         check_source(dataset, self._prior)
-        path = self._path(dataset)
-        shape = (dataset.n_steps + dataset.n_episodes, self._width)
+        path = self._path(dataset) if self._ranks.leads else None
         if path is None:
-            features = np.concatenate(list(self._batches(dataset, progress=progress)))
-            return _with_features(dataset, features)
+            computed = list(self._blocks(dataset, None, progress=progress))
+            return _with_features(dataset, np.concatenate(computed))
         with folder_lock(path.parent, wait=True):
-            if not (path.exists() and _sidecar(path).exists()):  # nobody has made them by now
-                self._write(path, shape, dataset, progress=progress)
-        found = self.find(dataset)
+            found = self.find(dataset)  # another process may have made them by now
+            blocks = self._blocks(dataset, found, progress=progress)
+            if found is None:
+                self._write(path, dataset, blocks)
+            elif self._ranks.size > 1:
+                deque(blocks, maxlen=0)  # the other processes get them
+        found = found or self.find(dataset)
         assert found is not None
         return found
 
-    def _write(
-        self, path: Path, shape: tuple[int, int], dataset: EpisodeDataset, *, progress: bool
-    ) -> None:
+    def _stream(self, stream: ShardStream, *, progress: bool) -> ShardStream:
+        """The same of each shard, in a file of its own."""
+        if self._folder is None:
+            raise InvalidArgumentError(
+                "Expected a run_folder for the features of data that are larger than memory, got "
+                "none. Give one, or sight_share=1 for an encoder that learns to the end."
+            )
+        check_source(stream.sample.seen_by(self._prior), self._prior)
+        own = stream.numbers[self._ranks.rank :: self._ranks.size]
+        for index in tqdm(own, unit="shard", desc="features", disable=not progress):
+            if self.find(stream.read(index, actions_only=True)) is None:
+                shard = stream.read(index).seen_by(self._prior)
+                alone = FeatureCache(self._folder, self._prior)
+                path = alone._path(shard)
+                assert path is not None
+                self._write(path, shard, alone._blocks(shard, None, progress=False))
+        self._ranks.all_of(None)  # all have made theirs
+        return stream.completed_by(self._found)
+
+    def _found(self, actions: EpisodeDataset) -> EpisodeDataset:
+        found = self.find(actions)
+        if found is None:
+            raise DataFileError(
+                f"{platform.node()}: expected the features of each shard in {self._folder}, which "
+                "all processes have to see, and which stays as it is while the prior is trained."
+            )
+        return found
+
+    def _write(self, path: Path, dataset: EpisodeDataset, blocks: Iterator[AnyArray]) -> None:
         """Write the features in an ordinary way: a full disk kills those who write to a map."""
+        shape = (dataset.n_steps + dataset.n_episodes, self._width)
         form = {"descr": np.dtype(FEATURE_TYPE).str, "fortran_order": False, "shape": shape}
         _sidecar(path).unlink(missing_ok=True)
         with atomic_path(path) as partial, partial.open("wb") as stream:
             np.lib.format.write_array_header_1_0(stream, form)
-            for batch in self._batches(dataset, progress=progress):
-                stream.write(batch.tobytes())
+            for block in blocks:
+                stream.write(block.tobytes())
             stream.flush()
             with partial.open("rb") as whole:
                 found = _checksum(iter(lambda: whole.read(_BLOCK_BYTES), b""))
         write_json(_sidecar(path), {"sha256": found})
 
-    def _batches(self, dataset: EpisodeDataset, *, progress: bool) -> Iterator[AnyArray]:
-        spec, rows = self._prior.observation_spec, dataset.observation_rows(lasts=True)
-        wanted, most = list(spec.parts), rows_at_once(spec, _AT_ONCE)
+    def _blocks(
+        self, dataset: EpisodeDataset, found: EpisodeDataset | None, *, progress: bool
+    ) -> Iterator[AnyArray]:
+        """All features in order, in each process; computed where the first has not `found` them."""
+        ranks, spec = self._ranks, self._prior.observation_spec
+        rows, most = dataset.observation_rows(lasts=True), rows_at_once(spec, _AT_ONCE)
+        known = ranks.led(found is not None)
         with tqdm(total=len(rows), unit="step", desc="features", disable=not progress) as bar:
-            for start in range(0, len(rows), most):
-                chosen = rows[start : start + most]
-                seen = dataset.observed(wanted, chosen)
-                yield self._prior.features(seen)[:, : self._width].astype(FEATURE_TYPE)
-                bar.update(len(chosen))
+            for start in range(0, len(rows), most * ranks.size):
+                if known:
+                    stop = start + most * ranks.size
+                    yield ranks.led(found and found.observations[FEATURES_KEY][start:stop])
+                else:
+                    first = start + most * ranks.rank
+                    yield from ranks.all_of(self._computed(dataset, rows[first : first + most]))
+                bar.update(min(most * ranks.size, len(rows) - start))
+
+    def _computed(self, dataset: EpisodeDataset, rows: IntArray) -> AnyArray:
+        if not len(rows):
+            return np.empty((0, self._width), FEATURE_TYPE)
+        seen = dataset.observed(list(self._prior.observation_spec.parts), rows)
+        return self._prior.features(seen)[:, : self._width].astype(FEATURE_TYPE)
 
     def _path(self, dataset: EpisodeDataset) -> Path | None:
         if self._folder is None:

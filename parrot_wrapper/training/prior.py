@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from types import NoneType
@@ -13,34 +13,20 @@ import torch
 
 from parrot_wrapper.checks import as_path, require_instance
 from parrot_wrapper.data.dataset import EpisodeDataset
+from parrot_wrapper.data.streaming import ShardStream
 from parrot_wrapper.errors import InvalidArgumentError, NotOfferedError
 from parrot_wrapper.io.atomic_files import clear_strays, room_below
 from parrot_wrapper.io.locking import folder_lock
 from parrot_wrapper.io.tracking import tracked
-from parrot_wrapper.priors.arrays import rows_at_once
 from parrot_wrapper.priors.encoder_prior import EncoderPrior
 from parrot_wrapper.priors.flow import FlowPrior
 from parrot_wrapper.priors.trainable import FEATURES_KEY, Trainable, sight_facts
 from parrot_wrapper.surroundings import own_surroundings, torch_threads
 from parrot_wrapper.training.feature_cache import FeatureCache
-from parrot_wrapper.training.prior_batches import (
-    batch_maker,
-    long_enough,
-    require_change,
-    step_generator,
-    warn_of_gaps,
-    warn_of_unread,
-)
+from parrot_wrapper.training.prior_batches import warn_of_gaps, warn_of_unread
 from parrot_wrapper.training.prior_config import PriorTrainingConfig, training_config
-from parrot_wrapper.training.prior_run import (
-    SPLIT,
-    STATISTICS,
-    VALIDATION,
-    PriorRun,
-    Progress,
-    has_checkpoint,
-    weights_digest,
-)
+from parrot_wrapper.training.prior_data import Data, TrainingData, in_memory
+from parrot_wrapper.training.prior_run import PriorRun, Progress, has_checkpoint, weights_digest
 from parrot_wrapper.training.prior_trainer import PriorTrainer
 from parrot_wrapper.training.ranks import joined, own_device, ranks
 from parrot_wrapper.types import IMPORTED_KEYS_FACT, KEYS_FACT, PIXELS_FACT
@@ -48,7 +34,6 @@ from parrot_wrapper.types import IMPORTED_KEYS_FACT, KEYS_FACT, PIXELS_FACT
 SIGHT_SUBFOLDER = "sight"
 """Of a run's folder: the checkpoint of the steps in which the encoder learns, and its features."""
 _TOLD = ("env_id", "env_kwargs", "camera", "noise", "stray_steps", "base_seed")
-_STATISTICS_SIZE = 4096
 _NOT_SEEN = ("actions", "rewards", "success")
 """What else an import takes."""
 _PATIENCE_SECONDS = 10.0
@@ -133,8 +118,8 @@ class PriorReport:
 
 @own_surroundings()
 def fit_prior(
-    prior: Trainable | EpisodeDataset | None = None,
-    dataset: EpisodeDataset | None = None,
+    prior: Trainable | Data | None = None,
+    dataset: Data | None = None,
     config: PriorTrainingConfig | None = None,
     *,
     run_folder: str | Path | None = None,
@@ -161,7 +146,7 @@ def fit_prior(
             unless `fine_tune`. Afterwards it is frozen and in eval mode, and its metadata tell how
             the data were made, the settings and what came out.
         dataset: Successful episodes, two or more; from a `FeatureCache` for a prior that learns on
-            the frozen features of another.
+            the frozen features of another. A `ShardStream` for more than there is memory for.
         config: Settings; None for those of the prior's kind.
         run_folder: For checkpoints and tensorboard; None for neither.
         fine_tune: Go on from what `prior` has learned before. A resumed call needs that prior.
@@ -195,36 +180,42 @@ def fit_prior(
         ['reconstruction', 'kl']
     """
     require_instance("config", config, (PriorTrainingConfig, NoneType), "a PriorTrainingConfig")
-    if dataset is None and isinstance(prior, EpisodeDataset):
+    if dataset is None and isinstance(prior, EpisodeDataset | ShardStream):
         prior, dataset = None, prior
-    require_instance("dataset", dataset, EpisodeDataset, "an EpisodeDataset")
+    kinds = (EpisodeDataset, ShardStream)
+    require_instance("dataset", dataset, kinds, "an EpisodeDataset or a ShardStream")
     assert dataset is not None
-    frozen = FEATURES_KEY in dataset.observations
+    frozen = FEATURES_KEY in in_memory(dataset).observations
     if prior is None and not fine_tune:
         settings = training_config(FlowPrior) if config is None else config
-        prior = FlowPrior.for_data(dataset, seed=settings.seed)
+        prior = FlowPrior.for_data(in_memory(dataset), seed=settings.seed)
     require_instance("prior", prior, Trainable, "a prior such as a FlowPrior")
     assert isinstance(prior, Trainable)
     settings = training_config(type(prior), frozen=frozen) if config is None else config
     folder = None if run_folder is None else as_path("run_folder", run_folder)
     before = dict(prior.metadata)
-    if not joined(training_device(settings.device)).leads:
+    together = joined(training_device(settings.device))
+    in_parts = isinstance(prior, EncoderPrior) and not frozen and _in_parts(prior, settings)
+    together.require_shares(settings.batch_size, in_parts=in_parts)
+    kept = together.led(folder)
+    if not together.leads:
         folder, progress = None, False
     dataset = dataset if frozen else dataset.seen_by(prior)
     # the statistics are computed under the threads too
     told = {"kind": prior.type_tag, **asdict(settings)}
     with run_folder_held(folder), tracked(folder, told), torch_threads(settings.threads):
         begun: Progress | None = None
-        if isinstance(prior, EncoderPrior) and not frozen and _in_parts(prior, settings):
+        if in_parts:
+            assert isinstance(prior, EncoderPrior)
             first, last = settings.parts()
             own = None if folder is None else folder / SIGHT_SUBFOLDER
             begun = _run(prior, dataset, first, own, fine_tune=fine_tune, progress=progress)
-            features = FeatureCache(own, prior).make(dataset, progress=progress)
-            done = _run(prior, features, last, folder, fine_tune=True, progress=progress)
+            cache = FeatureCache(None if kept is None else kept / SIGHT_SUBFOLDER, prior, together)
+            done = _run(prior, dataset, last, folder, cache, fine_tune=True, progress=progress)
         else:
             done = _run(prior, dataset, settings, folder, fine_tune=fine_tune, progress=progress)
     report = _report(done, prior, begun)
-    taught = {"taught": lessons} if (lessons := prior.lessons(dataset)) else {}
+    taught = {"taught": lessons} if (lessons := prior.lessons(in_memory(dataset))) else {}
     facts = {
         **data_facts(dataset),
         **taught,
@@ -244,70 +235,53 @@ def _in_parts(prior: EncoderPrior, config: PriorTrainingConfig) -> bool:
 
 def _run(
     prior: Trainable,
-    dataset: EpisodeDataset,
+    dataset: Data,
     config: PriorTrainingConfig,
     folder: Path | None,
+    cache: FeatureCache | None = None,
     *,
     fine_tune: bool,
     progress: bool,
 ) -> Progress:
-    """One run to its end."""
-    run = _prior_run(prior, dataset, config, folder, fine_tune=fine_tune)
-    if prior.looks and FEATURES_KEY not in dataset.observations and ranks().leads:
-        warn_of_unread(dataset, prior.observation_spec)
-        warn_of_gaps(dataset, prior)
-    run.run(progress=progress)
+    """One run to its end; on features of the data where there is a cache for these."""
+    with closing(TrainingData(dataset, prior, config, cache, progress=progress)) as data:
+        learned = cache is not None or FEATURES_KEY in in_memory(dataset).observations
+        kinds = {"fine_tune": fine_tune, "learned": learned}
+        run = _prior_run(prior, dataset, data, config, folder, **kinds)
+        if prior.looks and not (learned or run.progress.stopped) and ranks().leads:
+            warn_of_unread(in_memory(dataset), prior.observation_spec)
+            warn_of_gaps(in_memory(dataset), prior)
+        run.run(progress=progress)
     return run.progress
 
 
 def _prior_run(
     prior: Trainable,
-    dataset: EpisodeDataset,
+    dataset: Data,
+    data: TrainingData,
     config: PriorTrainingConfig,
     folder: Path | None,
     *,
     fine_tune: bool,
+    learned: bool,
 ) -> PriorRun:
     device = training_device(config.device)
     prior.to(device)
     together = joined(device)
-    together.require_shares(config.batch_size)
-    learned = fine_tune or FEATURES_KEY in dataset.observations  # not from seed and data alone
     settings = {
         "kind": prior.type_tag,
         "prior": prior.config.to_dict(),
         "training": config.to_dict(),
         "data": {"sha256": dataset.content_hash},
-        "initial": weights_digest(prior) if learned else None,
+        # of weights that are not from seed and data alone
+        "initial": weights_digest(prior) if fine_tune or learned else None,
+        **({"window": dataset.window} if isinstance(dataset, ShardStream) else {}),
         **sight_facts(prior),
     }
-    taught = dataset.with_labels(prior.labels(dataset))
-    training, held_out = long_enough(taught, prior).split(
-        config.validation_fraction, step_generator(config.seed, SPLIT)
-    )
-    size, spread = config.batch_size, config.edge_spread
-    make = batch_maker(training, prior, batch_size=size, edge_spread=spread)
-    require_change(dataset, prior)
-    make_held_out = batch_maker(held_out, prior, batch_size=size, edge_spread=spread)
-    validation = [
-        make_held_out(step_generator(config.seed, VALIDATION, index))
-        for index in range(config.validation_batches)
-    ]
-    if not has_checkpoint(folder) and not fine_tune:
-        rows = rows_at_once(dataset.observation_spec, _STATISTICS_SIZE)
-        if prior.batches == "sequences":
-            rows = max(2, rows // prior.window // 2 * 2)
-        draw = batch_maker(training, prior, batch_size=rows, edge_spread=spread)
-        sample = draw(step_generator(config.seed, STATISTICS))
-        prior.prepare({key: value.to(device) for key, value in sample.items()})
-    return PriorRun(
-        PriorTrainer(prior, config, device, together),
-        config,
-        make_batch=make,
-        held_out=validation,
-        folder=folder,
-        settings=settings,
-    )
+    if together.led(not has_checkpoint(folder)) and not fine_tune:
+        prior.prepare(data.statistics(device))
+    trainer = PriorTrainer(prior, config, device, together)
+    return PriorRun(trainer, config, data=data, folder=folder, settings=settings)
 
 
 def _report(last: Progress, prior: Trainable, first: Progress | None) -> PriorReport:
@@ -335,7 +309,7 @@ def _report(last: Progress, prior: Trainable, first: Progress | None) -> PriorRe
     )
 
 
-def data_facts(dataset: EpisodeDataset) -> dict[str, Any]:
+def data_facts(dataset: Data) -> dict[str, Any]:
     """How the data were made, as far as they tell, and their hash and size; JSON-able."""
     made: Mapping[str, Any] = dataset.metadata.get("settings", {})
     return {
@@ -349,7 +323,7 @@ def data_facts(dataset: EpisodeDataset) -> dict[str, Any]:
     }
 
 
-def keys_fact(dataset: EpisodeDataset) -> dict[str, Any]:
+def keys_fact(dataset: Data) -> dict[str, Any]:
     """Which keys of the env's observations the data are made of, where they tell."""
     told = {fact: dataset.metadata.get(fact) for fact in (KEYS_FACT, PIXELS_FACT)}
     imported = dataset.metadata.get("import")

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import warnings
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import Any
+from dataclasses import replace
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from parrot_wrapper.data.dataset import EpisodeDataset
+from parrot_wrapper.data.streaming import Windows
 from parrot_wrapper.errors import DataError, UnreadDataWarning, UntaughtWarning, unknown_name
 from parrot_wrapper.priors.trainable import Trainable
 from parrot_wrapper.types import SEES_FACT, AnyArray, FloatArray, ObservationSpec
@@ -23,8 +25,11 @@ BATCHES = ("pairs", "windows", "episodes", "sequences")
 OBSERVES = ("first", "all")
 """Of which of its steps a window may have observations; see `Trainable`."""
 _EDGE = 1e-6
+_OF_EPISODES = ("actions", "rewards", "success", "seeds", "lengths", "obs_offsets", "digests")
 _COMPARED = 64
 """Images that are compared; they are spread over all episodes."""
+MakeBatch: TypeAlias = Callable[..., dict[str, Tensor]]
+"""From a generator, and a step where it matters, to a batch."""
 _AHEAD = 3
 """Batches that wait ready for each loader thread."""
 
@@ -53,14 +58,19 @@ def spread_edges(
     return result.astype(np.float32)
 
 
-def long_enough(dataset: EpisodeDataset, prior: Trainable) -> EpisodeDataset:
+def long_enough(dataset: EpisodeDataset, prior: Trainable, *, least: int = 2) -> EpisodeDataset:
     """The episodes of at least the prior's horizon.
 
     Shorter ones are dropped and not padded: they began where the arm had gone astray, or were cut,
     and what was done there is no beginning of an episode.
 
+    Args:
+        dataset: The data.
+        prior: Says how long is enough.
+        least: How many there have to be.
+
     Raises:
-        DataError: Fewer than two are left: one to learn from, one to hold out.
+        DataError: Fewer are left: there is one to learn from, and one to hold out.
         UnknownNameError: The prior reads other batches, or observes other steps, than there are.
     """
     if prior.batches not in BATCHES:
@@ -69,21 +79,27 @@ def long_enough(dataset: EpisodeDataset, prior: Trainable) -> EpisodeDataset:
         raise unknown_name("choice of observed steps", str(prior.observes), OBSERVES)
     needed = 1 if prior.batches in ("pairs", "sequences") else prior.horizon
     chosen = np.flatnonzero(dataset.lengths >= needed)
-    if len(chosen) < 2:
+    if len(chosen) < least:
         raise DataError(
             f"Expected two or more episodes of at least {needed} steps, one to hold out, got "
-            f"{len(chosen)}; the longest has {dataset.lengths.max()}."
+            f"{len(chosen)}; the longest has {dataset.lengths.max(initial=0)}."
         )
+    if not len(chosen):
+        return replace(dataset, **{name: getattr(dataset, name)[:0] for name in _OF_EPISODES})
     return dataset if len(chosen) == dataset.n_episodes else dataset.subset(chosen)
 
 
 def batch_maker(
-    dataset: EpisodeDataset, prior: Trainable, *, batch_size: int, edge_spread: float
-) -> Callable[[np.random.Generator], dict[str, Tensor]]:
-    """A function from a generator to a batch of CPU tensors as `prior.batches` says.
+    dataset: EpisodeDataset | Windows,
+    prior: Trainable,
+    *,
+    batch_size: int,
+    edge_spread: float,
+) -> MakeBatch:
+    """A function from a generator and a step to a batch of CPU tensors as `prior.batches` says.
 
     Args:
-        dataset: Of episodes that are long enough.
+        dataset: Of episodes that are long enough; or the windows of a `ShardStream` of such.
         prior: Says what it reads.
         batch_size: Rows.
         edge_spread: See `PriorTrainingConfig`.
@@ -91,15 +107,29 @@ def batch_maker(
     Raises:
         DataError: The data lack what the prior looks at, or were made in another action box.
     """
-    check_source(dataset, prior)
-    low, high = dataset.action_bounds
+    if isinstance(dataset, EpisodeDataset):
+        check_source(dataset, prior)
+    low, high = prior.action_bounds
 
-    def make(rng: np.random.Generator) -> dict[str, Tensor]:
-        batch = _rows(dataset, prior, batch_size, rng)
+    def make(rng: np.random.Generator, step: int = 0) -> dict[str, Tensor]:
+        parts = dataset.at(step) if isinstance(dataset, Windows) else [dataset]
+        batch = _drawn(parts, prior, batch_size, rng)
         batch["action"] = spread_edges(batch["action"], low, high, scale=edge_spread, rng=rng)
         return {key: _tensor(value) for key, value in batch.items()}
 
     return make
+
+
+def _drawn(
+    parts: Sequence[EpisodeDataset], prior: Trainable, rows: int, rng: np.random.Generator
+) -> dict[str, AnyArray]:
+    """Rows as if the data sets were one."""
+    if len(parts) == 1:
+        return _rows(parts[0], prior, rows, rng)
+    episodes = np.array([part.n_episodes for part in parts])
+    pairs = rng.multinomial(rows // 2, episodes / episodes.sum())
+    found = [_rows(part, prior, 2 * int(n), rng) for part, n in zip(parts, pairs, strict=True) if n]
+    return {name: np.concatenate([batch[name] for batch in found]) for name in found[0]}
 
 
 def _rows(

@@ -10,8 +10,9 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from parrot_wrapper.checks import as_path, defaults_of, key_values
-from parrot_wrapper.data import EpisodeDataset, load_dataset
+from parrot_wrapper.checks import as_path, defaults_of, key_values, require_count
+from parrot_wrapper.data import load_dataset
+from parrot_wrapper.data.streaming import ShardStream
 from parrot_wrapper.errors import InvalidArgumentError, require_known
 from parrot_wrapper.io.atomic_files import write_json
 from parrot_wrapper.priors.encoder_prior import EncoderPrior
@@ -22,7 +23,8 @@ from parrot_wrapper.training.feature_cache import FeatureCache
 from parrot_wrapper.training.prior import PriorReport, fit_prior, training_device
 from parrot_wrapper.training.prior_batches import warn_of_unread
 from parrot_wrapper.training.prior_config import PriorTrainingConfig, training_config
-from parrot_wrapper.training.ranks import ranks
+from parrot_wrapper.training.prior_data import Data, in_memory
+from parrot_wrapper.training.ranks import joined, ranks
 
 REPORT_FILE = "report.json"
 
@@ -32,7 +34,7 @@ class PriorJob:
     """What is trained, from what, and where to.
 
     Attributes:
-        data: Folder of the data set.
+        data: Folder of the data set, or a URL of a copy that fsspec knows, as s3://bucket/data.
         out: Folder of the run; the prior goes into its subfolder prior.
         kind: Kind of prior, ours or an installed package's.
         preset: "laptop", or "paper" for its steps, rates and sizes: what options that are left out
@@ -43,6 +45,8 @@ class PriorJob:
             learns from the observations.
         episodes: Use only the first so many episodes; 0 for all.
         cache: Folder in which features of a shared encoder are kept, for all kinds and seeds.
+        shards: Shards of the data that are in memory at a time, two or more, where there are more
+            of them; 0 for all.
     """
 
     data: Path
@@ -53,9 +57,11 @@ class PriorJob:
     encoder_of: str = ""
     episodes: int = 0
     cache: Path = Path("runs/features")
+    shards: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("data", "out", "cache"):
+        require_count("shards", self.shards, 0)
+        for name in ("out", "cache"):
             object.__setattr__(self, name, as_path(name, getattr(self, name)))
 
 
@@ -63,7 +69,7 @@ def train_prior(
     job: PriorJob,
     settings: Mapping[str, Any],
     *,
-    begun: Callable[[EpisodeDataset, Trainable], None] | None = None,
+    begun: Callable[[Data, Trainable], None] | None = None,
     progress: bool = True,
 ) -> PriorReport:
     """Train a prior, and save it with its report; the same call goes on after a kill.
@@ -155,41 +161,57 @@ def _begin(
     training: PriorTrainingConfig,
     *,
     progress: bool,
-) -> tuple[EpisodeDataset, Trainable]:
+) -> tuple[Data, Trainable]:
     """The data as the prior sees them, and the prior before its training."""
     usual = _config_defaults(kind)
     options = {**kind_options(kind, job.preset, frozen=bool(job.encoder_of)), **given}
     options = {name: value for name, value in options.items() if value != usual[name]}
     if not job.encoder_of:
-        dataset = load_dataset(job.data, n_episodes=job.episodes or None)
+        dataset = _data(job)
         prior = _fine_tuned(job, kind, given) if job.initial else None
-        return dataset, prior or kind.for_data(dataset, seed=training.seed, **options)
+        seen = in_memory(dataset)
+        return dataset, prior or kind.for_data(seen, seed=training.seed, **options)
     if job.initial:
         raise InvalidArgumentError(
             f"Expected no encoder_of beside initial={job.initial!r}, which has an encoder. "
             "Leave out one or the other."
         )
-    shared = load_prior(job.encoder_of, device=training_device(training.device))
-    dataset = _features(job, kind, shared, progress=progress)
-    prior = kind.for_data(dataset, shared=shared, seed=training.seed, **options)
+    device = training_device(training.device)
+    shared = load_prior(job.encoder_of, device=device)
+    together = joined(device) if job.shards else None  # else each makes or finds all
+    cache = FeatureCache(job.cache, shared, together)
+    dataset = _features(job, kind, shared, cache, progress=progress)
+    prior = kind.for_data(in_memory(dataset), shared=shared, seed=training.seed, **options)
     prior.set_metadata(
         {**prior.metadata, "encoder": {"from": job.encoder_of, "sha256": shared.encoder_digest}}
     )
     return dataset, prior
 
 
+def _data(job: PriorJob, *, actions_only: bool = False) -> Data:
+    """All in memory, or a window of them."""
+    if job.shards:
+        stream = ShardStream(job.data, job.shards, job.episodes)
+        if len(stream.numbers) > job.shards:
+            return stream.completed_by(lambda actions: actions) if actions_only else stream
+    return load_dataset(job.data, n_episodes=job.episodes or None, actions_only=actions_only)
+
+
 def _features(
-    job: PriorJob, kind: type[Trainable], shared: EncoderPrior, *, progress: bool
-) -> EpisodeDataset:
+    job: PriorJob,
+    kind: type[Trainable],
+    shared: EncoderPrior,
+    cache: FeatureCache,
+    *,
+    progress: bool,
+) -> Data:
     """The data with a shared encoder's features; images are not read where these are kept."""
-    episodes = job.episodes or None
-    cache = FeatureCache(job.cache, shared)
-    actions = load_dataset(job.data, n_episodes=episodes, actions_only=True)
-    found = cache.find(actions) if kind.looks and kind.shares_encoder else actions
+    actions = _data(job, actions_only=True)
     warn_of_unread(load_dataset(job.data, n_episodes=1), shared.observation_spec)
-    if found is None:
-        return cache.make(load_dataset(job.data, n_episodes=episodes), progress=progress)
-    return found
+    if not (kind.looks and kind.shares_encoder):
+        return actions
+    found = None if isinstance(actions, ShardStream) else cache.find(actions)
+    return found or cache.make(_data(job), progress=progress)
 
 
 def _fine_tuned(job: PriorJob, kind: type[Trainable], given: Mapping[str, Any]) -> Trainable:

@@ -7,7 +7,7 @@ import importlib.util
 import math
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
 from types import TracebackType
@@ -28,13 +28,12 @@ from parrot_wrapper.training.prior_checkpoint import (
     write_training_checkpoint,
 )
 from parrot_wrapper.training.prior_config import PriorTrainingConfig
+from parrot_wrapper.training.prior_data import PERTURBATION, TRAINING, TrainingData
 from parrot_wrapper.training.prior_trainer import PriorTrainer
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
 
-SPLIT, STATISTICS, VALIDATION, TRAINING, PERTURBATION = range(5)
-"""Streams of random numbers; each is seeded apart."""
 _FREE = frozenset(
     f"training.{key}" for key in ("checkpoint_every", "device", "loaders", "log_every", "threads")
 )
@@ -67,8 +66,7 @@ class PriorRun:
     Args:
         trainer: Makes the steps.
         config: Settings.
-        make_batch: From a generator to a training batch; called from threads.
-        held_out: The batches of every validation.
+        data: What batches are made of.
         folder: Where the checkpoint is, or goes; None for none.
         settings: JSON-able; only a run with equal ones is continued.
     """
@@ -78,14 +76,13 @@ class PriorRun:
         trainer: PriorTrainer,
         config: PriorTrainingConfig,
         *,
-        make_batch: Callable[[Any], dict[str, Tensor]],
-        held_out: Sequence[Batch],
+        data: TrainingData,
         folder: Path | None,
         settings: Mapping[str, Any],
     ) -> None:
         self._trainer, self._config, self._settings = trainer, config, dict(settings)
         self._ranks = trainer.ranks
-        self._make, self._held_out = make_batch, held_out
+        self._data = data
         self._folder = folder
         self.progress = Progress()
         self._best: dict[str, Tensor] = {}
@@ -129,9 +126,10 @@ class PriorRun:
         """The batches that are still to come, in order."""
         if self.progress.stopped is not None:
             return
+        make = self._data.maker()
         with prefetched(
             lambda step: self._ranks.share(
-                self._make(step_generator(self._config.seed, TRAINING, step))
+                make(step_generator(self._config.seed, TRAINING, step), step)
             ),
             start=self.progress.step,
             stop=self._config.steps,
@@ -196,7 +194,7 @@ class PriorRun:
         if not self._ranks.leads:
             return
         progress = self.progress
-        losses = self._trainer.validate(self._held_out)
+        losses = self._trainer.validate(self._data.held_out())
         log.write("validation", progress.step, losses)
         progress.history.append(
             {

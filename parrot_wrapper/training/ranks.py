@@ -11,7 +11,7 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
@@ -19,6 +19,7 @@ from torch import Tensor
 
 from parrot_wrapper.errors import InvalidArgumentError, ProcessDiedError
 
+_Value = TypeVar("_Value")
 _TORCHRUN = ("TORCHELASTIC_RUN_ID", "RANK", "WORLD_SIZE", "LOCAL_RANK")
 
 
@@ -39,16 +40,22 @@ class Ranks:
         """Whether it is the one that writes."""
         return self.rank == 0
 
-    def require_shares(self, batch_size: int) -> None:
+    def require_shares(self, batch_size: int, *, in_parts: bool = False) -> None:
         """Refuse a batch that cannot be shared out evenly.
 
+        Args:
+            batch_size: Rows, which come in pairs from the same episode.
+            in_parts: Whether an encoder learns first, in batches of half as many rows.
+
         Raises:
-            InvalidArgumentError: It cannot; rows come in pairs from the same episode.
+            InvalidArgumentError: It cannot.
         """
-        if self.size > 1 and batch_size % (2 * self.size):
+        unit = 2 * self.size * (1 + in_parts)
+        if self.size > 1 and batch_size % unit:
+            why = " that train in two parts, the first with half batches" if in_parts else ""
             raise InvalidArgumentError(
-                f"Expected a batch_size that is a multiple of {2 * self.size} for {self.size} "
-                f"processes, got {batch_size}."
+                f"Expected a batch_size that is a multiple of {unit} for {self.size} processes"
+                f"{why}, got {batch_size}."
             )
 
     def share(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -79,12 +86,16 @@ class Ranks:
 
     def one_of_them(self, holds: bool) -> bool:
         """Whether something holds in any process."""
+        return any(self.all_of(holds))
+
+    def all_of(self, value: _Value) -> list[_Value]:
+        """What each process has, in the order of ranks."""
         if self.size == 1:
-            return holds
-        found: list[bool] = [holds] * self.size
+            return [value]
+        found: list[Any] = [None] * self.size
         with _others():
-            dist.all_gather_object(found, holds)
-        return any(found)
+            dist.all_gather_object(found, value)
+        return found
 
     def led(self, value: Any) -> Any:
         """What the leader has."""

@@ -111,7 +111,7 @@ def test_one_writer_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr("parrot_wrapper.rl.train._PATIENCE_SECONDS", 0.2)
     monkeypatch.setattr("parrot_wrapper.training.prior._PATIENCE_SECONDS", 0.2)
     with folder_lock(tmp_path):
-        with pytest.raises(DataFileError, match="another process is at work"):
+        with pytest.raises(DataFileError, match=rf"another process.*{os.getpid()} on "):
             toy_train(toy_config(), tmp_path)
         with pytest.raises(DataFileError, match="another process is at work"):
             fit_prior(state_prior(), state_data(), QUICK, run_folder=tmp_path, progress=False)
