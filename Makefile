@@ -37,6 +37,7 @@ test-third-party:
 	test -x $(THIRD)/bin/python || $(PYTHON) -m venv $(THIRD)
 	$(THIRD)/bin/python -m pip install -q -c constraints.txt -e ".[all,dev,third-party]"
 	MUJOCO_GL=$${MUJOCO_GL:-egl} $(THIRD)/bin/python -m pytest tests/third_party
+	$(THIRD)/bin/python -m pytest tests/test_docs.py tests/test_examples.py -k "tools or onnx"
 
 # LeRobot's policies as priors. It wants older versions than constraints.txt has.
 test-lerobot: LEROBOT := $(VENV)-lerobot

@@ -20,6 +20,8 @@ KEYS_FACT = "observation_keys"
 
 IMPORTED_KEYS_FACT = "imported_keys"
 """The same of data that were imported, by the source's names, which an env may have or not."""
+PIXELS_FACT = "pixels"
+"""Where metadata of data and priors have least and greatest pixels of images that were no uint8."""
 SEES_FACT = "sees"
 """Where metadata of priors, and of data as they see them, name the parts of the data that they look
 at; not there for all."""
@@ -87,6 +89,23 @@ class ObservationSpec:
             image (48, 48, 3), proprio (10,)
         """
         return ", ".join(f"{name} {shape}" for name, shape in self.parts.items())
+
+
+def flat_parts(parts: Mapping[str, Any] | tuple[Any, ...]) -> dict[str, Any]:
+    """What is in nested mappings and tuples, named outer/inner; tuples have numbers for names.
+
+    Example:
+        >>> flat_parts({"robot": {"joints": 1, "cameras": (2, 3)}, "goal": 4})
+        {'robot/joints': 1, 'robot/cameras/0': 2, 'robot/cameras/1': 3, 'goal': 4}
+    """
+    named = parts.items() if isinstance(parts, Mapping) else enumerate(parts)
+    flat: dict[str, Any] = {}
+    for name, part in named:
+        if isinstance(part, Mapping | tuple):
+            flat |= {f"{name}/{inner}": value for inner, value in flat_parts(part).items()}
+        else:
+            flat[str(name)] = part
+    return flat
 
 
 class Demonstrations(Protocol):

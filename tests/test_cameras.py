@@ -173,9 +173,9 @@ def test_a_camera_that_shows_too_few_axes(prior: FlowPrior, channels_first: bool
 
 def test_an_image_that_is_none_is_not_left_aside() -> None:
     env = make()
-    parts = {**env.observation_space.spaces, "image": gym.spaces.Box(0.0, 1.0, FIXED)}
+    parts = {**env.observation_space.spaces, "image": gym.spaces.Box(0.0, 1.0, FIXED[:1])}
     env.observation_space = gym.spaces.Dict(parts)
-    with pytest.raises(SpaceMismatchError, match=r"\['image'\]: expected a uint8 image"):
+    with pytest.raises(SpaceMismatchError, match=r"\['image'\]: expected an image"):
         record_policy(env, lambda _: np.zeros(2), episodes=1)
 
 
@@ -201,7 +201,7 @@ def test_spaces_that_do_not_fit(prior: FlowPrior) -> None:
     space = dict(env.observation_space.spaces)
     for wrist, words in (
         (gym.spaces.Box(0, 255, (48, 48, 3), np.uint8), r"image_wrist.*\(40, 36, 3\).*48, 48, 3"),
-        (gym.spaces.Box(0.0, 1.0, WRIST, np.float32), "image_wrist.*uint8, got float32"),
+        (gym.spaces.Box(0.0, np.inf, WRIST, np.float32), "image_wrist.*least and .* float32"),
         (gym.spaces.Discrete(3), "image_wrist.*Discrete"),
     ):
         env.observation_space = gym.spaces.Dict({**space, "image_wrist": wrist})

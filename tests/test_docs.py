@@ -36,6 +36,8 @@ PAGES = [
 ]
 FILE = re.compile(r"# (\w+)\.py\n")
 """How a Python block begins that is to be saved under this name."""
+NEEDS = re.compile(r"<!-- needs: (.*) -->")
+"""Modules that a page's Python blocks need beside those of the checks; else it is left out."""
 BLOCK = re.compile(r"(?:<!-- tiny: (?P<tiny>.*?) -->\n)?```(?P<kind>\w+)\n(?P<code>.*?)```", re.S)
 SMALL = {
     "collect": "--episodes 8 --shard-attempts 16 --workers 1 --no-progress",
@@ -93,6 +95,9 @@ def test_generated_tables_are_those_of_the_code_and_the_rows() -> None:
 
 @pytest.mark.parametrize("page", with_blocks("python"), ids=lambda page: page.stem)
 def test_python_blocks(page: Path, workplace: Path) -> None:
+    for needed in NEEDS.findall(page.read_text(encoding="utf-8")):
+        for module in needed.split(", "):
+            pytest.importorskip(module)
     names: dict[str, object] = {}
     for code, tiny in blocks(page, "python"):
         for pair in filter(None, tiny.split(" | ")):

@@ -72,6 +72,14 @@ def test_images_alone(tmp_path, monkeypatch, capsys) -> None:
     assert "the red coin: success" in capsys.readouterr().out
 
 
+def test_onnx(tmp_path, monkeypatch, capsys) -> None:
+    pytest.importorskip("onnxscript")
+    out = ["--out", str(tmp_path / "agent.onnx")]
+    run("08_onnx.py", "--steps", "110", *out, monkeypatch=monkeypatch)
+    difference = re.search(r"largest difference: (\S+)", capsys.readouterr().out)
+    assert float(difference[1]) < 1e-5
+
+
 @pytest.mark.filterwarnings("ignore")  # LeRobot's packages warn of each other
 def test_lerobot_diffusion(tmp_path, monkeypatch, capsys) -> None:
     pytest.importorskip("lerobot")

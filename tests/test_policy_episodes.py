@@ -138,7 +138,7 @@ def test_a_policy_that_always_fails_is_told():
         ({"episodes": 0}, InvalidArgumentError, "episodes >= 1"),
         ({"noise": -1.0}, InvalidArgumentError, "noise >= 0"),
         ({}, SpaceMismatchError, "got the keys goal, grip, joints, pixels; say which to read"),
-        ({"image_key": "goal"}, SpaceMismatchError, r"\['goal'\]: expected a uint8 image"),
+        ({"image_key": "goal"}, SpaceMismatchError, r"\['goal'\]: expected an image"),
         ({"state_key": "pixels"}, SpaceMismatchError, "a float Box, got Box .* uint8"),
         ({"state_key": "speed"}, SpaceMismatchError, r"\['speed'\]: .*, got no such key"),
         ({"state_key": "goal", "policy": lambda _: [0.0]}, DataError, r"shape \(2,\) from the p"),

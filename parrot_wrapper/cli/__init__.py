@@ -22,6 +22,7 @@ from parrot_wrapper.io.atomic_files import is_refusal
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "collect": ("collect:CollectCommand", "Record demonstrations of a scripted expert."),
+    "record": ("record:RecordCommand", "Record your own demonstrations by keyboard or gamepad."),
     "data": ("data:DataCommand", "Show, import and export data sets."),
     "train-prior": ("train_prior:command", "Fit a prior of any kind to a data set."),
     "eval-prior": ("eval_prior:EvalPriorCommand", "Judge a prior before spending RL on it."),

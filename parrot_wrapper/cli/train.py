@@ -16,8 +16,10 @@ from parrot_wrapper.cli.environments import (
     make_env,
     packages_of,
 )
+from parrot_wrapper.cli.evaluate import film_run
 from parrot_wrapper.errors import InvalidArgumentError
 from parrot_wrapper.evaluation.report import rollout_table
+from parrot_wrapper.io.tracking import is_tracked, log_film
 from parrot_wrapper.priors.registry import MIXTURES
 from parrot_wrapper.registry import DEFAULT_PACKAGES, DEFAULT_PRIOR
 from parrot_wrapper.rl.config import PRESETS, REPLAYS, RawActions, RLConfig, preset_config
@@ -93,6 +95,9 @@ class TrainCommand:
                 self.out, make_env=factory, episodes=self.episodes, progress=label
             )
             print(rollout_table({str(self.out): result}))
+        film = self.out / "rollouts.gif"
+        if self.episodes and is_tracked() and film_run(self.out, film, packages=packages):
+            log_film(self.out, film)
 
     def config(self) -> RLConfig:
         """The run's settings.

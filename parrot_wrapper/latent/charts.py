@@ -146,38 +146,40 @@ class Chart(ABC):
         return by_noise * self._steepness(u)
 
 
-class _QuantileChart(Chart):
+class QuantileChart(Chart):
     """z = scale sqrt(2) erfinv(share u): quantiles of N(0, scale^2), all of it or its middle."""
 
     @property
-    def _scale(self) -> float:
+    def scale(self) -> float:
+        """Standard deviation of the normal distribution."""
         return 1.0
 
     @property
-    def _share(self) -> float:
+    def share(self) -> float:
+        """Probability of what is kept of it."""
         return 1.0
 
     def prior_mass(self, dim: int) -> float:
         """share^dim; where nothing is cut off, 1 to float32's accuracy."""
-        return self._share**dim
+        return self.share**dim
 
     @property
     def kl_uniform_to_prior(self) -> float:
         """(scale^2 - 1) / 2 - log(scale) - log(share)."""
-        return (self._scale**2 - 1.0) / 2.0 - math.log(self._scale * self._share)
+        return (self.scale**2 - 1.0) / 2.0 - math.log(self.scale * self.share)
 
     def _stretch(self, u: _Float64Array) -> _Float64Array:
-        return np.asarray(self._scale * math.sqrt(2.0) * erfinv(self._share * u))
+        return np.asarray(self.scale * math.sqrt(2.0) * erfinv(self.share * u))
 
     def _shrink(self, z: _Float64Array) -> _Float64Array:
-        return np.asarray(erf(z / (self._scale * math.sqrt(2.0))) / self._share)
+        return np.asarray(erf(z / (self.scale * math.sqrt(2.0))) / self.share)
 
     def _steepness(self, u: _Float64Array) -> _Float64Array:
-        return self._scale * self._share * _slope_of_quantiles(self._share * u)
+        return self.scale * self.share * _slope_of_quantiles(self.share * u)
 
 
 @dataclass(frozen=True)
-class GaussianChart(_QuantileChart):
+class GaussianChart(QuantileChart):
     """Uniform u becomes z ~ N(0, 1): z = sqrt(2) erfinv(u). The default, and the exact one.
 
     Example:
@@ -192,7 +194,7 @@ class GaussianChart(_QuantileChart):
 
 
 @dataclass(frozen=True)
-class TemperedChart(_QuantileChart):
+class TemperedChart(QuantileChart):
     """Uniform u becomes z ~ N(0, tau^2): z = tau sqrt(2) erfinv(u).
 
     Attributes:
@@ -209,12 +211,13 @@ class TemperedChart(_QuantileChart):
         require_positive("tempered chart's temperature", self.tau)
 
     @property
-    def _scale(self) -> float:
+    def scale(self) -> float:
+        """The temperature."""
         return self.tau
 
 
 @dataclass(frozen=True)
-class TruncatedChart(_QuantileChart):
+class TruncatedChart(QuantileChart):
     """Uniform u becomes N(0, 1) without its tails: z = sqrt(2) erfinv((1 - 2 margin) u).
 
     Attributes:
@@ -235,7 +238,8 @@ class TruncatedChart(_QuantileChart):
             )
 
     @property
-    def _share(self) -> float:
+    def share(self) -> float:
+        """All but both margins."""
         return 1.0 - 2.0 * self.margin
 
 

@@ -18,6 +18,7 @@ from parrot_wrapper.errors import DataError, InvalidArgumentError
 from parrot_wrapper.io.interruption import deferred_interrupt
 from parrot_wrapper.registry import import_packages
 from parrot_wrapper.types import AnyArray, FloatArray, OffersExpert, OffersLabels, OffersStray
+from parrot_wrapper.wrappers.chunk import one_reward
 
 Env = gym.Env[Any, Any]
 Arrays = Mapping[str, AnyArray]
@@ -134,7 +135,7 @@ def record_episode(
     while not ended:
         actions.append(_action("the expert's action", expert.act()))
         observation, reward, terminated, truncated, info = env.step(actions[-1])
-        rewards.append(float(reward))
+        rewards.append(one_reward(reward))
         observe(observation)
         ended = terminated or truncated
         if len(actions) >= _STEP_LIMIT:

@@ -16,7 +16,8 @@ from parrot_wrapper.data.dataset import EpisodeDataset
 from parrot_wrapper.data.episodes import Episode
 from parrot_wrapper.errors import DataError, InvalidArgumentError
 from parrot_wrapper.surroundings import quiet_floats, quiet_underflow
-from parrot_wrapper.types import KEYS_FACT, AnyArray, OffersCamera, told_success
+from parrot_wrapper.types import KEYS_FACT, PIXELS_FACT, AnyArray, OffersCamera, told_success
+from parrot_wrapper.wrappers.chunk import one_reward
 from parrot_wrapper.wrappers.reader import (
     ImageKeys,
     Keys,
@@ -82,7 +83,7 @@ def record_policy(
         raise InvalidArgumentError(
             f"Expected episodes >= 1, noise >= 0 and seed >= 0, got {episodes}, {noise} and {seed}."
         )
-    box = _bounded_box(env)
+    box = bounded_box(env)
     reader = reader_of_space(
         env.observation_space, image=image_key, proprio=proprio_key, state=state_key
     )
@@ -101,10 +102,7 @@ def record_policy(
                 f"{_HOPELESS * episodes} attempts. Improve the policy, lower the noise ({noise}), "
                 "or take only_successes=False."
             )
-    metadata: dict[str, Any] = {"settings": _settings(env, noise, seed)}
-    keys = {part: list(names) for part, names in reader.keys.items() if names is not None}
-    if keys:
-        metadata[KEYS_FACT] = keys
+    metadata = {"settings": recording_settings(env, noise, seed), **reading_facts(reader)}
     return EpisodeDataset.from_episodes(
         kept, action_low=box.low, action_high=box.high, metadata=metadata
     )
@@ -116,15 +114,15 @@ def _one_episode(
     """The episode, and whether it succeeded; None where the env does not tell."""
     rng = np.random.default_rng([seed, 1])
     observation, info = env.reset(seed=seed)
-    seen, actions, rewards = [_read(reader, observation)], [], []
+    seen, actions, rewards = [read_parts(reader, observation)], [], []
     ended = False
     while not ended:
-        action = _noisy(_checked(policy(observation), box), box, noise, rng)
+        action = noisy(_checked(policy(observation), box), box, noise, rng)
         actions.append(float_array("action", action, DataError).copy())
         with quiet_underflow():
             observation, reward, terminated, truncated, info = env.step(action)
-        rewards.append(float(reward))
-        seen.append(_read(reader, observation))
+        rewards.append(one_reward(reward))
+        seen.append(read_parts(reader, observation))
         ended = terminated or truncated
     success = told_success(info)
     rows = {part: np.concatenate([row[part] for row in seen]) for part in seen[0]}
@@ -132,7 +130,7 @@ def _one_episode(
     return episode, success
 
 
-def _read(reader: ObservationReader, observation: Any) -> dict[str, AnyArray]:
+def read_parts(reader: ObservationReader, observation: Any) -> dict[str, AnyArray]:
     """Copies, since some envs write the next observation into the same array."""
     parts = reader.parts(with_batch_axis(observation))
     return {part: array.copy() for part, array in parts.items()}
@@ -155,15 +153,28 @@ def _checked(action: object, box: spaces.Box) -> AnyArray:
     return array.astype(np.float64)
 
 
+def reading_facts(reader: ObservationReader) -> dict[str, Any]:
+    """What metadata say of how the env's observations were read."""
+    keys = {part: list(names) for part, names in reader.keys.items() if names is not None}
+    facts = {KEYS_FACT: keys, PIXELS_FACT: reader.pixels}
+    return {fact: told for fact, told in facts.items() if told}
+
+
 @quiet_floats()
-def _noisy(action: AnyArray, box: spaces.Box, noise: float, rng: np.random.Generator) -> AnyArray:
+def noisy(action: AnyArray, box: spaces.Box, noise: float, rng: np.random.Generator) -> AnyArray:
+    """The action (A,) with Gaussian noise, in half-widths of the box, and within it."""
     low, high = box.low.astype(np.float64), box.high.astype(np.float64)
     drawn = action + noise * (high / 2 - low / 2) * rng.standard_normal(box.shape)
     clipped: AnyArray = np.clip(drawn, low, high).astype(box.dtype)
     return clipped
 
 
-def _bounded_box(env: Env) -> spaces.Box:
+def bounded_box(env: Env) -> spaces.Box:
+    """The env's action space if actions in it can be recorded.
+
+    Raises:
+        InvalidArgumentError: It is no bounded Box (A,).
+    """
     box = env.action_space
     if not isinstance(box, spaces.Box) or not box.is_bounded() or len(box.shape) != 1:
         raise InvalidArgumentError(
@@ -173,7 +184,8 @@ def _bounded_box(env: Env) -> spaces.Box:
     return box
 
 
-def _settings(env: Env, noise: float, seed: int) -> dict[str, Any]:
+def recording_settings(env: Env, noise: float, seed: int) -> dict[str, Any]:
+    """What the episodes depend on: the env, its camera, noise and seeds."""
     settings: dict[str, Any] = {"noise": noise, "base_seed": seed}
     if env.spec is not None:
         settings["env_id"] = env.spec.id

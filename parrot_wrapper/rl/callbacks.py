@@ -21,7 +21,7 @@ from parrot_wrapper.latent import kl_is_bound, kl_to_prior
 from parrot_wrapper.rl.checkpoint import save_checkpoint
 from parrot_wrapper.rl.model import SeededEpisodes
 from parrot_wrapper.rl.replay.buffers import count_rewarded_episodes
-from parrot_wrapper.types import UNSAFE_KEY
+from parrot_wrapper.types import UNSAFE_KEY, told_success
 from parrot_wrapper.wrappers.chunk import env_steps, executed_steps
 
 _STATES = 256
@@ -105,11 +105,11 @@ class DiagnosticsCallback(BaseCallback):
         if "parrot/clipped" in info:
             self.logger.record_mean("parrot/clipped", float(info["parrot/clipped"]))
         for _, step_info in executed_steps(0.0, info):
-            self._succeeded |= bool(step_info.get("is_success", False))
+            self._succeeded |= bool(told_success(step_info))
             if UNSAFE_KEY in step_info:
                 events = 1_000.0 * len(step_info[UNSAFE_KEY])
                 self.logger.record_mean("rollout/unsafe_per_1000", events)
-        if done and "is_success" in info:
+        if done and told_success(info) is not None:
             self._once.append(self._succeeded)
             self._succeeded = False
             self.logger.record("rollout/success_once", float(np.mean(self._once)))

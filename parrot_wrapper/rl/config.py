@@ -17,6 +17,7 @@ from parrot_wrapper.wrappers.spaces import check_agent_observation
 
 CONVOLUTIONS = ("stock", "paper")
 CRITICS = ("latents", "actions")
+TARGETS = ("entropy", "kl")
 
 
 @dataclass(frozen=True)
@@ -152,6 +153,10 @@ class RLConfig:
         critic: What critics judge: "latents", or the "actions" that come of them, with the actor's
             gradient through the prior's decoder (`ActionCriticSAC`); for agents that act in latents
             and see features.
+        targets: What critics learn of SAC's bonus: its "entropy", up to `alpha d log 2` for every
+            step that does not end the episode; or the "kl" to uniform actions, which are the prior,
+            a cost that is never a reward. For envs that end at the goal, which the first may teach
+            to avoid (`charge_kl`).
         learning_starts: Env steps before the first update, with uniform latents, which are exact
             samples of the prior.
         first_rewards: Episodes that had a reward, before the first update: so long the warm-up goes
@@ -197,6 +202,7 @@ class RLConfig:
     convolutions: str = "stock"
     n_critics: int = 2
     critic: str = "latents"
+    targets: str = "entropy"
     learning_starts: int = 1_000
     first_rewards: int = 0
     train_freq: int = 1
@@ -221,6 +227,7 @@ class RLConfig:
         check_agent_observation(self.observation)
         require_known("convolutions", [self.convolutions], CONVOLUTIONS)
         require_known("critic", [self.critic], CRITICS)
+        require_known("targets", [self.targets], TARGETS)
         self._check_needs()
         self._check_numbers()
 

@@ -16,7 +16,7 @@ from parrot_wrapper.errors import CheckpointError
 from parrot_wrapper.io.atomic_files import atomic_path
 from parrot_wrapper.io.strict_json import parse_json
 from parrot_wrapper.rl.checkpoint import list_checkpoints, read_header
-from parrot_wrapper.types import UNSAFE_KEY
+from parrot_wrapper.types import UNSAFE_KEY, told_success
 from parrot_wrapper.wrappers.chunk import executed_steps
 
 STEP_KEY = "time/total_timesteps"
@@ -111,12 +111,12 @@ class EpisodeLogCallback(BaseCallback):
     def _on_step(self) -> bool:
         [info] = self.locals["infos"]
         for _, step_info in executed_steps(0.0, info):
-            self._succeeded |= bool(step_info.get("is_success", False))
+            self._succeeded |= bool(told_success(step_info))
             self._unsafe += len(step_info.get(UNSAFE_KEY, ()))
         if self.locals["dones"][0]:
             row = {
                 STEPS_KEY: self.num_timesteps,
-                "success": bool(info.get("is_success", False)),
+                "success": bool(told_success(info)),
                 "success_once": self._succeeded,
                 "return": info["episode"]["r"],
             }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import warnings
 from typing import Any
@@ -136,6 +137,8 @@ def build_model(
     skip_unused_gradients(model.critic)
     if config.n_critics > _PAIR:
         pool_critics(model)
+    if config.targets == "kl":
+        charge_kl(model)
     return model
 
 
@@ -278,6 +281,34 @@ def pool_critics(model: SAC) -> None:
 
     model.critic_target.register_forward_hook(of_target)
     model.critic.register_forward_hook(of_actor)
+
+
+def charge_kl(model: SAC) -> None:
+    """Let SAC's critics count KL from uniform actions as a cost, in place of entropy as a bonus.
+
+    With entropy H <= d log 2 in its targets, SAC is paid up to `alpha d log 2` for each step that
+    does not end the episode: where episodes end at the goal it may learn to stay away. The KL is
+    d log 2 - H >= 0, so that no step is worth more than its reward; to an agent in a prior's latent
+    space it is that to the prior. Where no episode terminates, the same policy is the best.
+
+    Args:
+        model: SAC, before it learns; a hook is put behind its target critic's `forward`, so call
+            this again after `SAC.load`.
+
+    Example:
+        >>> model = SAC("MlpPolicy", "Pendulum-v1", buffer_size=50, learning_starts=10)
+        >>> charge_kl(model)
+        >>> model.learn(20).num_timesteps
+        20
+    """
+    uniform = math.prod(model.action_space.shape or ()) * math.log(2.0)
+
+    def of_target(module: nn.Module, inputs: tuple[Any, ...], values: tuple[Tensor, ...]) -> Any:
+        learned = model.log_ent_coef
+        alpha = model.ent_coef_tensor if learned is None else learned.detach().exp()
+        return tuple(value - alpha * uniform for value in values)
+
+    model.critic_target.register_forward_hook(of_target)
 
 
 class SeededEpisodes(gym.Wrapper[Any, Any, Any, Any]):

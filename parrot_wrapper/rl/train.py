@@ -27,6 +27,7 @@ from parrot_wrapper.io.atomic_files import atomic_path, clear_strays, room_below
 from parrot_wrapper.io.interruption import deferred_interrupt
 from parrot_wrapper.io.locking import folder_lock
 from parrot_wrapper.io.strict_json import parse_json
+from parrot_wrapper.io.tracking import tracked
 from parrot_wrapper.priors.encoder_prior import EncoderPrior
 from parrot_wrapper.priors.loading import load_prior
 from parrot_wrapper.registry import import_packages
@@ -128,7 +129,8 @@ def train(
         if make_env is gym.make:
             import_packages(packages)
         made_by = {_PACKAGES_KEY: packages} if packages else {}
-        return _train(config, folder, make_env, prior, made_by, progress=progress, label=label)
+        with tracked(folder, config.to_dict()):
+            return _train(config, folder, make_env, prior, made_by, progress=progress, label=label)
 
 
 def _train(

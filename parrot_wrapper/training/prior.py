@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from types import NoneType
 from typing import Any
@@ -17,6 +17,7 @@ from parrot_wrapper.data.streaming import ShardStream
 from parrot_wrapper.errors import InvalidArgumentError, NotOfferedError
 from parrot_wrapper.io.atomic_files import clear_strays, room_below
 from parrot_wrapper.io.locking import folder_lock
+from parrot_wrapper.io.tracking import tracked
 from parrot_wrapper.priors.encoder_prior import EncoderPrior
 from parrot_wrapper.priors.flow import FlowPrior
 from parrot_wrapper.priors.trainable import FEATURES_KEY, Trainable, sight_facts
@@ -28,7 +29,7 @@ from parrot_wrapper.training.prior_data import Data, TrainingData, in_memory
 from parrot_wrapper.training.prior_run import PriorRun, Progress, has_checkpoint, weights_digest
 from parrot_wrapper.training.prior_trainer import PriorTrainer
 from parrot_wrapper.training.ranks import joined, own_device, ranks
-from parrot_wrapper.types import IMPORTED_KEYS_FACT, KEYS_FACT
+from parrot_wrapper.types import IMPORTED_KEYS_FACT, KEYS_FACT, PIXELS_FACT
 
 SIGHT_SUBFOLDER = "sight"
 """Of a run's folder: the checkpoint of the steps in which the encoder learns, and its features."""
@@ -201,7 +202,8 @@ def fit_prior(
         folder, progress = None, False
     dataset = dataset if frozen else dataset.seen_by(prior)
     # the statistics are computed under the threads too
-    with run_folder_held(folder), torch_threads(settings.threads):
+    told = {"kind": prior.type_tag, **asdict(settings)}
+    with run_folder_held(folder), tracked(folder, told), torch_threads(settings.threads):
         begun: Progress | None = None
         if in_parts:
             assert isinstance(prior, EncoderPrior)
@@ -323,7 +325,7 @@ def data_facts(dataset: Data) -> dict[str, Any]:
 
 def keys_fact(dataset: Data) -> dict[str, Any]:
     """Which keys of the env's observations the data are made of, where they tell."""
-    told = {KEYS_FACT: dataset.metadata.get(KEYS_FACT)}
+    told = {fact: dataset.metadata.get(fact) for fact in (KEYS_FACT, PIXELS_FACT)}
     imported = dataset.metadata.get("import")
     if isinstance(imported, Mapping):
         taken = imported.get("taken", {}).items()

@@ -18,6 +18,7 @@ from parrot_wrapper.wrappers.chunk import (
     discounted,
     execute_chunk,
     nothing_executed,
+    one_reward,
     told_of_chunk,
 )
 
@@ -124,7 +125,7 @@ class ActionChunking(gym.Wrapper[Any, AnyArray, Any, AnyArray], RecordConstructo
         if now.goes_on:
             now.actions[len(now.rewards)] = action
             now.observation, reward, now.terminated, now.truncated, info = self.env.step(action)
-            now.rewards.append(float(reward))
+            now.rewards.append(one_reward(reward))
             now.infos.append(info)
             told = told_of_chunk(now.actions, now.rewards, now.infos)
             now.told = {**info, **told, CHUNK_OVER: not now.goes_on}

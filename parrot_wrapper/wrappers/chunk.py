@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import gymnasium as gym
 import numpy as np
 
-from parrot_wrapper.checks import is_number
+from parrot_wrapper.checks import is_number, number_array
 from parrot_wrapper.errors import InvalidArgumentError
 from parrot_wrapper.types import ActionPrior, AnyArray, DecodesClosedLoop
 
@@ -108,12 +108,24 @@ def execute_chunk(
         if step and before_step is not None:
             before_step(step, observation)
         observation, reward, terminated, truncated, info = env.step(actions[step].copy())
-        rewards.append(float(reward))
+        rewards.append(one_reward(reward))
         infos.append(info)
         if terminated or truncated:
             break
     told = {**info, **told_of_chunk(actions, rewards, infos)}
     return observation, discounted(rewards, gamma), terminated, truncated, told
+
+
+def one_reward(reward: Any) -> float:
+    """The reward of a step, which some envs give in an array of one.
+
+    Raises:
+        InvalidArgumentError: It is not one number.
+    """
+    array = number_array("reward", reward, InvalidArgumentError)
+    if array.size != 1:
+        raise InvalidArgumentError(f"Expected one reward for a step, got shape {array.shape}.")
+    return float(array.item())
 
 
 def discounted(rewards: Sequence[float], gamma: float) -> float:

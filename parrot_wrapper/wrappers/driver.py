@@ -25,6 +25,7 @@ from parrot_wrapper.wrappers.memory import EpisodeMemory
 from parrot_wrapper.wrappers.reader import KeyOptions, copied, rows_of, stacked
 from parrot_wrapper.wrappers.spaces import (
     AgentObservation,
+    acting_box,
     agent_space,
     agent_view,
     check_agent_observation,
@@ -41,7 +42,7 @@ _TERMINATION_WARNING = (
     "The env ends an episode on success (terminate_on_success=True). SAC's entropy bonus pays for "
     "every step that does not end the episode, up to alpha * Z * log 2, which is easily worth more "
     "than the reward for success: agents learn to avoid succeeding. Prefer "
-    "terminate_on_success=False with a time limit."
+    "terminate_on_success=False with a time limit, or parrot train --targets kl (charge_kl)."
 )
 
 _GOAL = "desired_goal"
@@ -125,8 +126,7 @@ class Driver:
         check_stateful_observations(env, reads=self._reader.env_keys, stacklevel=4)
         if terminates:
             warnings.warn(_TERMINATION_WARNING, UserWarning, stacklevel=3)
-        assert isinstance(action_space, spaces.Box)  # check_spaces saw to it
-        self._box = action_space
+        self._box = acting_box(action_space, self.prior)
         chunk = (self.prior.horizon,) if self.prior.horizon > 1 else ()
         self._action_shape = (*chunk, self.prior.action_dim)
         self.action_space = latent_space(self.prior)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias, TypedDict
 
 import numpy as np
@@ -20,6 +20,7 @@ from parrot_wrapper.types import (
     AnyArray,
     Observations,
     ObservationSpec,
+    flat_parts,
 )
 
 Keys: TypeAlias = str | Sequence[str] | None
@@ -28,8 +29,8 @@ ImageKeys: TypeAlias = str | Sequence[str] | Mapping[str, str] | None
 """Where a Dict observation has images: the key of the one called "image"; several keys, which are
 the names of the images too; or a mapping from names to keys. None for the usual."""
 
-_AXES = 4
-"""Of a batch of images, at least."""
+_SIDE = 8
+"""Of an image that is no uint8, at least, where nobody says that it is one."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,12 @@ class ObservationReader:
     layouts: Mapping[str, ImageLayout] = field(default_factory=dict)
 
     @property
+    def pixels(self) -> dict[str, list[float]]:
+        """Least and greatest pixels of the env's images that are no uint8, by the prior's part."""
+        ranges = {part: layout.pixels for part, layout in self.layouts.items()}
+        return {part: list(pixels) for part, pixels in ranges.items() if pixels is not None}
+
+    @property
     def env_keys(self) -> set[str]:
         """The keys of a Dict observation that are read."""
         return {key for keys in self.keys.values() for key in keys or ()}
@@ -58,7 +65,8 @@ class ObservationReader:
 
     def parts(self, observations: Observations) -> dict[str, AnyArray]:
         """The same by the names of the parts, also where there is one only."""
-        return {part: self._read(part, observations, keys) for part, keys in self.keys.items()}
+        named = flat(observations)
+        return {part: self._read(part, named, keys) for part, keys in self.keys.items()}
 
     def _read(
         self, part: str, observations: Observations, keys: tuple[str, ...] | None
@@ -75,7 +83,8 @@ class ObservationReader:
         else:
             arrays = [_array(part, observations)]
         if part in self.layouts:  # what has too few axes is refused by the prior
-            return self.layouts[part](arrays[0]) if arrays[0].ndim >= _AXES else arrays[0]
+            layout = self.layouts[part]
+            return layout(arrays[0]) if arrays[0].ndim == layout.axes else arrays[0]
         vectors = [array.reshape(len(array), -1) for array in arrays]
         joined = vectors[0] if len(vectors) == 1 else np.concatenate(vectors, axis=1)
         return float_array(part, joined, SpaceMismatchError)
@@ -87,6 +96,8 @@ def _array(name: str, values: Any) -> AnyArray:
 
 class KeyOptions(TypedDict, total=False):
     """Where a Dict observation has the parts that a prior reads.
+
+    What is in a Dict of a Dict is called "outer/inner"; parts of a Tuple are called "0", "1" ...
 
     Attributes:
         image_key: The image; None for where the prior's data had it, and "image" if they do not
@@ -118,6 +129,7 @@ def observation_keys(
     Raises:
         InvalidArgumentError: No key, one that is no text, or one for an image that there is not.
     """
+    space = None if space is None else flat_space(space)
     told = metadata.get(KEYS_FACT)
     known: Mapping[str, Any] = told if isinstance(told, Mapping) else {}
     known = {**_imported_keys(metadata.get(IMPORTED_KEYS_FACT), space), **known}
@@ -186,7 +198,7 @@ def match_observation(
     space: spaces.Space[Any], spec: ObservationSpec, keys: Mapping[str, tuple[str, ...]]
 ) -> tuple[ObservationReader, list[str]]:
     """How to read `spec` out of observations of `space`, and everything that is in the way."""
-    shapes = spec.parts
+    shapes, space = spec.parts, flat_space(space)
     wanted: dict[str, tuple[str, ...] | None] = dict.fromkeys(list(shapes)[:1])
     if isinstance(space, spaces.Dict):
         wanted = {part: keys[part] for part in shapes}
@@ -226,16 +238,18 @@ def reader_of_space(
 ) -> ObservationReader:
     """How to read an env that no prior has seen yet: for recording data of it.
 
-    A Box of uint8 is an image, another Box a state. Of a Dict, the keys that are given are read; if
-    none is, those called "image", "proprio" and "state", and all images where there are several,
-    which keep their names.
+    A Box of uint8, or with the shape of an image, is an image, another Box a state. Of a Dict, the
+    keys that are given are read; if none is, those called "image", "proprio" and "state", and all
+    images where there are several, which keep their names.
 
     Raises:
         SpaceMismatchError: There is nothing to read, or it is of another kind; all is listed.
         InvalidArgumentError: A key is no text.
     """
+    space = flat_space(space)
     if not isinstance(space, spaces.Dict):
-        part = "image" if isinstance(space, spaces.Box) and space.dtype == np.uint8 else "state"
+        coded = isinstance(space, spaces.Box) and space.dtype == np.uint8
+        part = "image" if coded or _is_image(space) else "state"
         chosen: dict[str, tuple[str, ...] | None] = {part: None}
     else:
         if image is None and proprio is None and state is None:
@@ -251,8 +265,8 @@ def reader_of_space(
     for part, names in chosen.items():
         for key, offered in _offered(space, names).items():
             problems += _unreadable(part, offered, _where((key,) if key else None))
-            if part not in VECTORS and not problems and offered is not None:
-                layouts[part] = usual_layout(offered.shape or ())
+            if part not in VECTORS and not problems and isinstance(offered, spaces.Box):
+                layouts[part] = replace(usual_layout(offered.shape), pixels=_pixels(offered))
     if problems:
         raise SpaceMismatchError(
             "The env's observations cannot be read: " + "; ".join(problems) + ". Arguments: "
@@ -263,7 +277,11 @@ def reader_of_space(
 
 def _unreadable(part: str, space: spaces.Space[Any] | None, where: str) -> list[str]:
     if part not in VECTORS:
-        expected, fits = "a uint8 image (H, W, C) or (C, H, W)", _is_image(space)
+        expected = "an image (H, W, C), (C, H, W) or (H, W)"
+        box = space if isinstance(space, spaces.Box) else None
+        fits = box is not None and len(box.shape) in (2, 3, 4)
+        if fits and box is not None and not _stated(box):
+            return [f"{where}: {_UNSTATED}, got {described(space)}"]
     else:
         expected = f"the {part}, a float Box"
         fits = isinstance(space, spaces.Box) and np.issubdtype(space.dtype, np.floating)
@@ -271,8 +289,32 @@ def _unreadable(part: str, space: spaces.Space[Any] | None, where: str) -> list[
     return [] if fits else [f"{where}: expected {expected}, got {got}"]
 
 
+_UNSTATED = (
+    "expected least and greatest pixels as the bounds of the image's Box; "
+    "gymnasium.wrappers.TransformObservation states them"
+)
+
+
 def _is_image(space: spaces.Space[Any] | None) -> bool:
-    return isinstance(space, spaces.Box) and space.dtype == np.uint8 and len(space.shape) in (3, 4)
+    """Whether to take it for an image where nobody says so."""
+    if not isinstance(space, spaces.Box):
+        return False
+    if space.dtype == np.uint8 and len(space.shape) in (3, 4):
+        return True
+    sides = sorted(space.shape, reverse=True)
+    few = len(sides) == 2 or (len(sides) == 3 and sides[2] < _SIDE)
+    return few and sides[1] >= _SIDE
+
+
+def _stated(space: spaces.Box) -> bool:
+    low, high = float(space.low.min()), float(space.high.max())
+    return bool(np.isfinite([low, high]).all() and low < high)
+
+
+def _pixels(space: spaces.Box) -> tuple[float, float] | None:
+    if space.dtype == np.uint8 or not _stated(space):
+        return None
+    return float(space.low.min()), float(space.high.max())
 
 
 def _names(space: spaces.Space[Any]) -> list[str]:
@@ -298,7 +340,7 @@ def _image_problems(
     space: spaces.Space[Any] | None, shape: tuple[int, ...], where: str
 ) -> tuple[ImageLayout, list[str]]:
     first = (shape[-1], *shape[:-1])
-    expected = f"{where}: expected a uint8 image {shape}, or channels first {first}"
+    expected = f"{where}: expected an image {shape}, or channels first {first}"
     if not isinstance(space, spaces.Box):
         return ImageLayout(), [f"{expected}, got {described(space)}"]
     problems = []
@@ -308,12 +350,12 @@ def _image_problems(
         hint = "; the channels are in the middle" if order else ""
         problems.append(f"{expected}, got shape {space.shape}{hint}")
     if space.dtype != np.uint8:
-        problems.append(f"{where}: expected dtype uint8, got {space.dtype}")
+        problems += [] if _stated(space) else [f"{where}: {_UNSTATED}, got {described(space)}"]
     elif space.low.min() != 0 or space.high.max() != 255:
         problems.append(
             f"{where}: expected pixels 0 to 255, got {space.low.min()} to {space.high.max()}"
         )
-    return layout or ImageLayout(), problems
+    return replace(layout or ImageLayout(), pixels=_pixels(space)), problems
 
 
 def _vector_problems(
@@ -341,6 +383,31 @@ def described(space: spaces.Space[Any] | None) -> str:
     return str(space)
 
 
+def flat_space(space: spaces.Space[Any]) -> spaces.Space[Any]:
+    """A Dict of all that there is in nested Dicts and Tuples, named outer/inner; others as is."""
+    if not isinstance(space, spaces.Dict | spaces.Tuple):
+        return space
+    named = space.spaces if isinstance(space, spaces.Dict) else dict(enumerate(space.spaces))
+    whole: dict[str, spaces.Space[Any]] = {}
+    for name, part in named.items():
+        inner = flat_space(part)
+        inside = inner.spaces.items() if isinstance(inner, spaces.Dict) else ()
+        whole |= {f"{name}/{key}": box for key, box in inside} or {str(name): inner}
+    return spaces.Dict(whole)
+
+
+def flat(observations: Any) -> Any:
+    """The same of an observation, or of a batch."""
+    nested = isinstance(observations, Mapping) or (
+        isinstance(observations, tuple) and any(map(_has_parts, observations))
+    )
+    return flat_parts(observations) if nested else observations
+
+
+def _has_parts(part: Any) -> bool:
+    return isinstance(part, Mapping | tuple) or getattr(part, "ndim", 0) > 0
+
+
 def with_batch_axis(observation: Any) -> Any:
     """A batch of this one observation, or of the parts of a mapping; the reader checks it."""
     return stacked([observation])
@@ -348,6 +415,7 @@ def with_batch_axis(observation: Any) -> Any:
 
 def stacked(observations: Sequence[Any]) -> Any:
     """A batch of these: lists, since what the prior does not read may be anything."""
+    observations = [flat(own) for own in observations]
     first = observations[0]
     if isinstance(first, Mapping):
         common = [key for key in first if all(key in own for own in observations)]
@@ -357,7 +425,8 @@ def stacked(observations: Sequence[Any]) -> Any:
 
 def rows_of(observations: Any) -> int:
     """How many observations a batch has."""
-    parts = observations.values() if isinstance(observations, Mapping) else [observations]
+    named = flat(observations)
+    parts = named.values() if isinstance(named, Mapping) else [named]
     return len(next(iter(parts)))
 
 

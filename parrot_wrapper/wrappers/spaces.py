@@ -18,12 +18,14 @@ from parrot_wrapper.errors import (
     SpaceMismatchError,
     unknown_name,
 )
-from parrot_wrapper.types import ActionPrior, AnyArray, Observations
+from parrot_wrapper.types import PIXELS_FACT, ActionPrior, AnyArray, Observations
 from parrot_wrapper.wrappers.chunk import closed_loop
 from parrot_wrapper.wrappers.reader import (
     KeyOptions,
     ObservationReader,
     described,
+    flat,
+    flat_space,
     match_observation,
     observation_keys,
 )
@@ -82,6 +84,7 @@ def check_spaces(
     if looks:
         reader, problems = match_observation(observation_space, prior.observation_spec, known)
         problems += _camera_problems(cameras, prior.metadata.get("camera"))
+        problems += _pixel_problems(reader, prior.metadata.get(PIXELS_FACT))
     problems += _action_problems(action_space, prior, chunk_horizons)
     if problems:
         raise SpaceMismatchError(
@@ -149,7 +152,8 @@ def agent_space(
     features = spaces.Box(-np.inf, np.inf, (prior.feature_dim,), np.float32)
     if observation == "features":
         return features
-    own = env_space.spaces if isinstance(env_space, spaces.Dict) else _named(env_space, reader)
+    space = flat_space(env_space)
+    own = space.spaces if isinstance(space, spaces.Dict) else _named(space, reader)
     if FEATURES_KEY in own:
         raise SpaceMismatchError(
             f"Expected observations without a key {FEATURES_KEY!r}, which observation='both' adds, "
@@ -169,7 +173,8 @@ def agent_view(
         return observations
     if observation == "features":
         return features.copy()
-    own = observations if isinstance(observations, Mapping) else _named(observations, reader)
+    own = flat(observations)
+    own = own if isinstance(own, Mapping) else _named(own, reader)
     return {**own, FEATURES_KEY: features.copy()}
 
 
@@ -200,7 +205,7 @@ def _action_problems(
         problems.append(f"action: expected dtype float32, got {space.dtype}")
     if space.shape != shape:
         return [*problems, f"action: expected shape {shape}, got shape {space.shape}{hint}"]
-    edges = zip(("low", "high"), prior.action_bounds, (space.low, space.high), strict=True)
+    edges = zip(("low", "high"), prior.action_bounds, _edges(space, prior), strict=True)
     for name, expected, got in edges:
         if not np.allclose(expected, got):
             problems.append(
@@ -208,6 +213,40 @@ def _action_problems(
                 f"training env, got {got.tolist()}"
             )
     return problems
+
+
+def acting_box(space: spaces.Space[Any], prior: ActionPrior) -> spaces.Box:
+    """The env's box of actions, with the bounds of the prior's data where it has none.
+
+    Warns:
+        UserWarning: It has none.
+    """
+    assert isinstance(space, spaces.Box)  # `check_spaces` saw to it
+    low, high = (edge.astype(space.dtype) for edge in _edges(space, prior))
+    if not space.is_bounded():
+        warnings.warn(
+            "The env's action box has no bounds; actions stay within those of the prior's data, "
+            f"{low.tolist()} to {high.tolist()}.",
+            UserWarning,
+            stacklevel=4,
+        )
+    return spaces.Box(low, high, dtype=space.dtype.type)
+
+
+def _edges(space: spaces.Box, prior: ActionPrior) -> list[AnyArray]:
+    own = zip((space.low, space.high), prior.action_bounds, strict=True)
+    return [np.where(np.isfinite(edge), edge, data) for edge, data in own]
+
+
+def _pixel_problems(reader: ObservationReader, told: object) -> list[str]:
+    """Images scaled otherwise than those that the prior learned from, where its data tell."""
+    trained, got = told if isinstance(told, Mapping) else {}, reader.pixels
+    return [
+        f"{part}: expected pixels from {low} to {high} as in the prior's data, got "
+        f"{got.get(part, 'uint8')}"
+        for part, (low, high) in trained.items()
+        if part in reader.layouts and list(got.get(part, ())) != [low, high]
+    ]
 
 
 def _camera_problems(cameras: Sequence[Mapping[str, Any]], trained: object) -> list[str]:

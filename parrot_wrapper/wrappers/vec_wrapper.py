@@ -140,7 +140,8 @@ class BehavioralPriorVecWrapper(DrivenBatch, VecEnvWrapper):
         if dones.any():
             self._show_last(told, np.flatnonzero(dones))
             self._tell_resets()
-        return self._see(seen, dones), rewards, dones, told
+        # some envs give each reward in an array of one
+        return self._see(seen, dones), np.reshape(rewards, len(dones)), dones, told
 
     def env_method(
         self, method_name: str, *args: Any, indices: VecEnvIndices = None, **kwargs: Any

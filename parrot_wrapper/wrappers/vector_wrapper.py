@@ -168,6 +168,7 @@ class BehavioralPriorVectorWrapper(DrivenBatch, _Base):
                 actions[resets] = np.nan  # see `ActionChunking`
                 returned = self.env.step(actions)
         observations, rewards, terminations, truncations, infos = returned
+        rewards = np.reshape(rewards, len(terminations))  # some give each in an array of one
         ended = terminations | truncations
         told = self._told(infos, decoded, acted=~resets, ended=ended)
         began = ended if self._mode is AutoresetMode.SAME_STEP else resets

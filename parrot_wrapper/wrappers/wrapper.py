@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, SupportsFloat
 
 import gymnasium as gym
+import numpy as np
 from gymnasium.utils import RecordConstructorArgs
 from numpy.typing import ArrayLike
 
@@ -14,7 +15,12 @@ from parrot_wrapper.errors import InvalidArgumentError, LatentError
 from parrot_wrapper.latent.charts import Chart
 from parrot_wrapper.surroundings import quiet_underflow
 from parrot_wrapper.types import ActionPrior, AnyArray, FloatArray
-from parrot_wrapper.wrappers.chunk import check_discount, execute_chunk, nothing_executed
+from parrot_wrapper.wrappers.chunk import (
+    check_discount,
+    execute_chunk,
+    nothing_executed,
+    one_reward,
+)
 from parrot_wrapper.wrappers.driver import Driven, Driver, DriverOptions, offered
 from parrot_wrapper.wrappers.reader import ImageKeys, Keys, with_batch_axis
 from parrot_wrapper.wrappers.spaces import AgentObservation
@@ -45,8 +51,11 @@ class BehavioralPriorWrapper(
     updates, has torch's own setting; `torch.set_num_threads(1)` is best for networks of this size.
 
     Args:
-        env: Env with a bounded Box action space (A,) and observations as the prior knows them:
-            uint8 images (H, W, C) or (C, H, W), a float state vector, or a Dict of such.
+        env: Env with a Box action space (A,) and observations as the prior knows them: images
+            (H, W, C), (C, H, W) or (H, W), of uint8 or with the least and greatest pixel as bounds
+            of their Box; a float state vector; or a Dict or Tuple of such, also nested. Where the
+            action box has no bounds, those of the prior's data serve. `BoxActions` makes a Box of
+            other action spaces.
         prior: Name of a packaged prior, a prior's folder, or a live prior. With a live one the
             wrapper's `spec` cannot rebuild it.
         latent: Chart from u to z: "gaussian" (uniform u is exactly the prior), "box:2.0",
@@ -69,8 +78,9 @@ class BehavioralPriorWrapper(
             statistics, or another argument is outside its range.
 
     Warns:
-        UserWarning: The env terminates on success, which SAC learns to avoid; or a wrapper below
-            changes observations in a way that the prior's data may not have.
+        UserWarning: The env terminates on success, which SAC learns to avoid; its action box has
+            no bounds; or a wrapper below changes observations in a way that the prior's data may
+            not have.
 
     Example:
         >>> import gymnasium as gym
@@ -166,6 +176,8 @@ class BehavioralPriorWrapper(
                     before_step=newest if self._driver.closed_loop else None,
                 )
             )
+        if np.ndim(reward):  # type: ignore[arg-type]  # some envs give an array of one
+            reward = one_reward(reward)
         told = {**info, **decoded.info(0)}
         return self._see(observation), reward, terminated, truncated, told
 

@@ -14,6 +14,7 @@ from parrot_wrapper import FlowPrior, FlowPriorConfig, ObservationSpec
 pytest.importorskip("rl_zoo3")
 
 PAGE = Path(__file__).parents[2] / "docs" / "other-projects.md"
+TOOLS = PAGE.with_name("tools.md")
 SMALL = {
     "rl_zoo3.train": "-n 75 -params learning_starts:50 --eval-freq 50 --eval-episodes 1 "
     "--n-eval-envs 1 --device cpu --num-threads 1",
@@ -64,3 +65,17 @@ def test_an_env_and_a_prior_of_ones_own_from_yaml(algorithm, tmp_path):
     few = ["-n", "60", "-params", "learning_starts:30", "--eval-freq", "-1", "--device", "cpu"]
     zoo(tmp_path, "rl_zoo3.train", *args, *few, "-f", "logs")
     assert (tmp_path / "logs" / algorithm / "Pendulum-v1_1" / "Pendulum-v1.zip").is_file()
+
+
+def test_optuna_searches_budget_chart_and_observation(tmp_path):
+    page = "\n".join(re.findall(r"```bash\n(.*?)```", TOOLS.read_text(encoding="utf-8"), re.S))
+    [line] = [line for line in page.splitlines() if "-optimize" in line]
+    _, _, module, *args = shlex.split(line)
+    few = "--n-trials 2 -n 75 --n-startup-trials 1 --n-evaluations 1 --eval-episodes 1 --device cpu"
+    small = ["-params", "learning_starts:50", "batch_size:16", "buffer_size:100"]
+    told = zoo(tmp_path, module, *args, *few.split(), *small)
+    assert told.count("finished with value") == 2 or len(list(tmp_path.rglob("report_*.csv"))) == 1
+    [report] = tmp_path.rglob("report_*.csv")
+    head, *rows = report.read_text().splitlines()
+    assert {"params_kl", "params_latent", "params_observation"} <= set(head.split(","))
+    assert len(rows) == 2 and all("COMPLETE" in row for row in rows)

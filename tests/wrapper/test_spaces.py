@@ -48,8 +48,7 @@ def test_every_mismatch_is_listed_at_once():
     message = str(caught.value)
     for expected in [
         r"image",
-        "expected a uint8 image (40, 44, 3), or channels first (3, 40, 44), got shape (64, 64, 3)",
-        "expected dtype uint8, got float32",
+        "expected an image (40, 44, 3), or channels first (3, 40, 44), got shape (64, 64, 3)",
         "observation['proprio']: expected the proprio, got the keys image",
         "action: expected the low bound [-1.0, -1.0]",
         "action: expected the high bound [1.0, 1.0] of the prior's training env, got [2.0, 2.0]",
@@ -57,7 +56,7 @@ def test_every_mismatch_is_listed_at_once():
         "camera size: expected 40 as in the prior's data, got 64",
     ]:
         assert expected in message
-    assert message.count("\n  - ") == 7
+    assert message.count("\n  - ") == 6
 
 
 @pytest.mark.parametrize(
@@ -66,7 +65,7 @@ def test_every_mismatch_is_listed_at_once():
         ("image", Box(0, 255, (40, 3, 44), np.uint8), "channels are in the middle"),
         ("image", Box(0, 255, (40, 44, 12), np.uint8), "got shape (40, 44, 12)"),
         ("image", Box(0, 1, IMAGE_SHAPE, np.uint8), "expected pixels 0 to 255, got 0 to 1"),
-        ("image", Box(0, 255, IMAGE_SHAPE, np.float32), "expected dtype uint8, got float32"),
+        ("image", Box(-np.inf, 255, IMAGE_SHAPE, np.float32), "TransformObservation states them"),
         ("image", Discrete(3), "got Discrete(3)"),
         ("image", Dict(pixels=IMAGE), "['image']: expected the image, got the keys pixels"),
         ("state", Box(-1, 1, (5,), np.float32), "the state of shape (4,), got shape (5,)"),

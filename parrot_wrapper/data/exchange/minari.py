@@ -38,7 +38,7 @@ from parrot_wrapper.data.exchange.source import (
     parts_of,
 )
 from parrot_wrapper.errors import DataError, DataFileError, InvalidArgumentError, needed_extra
-from parrot_wrapper.types import AnyArray, FloatArray
+from parrot_wrapper.types import AnyArray, FloatArray, flat_parts
 
 METADATA_KEY = "parrot_wrapper"
 LABELS_KEY = "labels"
@@ -157,22 +157,18 @@ def _arrays(stored: Any) -> tuple[dict[str, AnyArray], dict[str, AnyArray]]:
     fields: dict[str, AnyArray] = {}
     for name, info in (stored["infos"] or {}).items():
         with contextlib.suppress(ValueError):  # ragged: nothing that could be taken
-            fields |= {} if name == LABELS_KEY else dict(_flat(info, f"{name}/"))
+            fields |= {} if name == LABELS_KEY else _flat({name: info})
     fields |= {name: np.asarray(stored[name]) for name in ("actions", "rewards")}
-    return dict(_flat(stored["observations"])), fields
+    return _flat(stored["observations"]), fields
 
 
-def _flat(observations: Any, prefix: str = "") -> Iterator[tuple[str, AnyArray]]:
+def _flat(observations: Any) -> dict[str, AnyArray]:
     """Parts of nested Dict and Tuple observations, named outer/inner."""
-    if isinstance(observations, tuple):
-        observations = {str(index): part for index, part in enumerate(observations)}
-    if not isinstance(observations, Mapping):
+    if not isinstance(observations, Mapping | tuple):
         array = np.asarray(observations)
         alone = "image" if array.dtype == np.uint8 and array.ndim == 4 else "state"
-        yield prefix.rstrip("/") or alone, array
-        return
-    for name, part in observations.items():
-        yield from _flat(part, f"{prefix}{name}/")
+        return {alone: array}
+    return {name: np.asarray(part) for name, part in flat_parts(observations).items()}
 
 
 def _seed(told: Any) -> int:
