@@ -63,20 +63,6 @@ def test_prints_its_table(command: str, expected: str) -> None:
     assert expected in done.stdout
 
 
-@pytest.mark.slow
-def test_several_hosts_do_what_one_process_does() -> None:
-    """Over network namespaces, with a worker killed and a link cut."""
-    pytest.importorskip("ray")
-    few = "--episodes 80 --shard-attempts 20 --seeds 1 --env-steps 80"
-    script = [sys.executable, str(BENCHMARKS / "hosts.py"), *few.split()]
-    done = subprocess.run(script, capture_output=True, text=True)
-    if done.returncode == 77:
-        pytest.skip(done.stderr)
-    assert done.returncode == 0, done.stderr + done.stdout
-    assert "| collect    | 4 shards | yes " in done.stdout
-    assert "| experiment | 2 rows   | yes " in done.stdout
-
-
 @pytest.mark.parametrize(("env", "sees"), [("puck", "state"), ("magnet", "image proprio")])
 def test_foreign_sight(env: str, sees: str, tmp_path: Path) -> None:
     few = "--episodes 4 --prior-steps 2 --batch-size 8 --steps 60 --rollouts 1"
