@@ -96,7 +96,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     torch.set_num_threads(1)
     [size] = make().observation_space.shape or ()
     prior = FlowPrior(FlowPriorConfig(ObservationSpec(state=size), 2, "state"))
-    one = of_one(prior, args.steps // 10)
+    one = of_one(prior, max(200, args.steps // 10))
     rows = [["1", "", f"{one:.0f}", "1.00"]]
     for count in args.envs:
         bare, driven = of_many(prior, count, args.workers, max(3, args.steps // count))

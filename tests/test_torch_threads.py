@@ -132,7 +132,7 @@ def test_help_has_the_default_of_each_command(command, capsys):
     if "--threads" in shown:
         assert re.search(r"--threads INT .{0,80}\(default: 1\)", shown), shown
     else:
-        assert command in {"collect", "data", "demo", "experiment", "info", "report"}
+        assert command in {"collect", "data", "demo", "experiment", "info", "record", "report"}
 
 
 @pytest.mark.parametrize(

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 
-from parrot_wrapper.priors.loading import RUN_SUBFOLDER
-from parrot_wrapper.rl.refit import RefitJob, refit
-from parrot_wrapper.surroundings import use_threads
+from parrot_wrapper.rl.refit_job import RefitJob
+from parrot_wrapper.surroundings import DEFAULT_THREADS, use_threads
 
 
 @dataclass(frozen=True)
@@ -15,16 +14,21 @@ class RefitCommand(RefitJob):
 
     Attributes:
         steps: Gradient steps; 0 for as many as the kind of prior takes.
+        threads: Torch's CPU threads, 0 for torch's own number; more pay on idle cores only.
         progress: Show progress bars.
     """
 
     steps: int = 0
+    threads: int = DEFAULT_THREADS
     progress: bool = True
 
     def run(self) -> None:
         """Record, train, and say how good the prior is."""
-        use_threads()
+        from parrot_wrapper.priors.loading import RUN_SUBFOLDER
+        from parrot_wrapper.rl.refit import refit
+
+        use_threads(self.threads)
         job = RefitJob(**{entry.name: getattr(self, entry.name) for entry in fields(RefitJob)})
-        settings = {"steps": self.steps} if self.steps else {}
+        settings = {"threads": self.threads, **({"steps": self.steps} if self.steps else {})}
         report = refit(job, settings, progress=self.progress)
         print(f"{self.out / RUN_SUBFOLDER}: {report}.")

@@ -10,10 +10,10 @@ settings say. In settings of your own name `parrot_wrapper.rl_zoo.search.drawn_p
 from __future__ import annotations
 
 import threading
+from contextlib import suppress
 from typing import Any
 
 import gymnasium as gym
-from rl_zoo3 import hyperparams_opt
 
 from parrot_wrapper.latent import target_entropy
 from parrot_wrapper.registry import DEFAULT_PRIOR
@@ -56,4 +56,7 @@ hyperparams: dict[str, dict[str, Any]] = {
 }
 """By env id, as `--conf-file` expects it."""
 
-hyperparams_opt.HYPERPARAMS_SAMPLER.update(sac=sample, tqc=sample)
+with suppress(ImportError):  # whoever reads this without the zoo has nothing to replace
+    from rl_zoo3 import hyperparams_opt
+
+    hyperparams_opt.HYPERPARAMS_SAMPLER.update(sac=sample, tqc=sample)

@@ -71,8 +71,8 @@ class TrainingData:
     def _parts(self) -> tuple[EpisodeDataset | Windows, list[dict[str, Tensor]]]:
         """What is drawn from, and batches that are held out."""
         config, prior, data = self._config, self._prior, self._data
-        require_change(in_memory(data), prior)
         check_source(in_memory(data), prior)
+        require_change(in_memory(data), prior)
         rng = step_generator(config.seed, SPLIT)
         training: EpisodeDataset | Windows
         if isinstance(data, ShardStream):

@@ -128,7 +128,7 @@ def test_a_keyframe_is_where_a_toggle_changes():
     assert [steps_to(labels, 0, row) for row in (0, 8)] == [10.0, 2.0]
     assert steps_to(labels, 1, 7) == 0.0
     assert not labels["hindsight_there"][8:, 1].any()  # none follows
-    assert not labels["hindsight_there"][10:, 0].any()
+    assert not labels["hindsight_there"][11:, 0].any()
     assert steps_to(labels, 2) == 16.0  # the end, as it never rests
 
 

@@ -14,7 +14,8 @@ from parrot_wrapper.priors.flow import FlowPrior
 from parrot_wrapper.priors.loading import load_prior
 from parrot_wrapper.record.policy_episodes import record_policy
 from parrot_wrapper.rl.config import RLConfig
-from parrot_wrapper.rl.refit import RefitJob, mixture, record_agent, refit
+from parrot_wrapper.rl.refit import mixture, record_agent, refit
+from parrot_wrapper.rl.refit_job import RefitJob
 from parrot_wrapper.rl.train import train
 from tests.training.toy_rl import ReachEnv
 
