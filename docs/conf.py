@@ -60,6 +60,7 @@ _ALIASES = "|".join(
 _INTERNAL = (
     r"parrot_envs\.(robot\.Robot|scene\.Scene)|parrot_wrapper\.[\w.]+\._\w+|DriverOptions"
     r"|parrot_wrapper\.wrappers\.driver\.Driven\w*|parrot_wrapper\.priors\.encoders\.base\.ActingEncoder"
+    r"|parrot_wrapper\.[\w.]+\.(RemotePath|Manifest|ShardInfo|KeyOptions|QuantileChart|Ranks)"
 )
 nitpick_ignore_regex = [
     ("py:obj", ".*"),
@@ -102,8 +103,9 @@ def tidy_signature(
 def tidy_bases(app: Any, name: str, subject: Any, options: Any, bases: list[Any]) -> None:
     """Name bases without their type arguments, and public ones for private ones."""
     plain = [typing.get_origin(base) or base for base in bases]
-    bases[:] = [
-        next(kind for kind in base.__mro__ if not kind.__name__.startswith("_")) for base in plain
+    bases[:] = [  # NamedTuple is a function
+        next(kind for kind in getattr(base, "__mro__", [base]) if not kind.__name__.startswith("_"))
+        for base in plain
     ]
 
 
