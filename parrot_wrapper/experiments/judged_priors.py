@@ -46,7 +46,7 @@ def judged_table(study: Study) -> Table:
     early = _EARLY * steps
     header = ["prior", "likelihood", "samples", "clone in z", f"SAC at {early:,.0f}"]
     header += [f"SAC at {steps:,}", "ms a decision", "steps a decision", "training minutes"]
-    variants = [v for v in study.variants if any(row.judged for row in study.of(v))]
+    variants = _judged(study)
     rows = []
     for variant in variants:
         told = {name: _mean(study, variant, name) for name in _names(study, variant)}
@@ -72,7 +72,7 @@ def judged_table(study: Study) -> Table:
 
 def ranking_table(study: Study) -> Table | None:
     """How well each measure ranks the priors; None for fewer than five of them."""
-    variants = [v for v in study.variants if any(row.judged for row in study.of(v))]
+    variants = _judged(study)
     if len(variants) < _RANKED:
         return None
     success = [float(np.mean([row.score.value for row in study.of(v)])) for v in variants]
@@ -97,6 +97,10 @@ def judged_shares(study: Study) -> dict[str, dict[Variant, Sequence[float]]]:
         variant: [row.score.value for row in study.of(variant)] for variant in study.variants
     }
     return parts
+
+
+def _judged(study: Study) -> list[Variant]:
+    return [v for v in study.variants if any(row.judged for row in study.of(v))]
 
 
 def _names(study: Study, variant: Variant) -> set[str]:

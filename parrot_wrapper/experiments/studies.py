@@ -151,7 +151,7 @@ def _main(setting: str) -> Grid:
 
 
 def _packaged(setting: str) -> Grid:
-    """The default prior, which no label taught, on the tasks of `main`; HIRL sees its features."""
+    """The prior that commands take by default, on the tasks of `main`; HIRL sees its features."""
     whole = _main(setting)
     return replace(
         whole,
