@@ -10,8 +10,6 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeAlias
 
-import fsspec
-
 from parrot_wrapper.checks import as_path
 from parrot_wrapper.errors import DataFileError
 
@@ -55,8 +53,10 @@ class RemotePath:
 
     @cached_property
     def _place(self) -> tuple[Any, str]:
+        from fsspec import core  # local folders do not wait for it
+
         with self._reached():
-            found: tuple[Any, str] = fsspec.core.url_to_fs(self._url)
+            found: tuple[Any, str] = core.url_to_fs(self._url)
             return found
 
     def exists(self) -> bool:
