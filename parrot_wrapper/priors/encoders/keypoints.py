@@ -201,8 +201,7 @@ class KeypointEncoder(ImageEncoder):
         """The teachers' losses, where the batch has what hindsight says."""
         if "hindsight_way" not in batch:
             return {}
-        with torch.autocast(self._grid.device.type, enabled=False):
-            losses: dict[str, Tensor] = self.teachers(intermediates, batch, generator)
+        losses: dict[str, Tensor] = self.teachers(intermediates, batch, generator)
         return losses
 
     @classmethod
