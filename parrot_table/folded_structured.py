@@ -17,7 +17,6 @@ from parrot_wrapper.priors.encoders.products import (
     Convolution,
     PooledSlots,
     apply,
-    means_and_presence,
     product,
     with_one,
 )
@@ -76,7 +75,7 @@ class FoldedStructured:
         near.mul_(heat[:, :, :1] / near.sum(2, keepdim=True))
         weight = torch.cat((heat[:, :, 1:], near), dim=2)
         half = CELL_MASS * math.sqrt(FAINT)
-        means, presence = means_and_presence(weight, maps[:, :, _POSITION], half)
+        means, presence = _means_and_presence(weight, maps[:, :, _POSITION], half)
         relative = means[:, :, :3] - (gripper[:, :3] + self._centre)[:, None]
         slots = torch.cat((presence, relative.mul_(presence)), dim=2)
         container_code = means[:, 0, 3:].tanh()
@@ -92,3 +91,17 @@ def _fold_heads(encoder: StructuredEncoder) -> Tensor:
     seen = torch.cat((heads, heads.new_zeros(len(heads), 1), squeeze), dim=1)
     places = torch.eye(3, seen.shape[1]).roll(_POSITION.start, dims=1)
     return torch.cat((seen, places, torch.cat((bias, bias.new_ones(1), squeeze_bias))[None]))
+
+
+def _means_and_presence(weight: Tensor, values: Tensor, half: float) -> tuple[Tensor, Tensor]:
+    """Weighted means (B, S, K) of values over cells, and how present each is (B, S, 1) in [0, 1].
+
+    Args:
+        weight: (B, N, S), not negative.
+        values: (B, N, K + 1), the last a constant 1.
+        half: Sum of weights that is half present.
+    """
+    sums = weight.transpose(1, 2) @ values
+    total = sums[:, :, -1:]
+    mass = total.square()
+    return sums[:, :, :-1] / (total + 1e-4), mass / (mass + half**2)

@@ -43,9 +43,10 @@ def test_layout() -> None:
     batch["proprio"] = torch.randn(16, 2, generator=torch.Generator().manual_seed(0))
     encoder.initialise(batch)
     features, seen = encoder.training_features(batch)
-    hand, kinds = PLACE + 1, 3  # a toggle has a state, and two of the kinds of keyframes
+    # a toggle has a state, now and later, and two of the kinds of keyframes
+    hand, kinds = PLACE + 1 + len(HORIZONS), 3
     assert features.shape == (16, encoder.feature_dim)
-    assert encoder.feature_dim == hand + SLOT * (kinds + SMALL["slots"]) + 2
+    assert encoder.feature_dim == hand + SLOT * (2 * kinds + SMALL["slots"]) + 2
     assert encoder.context(features).shape == (16, encoder.context_dim)
     assert torch.equal(encoder(batch), features)
     assert torch.equal(features[:, :hand], seen["hand"])
@@ -56,7 +57,7 @@ def test_layout() -> None:
     torch.testing.assert_close(seen["attention"].sum(1), torch.ones(16))
     labels = {key for key in batch if key.startswith("hindsight")}
     without = {key: part for key, part in batch.items() if key not in labels}
-    assert len(labels) == 4 and torch.equal(encoder(without), features)
+    assert len(labels) == 6 and torch.equal(encoder(without), features)
     assert encoder.auxiliary_losses(seen, without, torch.Generator()) == {}
 
 
@@ -66,7 +67,7 @@ def test_absent_slots_are_quiet() -> None:
         encoder.appearance[2].weight[:3] = 0.0
         encoder.appearance[2].bias[:3] = -40.0
     features = encoder(drawn(encoder)).detach()
-    start = PLACE + 1
+    start = PLACE + 1 + len(HORIZONS)
     assert features[:, start:].abs().max() < 1e-6
     features[:, start : start + SLOT] = 1.0  # but for one
     noisy = encoder.perturb(features, torch.Generator().manual_seed(0))
@@ -134,6 +135,7 @@ REACHED = {
     "contrast": {"appearance", "stem"},
     "horizon": {"appearance", "stem", "heads", "trunk", "hand", "shift", "teachers.readers"},
 }
+REACHED["soon"] = REACHED["toggle"]
 REACHED["dynamics"] = REACHED["reconstruction"] = REACHED["horizon"]
 
 
@@ -198,13 +200,14 @@ def test_ways_ahead_end_with_the_episode() -> None:
     cues = find_cues(DATA)
     labels = hindsight_labels(DATA, cues, HORIZONS)
     track, ahead = labels["hindsight_track"], labels["hindsight_ahead"]
-    assert "hindsight_ahead" not in hindsight_labels(DATA, cues)
-    assert "hindsight_ahead" not in make().labels(DATA)
+    state, soon = labels["hindsight_toggle"], labels["hindsight_soon"]
+    assert state.shape[1]
     first, last = int(DATA.obs_offsets[3]), int(DATA.obs_offsets[3] + DATA.lengths[3])
     for column, steps in enumerate(HORIZONS):
         for row in (first, first + 5, last):
             expected = track[min(row + steps, last)] - track[row]
             np.testing.assert_allclose(ahead[row, column], expected, atol=1e-6)
+            assert (soon[row, column] == state[min(row + steps, last)]).all()
 
 
 def test_without_cues_there_is_nothing_to_teach_of_places() -> None:

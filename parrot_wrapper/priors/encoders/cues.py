@@ -189,8 +189,9 @@ def hindsight_labels(
     Returns:
         "hindsight_track" (N, D): tracks. "hindsight_toggle" (N, G): -1 or 1, the last switch of
         each toggle, 0 before the first. "hindsight_way" (N, K, D): way to the next keyframe of
-        each kind. "hindsight_there" (N, K): 1 where there is one, else 0. Where there are horizons,
-        "hindsight_ahead" (N, H, D): way in so many steps, or to the end where that is nearer.
+        each kind. "hindsight_there" (N, K): 1 where there is one, else 0. In so many steps, or at
+        the end where that is nearer: "hindsight_ahead" (N, H, D), the way to there, and
+        "hindsight_soon" (N, H, G), the last switch of each toggle.
 
     Raises:
         DataError: The cues name dimensions of actions or proprioception that the data lack.
@@ -201,21 +202,22 @@ def hindsight_labels(
     labels = {
         "hindsight_track": np.zeros((rows, tracks), np.float32),
         "hindsight_toggle": np.zeros((rows, toggles), np.float32),
+        "hindsight_ahead": np.zeros((rows, len(horizons), tracks), np.float32),
+        "hindsight_soon": np.zeros((rows, len(horizons), toggles), np.float32),
         "hindsight_way": np.zeros((rows, kinds, tracks), np.float32),
         "hindsight_there": np.zeros((rows, kinds), np.float32),
     }
-    if horizons:
-        labels["hindsight_ahead"] = np.zeros((rows, len(horizons), tracks), np.float32)
     for index, path in _paths(data, cues):
         length, step = int(data.lengths[index]), int(data.step_offsets[index])
         actions = data.actions[step : step + length]
         first = int(data.obs_offsets[index])
         here = slice(first, first + length + 1)
         labels["hindsight_track"][here] = path
+        labels["hindsight_toggle"][here] = states = _states(actions, cues.toggles)
         for column, steps in enumerate(horizons):
             later = np.minimum(np.arange(length + 1) + steps, length)
             labels["hindsight_ahead"][here, column] = path[later] - path
-        labels["hindsight_toggle"][here] = states = _states(actions, cues.toggles)
+            labels["hindsight_soon"][here, column] = states[later]
         resting = _resting(path, cues.rest)
         events = np.zeros((length + 1, kinds), bool)
         switched = np.diff(states[1:], axis=0, prepend=states[1:2])

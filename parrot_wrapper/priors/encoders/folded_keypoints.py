@@ -16,7 +16,6 @@ from parrot_wrapper.priors.encoders.products import (
     PooledSlots,
     Product,
     apply,
-    means_and_presence,
     product,
     with_one,
 )
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
     from parrot_wrapper.priors.encoders.keypoints import KeypointEncoder
 
 _PLACE = slice(0, PLACE + 1)
-"""Columns of the heads' product: place and a 1; attention follows."""
+"""Columns of the heads' product: place and a 1; attention follows, then what is squeezed."""
 _LEAST = 1e-12
 """Length of a code by which none is divided, as `torch.nn.functional.normalize` has it."""
 
@@ -52,7 +51,7 @@ class FoldedKeypoints:
             *(Convolution(self._cells, part) for part in between),
             Convolution(self._cells, last, beside=with_one(encoder.places_of_cells())),
         ]
-        self._heads, self._enter, self._leave = _fold_heads(encoder)
+        self._heads, self._enter, self._squeezed, self._leave = _fold_heads(encoder)
         (enter, hidden), self._meant = product(encoder.meant[0]), product(encoder.meant[2])
         self._near = functional.pad(enter[:PLACE], (0, 0, 0, 1))  # for the 1 after a place
         self._hand = torch.cat((-enter[:PLACE], enter[PLACE:])), hidden
@@ -71,19 +70,26 @@ class FoldedKeypoints:
         heads = (rows[:-1] @ self._heads).view(shape)
         attention = heads[:, :, _PLACE.stop].softmax(1)[:, None]
         at_hand = torch.bmm(attention, rows[:-1].view(shape))[:, 0] @ self._enter
-        hidden = functional.silu(at_hand[:, : len(self._leave)])
+        squeezed = heads[:, :, _PLACE.stop + 1 :].flatten(1) @ self._squeezed
+        hidden = functional.silu(squeezed.add_(at_hand[:, : len(self._leave)]))
         hand = torch.addmm(at_hand[:, len(self._leave) :], hidden, self._leave)
         heat, code, near = local.tensor_split(self._split, dim=2)
         heat = heat.sigmoid()
         near = (
             near / torch.linalg.vector_norm(code, dim=2, keepdim=True).clamp_min_(_LEAST)
         ).exp_()
-        near.mul_(certain(self._thing(heat)) / near.sum(2, keepdim=True))
+        near /= near.sum(2, keepdim=True)
+        thing = self._thing(heat)
         place = heads[:, :, _PLACE]
         hidden = place @ self._near + apply(hand, self._hand)[:, None]
         meant = (functional.silu(hidden) @ self._meant[0] + self._meant[1]).sigmoid_()
-        weight = torch.cat((certain(heat * meant), near), dim=2)
-        mean, presence = means_and_presence(weight, place, self._half)
+        of_kind = torch.cat((meant.mul_(heat), heat), dim=2)
+        weight = torch.cat((of_kind.square(), near * thing.square()), dim=2)
+        sums = weight.transpose(1, 2) @ place
+        mean = sums[:, :, :PLACE] / (sums[:, :, PLACE:] + 1e-4)
+        sure = torch.cat((certain(of_kind), near * certain(thing)), dim=2)
+        mass = sure.sum(1)[:, :, None].square()
+        presence = mass / (mass + self._half**2)
         relative = mean.sub_(hand[:, None, :PLACE]).mul_(presence)
         slots = torch.cat((presence, relative), dim=2)
         return self._join(torch.cat((hand, slots.flatten(1)), dim=1), obs)
@@ -98,21 +104,23 @@ def _fold_local(encoder: KeypointEncoder) -> Product:
     return folded[:-1], folded[-1]
 
 
-def _fold_heads(encoder: KeypointEncoder) -> tuple[Tensor, Tensor, Tensor]:
-    """Products of the trunk's results, the place of the cell and a 1, and of what attention makes.
+def _fold_heads(encoder: KeypointEncoder) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Products of the trunk's results, the place of the cell and a 1, and of what these make.
 
-    To the place of a thing, 1 and attention for each cell; to the hidden layer of the hand, and to
-    all that is added to what the last product, upon that layer, says of the hand.
+    To the place of a thing, 1, attention and what is squeezed for each cell; of what is attended
+    to the hidden layer of the hand, and to all that is added to what the last product, upon that
+    layer, says of the hand; of what is squeezed to that layer; and the last product.
     """
     weight, bias = product(encoder.heads)
     channels = len(weight)
     whole = torch.cat((weight, weight.new_zeros(2 * PLACE, weight.shape[1]), bias[None]))
-    thing, here, tip = whole.tensor_split((PLACE, PLACE + 1), dim=1)
+    thing, here, tip, squeezed = whole.tensor_split((PLACE, PLACE + 1, 2 * PLACE + 1), dim=1)
     place, over = torch.eye(len(whole))[:, channels:-1].chunk(2, dim=1)
     one = torch.eye(len(whole))[:, -1:]
-    heads = torch.cat((thing + over, one, here), dim=1)
+    heads = torch.cat((thing + over, one, here, squeezed), dim=1)
     (enter, hidden), (leave, added) = product(encoder.hand[0]), product(encoder.hand[2])
+    enter, of_squeezed = enter.tensor_split((channels,))
     hand = one * added
     hand[:, :PLACE] += tip + place
     hidden_part = torch.cat((enter, enter.new_zeros(2 * PLACE, enter.shape[1]), hidden[None]))
-    return heads, torch.cat((hidden_part, hand), dim=1), leave
+    return heads, torch.cat((hidden_part, hand), dim=1), of_squeezed, leave

@@ -37,14 +37,16 @@ _CELLS = 14
 _QUICK = 8.0
 """Where cells are is learned so much faster than the rest, which builds on it."""
 _CODE = 3
+_SQUEEZED = 4
+"""Numbers of every cell that tell of the hand."""
 
 
 class KeypointEncoder(ImageEncoder):
     """Images, and vectors beside them, to features of the hand and of slots.
 
-    The layout is: place of the hand (3) and state of each toggle, a slot (4) of each kind of
-    keyframe for the thing that is likely meant, `slots` slots (4 each) by appearance, then the
-    vectors, in standard deviations.
+    The layout is: place of the hand (3), state of each toggle now and in 1, 4 and 16 steps, a slot
+    (4) of each kind of keyframe for the thing that is likely meant, one of each for all things of
+    that kind, `slots` slots (4 each) by appearance, then the vectors, in standard deviations.
     Places are in units of a typical way to the next keyframe. `Teachers` has the losses, which
     need nothing but what `find_cues` reads out of images and actions.
 
@@ -66,7 +68,7 @@ class KeypointEncoder(ImageEncoder):
     Example:
         >>> encoder = KeypointEncoder(ObservationSpec(image=(48, 48, 3)))
         >>> encoder({"image": torch.zeros(2, 48, 48, 3, dtype=torch.uint8)}).shape
-        torch.Size([2, 55])
+        torch.Size([2, 59])
     """
 
     name = "keypoints"
@@ -96,8 +98,8 @@ class KeypointEncoder(ImageEncoder):
         self.cues = Cues.from_dict(cues or {})
         self.fold = max(4, -(-max(height, width) // _CELLS))
         rows, columns = -(-height // self.fold), -(-width // self.fold)
-        self._hand = PLACE + len(self.cues.toggles)
-        self.shared = self._hand + SLOT * self.cues.kinds
+        self._hand = PLACE + (1 + len(HORIZONS)) * len(self.cues.toggles)
+        self.shared = self._hand + 2 * SLOT * self.cues.kinds
         super().__init__(
             observation,
             feature_dim=self.shared + SLOT * slots + vector_dim(observation),
@@ -116,8 +118,11 @@ class KeypointEncoder(ImageEncoder):
         nn.init.constant_(self.appearance[2].bias[: self.cues.kinds], -1.0)  # type: ignore[index]
         self.trunk = convolutions(channels + 2, channels, dilations=(1, 2, 1))
         # how far a thing in the cell is from where the cell is; attention, and the same of the hand
-        self.heads = nn.Conv2d(channels, PLACE + 1 + PLACE, 1)
-        self.hand = nn.Sequential(nn.Linear(channels, 64), nn.SiLU(), nn.Linear(64, self._hand))
+        self.heads = nn.Conv2d(channels, PLACE + 1 + PLACE + _SQUEEZED, 1)
+        self.hand = nn.Sequential(
+            nn.Linear(channels + _SQUEEZED * rows * columns, 64), nn.SiLU(),
+            nn.Linear(64, self._hand),
+        )  # fmt: skip
         # Which of several things is meant: heat that had to say so would fade far from the hand.
         self.meant = nn.Sequential(
             nn.Linear(self._hand, 24), nn.SiLU(), nn.Linear(24, self.cues.kinds)
@@ -161,12 +166,12 @@ class KeypointEncoder(ImageEncoder):
         with torch.autocast(trunk.device.type, enabled=False):  # places need float32
             local, heads, cells = (m.flatten(2).transpose(1, 2).to(self.dtype) for m in maps)
             heat, code = local.split((self.cues.kinds, _CODE), dim=2)
-            thing, here, tip = heads.split((PLACE, 1, PLACE), dim=2)
+            thing, here, tip, squeezed = heads.split((PLACE, 1, PLACE, _SQUEEZED), dim=2)
             plane, over = self.places_of_cells().chunk(2, dim=1)
             bent = tip.square().sum(2, keepdim=True)
             attention = here.softmax(1).transpose(1, 2)
             at_hand = attention @ torch.cat((plane + tip, bent, cells), dim=2)
-            hand = self.hand(at_hand[:, 0, PLACE + 1 :])
+            hand = self.hand(torch.cat((at_hand[:, 0, PLACE + 1 :], squeezed.flatten(1)), dim=1))
             hand = hand + functional.pad(at_hand[:, 0, :PLACE], (0, self._hand - PLACE))
             place = over + thing
             seen = {
@@ -215,8 +220,7 @@ class KeypointEncoder(ImageEncoder):
 
     def labels(self, data: Demonstrations) -> dict[str, FloatArray]:
         """What hindsight says: see `hindsight_labels`."""
-        wanted = self.teachers.weights["horizon"] > 0
-        return hindsight_labels(data, self.cues, HORIZONS if wanted else ())
+        return hindsight_labels(data, self.cues, HORIZONS)
 
     def lessons(self, data: Demonstrations) -> list[str]:
         """What of the actions is a toggle, what images tell of, and of what they do not."""
@@ -258,13 +262,15 @@ class KeypointEncoder(ImageEncoder):
 
     def _slots(self, seen: Mapping[str, Tensor]) -> Tensor:
         near = (seen["code"] @ (self.sharpness * self._anchors.T)).exp()
-        sure = certain(seen["heat"] * seen["meant"])
-        thing = certain(self.teachers.thing(seen["heat"]))
-        # One product for all slots: PyTorch's CPU kernels are very slow for a single column.
-        weight = torch.cat((sure, near * (thing / near.sum(2, keepdim=True))), dim=2)
-        total = weight.sum(1)[:, :, None]
-        mean = weight.transpose(1, 2) @ seen["place"] / (total + 1e-4)
-        mass = total.square()
+        near = near / near.sum(2, keepdim=True)
+        of_kind = torch.cat((seen["heat"] * seen["meant"], seen["heat"]), dim=2)
+        thing = self.teachers.thing(seen["heat"])
+        # One product for all slots: PyTorch's CPU kernels are very slow for a single column. Where
+        # a thing is, a hot cell says, and not several faint ones; that there is one, all together.
+        weight = torch.cat((of_kind.square(), near * thing.square()), dim=2)
+        mean = weight.transpose(1, 2) @ seen["place"] / (weight.sum(1)[:, :, None] + 1e-4)
+        sure = torch.cat((certain(of_kind), near * certain(thing)), dim=2)
+        mass = sure.sum(1)[:, :, None].square()
         presence = mass / (mass + self.half_present**2)
         relative = mean - seen["hand"][:, None, :PLACE]
         slots = torch.cat((presence, presence * relative), dim=2)

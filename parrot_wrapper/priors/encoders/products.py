@@ -187,20 +187,6 @@ def with_one(values: Tensor) -> Tensor:
     return torch.cat((values, torch.ones_like(values[:, :1])), dim=1)
 
 
-def means_and_presence(weight: Tensor, values: Tensor, half: float) -> tuple[Tensor, Tensor]:
-    """Weighted means (B, S, K) of values over cells, and how present each is (B, S, 1) in [0, 1].
-
-    Args:
-        weight: (B, N, S), not negative.
-        values: (B, N, K + 1), the last a constant 1.
-        half: Sum of weights that is half present.
-    """
-    sums = weight.transpose(1, 2) @ values
-    total = sums[:, :, -1:]
-    mass = total.square()
-    return sums[:, :, :-1] / (total + 1e-4), mass / (mass + half**2)
-
-
 def product(layer: nn.Module) -> Product:
     """A linear layer or a convolution of 1x1 as a product of rows."""
     assert isinstance(layer, nn.Conv2d | nn.Linear) and layer.bias is not None

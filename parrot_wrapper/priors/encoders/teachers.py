@@ -20,6 +20,7 @@ DEFAULT_WEIGHTS: Mapping[str, float] = MappingProxyType(
     {
         "odometry": 1.0,
         "toggle": 1.0,
+        "soon": 1.0,
         "keyframe": 0.3,
         "mass": 0.0003,
         "contrast": 0.5,
@@ -36,7 +37,7 @@ _NEAR = 0.5
 """In typical ways. Who is nearer to a keyframe may look at the hand alone, so that the heat of what
 is seen there says nothing; but where things are can be told most exactly from there."""
 _CENTRE = 0.1
-_ASTRAY = 0.05
+_ASTRAY = 0.3
 """Mass of the chance that nothing in sight is where the demonstrator goes."""
 _AWAY = 0.3
 """In places: the further than this a cell points, the less is its vote trusted. A cell that could
@@ -57,6 +58,7 @@ class Teachers(nn.Module):
     - *odometry*: how the hand's place changes between two steps of an episode is what the tracks
       say, through learned gains, which may be zero.
     - *toggle*: the last switch of each toggle, as features of the hand.
+    - *soon*: the same in 1, 4 and 16 steps, on average. A hand that holds nothing opens again.
     - *keyframe*: each cell votes for the way from the hand to the next keyframe of each kind, with
       its heat, as far as it is meant, as its weight; a mixture over which thing that is. Close to
       it, heat learns nothing, and the rest most exactly.
@@ -139,8 +141,9 @@ class Teachers(nn.Module):
         """
         losses = {}
         if self._cues.toggles:
-            error = seen["hand"][:, PLACE:] - batch["hindsight_toggle"]
-            losses["toggle"] = error.abs().mean()
+            now, soon = seen["hand"][:, PLACE:].tensor_split((len(self._cues.toggles),), dim=1)
+            losses["toggle"] = (now - batch["hindsight_toggle"]).abs().mean()
+            losses["soon"] = functional.mse_loss(soon, batch["hindsight_soon"].flatten(1))
         if self._cues.tracks:
             losses["odometry"], centre = self._odometry(seen["hand"][:, :PLACE], batch)
             losses["centre"] = centre + 3.0 * seen["bent"].mean()
