@@ -65,8 +65,7 @@ class ReportCommand:
             InvalidArgumentError: No folders, or folders of runs that are not there.
         """
         from parrot_wrapper.experiments.figures import save_figures
-        from parrot_wrapper.experiments.markdown import report_markdown
-        from parrot_wrapper.experiments.page import report_page
+        from parrot_wrapper.experiments.page import report_markdown, report_page
         from parrot_wrapper.experiments.study import load_studies
 
         if not self.folders:
