@@ -10,9 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from parrot_wrapper.cli.environments import (
-    packages_of,
-)
+from parrot_wrapper.cli.environments import packages_of
 from parrot_wrapper.cli.evaluate import film_run
 from parrot_wrapper.errors import InvalidArgumentError, absence
 from parrot_wrapper.experiments.places import GRID_FILE

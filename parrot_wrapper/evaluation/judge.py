@@ -159,15 +159,11 @@ def judge_prior(
         **judge.on_data(dataset),
     }
     env_id = env.spec.id if env.spec is not None else type(env.unwrapped).__name__
-    of_env = dataset is not None and _made_in(dataset) in (env_id, None)
+    made = {} if dataset is None else dataset.metadata.get("settings", {})
+    of_env = made.get("env_id", env_id) in (env_id, None)
     measured |= judge.by_expert(judge.shown if of_env else None)
     seconds = time.perf_counter() - started
     return Judgement(env_id=env_id, skipped=judge.skipped, seconds=seconds, **measured)
-
-
-def _made_in(dataset: EpisodeDataset) -> str | None:
-    made: str | None = dataset.metadata.get("settings", {}).get("env_id")
-    return made
 
 
 class _Judge:
