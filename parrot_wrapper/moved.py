@@ -123,13 +123,25 @@ def names_of(
     Args:
         package: Its name.
         **homes: The names in each of its modules.
+
+    Returns:
+        Both. `__getattr__` raises AttributeError for what is no name of the package, and
+        MissingExtraError where its module needs what is not installed.
     """
     home_of = {name: home for home, names in homes.items() for name in names}
 
     def find(name: str) -> Any:
         if name not in home_of:
             return moved_name(package, name)
-        value = getattr(import_module(f"{package}.{home_of[name]}"), name)
+        try:
+            value = getattr(import_module(f"{package}.{home_of[name]}"), name)
+        except ModuleNotFoundError as error:
+            from parrot_wrapper.errors import MissingExtraError
+
+            raise MissingExtraError(
+                f"{package}.{name} needs {error.name}, which is not installed: pip install "
+                "'parrot-wrapper[all]'."
+            ) from error
         setattr(sys.modules[package], name, value)
         return value
 
