@@ -30,8 +30,7 @@ used, so `import parrot_wrapper` is quick and needs no extra.
 """
 
 import sys
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from parrot_wrapper import moved as _moved  # finds modules under their old names
 from parrot_wrapper import surroundings as _surroundings  # noqa: F401  # minds forked processes
@@ -92,53 +91,32 @@ __all__ = [
     "target_entropy",
 ]
 
-_HOMES = {
-    "ActionChunking": "wrappers.action_chunking",
-    "ActionPrior": "types",
-    "BehavioralPriorVecWrapper": "wrappers.vec_wrapper",
-    "BehavioralPriorVectorWrapper": "wrappers.vector_wrapper",
-    "BehavioralPriorWrapper": "wrappers.wrapper",
-    "BroadMixture": "priors.mixtures.broad",
-    "DemonstrationDictReplayBuffer": "rl.replay.buffers",
-    "DemonstrationReplayBuffer": "rl.replay.buffers",
-    "EpisodeDataset": "data",
-    "FlowPrior": "priors",
-    "FlowPriorConfig": "priors",
-    "GroupedVectorEnv": "wrappers.grouped_envs",
-    "LayerNormReLU": "rl.normed_activation",
-    "ObservationSpec": "types",
-    "ParrotError": "errors",
-    "PriorTrainingConfig": "training.prior_config",
-    "RewardedDictReplayBuffer": "rl.replay.buffers",
-    "RewardedReplayBuffer": "rl.replay.buffers",
-    "ShardStream": "data",
-    "evaluate": "evaluation",
-    "fit_prior": "training.prior",
-    "flow_config": "priors",
-    "judge_prior": "evaluation",
-    "kl_to_prior": "latent",
-    "load_dataset": "data",
-    "load_prior": "priors",
-    "parse_chart": "latent",
-    "save_dataset": "data",
-    "target_entropy": "latent",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        return _moved.moved_name(__name__, name)
-    try:
-        value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
-    except ModuleNotFoundError as error:
-        from parrot_wrapper.errors import MissingExtraError
-
-        raise MissingExtraError(
-            f"{__name__}.{name} needs {error.name}, which is not installed: pip install "
-            "'parrot-wrapper[all]'."
-        ) from error
-    globals()[name] = value
-    return value
+__getattr__, _ = _moved.names_of(
+    __name__,
+    **{
+        "data": ["EpisodeDataset", "ShardStream", "load_dataset", "save_dataset"],
+        "errors": ["ParrotError"],
+        "evaluation": ["evaluate", "judge_prior"],
+        "latent": ["kl_to_prior", "parse_chart", "target_entropy"],
+        "priors": ["FlowPrior", "FlowPriorConfig", "flow_config", "load_prior"],
+        "priors.mixtures.broad": ["BroadMixture"],
+        "rl.normed_activation": ["LayerNormReLU"],
+        "rl.replay.buffers": [
+            "DemonstrationDictReplayBuffer",
+            "DemonstrationReplayBuffer",
+            "RewardedDictReplayBuffer",
+            "RewardedReplayBuffer",
+        ],
+        "training.prior": ["fit_prior"],
+        "training.prior_config": ["PriorTrainingConfig"],
+        "types": ["ActionPrior", "ObservationSpec"],
+        "wrappers.action_chunking": ["ActionChunking"],
+        "wrappers.grouped_envs": ["GroupedVectorEnv"],
+        "wrappers.vec_wrapper": ["BehavioralPriorVecWrapper"],
+        "wrappers.vector_wrapper": ["BehavioralPriorVectorWrapper"],
+        "wrappers.wrapper": ["BehavioralPriorWrapper"],
+    },
+)
 
 
 def __dir__() -> list[str]:

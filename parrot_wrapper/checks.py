@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import reprlib
 import sys
@@ -115,6 +116,12 @@ def require_share(name: str, value: Any) -> None:
     """Raise `InvalidArgumentError` unless `value` is a number strictly between 0 and 1."""
     if not is_number(value) or not 0.0 < value < 1.0:
         raise InvalidArgumentError(f"{name} must be in (0, 1), got {value!r}.")
+
+
+def require_positive(name: str, value: Any) -> None:
+    """Raise `InvalidArgumentError` unless `value` is a positive, finite number."""
+    if not is_number(value) or not 0.0 < value < math.inf:
+        raise InvalidArgumentError(f"{name} must be positive and finite, got {value!r}.")
 
 
 def as_path(name: str, value: object) -> Path:

@@ -24,6 +24,7 @@ MOVED = {
     "data.exchange.minari_export": "data.exchange.minari",
     "data.exchange.minari_import": "data.exchange.minari",
     "data.exchange.options": "data.exchange.choosing",
+    "data.sight": "data.episodes",
     "data.statistics": "data.dataset",
     "evaluation.prior_features": "evaluation.policies",
     "evaluation.probe": "evaluation.regression",
@@ -32,10 +33,12 @@ MOVED = {
     "evaluation.simulator_state": "evaluation.recordings",
     "experiments.films": "experiments.page",
     "experiments.gallery": "experiments.figures",
+    "experiments.markdown": "experiments.page",
     "experiments.mismatch": "experiments.study",
     "experiments.needs": "experiments.artifacts",
     "experiments.run_files": "experiments.plan",
     "experiments.runs": "experiments.methods",
+    "experiments.spent": "experiments.judged_priors",
     "experiments.summary": "experiments.tables",
     "expert_episodes": "record.expert_episodes",
     "float_errors": "surroundings",
@@ -120,13 +123,25 @@ def names_of(
     Args:
         package: Its name.
         **homes: The names in each of its modules.
+
+    Returns:
+        Both. `__getattr__` raises AttributeError for what is no name of the package, and
+        MissingExtraError where its module needs what is not installed.
     """
     home_of = {name: home for home, names in homes.items() for name in names}
 
     def find(name: str) -> Any:
         if name not in home_of:
             return moved_name(package, name)
-        value = getattr(import_module(f"{package}.{home_of[name]}"), name)
+        try:
+            value = getattr(import_module(f"{package}.{home_of[name]}"), name)
+        except ModuleNotFoundError as error:
+            from parrot_wrapper.errors import MissingExtraError
+
+            raise MissingExtraError(
+                f"{package}.{name} needs {error.name}, which is not installed: pip install "
+                "'parrot-wrapper[all]'."
+            ) from error
         setattr(sys.modules[package], name, value)
         return value
 

@@ -1,4 +1,4 @@
-"""Classes by name: ours, those of installed packages, and those just defined; modules with envs.
+"""Classes by name, ours, of installed packages, and just defined; modules with envs; versions.
 
 A package offers its own under an entry point group; nothing of it is imported before its name is
 asked for.
@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from importlib import import_module
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint, PackageNotFoundError, entry_points, version
 from typing import Any
 
 from parrot_wrapper.errors import (
@@ -41,6 +42,15 @@ def import_packages(packages: Iterable[str]) -> None:
                 f"Expected a module {package!r} that registers env ids, installed or in "
                 f"{os.getcwd()}, got: {error}. Install it, or leave it out of gym_packages."
             ) from error
+
+
+def installed_versions(distributions: Iterable[str]) -> dict[str, str]:
+    """Versions by name; what is not installed, as in a source tree, is left out."""
+    found = {}
+    for name in distributions:
+        with suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return found
 
 
 class Registry:

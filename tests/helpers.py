@@ -1,6 +1,7 @@
 """Toy envs that echo their action in `info`, and a toy prior whose inverse is known."""
 
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 import gymnasium as gym
@@ -199,3 +200,11 @@ class ClosedLoopPrior(AffinePrior):
 
     def encode_features(self, action: FloatArray, features: FloatArray) -> FloatArray:
         return (action[:, 0] - np.float32(1.1) * self.shift(features)) / np.float32(self.scale)
+
+
+def wait_for(condition: Callable[[], object], seconds: float = 60.0) -> None:
+    """Until it is so, or fail."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "waited too long"
+        time.sleep(0.01)

@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import gymnasium as gym
@@ -23,6 +22,7 @@ from parrot_wrapper.errors import (
 from parrot_wrapper.io.strict_json import sealed
 from parrot_wrapper.record.collect import ExpertSource, collect, record_episode
 from tests.expert_env import ENV_ID
+from tests.helpers import wait_for
 
 ROOT = Path(__file__).parents[1]
 
@@ -185,13 +185,6 @@ def alive(pid: int) -> bool:
     except FileNotFoundError:
         return False
     return state not in "ZX"
-
-
-def wait_for(condition, seconds: float = 30.0) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "waited too long"
-        time.sleep(0.01)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")

@@ -1,7 +1,6 @@
 """Engines: local processes as they promise, and another one that comes from elsewhere."""
 
 import os
-import time
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +17,7 @@ from parrot_wrapper.io.executors import EXECUTORS, Ended, LocalProcesses, Task, 
 from parrot_wrapper.record.collect import ExpertSource, collect
 from tests import engine_tasks as do
 from tests.experiments.toy_grid import save_toy_prior, toy_grid
+from tests.helpers import wait_for
 
 
 class InThisProcess:
@@ -111,13 +111,6 @@ def ends(engine: LocalProcesses, *tasks: Task) -> list[Ended]:
     return found
 
 
-def wait_for(path: Path) -> None:
-    end = time.monotonic() + 60
-    while not path.exists():
-        assert time.monotonic() < end
-        time.sleep(0.01)
-
-
 class TestLocalProcesses:
     def test_processes_are_kept_unless_a_fresh_one_is_asked_for(self) -> None:
         with closing(LocalProcesses()) as engine:
@@ -161,7 +154,7 @@ class TestLocalProcesses:
         with closing(LocalProcesses()) as engine:
             task = Task("patient", do.patient, (tmp_path,), fresh=True)
             engine.submit(task)
-            wait_for(tmp_path / "begun")
+            wait_for((tmp_path / "begun").exists)
             running = {task}
             for ended in stopping(engine, running):
                 running.remove(ended.task)
@@ -172,7 +165,7 @@ class TestLocalProcesses:
     def test_close_ends_what_does_not_stop(self, tmp_path: Path) -> None:
         with closing(LocalProcesses()) as engine:
             where = engine.submit(Task("stubborn", do.stubborn, (tmp_path,)))
-            wait_for(tmp_path / "begun")
+            wait_for((tmp_path / "begun").exists)
             engine.stop()
             assert engine.poll(0.3) == []
         with pytest.raises(ProcessLookupError):

@@ -9,9 +9,7 @@ from pathlib import Path
 
 from parrot_wrapper.checks import key_values
 from parrot_wrapper.cli.durations import announce, timed
-from parrot_wrapper.cli.environments import (
-    make_env,
-)
+from parrot_wrapper.cli.environments import make_env
 from parrot_wrapper.data.gathering import part_folder
 from parrot_wrapper.data.storage import read_manifest, whole_shards
 from parrot_wrapper.errors import InvalidArgumentError

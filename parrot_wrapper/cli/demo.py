@@ -104,7 +104,8 @@ class DemoCommand:
                     f"Plain SAC's process ended with code {other.exitcode}; its message is above. "
                     "The same command goes on from the last checkpoint."
                 )
-            results |= _read_scores(self.out, ("uniform", "plain_sac"))
+            for name in ("uniform", "plain_sac"):
+                results[name] = parse_json((self.out / f"{name}.json").read_bytes())
             self._show(config)
             seconds = round(clock.seconds, 1)
         summary = {
@@ -231,10 +232,6 @@ def _plain_side(command: DemoCommand, config: RLConfig) -> None:
         command.score_bare("uniform", config, UniformActions)
     except KeyboardInterrupt:
         raise SystemExit(130) from None  # the first process says it
-
-
-def _read_scores(folder: Path, names: tuple[str, ...]) -> dict[str, dict[str, Any]]:
-    return {name: parse_json((folder / f"{name}.json").read_bytes()) for name in names}
 
 
 def _curve(run_folder: Path) -> tuple[list[float], list[float]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
 import platform
 from collections.abc import Iterable
@@ -15,6 +14,7 @@ import tyro
 from parrot_wrapper import __version__
 from parrot_wrapper.cli.environments import register_packages
 from parrot_wrapper.errors import DataFileError
+from parrot_wrapper.registry import installed_versions
 
 _LIBRARIES = ("gymnasium", "numpy", "torch", "stable-baselines3", "pybullet", "h5py")
 
@@ -36,21 +36,15 @@ class InfoCommand:
 
 def _overview() -> Iterable[str]:
     yield f"parrot-wrapper {__version__}, Python {platform.python_version()}"
+    installed = installed_versions(_LIBRARIES)
     for name in _LIBRARIES:
-        yield f"  {name:<18} {_version(name)}"
+        yield f"  {name:<18} {installed.get(name, 'not installed')}"
     yield "environments:"
     yield from (f"  {env_id}" for env_id in register_packages() or ["(none registered)"])
     from parrot_wrapper.priors.loading import packaged_names
 
     yield "packaged priors:"
     yield from (f"  {name}" for name in packaged_names() or ["(none)"])
-
-
-def _version(name: str) -> str:
-    try:
-        return importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
-        return "not installed"
 
 
 def _card(name: str) -> Iterable[str]:

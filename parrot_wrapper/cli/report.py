@@ -10,9 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
-from parrot_wrapper.cli.environments import (
-    packages_of,
-)
+from parrot_wrapper.cli.environments import packages_of
 from parrot_wrapper.cli.evaluate import film_run
 from parrot_wrapper.errors import InvalidArgumentError, absence
 from parrot_wrapper.experiments.places import GRID_FILE
@@ -65,8 +63,7 @@ class ReportCommand:
             InvalidArgumentError: No folders, or folders of runs that are not there.
         """
         from parrot_wrapper.experiments.figures import save_figures
-        from parrot_wrapper.experiments.markdown import report_markdown
-        from parrot_wrapper.experiments.page import report_page
+        from parrot_wrapper.experiments.page import report_markdown, report_page
         from parrot_wrapper.experiments.study import load_studies
 
         if not self.folders:

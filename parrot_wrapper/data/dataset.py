@@ -12,8 +12,7 @@ import numpy.typing as npt
 
 from parrot_wrapper.checks import is_number, require_instance
 from parrot_wrapper.data.checks import checked_arrays, checked_box, checked_indices, concatenated
-from parrot_wrapper.data.episodes import Episode
-from parrot_wrapper.data.sight import limited
+from parrot_wrapper.data.episodes import Episode, limited
 from parrot_wrapper.errors import DataError, InvalidArgumentError, require_known
 from parrot_wrapper.image_layout import is_images
 from parrot_wrapper.surroundings import quiet_floats

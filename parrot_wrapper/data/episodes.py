@@ -1,19 +1,20 @@
-"""One recorded episode, checked where it is made."""
+"""One recorded episode, checked where it is made, and the observations of many."""
 
 from __future__ import annotations
 
 import hashlib
 import reprlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from parrot_wrapper.checks import float_array, number_array, require_instance
-from parrot_wrapper.errors import DataError
+from parrot_wrapper.errors import DataError, require_known
 from parrot_wrapper.image_layout import channels_last, is_images
-from parrot_wrapper.types import AnyArray, FloatArray, Observations
+from parrot_wrapper.types import KEYS_FACT, SEES_FACT, AnyArray, FloatArray, Observations
 
 
 def observation_mapping(observations: Observations) -> dict[str, AnyArray]:
@@ -74,6 +75,37 @@ def truths(name: str, values: object) -> npt.NDArray[np.bool_]:
     if not np.isin(array, (0, 1)).all():
         raise DataError(f"Expected {name} as true or false, got {reprlib.repr(values)}.")
     return array.astype(np.bool_)
+
+
+def limited(
+    observations: Mapping[str, AnyArray], metadata: Mapping[str, Any], names: Sequence[str]
+) -> tuple[dict[str, AnyArray], dict[str, Any]]:
+    """Some of the observations, by the parts that priors know, and metadata that say which.
+
+    Images keep their names. Vectors are joined in the order of `names`: beside an image they are
+    "proprio", alone "state". Of no names, observations stay as they are: not to be looked at.
+
+    Raises:
+        UnknownNameError: There is no such observation; the nearest is named.
+        DataError: One is neither an image nor vectors.
+    """
+    require_known("observation of the data", names, observations)
+    facts = {**metadata, SEES_FACT: list(names)}
+    if not names:
+        return dict(observations), facts
+    chosen = {name: observations[name] for name in names}
+    seen = {name: part for name, part in chosen.items() if is_images(name, part)}
+    vectors = {name: part for name, part in chosen.items() if name not in seen}
+    strange = [name for name, part in vectors.items() if part.ndim != 2 or part.dtype == np.uint8]
+    if strange:
+        raise DataError(f"Expected images or vectors to look at, {', '.join(strange)} are neither.")
+    if vectors:
+        part = "proprio" if seen else "state"
+        seen[part] = np.concatenate(list(vectors.values()), axis=1)
+        told = metadata.get(KEYS_FACT, {})
+        keys = [key for name in vectors for key in told.get(name, [name])]
+        facts[KEYS_FACT] = {**told, part: keys}
+    return seen, facts
 
 
 @dataclass(frozen=True)

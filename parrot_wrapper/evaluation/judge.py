@@ -38,6 +38,9 @@ if TYPE_CHECKING:
     from parrot_wrapper.data.dataset import EpisodeDataset
 
 _ResultT = TypeVar("_ResultT")
+_MEASURES = (
+    "uniform", "samples", "on_data", "on_expert", "keyframes", "cloning", "reachability", "probe",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -116,19 +119,7 @@ class Judgement:
 
     def to_dict(self) -> dict[str, Any]:
         """A JSON-able copy."""
-        parts = {
-            name: getattr(self, name)
-            for name in (
-                "uniform",
-                "samples",
-                "on_data",
-                "on_expert",
-                "keyframes",
-                "cloning",
-                "reachability",
-                "probe",
-            )
-        }
+        parts = {name: getattr(self, name) for name in _MEASURES}
         return {
             "env_id": self.env_id,
             "verdict": self.verdict.to_dict(),
@@ -161,163 +152,135 @@ def judge_prior(
     """
     require_instance("prior", prior, ActionPrior, "a live prior; load_prior makes one of a name")
     chosen, started = settings or JudgeSettings(), time.perf_counter()
-    skipped: dict[str, str] = {}
-    uniform = _score(UniformActions(env), env, chosen, "uniform actions")
-    samples = _score(PriorSamples(env, prior), env, chosen, "samples of the prior")
-    on_data = keyframes = data = None
-    if dataset is None:
-        skipped.update(dict.fromkeys(("likelihood on data", "next keyframe"), "no data were given"))
-    else:
-        held, steps = dataset, chosen.data_steps
-        data = recording_of(held, prior, steps=steps, rng=np.random.default_rng(chosen.seed))
-        on_data = _or_skip(
-            skipped,
-            "likelihood on data",
-            lambda: measure_likelihood(prior, data, rng=np.random.default_rng(chosen.seed)),
-        )
-        rng = np.random.default_rng(chosen.seed)
-        keyframes = _or_skip(
-            skipped, "next keyframe", lambda: measure_keyframes(prior, held, steps=steps, rng=rng)
-        )
-    env_id = env.spec.id if env.spec is not None else type(env.unwrapped).__name__
-    of_env = dataset is not None and _made_in(dataset) in (env_id, None)
-    expert = _expert_measures(prior, env, chosen, skipped, data if of_env else None)
-    return Judgement(
-        env_id=env_id,
-        uniform=uniform,
-        samples=samples,
-        on_data=on_data,
-        keyframes=keyframes,
-        skipped=skipped,
-        seconds=time.perf_counter() - started,
-        **expert,
-    )
-
-
-def _made_in(dataset: EpisodeDataset) -> str | None:
-    made: str | None = dataset.metadata.get("settings", {}).get("env_id")
-    return made
-
-
-def _expert_measures(
-    prior: ActionPrior,
-    env: gym.Env[Any, Any],
-    settings: JudgeSettings,
-    skipped: dict[str, str],
-    shown: Recording | None,
-) -> dict[str, Any]:
-    bare = env.unwrapped
-    if not isinstance(bare, OffersExpert):
-        reason = "the env offers no scripted expert (make_expert)"
-        skipped.update(dict.fromkeys(("likelihood on expert", "reachability"), reason))
-        probe = {"probe": _probe_samples(prior, env, settings, skipped)}
-        if shown is None:
-            skipped["cloning in z"] = f"{reason}, and no demonstrations of it were given"
-            return probe
-        return {
-            "expert": shown.success_rate.to_dict(),
-            "cloning": _cloning(prior, env, settings, skipped, shown),
-            **probe,
-        }
-    expert = ScriptedExpert(env, noise=settings.noise)
-    recorded = _record(
-        prior, env, expert, settings, "expert episodes", ScriptedExpert(env, noise=0.0)
-    )
-    rng = np.random.default_rng(settings.seed)
-    return {
-        "expert": recorded.success_rate.to_dict(),
-        "on_expert": _or_skip(
-            skipped,
-            "likelihood on expert",
-            lambda: measure_likelihood(prior, recorded.successful(), rng=rng),
-        ),
-        "cloning": _cloning(prior, env, settings, skipped, recorded),
-        "reachability": _or_skip(
-            skipped,
-            "reachability",
-            lambda: measure_reachability(
-                env,
-                prior,
-                limits=settings.limits,
-                episodes=settings.episodes,
-                noise=settings.noise,
-                progress=settings.progress,
-            ),
-        ),
-        "probe": _probe(prior, recorded, skipped),
+    judge = _Judge(prior, env, chosen)
+    measured: dict[str, Any] = {
+        "uniform": judge.score(UniformActions(env), "uniform actions"),
+        "samples": judge.score(PriorSamples(env, prior), "samples of the prior"),
+        **judge.on_data(dataset),
     }
+    env_id = env.spec.id if env.spec is not None else type(env.unwrapped).__name__
+    made = {} if dataset is None else dataset.metadata.get("settings", {})
+    of_env = made.get("env_id", env_id) in (env_id, None)
+    measured |= judge.by_expert(judge.shown if of_env else None)
+    seconds = time.perf_counter() - started
+    return Judgement(env_id=env_id, skipped=judge.skipped, seconds=seconds, **measured)
 
 
-def _cloning(
-    prior: ActionPrior,
-    env: gym.Env[Any, Any],
-    settings: JudgeSettings,
-    skipped: dict[str, str],
-    recorded: Recording,
-) -> Cloning | None:
-    count, bar = settings.episodes, settings.progress
-    return _or_skip(
-        skipped,
-        "cloning in z",
-        lambda: clone_in_latent(env, prior, recorded, episodes=count, progress=bar),
-    )
+class _Judge:
+    """Measures a prior in an env, and keeps what it skips and why."""
 
+    def __init__(self, prior: ActionPrior, env: gym.Env[Any, Any], settings: JudgeSettings) -> None:
+        self.prior, self.env, self.settings = prior, env, settings
+        self.skipped: dict[str, str] = {}
+        self.shown: Recording | None = None
+        """The data, where there are any."""
 
-def _probe_samples(
-    prior: ActionPrior, env: gym.Env[Any, Any], settings: JudgeSettings, skipped: dict[str, str]
-) -> Probe | None:
-    if not isinstance(env.unwrapped, OffersLabels):
-        skipped["probe"] = "the env does not tell its state (privileged_labels)"
+    def score(self, policy: EpisodePolicy, name: str) -> EvaluationResult:
+        """A policy over held-out episodes."""
+        return evaluate(
+            policy,
+            self.env,
+            episodes=self.settings.episodes,
+            seed=self.settings.seed,
+            on_reset=policy.begin,
+            progress=name if self.settings.progress else None,
+        )
+
+    def on_data(self, dataset: EpisodeDataset | None) -> dict[str, Any]:
+        """Fit to the data, and the way to the next keyframe from features of them."""
+        if dataset is None:
+            names = ("likelihood on data", "next keyframe")
+            self.skipped.update(dict.fromkeys(names, "no data were given"))
+            return {}
+        steps = self.settings.data_steps
+        shown = self.shown = recording_of(dataset, self.prior, steps=steps, rng=self._rng())
+
+        def keyframes() -> KeyframeError:
+            return measure_keyframes(self.prior, dataset, steps=steps, rng=self._rng())
+
+        return {
+            "on_data": self._or_skip("likelihood on data", lambda: self._likelihood(shown)),
+            "keyframes": self._or_skip("next keyframe", keyframes),
+        }
+
+    def by_expert(self, shown: Recording | None) -> dict[str, Any]:
+        """What the env's expert shows, or demonstrations of this env where it has none."""
+        if not isinstance(self.env.unwrapped, OffersExpert):
+            reason = "the env offers no scripted expert (make_expert)"
+            self.skipped.update(dict.fromkeys(("likelihood on expert", "reachability"), reason))
+            probe = {"probe": self._probe_samples()}
+            if shown is None:
+                self.skipped["cloning in z"] = f"{reason}, and no demonstrations of it were given"
+                return probe
+            return {**self._cloning(shown), **probe}
+        expert = ScriptedExpert(self.env, noise=self.settings.noise)
+        intention = ScriptedExpert(self.env, noise=0.0)
+        recorded = self._record(expert, "expert episodes", intention)
+        return {
+            "on_expert": self._or_skip(
+                "likelihood on expert", lambda: self._likelihood(recorded.successful())
+            ),
+            **self._cloning(recorded),
+            "reachability": self._or_skip("reachability", self._reachability),
+            "probe": self._probe(recorded),
+        }
+
+    def _rng(self) -> np.random.Generator:
+        return np.random.default_rng(self.settings.seed)
+
+    def _likelihood(self, recorded: Recording) -> Likelihood:
+        return measure_likelihood(self.prior, recorded, rng=self._rng())
+
+    def _reachability(self) -> Reachability:
+        return measure_reachability(
+            self.env,
+            self.prior,
+            limits=self.settings.limits,
+            episodes=self.settings.episodes,
+            noise=self.settings.noise,
+            progress=self.settings.progress,
+        )
+
+    def _cloning(self, recorded: Recording) -> dict[str, Any]:
+        """Success of who was recorded, and clones of them."""
+        count, bar = self.settings.episodes, self.settings.progress
+        cloning = self._or_skip(
+            "cloning in z",
+            lambda: clone_in_latent(self.env, self.prior, recorded, episodes=count, progress=bar),
+        )
+        return {"expert": recorded.success_rate.to_dict(), "cloning": cloning}
+
+    def _probe_samples(self) -> Probe | None:
+        if not isinstance(self.env.unwrapped, OffersLabels):
+            self.skipped["probe"] = "the env does not tell its state (privileged_labels)"
+            return None
+        samples = PriorSamples(self.env, self.prior)
+        return self._probe(self._record(samples, "episodes for the probe"))
+
+    def _probe(self, recorded: Recording) -> Probe | None:
+        probe = self._or_skip("probe", lambda: probe_features(self.prior, recorded))
+        if probe is None:
+            lacking = f"the env's labels hold neither {LANDMARKS} nor {HAND}"
+            self.skipped.setdefault("probe", lacking)
+        return probe
+
+    def _record(
+        self, policy: EpisodePolicy, name: str, intention: EpisodePolicy | None = None
+    ) -> Recording:
+        return record(
+            self.env,
+            self.prior,
+            policy,
+            intention=intention,
+            episodes=self.settings.expert_episodes,
+            progress=name if self.settings.progress else None,
+        )
+
+    def _or_skip(self, name: str, measure: Callable[[], _ResultT]) -> _ResultT | None:
+        try:
+            return measure()
+        except DataError as error:
+            self.skipped[name] = str(error)
+        except NotImplementedError as error:  # decoders (CVAE, skills) cannot encode
+            self.skipped[name] = f"the prior is not invertible ({error})"
         return None
-    policy = PriorSamples(env, prior)
-    return _probe(prior, _record(prior, env, policy, settings, "episodes for the probe"), skipped)
-
-
-def _probe(prior: ActionPrior, recorded: Recording, skipped: dict[str, str]) -> Probe | None:
-    probe = _or_skip(skipped, "probe", lambda: probe_features(prior, recorded))
-    if probe is None:
-        skipped.setdefault("probe", f"the env's labels hold neither {LANDMARKS} nor {HAND}")
-    return probe
-
-
-def _score(
-    policy: EpisodePolicy, env: gym.Env[Any, Any], settings: JudgeSettings, name: str
-) -> EvaluationResult:
-    return evaluate(
-        policy,
-        env,
-        episodes=settings.episodes,
-        seed=settings.seed,
-        on_reset=policy.begin,
-        progress=name if settings.progress else None,
-    )
-
-
-def _record(
-    prior: ActionPrior,
-    env: gym.Env[Any, Any],
-    policy: EpisodePolicy,
-    settings: JudgeSettings,
-    name: str,
-    intention: EpisodePolicy | None = None,
-) -> Recording:
-    return record(
-        env,
-        prior,
-        policy,
-        intention=intention,
-        episodes=settings.expert_episodes,
-        progress=name if settings.progress else None,
-    )
-
-
-def _or_skip(
-    skipped: dict[str, str], name: str, measure: Callable[[], _ResultT]
-) -> _ResultT | None:
-    try:
-        return measure()
-    except DataError as error:
-        skipped[name] = str(error)
-    except NotImplementedError as error:  # decoders (CVAE, skills) cannot encode
-        skipped[name] = f"the prior is not invertible ({error})"
-    return None

@@ -98,24 +98,23 @@ def _rollouts(judgement: Judgement) -> dict[str, EvaluationResult]:
 
 
 def _likelihood_table(fits: Sequence[tuple[str, Likelihood]]) -> str:
-    header = ["measure", *(name for name, _ in fits)]
+    columns = [_likelihood_cells(fit) for _, fit in fits]
+    rows = [[measure, *(cells[measure] for cells in columns)] for measure in columns[0]]
+    return markdown_table(["measure", *(name for name, _ in fits)], rows)
 
-    def row(label: str, *values: str) -> list[str]:
-        return [label, *values]
 
-    columns = [fit for _, fit in fits]
-    rows = [
-        row("actions", *(str(fit.steps) for fit in columns)),
-        row("NLL, mean (nats)", *(f"{fit.nll:.2f}" for fit in columns)),
-        row("NLL, median (nats)", *(f"{fit.nll_median:.2f}" for fit in columns)),
-        row("NLL per dimension", *(f"{fit.nll_per_dimension:.3f}" for fit in columns)),
-        row("inversion error, max", *(f"{fit.inversion_error:.1e}" for fit in columns)),
-        row("encoded mean, largest", *(f"{max(map(abs, fit.latent_mean)):.2f}" for fit in columns)),
-        row("encoded std, range", *(_span(fit.latent_std) for fit in columns)),
-        row("encoded KS distance, largest", *(f"{max(fit.latent_ks):.3f}" for fit in columns)),
-        row("samples outside the box", *(f"{fit.box_exits:.3f}" for fit in columns)),
-    ]
-    return markdown_table(header, rows)
+def _likelihood_cells(fit: Likelihood) -> dict[str, str]:
+    return {
+        "actions": str(fit.steps),
+        "NLL, mean (nats)": f"{fit.nll:.2f}",
+        "NLL, median (nats)": f"{fit.nll_median:.2f}",
+        "NLL per dimension": f"{fit.nll_per_dimension:.3f}",
+        "inversion error, max": f"{fit.inversion_error:.1e}",
+        "encoded mean, largest": f"{max(map(abs, fit.latent_mean)):.2f}",
+        "encoded std, range": f"{min(fit.latent_std):.2f} to {max(fit.latent_std):.2f}",
+        "encoded KS distance, largest": f"{max(fit.latent_ks):.3f}",
+        "samples outside the box": f"{fit.box_exits:.3f}",
+    }
 
 
 def _keyframe_lines(found: KeyframeError) -> str:
@@ -124,10 +123,6 @@ def _keyframe_lines(found: KeyframeError) -> str:
         header, [[str(found.kinds), f"{found.unexplained:.2f}", f"{found.rmse:.2f}"]]
     )
     return f"{table}\n\nFrom {found.steps} steps of the data, where it is near."
-
-
-def _span(values: Sequence[float]) -> str:
-    return f"{min(values):.2f} to {max(values):.2f}"
 
 
 def _cloning_lines(judgement: Judgement) -> str:

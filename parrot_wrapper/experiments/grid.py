@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import InitVar, dataclass, field, replace
 from typing import Any
 
-from parrot_wrapper.checks import require_count
+from parrot_wrapper.checks import require_count, require_instance
 from parrot_wrapper.errors import InvalidArgumentError, require_known, unknown_name
 from parrot_wrapper.experiments import grid_checks as checks
 from parrot_wrapper.experiments.artifacts import (
@@ -217,15 +217,14 @@ class Grid:
     def _check_values(self) -> None:
         for name in ("name", "setting"):
             checks.require_name(name, getattr(self, name))
-        checks.require_text("prior", self.prior)
-        checks.require_text("prior_encoder", self.prior_encoder)
+        for name in ("prior", "prior_encoder"):
+            require_instance(name, getattr(self, name), str, "text")
         for name in ("env_steps", "evaluation_episodes"):
             require_count(name, getattr(self, name))
         require_count("judge_episodes", self.judge_episodes, least=0)
-        checks.require_flag("shared_encoder", self.shared_encoder)
+        require_instance("shared_encoder", self.shared_encoder, bool, "true or false")
 
     def _check_options(self) -> None:
-
         for name in ("prior_options", "env_kwargs", "rl"):
             checks.require_options(name, getattr(self, name))
         checks.require_nested_options("baseline_options", self.baseline_options)
@@ -335,5 +334,5 @@ def _heard(entry: object) -> object:
     if not isinstance(entry, Mapping):
         return entry
     values = checks.fields_of(Method, "method", entry)
-    checks.require_text("method.name", values["name"])
+    require_instance("method.name", values["name"], str, "text")
     return replace(METHODS.get(values["name"].partition("+")[0], Method("a")), **values)

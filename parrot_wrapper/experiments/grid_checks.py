@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, asdict, fields
 from typing import Any
 
+from parrot_wrapper.checks import require_instance
 from parrot_wrapper.errors import InvalidArgumentError, require_known
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.]*(-[A-Za-z0-9_.]+)*")
@@ -57,85 +58,47 @@ def fields_of(
 
 
 def entries(name: str, value: object) -> Sequence[Any]:
-    """A list (or tuple) as it is.
-
-    Raises:
-        InvalidArgumentError: It is something else.
-    """
-    if not isinstance(value, list | tuple):
-        raise InvalidArgumentError(f"Expected {name} as a list, got {value!r}.")
+    """A list (or tuple) as it is; anything else is an `InvalidArgumentError`, as below."""
+    require_instance(name, value, (list, tuple), "a list")
+    assert isinstance(value, list | tuple)
     return value
 
 
 def texts(name: str, value: object) -> tuple[str, ...]:
-    """A list of different texts, at least one, as a tuple.
-
-    Raises:
-        InvalidArgumentError: It is something else.
-    """
-    found = entries(name, value)
-    good = all(isinstance(entry, str) and entry for entry in found)
-    if not found or not good or len(set(found)) < len(found):
-        raise InvalidArgumentError(
-            f"Expected {name} as a list of different texts, at least one, got {list(found)}."
-        )
-    return tuple(found)
+    """A list of different texts, at least one, as a tuple."""
+    return _different(name, value, "texts", lambda entry: isinstance(entry, str) and entry != "")
 
 
 def seeds(name: str, value: object) -> tuple[int, ...]:
-    """A list of different integers from 0 on, at least one, as a tuple.
+    """A list of different integers from 0 on, at least one, as a tuple."""
+    return _different(name, value, "integers from 0 on", _is_seed)
 
-    Raises:
-        InvalidArgumentError: It is something else.
-    """
+
+def _is_seed(entry: object) -> bool:
+    return isinstance(entry, int) and not isinstance(entry, bool) and entry >= 0
+
+
+def _different(
+    name: str, value: object, what: str, good: Callable[[object], bool]
+) -> tuple[Any, ...]:
     found = entries(name, value)
-    good = all(_is_integer(entry) and entry >= 0 for entry in found)
-    if not found or not good or len(set(found)) < len(found):
+    if not found or not all(map(good, found)) or len(set(found)) < len(found):
         raise InvalidArgumentError(
-            f"Expected {name} as a list of different integers from 0 on, at least one, "
-            f"got {list(found)}."
+            f"Expected {name} as a list of different {what}, at least one, got {list(found)}."
         )
     return tuple(found)
 
 
 def require_name(name: str, value: object) -> None:
-    """Refuse what cannot be part of a folder's name.
-
-    Raises:
-        InvalidArgumentError: It is something else.
-    """
+    """Refuse what cannot be part of a folder's name."""
     if not isinstance(value, str) or not _NAME.fullmatch(value):
         raise InvalidArgumentError(
             f"Expected {name} of letters, digits, '.', '_' and '-' between them, got {value!r}."
         )
 
 
-def require_text(name: str, value: object) -> None:
-    """Refuse what is no text.
-
-    Raises:
-        InvalidArgumentError: It is something else.
-    """
-    if not isinstance(value, str):
-        raise InvalidArgumentError(f"Expected {name} as text, got {value!r}.")
-
-
-def require_flag(name: str, value: object) -> None:
-    """Refuse what is neither true nor false.
-
-    Raises:
-        InvalidArgumentError: It is something else.
-    """
-    if not isinstance(value, bool):
-        raise InvalidArgumentError(f"Expected {name} as true or false, got {value!r}.")
-
-
 def require_options(name: str, value: object) -> None:
-    """Refuse what is no JSON-able mapping with names as keys.
-
-    Raises:
-        InvalidArgumentError: It is something else.
-    """
+    """Refuse what is no JSON-able mapping with names as keys."""
     try:
         json.dumps(value, allow_nan=False)
     except (TypeError, ValueError) as error:
@@ -145,27 +108,15 @@ def require_options(name: str, value: object) -> None:
 
 
 def require_nested_options(name: str, value: object) -> None:
-    """Refuse what is no mapping of names to options.
-
-    Raises:
-        InvalidArgumentError: It is something else.
-    """
+    """Refuse what is no mapping of names to options."""
     require_options(name, value)
     assert isinstance(value, Mapping)
     for key, options in value.items():
         require_options(f"{name}[{key!r}]", options)
 
 
-def _is_integer(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
 def require_open(settings: Mapping[str, Any]) -> None:
-    """Refuse settings of an agent that are not a grid's to choose.
-
-    Raises:
-        InvalidArgumentError: Some follow from the grid's other fields.
-    """
+    """Refuse settings of an agent that follow from the grid's other fields."""
     taken = [key for key in settings if key in _FROM_GRID]
     raw = settings.get("raw_actions", {})
     if not isinstance(raw, Mapping) or not set(raw) <= {"kind", "explore"}:

@@ -1,4 +1,4 @@
-"""What the priors behind a study's agents are worth before RL, beside what RL makes of them."""
+"""What a study's priors are worth before RL, what RL makes of them, and what agents paid for it."""
 
 from __future__ import annotations
 
@@ -119,3 +119,33 @@ def _mean(study: Study, variant: Variant, name: str) -> float | None:
 
 def _cell(value: float | None, form: str) -> str:
     return "-" if value is None else form.format(value)
+
+
+SPENT_CAPTION = (
+    "KL: mean nats per decision to the prior, to uniform actions without one, over the last "
+    "quarter of training. Unsafe: events in 1,000 env steps of all of it, by the env's own "
+    "account. Means over tasks and seeds; a dash where it is not known."
+)
+_SPENT = {"kl": "KL", "unsafe_per_1000": "unsafe in 1,000"}
+
+
+def spent_table(study: Study) -> Table | None:
+    """One row a variant; None where no row of the study tells."""
+    told = {variant: _spent(study, variant) for variant in study.variants}
+    if not any(value is not None for means in told.values() for value in means):
+        return None
+    rows = tuple(
+        (
+            study.label(variant),
+            *("-" if value is None else f"{value:.2f}" for value in means),
+            str(estimate_iqm(study.scores(variant))),
+        )
+        for variant, means in told.items()
+    )
+    return Table(("method", *_SPENT.values(), "IQM success"), rows, tuple(told))
+
+
+def _spent(study: Study, variant: Variant) -> list[float | None]:
+    found = [[row.spent.get(name) for row in study.of(variant)] for name in _SPENT]
+    known = [[value for value in values if value is not None] for values in found]
+    return [float(np.mean(values)) if values else None for values in known]

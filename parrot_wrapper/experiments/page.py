@@ -1,4 +1,4 @@
-"""Studies as one HTML page that needs nothing else: styles, figures and films stand inside it."""
+"""Studies as one HTML page that needs nothing else, films included, and as Markdown."""
 
 from __future__ import annotations
 
@@ -22,10 +22,11 @@ from parrot_wrapper.experiments.figures import Plate, plates
 from parrot_wrapper.experiments.judged_priors import (
     JUDGED_CAPTION,
     RANKED_CAPTION,
+    SPENT_CAPTION,
     judged_table,
     ranking_table,
+    spent_table,
 )
-from parrot_wrapper.experiments.spent import SPENT_CAPTION, spent_table
 from parrot_wrapper.experiments.statistics import RESAMPLES, SMOOTHING
 from parrot_wrapper.experiments.study import Study, Variant, compares_data, task_name
 from parrot_wrapper.experiments.tables import LEVELS, Table, cautions, findings, title
@@ -114,25 +115,21 @@ def _plate(study: Study, plate: Plate) -> dict[str, Any]:
 
 
 def _summary(study: Study, colors: Mapping[Variant, str]) -> dict[str, Any]:
+    table = _grid(tables.main_table(study), colors)
     if study.explores:
-        return {
-            "table": _grid(tables.exploration_table(study), colors),
-            "caption": "Shares of held-out episodes, means over tasks.",
-        }
-    by_data = compares_data(study)
-    table = tables.mismatch_table(study) if by_data else tables.method_table(study)
+        return {"table": table, "caption": "Shares of held-out episodes, means over tasks."}
     caption = (
         "Success: share of held-out episodes in which the task is done on the last step, last "
         "checkpoint. IQM: mean of the middle half of all runs, with its 95 % stratified bootstrap "
         f"interval ({RESAMPLES:,} resamples)."
     )
-    if not by_data:
+    if not compares_data(study):
         steps = " and ".join(f"{100 * level:.0f} %" for level in LEVELS)
         caption += (
             f" Steps to {steps}: {_REACH}; the median over runs, a dash where fewer than half get "
             "there, and how many do. Minutes: training alone."
         )
-    return {"table": _grid(table, colors), "caption": caption}
+    return {"table": table, "caption": caption}
 
 
 def _tables(study: Study, colors: Mapping[Variant, str]) -> list[dict[str, Any]]:
@@ -188,6 +185,28 @@ def _footer(studies: Sequence[Study]) -> str:
     rows = [row for study in studies for row in study.rows]
     last = max(row.finished for row in rows)[:16].replace("T", " ")
     return f"{len(rows)} runs, the last one finished on {last} UTC."
+
+
+def report_markdown(studies: Sequence[Study]) -> str:
+    """The findings and main tables of some studies."""
+    return "\n\n".join(part for study in studies for part in _markdown(study)) + "\n"
+
+
+def _markdown(study: Study) -> list[str]:
+    parts = [f"## {title(study)}", "\n".join(findings(study))]
+    notes = cautions(study)
+    if notes:
+        parts.append("\n".join(f"- {note}" for note in notes))
+    parts.append(tables.main_table(study).markdown())
+    if study.explores:
+        return parts
+    if study.judges:
+        parts.append(judged_table(study).markdown())
+        ranking = ranking_table(study)
+        parts += [ranking.markdown()] if ranking else []
+    spent = spent_table(study)
+    parts += [spent.markdown()] if spent else []
+    return [*parts, tables.task_table(study).markdown()]
 
 
 _FILMS = {

@@ -14,7 +14,7 @@ import reprlib
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from parrot_wrapper.checks import as_path, check_fields, require_instance
 from parrot_wrapper.errors import DataFileError, InvalidArgumentError, ParrotError
@@ -214,18 +214,15 @@ def append_row(folder: Path, row: ResultRow) -> None:
     """
     path = folder / ROW_FILES[row.explores]
     line = json.dumps(row.to_dict(), allow_nan=False) + "\n"
-    with writing(path), _appended(path) as stream:
-        stream.seek(0)
-        content = stream.read()
-        stream.truncate(content.rfind(b"\n") + 1)
-        stream.write(line.encode())
-        stream.flush()
-        os.fsync(stream.fileno())
-
-
-def _appended(path: Path) -> BinaryIO:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return path.open("ab+")
+    with writing(path):
+        folder.mkdir(parents=True, exist_ok=True)
+        with path.open("ab+") as stream:
+            stream.seek(0)
+            content = stream.read()
+            stream.truncate(content.rfind(b"\n") + 1)
+            stream.write(line.encode())
+            stream.flush()
+            os.fsync(stream.fileno())
 
 
 def _read(path: Path) -> Iterator[ResultRow]:

@@ -124,7 +124,9 @@ def run_grid(
         places.claim(grid)
         queue = _JobQueue(grid, make_plan(grid, chosen, places), places, device=device)
         deadline = time.monotonic() + 60.0 * max_minutes if max_minutes else None
-        shift = _Shift(queue, places, make_engine(), workers, say or _silent, progress=progress)
+        shift = _Shift(
+            queue, places, make_engine(), workers, say or (lambda _: None), progress=progress
+        )
         out_of_time = shift.work(interruption, deadline)
     if interruption.requested:
         raise KeyboardInterrupt
@@ -395,7 +397,3 @@ def _remove_replay(run_folder: Path) -> None:
         path.unlink()
     for stray in run_folder.glob("checkpoints/.*.partial"):
         shutil.rmtree(stray, ignore_errors=True)
-
-
-def _silent(_: str) -> None:
-    return None

@@ -82,6 +82,13 @@ def method_table(study: Study) -> Table:
     return Table((*header, "minutes a run", "runs"), tuple(rows), tuple(found))
 
 
+def main_table(study: Study) -> Table:
+    """What the study compares, in the table that says most of it."""
+    if study.explores:
+        return exploration_table(study)
+    return mismatch_table(study) if compares_data(study) else method_table(study)
+
+
 def task_table(study: Study) -> Table:
     """Held-out success of each variant on each task, means over runs."""
 

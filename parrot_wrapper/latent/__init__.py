@@ -17,7 +17,7 @@ import operator
 from dataclasses import fields
 from typing import Protocol, SupportsIndex
 
-from parrot_wrapper.checks import is_number
+from parrot_wrapper.checks import is_number, require_positive
 from parrot_wrapper.errors import InvalidArgumentError
 from parrot_wrapper.latent.charts import (
     CHARTS,
@@ -27,7 +27,6 @@ from parrot_wrapper.latent.charts import (
     GaussianChart,
     TemperedChart,
     TruncatedChart,
-    require_positive,
 )
 
 __all__ = [
@@ -114,7 +113,7 @@ def target_entropy(space: _HasShape | SupportsIndex, *, kl: float) -> float:
         >>> round(target_entropy(7, kl=5.0), 3)
         -0.148
     """
-    require_positive("KL budget `kl`", kl)
+    require_positive("The KL budget `kl`", kl)
     return _dimension(space) * math.log(2.0) - float(kl)
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import erf, erfinv, gammainc, gammaincinv
 
-from parrot_wrapper.checks import is_number, number_array
+from parrot_wrapper.checks import is_number, number_array, require_positive
 from parrot_wrapper.errors import InvalidArgumentError, LatentError
 from parrot_wrapper.registry import Registry
 from parrot_wrapper.surroundings import quiet_floats
@@ -208,7 +208,7 @@ class TemperedChart(QuantileChart):
     tau: float
 
     def __post_init__(self) -> None:
-        require_positive("tempered chart's temperature", self.tau)
+        require_positive("The tempered chart's temperature", self.tau)
 
     @property
     def scale(self) -> float:
@@ -262,7 +262,7 @@ class BoxChart(Chart):
     half_width: float
 
     def __post_init__(self) -> None:
-        require_positive("box chart's half-width", self.half_width)
+        require_positive("The box chart's half-width", self.half_width)
 
     def prior_mass(self, dim: int) -> float:
         """erf(b / sqrt 2)^dim."""
@@ -367,16 +367,6 @@ class BallChart(Chart):
 def _slope_of_quantiles(u: _Float64Array) -> _Float64Array:
     """Derivative of sqrt(2) erfinv(u)."""
     return np.asarray(math.sqrt(math.pi / 2.0) * np.exp(np.square(erfinv(u))))
-
-
-def require_positive(what: str, value: float) -> None:
-    """Refuse a value that is not a positive, finite number.
-
-    Raises:
-        InvalidArgumentError: It is not; the message begins with `what`.
-    """
-    if not is_number(value) or not (math.isfinite(value) and value > 0):
-        raise InvalidArgumentError(f"The {what} must be > 0 and finite, got {value!r}.")
 
 
 def _doubles(name: str, values: ArrayLike) -> _Float64Array:

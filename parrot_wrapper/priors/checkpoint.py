@@ -12,7 +12,6 @@ import hashlib
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib import metadata as distributions
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +23,7 @@ from parrot_wrapper.checks import as_path
 from parrot_wrapper.errors import CheckpointError, InvalidArgumentError, absence
 from parrot_wrapper.io.atomic_files import atomic_folder, write_json
 from parrot_wrapper.io.strict_json import read_stamped, seal_of
+from parrot_wrapper.registry import installed_versions
 from parrot_wrapper.surroundings import own_surroundings
 
 if TYPE_CHECKING:
@@ -117,13 +117,7 @@ def library_versions(more: Sequence[str] = ()) -> dict[str, str]:
     Args:
         more: Other distributions to name; those that are not installed are left out.
     """
-    versions = {"python": platform.python_version()}
-    for name in (*_DISTRIBUTIONS, *more):
-        try:
-            versions[name] = distributions.version(name)
-        except distributions.PackageNotFoundError:  # used from a source tree
-            continue
-    return versions
+    return {"python": platform.python_version(), **installed_versions((*_DISTRIBUTIONS, *more))}
 
 
 def _seal(header: Mapping[str, Any]) -> str:

@@ -101,12 +101,6 @@ def require_at_least(name: str, value: int, least: int) -> None:
         raise InvalidArgumentError(f"{name} must be an integer of at least {least}, got {value!r}.")
 
 
-def require_positive(name: str, value: float) -> None:
-    """Refuse anything but a positive, finite number."""
-    if not is_number(value) or not (value > 0 and math.isfinite(value)):
-        raise InvalidArgumentError(f"{name} must be positive and finite, got {value!r}.")
-
-
 def _edge(name: str, values: Sequence[float]) -> tuple[float, ...]:
     if not isinstance(values, tuple | list) or not all(map(is_number, values)):
         raise InvalidArgumentError(f"{name} must be a tuple of numbers, got {values!r}.")

@@ -125,11 +125,6 @@ class EncoderPrior(Trainable):
         return self.config.action_dim
 
     @property
-    def horizon(self) -> int:
-        """Env steps that one latent drives."""
-        return 1
-
-    @property
     def bijective(self) -> bool:
         """Whether each action has one latent: KL accounts are exact then, else upper bounds."""
         return False

@@ -15,9 +15,9 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor
 
-from parrot_wrapper.checks import is_number, require_instance
+from parrot_wrapper.checks import is_number, require_instance, require_positive
 from parrot_wrapper.errors import InvalidArgumentError, require_known
-from parrot_wrapper.priors.config import PriorConfig, require_at_least, require_positive
+from parrot_wrapper.priors.config import PriorConfig, require_at_least
 from parrot_wrapper.priors.coupling import COUPLINGS, CouplingStack, folded_couplings
 from parrot_wrapper.priors.encoders.base import ActingEncoder
 from parrot_wrapper.priors.folded import Folded

@@ -61,19 +61,31 @@ def load_prior(name_or_folder: str | Path, *, device: str | torch.device = "cpu"
         InvalidArgumentError: No such device, or neither text nor a path.
     """
     as_path("a prior's name or folder", name_or_folder)
-    try:
-        target = torch.device(device)
-    except (RuntimeError, TypeError) as error:
-        raise InvalidArgumentError(
-            f"Expected a torch device such as 'cpu', got {device!r}."
-        ) from error
-    if target.type == "cuda" and not torch.cuda.is_available():
-        raise InvalidArgumentError(f"Device {device!r} was asked for, but torch sees no GPU.")
+    target = existing_device(device)
     folder = _folder_of(name_or_folder)
     stored = read_prior(folder)
     prior = _build(folder, stored)
     prior.requires_grad_(False)
     return prior.to(target)
+
+
+def existing_device(device: str | torch.device) -> torch.device:
+    """The torch device of this name.
+
+    Raises:
+        InvalidArgumentError: No such device.
+    """
+    try:
+        found = torch.device(device)
+    except (RuntimeError, TypeError) as error:
+        raise InvalidArgumentError(
+            f"Expected a torch device such as 'cpu', got {device!r}."
+        ) from error
+    if found.type == "cuda" and not torch.cuda.is_available():
+        raise InvalidArgumentError(
+            f"Device {device!r} was asked for, but torch sees no GPU; use 'cpu'."
+        )
+    return found
 
 
 def _folder_of(name_or_folder: str | Path) -> Path:

@@ -122,11 +122,6 @@ class SkillPrior(VariationalPrior):
         """Numbers that are decoded for an action."""
         return self.action_dim
 
-    @property
-    def horizon(self) -> int:
-        """H, env steps that one latent drives."""
-        return self.config.horizon
-
     def losses(self, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
         """Error of the decoded actions, the KL of skills, that of the prior, and the encoder's.
 

@@ -89,11 +89,6 @@ class ReplannedChunks(StandardisedPrior):
     """
 
     @property
-    def horizon(self) -> int:
-        """H, env steps that one latent drives."""
-        return int(self.config.horizon)  # type: ignore[attr-defined]  # of the subclass's config
-
-    @property
     def closed_loop(self) -> bool:
         """Whether `decode_step` is how chunks are executed."""
         return bool(self.config.replan)  # type: ignore[attr-defined]  # of the subclass's config
@@ -109,7 +104,7 @@ class ReplannedChunks(StandardisedPrior):
             True
         """
         twin = copy.copy(self)
-        twin.config = replace(self.config, replan=replan)  # type: ignore[call-arg]  # as above
+        twin.config = replace(self.config, replan=replan)  # type: ignore[call-arg]  # of the subclass's config
         return twin
 
     def decode_step(

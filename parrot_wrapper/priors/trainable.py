@@ -207,8 +207,8 @@ class Trainable(nn.Module):
 
     @property
     def horizon(self) -> int:
-        """Env steps that one latent drives."""
-        return 1
+        """H, env steps that one latent drives: the config's, 1 where that has none."""
+        return int(getattr(self.config, "horizon", 1))
 
     @property
     def window(self) -> int:

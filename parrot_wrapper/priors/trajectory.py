@@ -78,11 +78,6 @@ class TrajectoryVAEPrior(VariationalPrior):
     def _add_layers(self) -> None:
         self._add_autoencoder(self.config.horizon * self.action_dim, condition_dim=0)
 
-    @property
-    def horizon(self) -> int:
-        """H, env steps that one latent drives."""
-        return self.config.horizon
-
     @classmethod
     def for_data(
         cls: type[_Trajectory],

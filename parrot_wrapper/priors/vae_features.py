@@ -10,10 +10,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from parrot_wrapper.checks import require_share
+from parrot_wrapper.checks import require_positive, require_share
 from parrot_wrapper.errors import InvalidArgumentError, require_known
 from parrot_wrapper.priors.arrays import as_float_array, as_tensor, observation_arrays
-from parrot_wrapper.priors.config import PriorConfig, require_positive
+from parrot_wrapper.priors.config import PriorConfig
 from parrot_wrapper.priors.encoder_prior import EncoderPrior
 from parrot_wrapper.priors.encoders import CamerasEncoder, ResidualEncoder
 from parrot_wrapper.priors.encoders.residual import ResidualBlock

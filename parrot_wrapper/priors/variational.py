@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from parrot_wrapper.checks import require_share
-from parrot_wrapper.priors.config import PriorConfig, require_at_least, require_positive
+from parrot_wrapper.checks import require_positive, require_share
+from parrot_wrapper.priors.config import PriorConfig, require_at_least
 from parrot_wrapper.priors.encoder_prior import EncoderPrior
 from parrot_wrapper.priors.trainable import Batch
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
 import warnings
 from collections.abc import Mapping
@@ -26,13 +25,9 @@ from parrot_wrapper.io.atomic_files import clear_strays, room_below
 from parrot_wrapper.io.executors import Ended, Executor, Task, engine_maker, stopping
 from parrot_wrapper.io.interruption import deferred_interrupt
 from parrot_wrapper.io.locking import folder_lock
-from parrot_wrapper.record.expert_episodes import (
-    Env,
-    ExpertSource,
-    record_episode,
-    work_on_shard,
-)
+from parrot_wrapper.record.expert_episodes import ExpertSource, record_episode, work_on_shard
 from parrot_wrapper.record.needed_shards import PartPlan, ShardPlan
+from parrot_wrapper.registry import installed_versions
 from parrot_wrapper.types import OffersCamera, OffersLabels
 
 __all__ = ["CollectionReport", "ExpertSource", "collect", "record_episode"]
@@ -159,9 +154,9 @@ def _describe(source: ExpertSource) -> tuple[dict[str, Any], dict[str, Any]]:
                 "action": {"low": action_space.low.tolist(), "high": action_space.high.tolist()},
             },
             "labels": _shapes(labels),
-            "max_episode_steps": _step_limit(env),
+            "max_episode_steps": None if env.spec is None else env.spec.max_episode_steps,
             "gym_packages": list(source.gym_packages),
-            "versions": _versions(),
+            "versions": {"parrot-wrapper": __version__, **installed_versions(_VERSIONED)},
         }
         # as it will be read again: tuples become lists
         return json.loads(json.dumps(settings)), json.loads(json.dumps(facts))
@@ -173,20 +168,6 @@ def _describe(source: ExpertSource) -> tuple[dict[str, Any], dict[str, Any]]:
 
 def _shapes(parts: Mapping[str, np.ndarray[Any, Any]]) -> dict[str, dict[str, Any]]:
     return {k: {"shape": list(v.shape), "dtype": str(v.dtype)} for k, v in parts.items()}
-
-
-def _step_limit(env: Env) -> int | None:
-    return None if env.spec is None else env.spec.max_episode_steps
-
-
-def _versions() -> dict[str, str]:
-    found = {"parrot-wrapper": __version__}
-    for name in _VERSIONED:
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return found
 
 
 def _agree_with_existing(

@@ -59,6 +59,17 @@ def kl_nats(model: SAC, *, seed: int) -> float:
     return kl_to_prior(-float(log_prob.mean()), dimensions)
 
 
+class _Callback(BaseCallback):
+    """Goes on at every step, and knows that the model is SAC."""
+
+    @property
+    def _sac(self) -> SAC:
+        return cast("SAC", self.model)
+
+    def _on_step(self) -> bool:
+        return True
+
+
 class EnvStepsCallback(BaseCallback):
     """Let SB3's `num_timesteps` count env steps where one decision drives a chunk of them.
 
@@ -159,7 +170,7 @@ class ProgressCallback(BaseCallback):
         self._bar.close()
 
 
-class CheckpointCallback(BaseCallback):
+class CheckpointCallback(_Callback):
     """Save a checkpoint at the first episode start after every so many steps.
 
     Between two rollouts and at an episode's start nothing is half done: the last transition is
@@ -201,7 +212,7 @@ class CheckpointCallback(BaseCallback):
         # In the middle of an episode its rest is lost, and a resumed run goes on with the next.
         started = self.at_episode_start
         return save_checkpoint(
-            cast("SAC", self.model),
+            self._sac,
             self._folder,
             episode=self._episodes.episode + (0 if started else 1),
             at_episode_start=started,
@@ -221,11 +232,8 @@ class CheckpointCallback(BaseCallback):
             if stop:
                 raise KeyboardInterrupt
 
-    def _on_step(self) -> bool:
-        return True
 
-
-class HardTargetCallback(BaseCallback):
+class HardTargetCallback(_Callback):
     """Copy the critic to its target every so many updates.
 
     SB3's SAC counts `target_update_interval` within one round of updates, so with one update a
@@ -243,19 +251,16 @@ class HardTargetCallback(BaseCallback):
         self._done = 0
 
     def _on_training_start(self) -> None:
-        self._done = cast("SAC", self.model)._n_updates // self._interval
+        self._done = self._sac._n_updates // self._interval
 
     def _on_rollout_start(self) -> None:
-        model = cast("SAC", self.model)
+        model = self._sac
         if model._n_updates // self._interval > self._done:
             self._done = model._n_updates // self._interval
             polyak_update(model.critic.parameters(), model.critic_target.parameters(), self._tau)
 
-    def _on_step(self) -> bool:
-        return True
 
-
-class KLWarmupCallback(BaseCallback):
+class KLWarmupCallback(_Callback):
     """Let the KL budget grow evenly with the env steps, from 0 to what it is in the end.
 
     Args:
@@ -267,23 +272,18 @@ class KLWarmupCallback(BaseCallback):
         self._steps = steps
 
     def _on_training_start(self) -> None:
-        model = cast("SAC", self.model)
-        self._last = float(model.target_entropy)
-        self._first = math.prod(model.action_space.shape or ()) * math.log(2.0)
+        self._last = float(self._sac.target_entropy)
+        self._first = math.prod(self._sac.action_space.shape or ()) * math.log(2.0)
 
     def _on_rollout_start(self) -> None:
-        model = cast("SAC", self.model)
-        share = min(1.0, model.num_timesteps / self._steps)
-        model.target_entropy = self._first + share * (self._last - self._first)
-
-    def _on_step(self) -> bool:
-        return True
+        share = min(1.0, self._sac.num_timesteps / self._steps)
+        self._sac.target_entropy = self._first + share * (self._last - self._first)
 
     def _on_training_end(self) -> None:
-        cast("SAC", self.model).target_entropy = self._last
+        self._sac.target_entropy = self._last
 
 
-class FirstUpdateCallback(BaseCallback):
+class FirstUpdateCallback(_Callback):
     """Hold SAC's updates back for the first steps while its own actor acts.
 
     SB3 acts uniformly until its updates begin, which would waste an actor that was cloned before.
@@ -298,18 +298,18 @@ class FirstUpdateCallback(BaseCallback):
         self._after, self._updates = after, 0
 
     def _on_training_start(self) -> None:
-        self._updates = cast("SAC", self.model).gradient_steps
+        self._updates = self._sac.gradient_steps
 
     def _on_step(self) -> bool:
         ready = self.num_timesteps > self._after
-        cast("SAC", self.model).gradient_steps = self._updates if ready else 0
+        self._sac.gradient_steps = self._updates if ready else 0
         return True
 
     def _on_training_end(self) -> None:
-        cast("SAC", self.model).gradient_steps = self._updates
+        self._sac.gradient_steps = self._updates
 
 
-class FirstRewardsCallback(BaseCallback):
+class FirstRewardsCallback(_Callback):
     """Let the warm-up go on until there is something to learn.
 
     Before the first reward SAC's critic is noise, and a KL budget is spent on following it away
@@ -325,8 +325,7 @@ class FirstRewardsCallback(BaseCallback):
         self._waits = True
 
     def _on_training_start(self) -> None:
-        model = cast("SAC", self.model)
-        self._learning_starts = model.learning_starts
+        self._learning_starts = self._sac.learning_starts
         self._wait_or_go()
 
     def _on_rollout_start(self) -> None:
@@ -334,13 +333,10 @@ class FirstRewardsCallback(BaseCallback):
             self._wait_or_go()
 
     def _wait_or_go(self) -> None:
-        model = cast("SAC", self.model)
+        model = self._sac
         assert model.replay_buffer is not None  # learn() set it up
         self._waits = count_rewarded_episodes(model.replay_buffer) < self._episodes
         model.learning_starts = sys.maxsize if self._waits else self._learning_starts
 
-    def _on_step(self) -> bool:
-        return True
-
     def _on_training_end(self) -> None:
-        cast("SAC", self.model).learning_starts = self._learning_starts
+        self._sac.learning_starts = self._learning_starts

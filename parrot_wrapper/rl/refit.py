@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import closing
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, SupportsFloat
 
@@ -107,7 +107,7 @@ def mixture(
     chosen += [(old, int(index)) for index in np.sort(drawn)]
     low, high = old.action_bounds
     return EpisodeDataset.from_episodes(
-        [_unlabelled(data.episode(index)) for data, index in chosen],
+        [replace(data.episode(index), labels={}) for data, index in chosen],
         action_low=low,
         action_high=high,
         metadata={key: value for key, value in old.metadata.items() if key != "counts"},
@@ -197,12 +197,6 @@ def _save(data: EpisodeDataset, folder: Path) -> None:
     folder.parent.mkdir(parents=True, exist_ok=True)
     with atomic_folder(folder) as partial:
         save_dataset(data, partial)
-
-
-def _unlabelled(episode: Episode) -> Episode:
-    return Episode(
-        episode.observations, episode.actions, episode.rewards, episode.success, episode.seed
-    )
 
 
 class _Recorder(gym.Wrapper[Any, Any, Any, Any]):

@@ -185,7 +185,8 @@ def _train(
                 finally:
                     logger.close()
                 saver.save()
-        _export(model, folder / MODEL_FILE)
+        with atomic_path(folder / MODEL_FILE) as partial, partial.open("wb") as stream:
+            model.save(stream)
     return model
 
 
@@ -272,11 +273,6 @@ def _require_same_run(folder: Path, config: RLConfig) -> None:
                 f"{folder} holds a run with other settings ({different}); "
                 "choose another folder, or the same settings to continue it."
             )
-
-
-def _export(model: SAC, path: Path) -> None:
-    with atomic_path(path) as partial, partial.open("wb") as stream:
-        model.save(stream)
 
 
 _PROBE_STEPS = 60

@@ -14,12 +14,13 @@ import torch
 from parrot_wrapper.checks import as_path, require_instance
 from parrot_wrapper.data.dataset import EpisodeDataset
 from parrot_wrapper.data.streaming import ShardStream
-from parrot_wrapper.errors import InvalidArgumentError, NotOfferedError
+from parrot_wrapper.errors import NotOfferedError
 from parrot_wrapper.io.atomic_files import clear_strays, room_below
 from parrot_wrapper.io.locking import folder_lock
 from parrot_wrapper.io.tracking import tracked
 from parrot_wrapper.priors.encoder_prior import EncoderPrior
 from parrot_wrapper.priors.flow import FlowPrior
+from parrot_wrapper.priors.loading import existing_device
 from parrot_wrapper.priors.trainable import FEATURES_KEY, Trainable, sight_facts
 from parrot_wrapper.surroundings import own_surroundings, torch_threads
 from parrot_wrapper.training.feature_cache import FeatureCache
@@ -355,16 +356,5 @@ def training_device(name: str) -> torch.device:
     Raises:
         InvalidArgumentError: No such device.
     """
-    if name == "auto":
-        return own_device(torch.device("cuda" if torch.cuda.is_available() else "cpu"))
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise InvalidArgumentError(
-            f"Expected a torch device such as 'cpu', got {name!r}."
-        ) from error
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise InvalidArgumentError(
-            f"Device {name!r} was asked for, but torch sees no GPU; use device='cpu' or 'auto'."
-        )
-    return own_device(device)
+    usual = "cuda" if torch.cuda.is_available() else "cpu"
+    return own_device(existing_device(usual if name == "auto" else name))

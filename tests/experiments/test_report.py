@@ -17,11 +17,9 @@ from parrot_wrapper.experiments.artifacts import PriorData
 from parrot_wrapper.experiments.figure_style import variant_colors
 from parrot_wrapper.experiments.figures import plates, save_figures
 from parrot_wrapper.experiments.grid import Grid
-from parrot_wrapper.experiments.judged_priors import ranking_table
-from parrot_wrapper.experiments.markdown import report_markdown
+from parrot_wrapper.experiments.judged_priors import ranking_table, spent_table
 from parrot_wrapper.experiments.methods import AGENTS, Method
-from parrot_wrapper.experiments.page import find_films, report_page
-from parrot_wrapper.experiments.spent import spent_table
+from parrot_wrapper.experiments.page import find_films, report_markdown, report_page
 from parrot_wrapper.experiments.studies import study_grid
 from parrot_wrapper.experiments.study import Study, Variant, load_studies, mismatch_rows
 from parrot_wrapper.experiments.tables import cautions, findings

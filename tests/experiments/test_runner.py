@@ -7,8 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -22,7 +21,7 @@ from parrot_wrapper.experiments.artifacts import begin, finish, place_of
 from parrot_wrapper.experiments.figures import save_figures
 from parrot_wrapper.experiments.grid import Grid
 from parrot_wrapper.experiments.judged_priors import judged_table
-from parrot_wrapper.experiments.markdown import report_markdown
+from parrot_wrapper.experiments.page import report_markdown
 from parrot_wrapper.experiments.places import Places
 from parrot_wrapper.experiments.plan import left_row
 from parrot_wrapper.experiments.rows import ResultRow, append_row, read_rows
@@ -33,6 +32,7 @@ from parrot_wrapper.priors import load_prior
 from parrot_wrapper.rl.checkpoint import list_checkpoints
 from parrot_wrapper.rl.evaluation import load_agent
 from tests.experiments.toy_grid import ENV_ID, PACKAGE, save_toy_prior, toy_grid
+from tests.helpers import wait_for
 
 pytestmark = pytest.mark.slow
 SLOW = {"delay": 0.02}
@@ -69,13 +69,6 @@ def results(rows: list[ResultRow]) -> list[Any]:
     """What has to be the same however often a grid was stopped."""
     clock = {"wall_seconds": 0.0, "finished": "then"}
     return [replace(row, **clock) for row in rows]
-
-
-def wait_for(condition: Callable[[], bool], seconds: float = 60.0) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it did not happen"
-        time.sleep(0.02)
 
 
 def is_alive(pid: int) -> bool:

@@ -26,24 +26,9 @@ from parrot_wrapper.priors import (
 )
 from parrot_wrapper.priors.standardised import MOST_STEPS
 from parrot_wrapper.training.prior import fit_prior
-from parrot_wrapper.training.prior_config import PriorTrainingConfig
-from parrot_wrapper.types import ActionPrior, ObservationSpec
+from parrot_wrapper.types import ActionPrior
 from tests.priors.test_flow import shaken
-
-STATE = ObservationSpec(state=3)
-FIT = PriorTrainingConfig(
-    steps=400,
-    batch_size=64,
-    learning_rate=3e-3,
-    warmup_steps=20,
-    validate_every=200,
-    validation_batches=4,
-    ema_decay=0.0,
-    patience=0,
-    precision="float32",
-    threads=1,
-    device="cpu",
-)
+from tests.training.toy_data import FIT, STATE
 
 
 def made(kind, config, **options):

@@ -30,23 +30,10 @@ from parrot_wrapper.rl.cloned_actor import (
 from parrot_wrapper.training.feature_cache import FeatureCache
 from parrot_wrapper.training.prior import fit_prior
 from parrot_wrapper.training.prior_batches import batch_maker
-from parrot_wrapper.training.prior_config import PriorTrainingConfig, training_config
+from parrot_wrapper.training.prior_config import training_config
 from parrot_wrapper.training.prior_trainer import PriorTrainer
-from tests.training.toy_data import STATE, image_data, state_data, state_encoder
+from tests.training.toy_data import FIT, STATE, image_data, state_data, state_encoder
 
-FIT = PriorTrainingConfig(
-    steps=400,
-    batch_size=64,
-    learning_rate=3e-3,
-    warmup_steps=20,
-    validate_every=200,
-    validation_batches=4,
-    ema_decay=0.0,
-    patience=0,
-    precision="float32",
-    threads=1,
-    device="cpu",
-)
 SMALL = replace(FIT, steps=12, batch_size=8, validate_every=4, checkpoint_every=5)
 BOX = {"action_low": (-2.0, -2.0), "action_high": (2.0, 2.0)}
 

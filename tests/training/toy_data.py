@@ -4,9 +4,23 @@ import numpy as np
 
 from parrot_wrapper.data.dataset import EpisodeDataset
 from parrot_wrapper.priors import FlowPrior, FlowPriorConfig
+from parrot_wrapper.training.prior_config import PriorTrainingConfig
 from parrot_wrapper.types import ObservationSpec
 
 STATE = ObservationSpec(state=3)
+FIT = PriorTrainingConfig(
+    steps=400,
+    batch_size=64,
+    learning_rate=3e-3,
+    warmup_steps=20,
+    validate_every=200,
+    validation_batches=4,
+    ema_decay=0.0,
+    patience=0,
+    precision="float32",
+    threads=1,
+    device="cpu",
+)
 
 
 def state_data(episodes: int = 60, length: int = 6, seed: int = 0) -> EpisodeDataset:

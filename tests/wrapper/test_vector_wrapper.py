@@ -15,9 +15,7 @@ from parrot_wrapper import (
     BehavioralPriorWrapper,
     load_prior,
 )
-from parrot_wrapper.errors import (
-    InvalidArgumentError,
-)
+from parrot_wrapper.errors import InvalidArgumentError
 from tests.helpers import SPECS, AffinePrior, EchoEnv
 
 LENGTHS = (2, 3, 3)

@@ -14,9 +14,7 @@ from parrot_wrapper import (
     FlowPrior,
     FlowPriorConfig,
 )
-from parrot_wrapper.errors import (
-    InvalidArgumentError,
-)
+from parrot_wrapper.errors import InvalidArgumentError
 from parrot_wrapper.latent import BoxChart, GaussianChart
 from tests.helpers import SPECS, AffinePrior, EchoEnv
 

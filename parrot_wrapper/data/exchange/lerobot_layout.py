@@ -214,7 +214,7 @@ def read_parquet(path: Path, columns: Sequence[str]) -> Any:
         for group in range(file.metadata.num_row_groups):
             for index in range(file.metadata.num_columns):
                 column = file.metadata.row_group(group).column(index)
-                if any(_is_part_of(column.path_in_schema, name) for name in chosen):
+                if any(f"{column.path_in_schema}.".startswith(f"{name}.") for name in chosen):
                     # one repeated value takes no room in the file, but does in memory
                     claimed += max(column.total_uncompressed_size, column.num_values * _VALUE_BYTES)
         if claimed > MAX_ARRAY_BYTES:
@@ -223,10 +223,6 @@ def read_parquet(path: Path, columns: Sequence[str]) -> Any:
             )
         # Threads would win little and keep more of the file in memory.
         return file.read(columns=chosen, use_threads=False)
-
-
-def _is_part_of(path_in_schema: str, name: str) -> bool:
-    return path_in_schema == name or path_in_schema.startswith(f"{name}.")
 
 
 def column_array(table: Any, name: str, path: Path) -> AnyArray:
