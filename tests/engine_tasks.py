@@ -72,6 +72,14 @@ def die_once(mark: Path) -> str:
     return "done"
 
 
+def hang_once(mark: Path) -> str:
+    """Takes for ever the first time; `mark` tells that it was there."""
+    if not mark.exists():
+        mark.touch()
+        time.sleep(600)
+    return "done"
+
+
 def copy(source: Path, target: Path) -> Path:
     """Copies a file, and tells where it works."""
     target.mkdir(exist_ok=True)

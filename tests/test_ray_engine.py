@@ -125,6 +125,30 @@ def test_what_dies_is_done_again(workplace: Path) -> None:
     assert str(full).startswith(f"{platform.node()}: made.json") and "Make room" in str(full)
 
 
+@pytest.mark.parametrize("retries", [1, 0])
+def test_what_runs_on_a_lost_machine_is_begun_again(
+    retries: int, workplace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As Ray shows it where a link is cut: a machine is dead, and its tasks just say nothing."""
+    monkeypatch.setattr(ray_engine, "_RETRIES", retries)
+    mark = workplace / "mark"
+    with closing(ray_engine.RayCluster()) as engine:
+        engine.submit(Task("patient", do.hang_once, (mark,)))
+        while not mark.exists():
+            assert engine.poll(0.1) == []
+        with monkeypatch.context() as patch:
+            dead = [node | {"Alive": False} for node in ray.nodes()]
+            patch.setattr(ray, "nodes", lambda: dead)
+            ended = engine.poll(0.1)
+        while not ended:
+            ended = engine.poll(60.0)
+    if retries:
+        assert ended[0].result() == "done"
+    else:
+        assert isinstance(ended[0].error, ProcessDiedError)
+        assert "machine was lost" in str(ended[0].error)
+
+
 def test_stop_waits_for_a_good_moment(workplace: Path) -> None:
     Path("place").mkdir()
     Path("place/first").touch()
