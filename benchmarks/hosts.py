@@ -42,6 +42,8 @@ PATIENCE = 1_500.0
 HEAD = "10.77.0.1:6379"
 RAY = (sys.executable, "-m", "ray.scripts.scripts")
 PARROT = (sys.executable, "-m", "parrot_wrapper")
+_TRIES = 3
+"""To start Ray on a host: it gives up where a machine is busy."""
 _SOON = {"period_ms": 1_000, "timeout_ms": 5_000, "failure_threshold": 3}
 """When a host that does not answer counts as dead; Ray's own values make it a minute."""
 
@@ -119,9 +121,11 @@ class Hosts:
     def ray(self, host: int, *words: str) -> None:
         """Start Ray on a host."""
         common = ("--node-ip-address", f"10.77.0.{host + 1}", "--object-store-memory=100000000")
-        ray = self.run(host, *RAY, "start", *words, *common, log="ray.log")
-        if ray.wait(PATIENCE):
-            raise SystemExit((self._scratch / f"host{host}" / "ray.log").read_text())
+        for _ in range(_TRIES):
+            if not self.run(host, *RAY, "start", *words, *common, log="ray.log").wait(PATIENCE):
+                return
+            self.clear(host)
+        raise SystemExit((self._scratch / f"host{host}" / "ray.log").read_text())
 
     def begin(self) -> None:
         """Start a head without cores, and two workers with one each."""

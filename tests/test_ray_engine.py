@@ -1,7 +1,10 @@
 """Ray: the results of local processes, files that travel, and what goes wrong with machines."""
 
+import importlib
 import os
 import platform
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
@@ -39,6 +42,9 @@ def cluster() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
         patch.setenv("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+        patch.setenv(
+            "RAY_worker_niceness", "0"
+        )  # not 15, with which nothing ends beside other work
         patch.setenv("PYTHONPATH", str(ROOT))  # the workers' tests
         ray.init("local", num_cpus=2, num_gpus=1, include_dashboard=False, log_to_driver=False)
         yield
@@ -181,6 +187,30 @@ def test_other_versions_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
         pytest.raises(ClusterError, match=rf"{platform.node()}.*2\.7"),
     ):
         end(engine, Task("task", do.own_id)).result()
+
+
+def test_a_cluster_with_another_ray_is_refused() -> None:
+    address = ray.get_runtime_context().gcs_address
+    script = (
+        "import ray; from parrot_wrapper.io.ray_engine import RayCluster; "
+        f"ray.__version__ = '0.1'; RayCluster({address!r})"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    told = done.stderr.splitlines()[-1]
+    assert "ClusterError" in told and address in told
+    assert "Ray: 0.1" in told and f"Ray: {ray.__version__}" in told
+
+
+def test_a_worker_that_lacks_a_module_is_named(
+    workplace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("only_here.py").write_text("def do(): ...")
+    monkeypatch.syspath_prepend(workplace)
+    task = Task("task", importlib.import_module("only_here").do)
+    with closing(ray_engine.RayCluster()) as engine:
+        error = end(engine, task).error
+    assert isinstance(error, ClusterError)
+    assert ray.util.get_node_ip_address() in str(error) and "'only_here'. Install" in str(error)
 
 
 def test_a_disk_that_is_not_shared_is_named(tmp_path: Path) -> None:

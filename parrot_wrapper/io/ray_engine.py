@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import shutil
 import signal
 import socket
@@ -36,8 +37,9 @@ from parrot_wrapper.io.carried_files import (
 from parrot_wrapper.io.executors import Ended, LocalProcesses, Task
 from parrot_wrapper.io.supervised import Outcome, placed, require_versions, supervised, versions
 
+os.environ.setdefault("RAY_raylet_start_wait_time_s", "120")  # not 30: machines may be busy
 with needed_extra("ray", "The engine ray needs Ray"):
-    import ray
+    import ray  # which reads its settings now
     from ray.exceptions import RayError, RayTaskError
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
@@ -158,7 +160,7 @@ class RayCluster:
         except RayTaskError as failed:
             cause = failed.cause
             known = isinstance(cause, ParrotError)
-            return Ended(task, error=cause if known else ExecutorError(_last_line(failed)))
+            return Ended(task, error=cause if known else _of_worker(failed))
         except (ParrotError, RayError) as failed:
             known = isinstance(failed, ParrotError)
             return Ended(task, error=failed if known else ProcessDiedError(_first_line(failed)))
@@ -259,7 +261,6 @@ def _require_here(task: Task) -> None:
 
 def _connect(address: str) -> None:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent anywhere
-    os.environ.setdefault("RAY_raylet_start_wait_time_s", "120")  # not 30: machines may be busy
     _require_answer(address)
     try:
         with _signals_kept():
@@ -300,5 +301,11 @@ def _first_line(error: BaseException) -> str:
     return next(iter(str(error).splitlines()), type(error).__name__)
 
 
-def _last_line(error: BaseException) -> str:
-    return str(error).strip().splitlines()[-1]
+def _of_worker(failed: RayTaskError) -> ParrotError:
+    """What went wrong in a worker before or after its task, with the address of its machine."""
+    told = str(failed).strip()
+    where = re.search(r"\bip=([\w.:]+)", told)
+    line = f"{where[1] if where else 'a worker'}: {told.splitlines()[-1]}"
+    if "ModuleNotFoundError" in line:
+        return ClusterError(f"{line}. Install the same packages on all machines.")
+    return ExecutorError(line)
