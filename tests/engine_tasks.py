@@ -52,6 +52,7 @@ def patient(folder: Path) -> None:
     """Goes on to its next good moment when it is asked to stop."""
     with deferred_interrupt() as interruption:
         (folder / "begun").touch()
+        print("begun")
         while not interruption.requested:
             time.sleep(0.01)
         (folder / "saved").touch()

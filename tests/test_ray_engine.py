@@ -158,12 +158,14 @@ def test_what_runs_on_a_lost_machine_is_begun_again(
 def test_stop_waits_for_a_good_moment(workplace: Path) -> None:
     Path("place").mkdir()
     Path("place/first").touch()
-    task = Task("patient", do.patient, (Path("place"),), fresh=True, writes=(Path("place"),))
+    place, log = Path("place"), Path("place/said.log")
+    task = Task("patient", do.patient, (place,), log, fresh=True, writes=(place,))
     late = Task("late", do.own_id, cores=2)
     with closing(ray_engine.RayCluster()) as engine:
         running = {task, late}
         engine.submit(task)
-        assert engine.poll(3.0) == []
+        while not (log.exists() and log.read_text()):
+            assert engine.poll(0.1) == []
         engine.submit(late)  # waits for cores
         assert engine.poll(0.5) == []
         for ended in stopping(engine, running):
