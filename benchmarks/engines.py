@@ -30,6 +30,7 @@ from parrot_wrapper.io.executors import Task, engine_maker
 from parrot_wrapper.record.collect import ExpertSource, collect
 
 ENGINES = ("local", "ray")
+os.environ.update(RAY_worker_niceness="0")  # as local processes have it
 
 
 def seconds(work: Callable[[], object]) -> float:

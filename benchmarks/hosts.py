@@ -25,6 +25,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import gymnasium as gym
 from kill_scenarios import RL, without_clocks
@@ -41,6 +42,8 @@ PATIENCE = 1_500.0
 HEAD = "10.77.0.1:6379"
 RAY = (sys.executable, "-m", "ray.scripts.scripts")
 PARROT = (sys.executable, "-m", "parrot_wrapper")
+_TRIES = 3
+"""To start Ray on a host: it gives up where a machine is busy."""
 _SOON = {"period_ms": 1_000, "timeout_ms": 5_000, "failure_threshold": 3}
 """When a host that does not answer counts as dead; Ray's own values make it a minute."""
 
@@ -118,9 +121,11 @@ class Hosts:
     def ray(self, host: int, *words: str) -> None:
         """Start Ray on a host."""
         common = ("--node-ip-address", f"10.77.0.{host + 1}", "--object-store-memory=100000000")
-        ray = self.run(host, *RAY, "start", *words, *common, log="ray.log")
-        if ray.wait(PATIENCE):
-            raise SystemExit((self._scratch / f"host{host}" / "ray.log").read_text())
+        for _ in range(_TRIES):
+            if not self.run(host, *RAY, "start", *words, *common, log="ray.log").wait(PATIENCE):
+                return
+            self.clear(host)
+        raise SystemExit((self._scratch / f"host{host}" / "ray.log").read_text())
 
     def begin(self) -> None:
         """Start a head without cores, and two workers with one each."""
@@ -136,15 +141,15 @@ class Hosts:
             pid for pid, name in names.items() if name.startswith(("ray::shard", "ray::Parrot"))
         ]
 
-    def kill(self, host: int) -> None:
+    def kill(self, host: int, running: subprocess.Popen[bytes]) -> None:
         """Kill the process of a task in its middle."""
-        found = wait_for(lambda: self.tasks(host), f"a task on host {host}")
+        found = wait_for(lambda: self.tasks(host), f"a task on host {host}", running)
         time.sleep(0.3)
         os.kill(found[0], signal.SIGKILL)
 
-    def cut(self, host: int) -> None:
+    def cut(self, host: int, running: subprocess.Popen[bytes]) -> None:
         """Cut a host off while it has a task."""
-        wait_for(lambda: self.tasks(host), f"a task on host {host}")
+        wait_for(lambda: self.tasks(host), f"a task on host {host}", running)
         ip("-n", self._tag, "link", "set", f"port{host}", "down")
 
     def clear(self, host: int) -> None:
@@ -161,14 +166,16 @@ def _command(pid: str) -> str:
         return ""
 
 
-def wait_for(what: Callable[[], object], name: str) -> list[int]:
-    """What `what` finds, as soon as it finds something."""
+def wait_for(
+    what: Callable[[], list[Any]], name: str, running: subprocess.Popen[bytes]
+) -> list[Any]:
+    """What `what` finds, as soon as it finds something while the command runs."""
     end = time.monotonic() + PATIENCE
     while not (found := what()):
-        if time.monotonic() > end:
-            raise SystemExit(f"Waited in vain for {name}.")
+        if running.poll() is not None or time.monotonic() > end:
+            raise SystemExit(f"Waited in vain for {name}; the command: {running.poll()}.")
         time.sleep(0.05)
-    return found if isinstance(found, list) else []
+    return found
 
 
 def with_failures(hosts: Hosts, command: Sequence[str], folder: Path, done: str) -> float:
@@ -183,16 +190,18 @@ def with_failures(hosts: Hosts, command: Sequence[str], folder: Path, done: str)
     begun = time.perf_counter()
     far = ("--engine", "ray", "--address", HEAD, "--workers", "2", "--no-progress")
     running = hosts.run(0, *command, *far, log="command.log")
-    hosts.kill(1)
-    wait_for(lambda: list(folder.glob(done)) or running.poll() is not None, done)
-    hosts.cut(2)
+    hosts.kill(1, running)
+    wait_for(lambda: list(folder.glob(done)), done, running)
+    hosts.cut(2, running)
     if running.wait(PATIENCE):
         raise SystemExit((folder / "command.log").read_text())
     return time.perf_counter() - begun
 
 
 def alone(hosts: Hosts, command: Sequence[str], folder: Path) -> float:
-    """The same in one process; seconds that it took."""
+    """The same in one process, without Ray; seconds that it took."""
+    for host in range(3):
+        hosts.clear(host)
     begun = time.perf_counter()
     one = hosts.run(0, *command, "--workers", "1", "--no-progress", log="command.log")
     if one.wait(PATIENCE):

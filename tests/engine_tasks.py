@@ -52,6 +52,7 @@ def patient(folder: Path) -> None:
     """Goes on to its next good moment when it is asked to stop."""
     with deferred_interrupt() as interruption:
         (folder / "begun").touch()
+        print("begun")
         while not interruption.requested:
             time.sleep(0.01)
         (folder / "saved").touch()
@@ -69,6 +70,14 @@ def die_once(mark: Path) -> str:
     if not mark.exists():
         mark.touch()
         die()
+    return "done"
+
+
+def hang_once(mark: Path) -> str:
+    """Takes for ever the first time; `mark` tells that it was there."""
+    if not mark.exists():
+        mark.touch()
+        time.sleep(600)
     return "done"
 
 

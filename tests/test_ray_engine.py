@@ -1,7 +1,10 @@
 """Ray: the results of local processes, files that travel, and what goes wrong with machines."""
 
+import importlib
 import os
 import platform
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
@@ -39,6 +42,9 @@ def cluster() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
         patch.setenv("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+        patch.setenv(
+            "RAY_worker_niceness", "0"
+        )  # not 15, with which nothing ends beside other work
         patch.setenv("PYTHONPATH", str(ROOT))  # the workers' tests
         ray.init("local", num_cpus=2, num_gpus=1, include_dashboard=False, log_to_driver=False)
         yield
@@ -125,15 +131,41 @@ def test_what_dies_is_done_again(workplace: Path) -> None:
     assert str(full).startswith(f"{platform.node()}: made.json") and "Make room" in str(full)
 
 
+@pytest.mark.parametrize("retries", [1, 0])
+def test_what_runs_on_a_lost_machine_is_begun_again(
+    retries: int, workplace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As Ray shows it where a link is cut: a machine is dead, and its tasks just say nothing."""
+    monkeypatch.setattr(ray_engine, "_RETRIES", retries)
+    mark = workplace / "mark"
+    with closing(ray_engine.RayCluster()) as engine:
+        engine.submit(Task("patient", do.hang_once, (mark,)))
+        while not mark.exists():
+            assert engine.poll(0.1) == []
+        with monkeypatch.context() as patch:
+            dead = [node | {"Alive": False} for node in ray.nodes()]
+            patch.setattr(ray, "nodes", lambda: dead)
+            ended = engine.poll(0.1)
+        while not ended:
+            ended = engine.poll(60.0)
+    if retries:
+        assert ended[0].result() == "done"
+    else:
+        assert isinstance(ended[0].error, ProcessDiedError)
+        assert "machine was lost" in str(ended[0].error)
+
+
 def test_stop_waits_for_a_good_moment(workplace: Path) -> None:
     Path("place").mkdir()
     Path("place/first").touch()
-    task = Task("patient", do.patient, (Path("place"),), fresh=True, writes=(Path("place"),))
+    place, log = Path("place"), Path("place/said.log")
+    task = Task("patient", do.patient, (place,), log, fresh=True, writes=(place,))
     late = Task("late", do.own_id, cores=2)
     with closing(ray_engine.RayCluster()) as engine:
         running = {task, late}
         engine.submit(task)
-        assert engine.poll(3.0) == []
+        while not (log.exists() and log.read_text()):
+            assert engine.poll(0.1) == []
         engine.submit(late)  # waits for cores
         assert engine.poll(0.5) == []
         for ended in stopping(engine, running):
@@ -157,6 +189,30 @@ def test_other_versions_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
         pytest.raises(ClusterError, match=rf"{platform.node()}.*2\.7"),
     ):
         end(engine, Task("task", do.own_id)).result()
+
+
+def test_a_cluster_with_another_ray_is_refused() -> None:
+    address = ray.get_runtime_context().gcs_address
+    script = (
+        "import ray; from parrot_wrapper.io.ray_engine import RayCluster; "
+        f"ray.__version__ = '0.1'; RayCluster({address!r})"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    told = done.stderr.splitlines()[-1]
+    assert "ClusterError" in told and address in told
+    assert "Ray: 0.1" in told and f"Ray: {ray.__version__}" in told
+
+
+def test_a_worker_that_lacks_a_module_is_named(
+    workplace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("only_here.py").write_text("def do(): ...")
+    monkeypatch.syspath_prepend(workplace)
+    task = Task("task", importlib.import_module("only_here").do)
+    with closing(ray_engine.RayCluster()) as engine:
+        error = end(engine, task).error
+    assert isinstance(error, ClusterError)
+    assert ray.util.get_node_ip_address() in str(error) and "'only_here'. Install" in str(error)
 
 
 def test_a_disk_that_is_not_shared_is_named(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import shutil
 import signal
 import socket
@@ -11,6 +12,7 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -35,8 +37,9 @@ from parrot_wrapper.io.carried_files import (
 from parrot_wrapper.io.executors import Ended, LocalProcesses, Task
 from parrot_wrapper.io.supervised import Outcome, placed, require_versions, supervised, versions
 
+os.environ.setdefault("RAY_raylet_start_wait_time_s", "120")  # not 30: machines may be busy
 with needed_extra("ray", "The engine ray needs Ray"):
-    import ray
+    import ray  # which reads its settings now
     from ray.exceptions import RayError, RayTaskError
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
@@ -74,7 +77,8 @@ class RayCluster:
         desk = ray.remote(_Desk).options(num_cpus=0, scheduling_strategy=here)
         self._desk: Any = desk.remote()
         self._do = ray.remote(_do)
-        self._running: dict[Any, Task] = {}
+        self._running: dict[Any, _Order] = {}
+        self._machines: dict[str, str] = {}
         self._read: dict[tuple[Any, ...], Any] = {}
         total = ray.cluster_resources()
         self._gpus_per_core = total.get("GPU", 0.0) / max(total.get("CPU", 1.0), 1.0)
@@ -85,20 +89,22 @@ class RayCluster:
         Raises:
             InvalidArgumentError: A path is outside the folder that this process works in.
         """
-        cores = max(1, task.cores)
-        do = self._do.options(
-            name=task.name,
-            num_cpus=cores,
-            num_gpus=min(1.0, round(cores * self._gpus_per_core, 4)) if task.gpu else 0,
-            max_retries=_RETRIES,
-            retry_exceptions=[ProcessDiedError],
-        )
         before = packed(carried(_written(task)), Path())
         shared = anchors((*task.reads, *task.writes))
-        reference = do.remote(
-            task, self._carried(task), before, shared, versions(), desk=self._desk
+        given = (self._carried(task), before, shared, versions())
+        return self._start(_Order(task, given, _RETRIES))
+
+    def _start(self, order: _Order) -> str:
+        cores = max(1, order.task.cores)
+        do = self._do.options(
+            name=order.task.name,
+            num_cpus=cores,
+            num_gpus=min(1.0, round(cores * self._gpus_per_core, 4)) if order.task.gpu else 0,
+            max_retries=order.retries,
+            retry_exceptions=[ProcessDiedError],
         )
-        self._running[reference] = task
+        reference = do.remote(order.task, *order.given, desk=self._desk)
+        self._running[reference] = order
         return f"Ray task {reference.task_id().hex()[:8]}"
 
     def _carried(self, task: Task) -> Any:
@@ -118,9 +124,32 @@ class RayCluster:
         waiting = list(self._running)
         ray.wait(waiting, timeout=seconds)
         ended, _ = ray.wait(waiting, num_returns=len(waiting), timeout=0)
-        for name, content in ray.get(self._desk.take.remote()).items():
+        news, machines = ray.get(self._desk.take.remote())
+        self._machines.update(machines)
+        for name, content in news.items():
             put_back({name: content}, [Path(name)])
-        return [self._ended(reference, self._running.pop(reference)) for reference in ended]
+        found = [self._ended(reference, self._running.pop(reference).task) for reference in ended]
+        return [*found, *self._lost()]
+
+    def _lost(self) -> list[Ended]:
+        """Begin again what ran on machines that are lost; what has begun too often has ended.
+
+        Ray itself does so where the connection breaks. Where packets are lost it learns of that by
+        its RAY_grpc_client_keepalive_... alone, minutes after it has taken the machine for dead.
+        """
+        gone = {node["NodeID"] for node in ray.nodes() if not node["Alive"]}
+        ids = {reference.task_id().hex(): reference for reference in self._running}
+        self._machines = {name: self._machines[name] for name in ids if name in self._machines}
+        ended = []
+        for reference in [ids[name] for name, where in self._machines.items() if where in gone]:
+            order = self._running.pop(reference)
+            ray.cancel(reference, force=True)
+            if order.retries:
+                self._start(replace(order, retries=order.retries - 1))
+            else:
+                error = ProcessDiedError(f"{order.task.name}: its machine was lost each time")
+                ended.append(Ended(order.task, error=error))
+        return ended
 
     def _ended(self, reference: Any, task: Task) -> Ended:
         try:
@@ -131,7 +160,7 @@ class RayCluster:
         except RayTaskError as failed:
             cause = failed.cause
             known = isinstance(cause, ParrotError)
-            return Ended(task, error=cause if known else ExecutorError(_last_line(failed)))
+            return Ended(task, error=cause if known else _of_worker(failed))
         except (ParrotError, RayError) as failed:
             known = isinstance(failed, ParrotError)
             return Ended(task, error=failed if known else ProcessDiedError(_first_line(failed)))
@@ -150,20 +179,32 @@ class RayCluster:
             ray.shutdown()
 
 
+@dataclass(frozen=True)
+class _Order:
+    """A task, what its worker is given beside it, and how often it may begin again."""
+
+    task: Task
+    given: tuple[Any, ...]
+    retries: int
+
+
 class _Desk:
     """An actor beside the driver: workers tell it how far they are, and hear whether to stop."""
 
     def __init__(self) -> None:
         self._news: Files = {}
+        self._machines: dict[str, str] = {}
         self._stopping = False
 
-    def tell(self, news: Files) -> bool:
+    def tell(self, task: str, machine: str, news: Files) -> bool:
+        self._machines[task] = machine
         self._news.update(news)
         return self._stopping
 
-    def take(self) -> Files:
-        news, self._news = self._news, {}
-        return news
+    def take(self) -> tuple[Files, dict[str, str]]:
+        taken = self._news, self._machines
+        self._news, self._machines = {}, {}
+        return taken
 
     def stop(self) -> None:
         self._stopping = True
@@ -177,12 +218,14 @@ def _do(
     require_shared(shared, platform.node())
     (place, engine), paths = _workshop(), carried(_written(task))
     told: dict[str, int] = {}
+    known = ray.get_runtime_context()
+    me = known.get_task_id(), known.get_node_id()
 
     def asked_to_stop() -> bool:
         now = packed(paths, place, ends=_TOLD)
         news = {k: text for k, text in now.items() if len(text) > _GROWTH * told.get(k, 0)}
         told.update({name: len(content) for name, content in news.items()})
-        return bool(ray.get(desk.tell.remote(news)))
+        return bool(ray.get(desk.tell.remote(*me, news)))
 
     try:
         unpack(reads, place)
@@ -218,7 +261,6 @@ def _require_here(task: Task) -> None:
 
 def _connect(address: str) -> None:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent anywhere
-    os.environ.setdefault("RAY_raylet_start_wait_time_s", "120")  # not 30: machines may be busy
     _require_answer(address)
     try:
         with _signals_kept():
@@ -226,7 +268,7 @@ def _connect(address: str) -> None:
     except Exception as error:  # a start that takes too long is a bare Exception of Ray's
         raise ClusterError(
             f"Expected a Ray cluster at {address!r} with Ray {ray.__version__} and Python "
-            f"{platform.python_version()}, got: {_first_line(error)}"
+            f"{platform.python_version()}, got: {' '.join(str(error).split())}"
         ) from error
 
 
@@ -259,5 +301,11 @@ def _first_line(error: BaseException) -> str:
     return next(iter(str(error).splitlines()), type(error).__name__)
 
 
-def _last_line(error: BaseException) -> str:
-    return str(error).strip().splitlines()[-1]
+def _of_worker(failed: RayTaskError) -> ParrotError:
+    """What went wrong in a worker before or after its task, with the address of its machine."""
+    told = str(failed).strip()
+    where = re.search(r"\bip=([\w.:]+)", told)
+    line = f"{where[1] if where else 'a worker'}: {told.splitlines()[-1]}"
+    if "ModuleNotFoundError" in line:
+        return ClusterError(f"{line}. Install the same packages on all machines.")
+    return ExecutorError(line)
