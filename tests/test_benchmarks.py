@@ -63,6 +63,16 @@ def test_prints_its_table(command: str, expected: str) -> None:
     assert expected in done.stdout
 
 
+def test_what_features_lack(tmp_path: Path) -> None:
+    pytest.importorskip("pybullet")
+    data = ["--env-id", "ParrotGraspCup-v0", "--episodes", "24", "--out", str(tmp_path)]
+    script = [str(BENCHMARKS / "what_features_lack.py"), str(tmp_path), "parrot-v0", "--steps", "3"]
+    for command in (["-m", "parrot_wrapper", "collect", *data, "--workers", "1"], script):
+        done = subprocess.run([sys.executable, *command], capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+    assert "\n| parrot-v0 | " in done.stdout
+
+
 @pytest.mark.parametrize(("env", "sees"), [("puck", "state"), ("magnet", "image proprio")])
 def test_foreign_sight(env: str, sees: str, tmp_path: Path) -> None:
     few = "--episodes 4 --prior-steps 2 --batch-size 8 --steps 60 --rollouts 1"
