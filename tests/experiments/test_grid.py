@@ -20,6 +20,7 @@ from parrot_wrapper.experiments.studies import (
     STUDIES,
     study_grid,
 )
+from parrot_wrapper.priors.encoders.teachers import DEFAULT_WEIGHTS
 from parrot_wrapper.rl.config import DemonstrationReplay, RawActions, RLConfig
 
 RESULTS = Path(__file__).parents[2] / "results"
@@ -390,3 +391,11 @@ def test_studies_are_the_papers() -> None:
         study_grid("mian", "ci")
     with pytest.raises(ParrotError, match="Did you mean 'laptop'"):
         study_grid("main", "labtop")
+
+
+def test_likelihood_alone_is_without_all_teachers() -> None:
+    options = study_grid("sight", "laptop").baseline_options
+    (text,) = options["likelihood-alone"]["encoder_options"]
+    assert json.loads(text.removeprefix("teachers=")) == {
+        name: 0.0 for name, weight in DEFAULT_WEIGHTS.items() if weight
+    }
