@@ -91,7 +91,8 @@ def test_other_versions_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(("address", "words"), [("", "srun.*login node"), ("lokal", "lokal")])
-def test_where_there_is_no_slurm(address: str, words: str, workplace: Path) -> None:
+def test_where_there_is_no_slurm(address: str, words: str, workplace: Path, monkeypatch) -> None:
+    monkeypatch.setenv("PATH", str(workplace))
     with pytest.raises(ClusterError, match=words):
         engine_maker("slurm", address)()
     assert not list(workplace.iterdir())
