@@ -73,8 +73,8 @@ def main() -> None:
     hand, things = labels["gripper"][:, :3], labels["landmarks"]
     beside = {
         "": hand[:, :0],
-        "gripper's opening": labels["gripper"][:, 3:],
-        "gripper's place": hand,
+        "the gripper's opening": labels["gripper"][:, 3:],
+        "the gripper's place": hand,
         "all things' places": np.concatenate(
             [(things - hand[:, None]).reshape(len(rows), -1), labels["landmark_kinds"]], axis=1
         ),
@@ -95,7 +95,7 @@ def main() -> None:
         ]
         table.append([name, *(f"{nll:.3f}" for nll in found)])
         print(table[-1], flush=True)
-    heads = ["prior", "features", *(f"and the {name}" for name in beside if name)]
+    heads = ["prior", "features", *(f"and {name}" for name in beside if name)]
     print(markdown_table(heads, table))
 
 
