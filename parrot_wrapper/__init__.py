@@ -32,8 +32,8 @@ used, so `import parrot_wrapper` is quick and needs no extra.
 import sys
 from typing import TYPE_CHECKING
 
-from parrot_wrapper import moved as _moved  # finds modules under their old names
 from parrot_wrapper import surroundings as _surroundings  # noqa: F401  # minds forked processes
+from parrot_wrapper.lazy_names import names_of as _names_of
 
 if TYPE_CHECKING:
     from parrot_wrapper.data import EpisodeDataset, ShardStream, load_dataset, save_dataset
@@ -91,7 +91,7 @@ __all__ = [
     "target_entropy",
 ]
 
-__getattr__, _ = _moved.names_of(
+__getattr__, _ = _names_of(
     __name__,
     **{
         "data": ["EpisodeDataset", "ShardStream", "load_dataset", "save_dataset"],

@@ -13,8 +13,6 @@ from pathlib import Path
 
 import pytest
 
-from parrot_wrapper import moved
-
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("parrot_wrapper", "parrot_envs", "parrot_table")
 MAX_LINES = 450
@@ -25,7 +23,7 @@ LAYERS: dict[str, set[str] | None] = {
     "errors": set(),
     "types": {"numpy"},
     "surroundings": {"numpy", "torch"},
-    "moved": set(),
+    "lazy_names": set(),
     "registry": set(),
     "image_layout": {"numpy"},
     "checks": {"numpy"},
@@ -46,8 +44,8 @@ LAYERS: dict[str, set[str] | None] = {
 ABOVE_SB3 = ("wrappers/vec_wrapper", "wrappers/stateful_observations")
 """Of the wrappers, these alone may name Stable-Baselines3."""
 OF_THE_TABLE = re.compile(r"container|gripper|redirected", re.IGNORECASE)
-MAY_NAME_THE_TABLE = {"moved", "evaluation/recordings", "experiments/studies"}
-"""Where modules have gone, what our envs call the label of a hand, methods of our own studies."""
+MAY_NAME_THE_TABLE = {"evaluation/recordings", "experiments/studies"}
+"""What our envs call the label of a hand, methods of our own studies."""
 PLUG_IN_MAY_IMPORT = {"numpy", "torch", "parrot_wrapper"}
 PARTS_FOR_PLUG_INS = {"errors", "types", "surroundings", "checks", "priors"}
 ENVS_MAY_IMPORT = {"gymnasium", "numpy", "pybullet", "pybullet_data", "pybullet_utils"}
@@ -208,23 +206,6 @@ def test_importing_loads_nothing_heavy_and_every_public_name_has_its_home(packag
         assert getattr(module, name).__name__ == name
     with pytest.raises(AttributeError, match="no attribute 'Nothing'"):
         module.Nothing  # noqa: B018
-
-
-@pytest.mark.parametrize("name", moved.MOVED_NAMES)
-def test_names_that_moved_are_found_with_a_warning(name):
-    package, _, name = f"parrot_wrapper.{name}".rpartition(".")
-    with pytest.warns(DeprecationWarning, match="parrot_table"):
-        found = getattr(importlib.import_module(package), name)
-    assert found.__module__.startswith("parrot_table.")
-
-
-@pytest.mark.parametrize("name", moved.MOVED)
-def test_modules_that_moved_are_found_with_a_warning(name):
-    sys.modules.pop(f"parrot_wrapper.{name}", None)
-    with pytest.warns(DeprecationWarning, match="now"):
-        found = importlib.import_module(f"parrot_wrapper.{name}")
-    assert sys.modules[found.__name__] is found
-    del sys.modules[f"parrot_wrapper.{name}"]  # the next import warns again
 
 
 def test_help_is_a_summary_of_all_public_names():

@@ -11,7 +11,6 @@ from importlib import import_module
 from typing import Any, Protocol
 
 from parrot_wrapper.errors import (
-    InvalidArgumentError,
     ParrotError,
     UnreadDataWarning,
     UntaughtWarning,
@@ -40,12 +39,6 @@ COMMANDS: dict[str, tuple[str, str]] = {
 In place of a class there may be a function from the arguments to it.
 """
 _TOLD = (UnreadDataWarning, UntaughtWarning)
-_FORMER = {
-    "train-baseline": "`parrot train-prior --kind KIND`, where hirl is cvae, trajrl is trajectory, "
-    "vae-features is features, and --encoder is --encoder-of",
-}
-"""Former subcommand to what it is called now."""
-
 _USER_ERRORS = (("gymnasium.error", "Error"), ("parrot_envs.errors", "ParrotEnvError"))
 
 
@@ -114,8 +107,6 @@ def _dispatch(args: list[str]) -> int:
         print(__version__)
         return 0
     name, *rest = args
-    if name in _FORMER:
-        raise InvalidArgumentError(f"`parrot {name}` is now {_FORMER[name]}.")
     require_known("command", [name], COMMANDS)
     try:
         _parse(name, rest).run()
@@ -127,14 +118,13 @@ def _dispatch(args: list[str]) -> int:
 def _parse(name: str, args: list[str]) -> Command:
     with needed_extra("cli", "The parrot command needs tyro"):
         import tyro
-    from parrot_wrapper.cli.arguments import expand_home, require_known_options
+    from parrot_wrapper.cli.arguments import expand_home
 
     module, _, attribute = COMMANDS[name][0].partition(":")
     command: Any = getattr(import_module(f"{__name__}.{module}"), attribute)
     words = [expand_home(word) for word in args]
     if not isinstance(command, type):
         command = command(words)
-    require_known_options(name, command, words)
     parsed: Command = tyro.cli(
         command,
         args=words,

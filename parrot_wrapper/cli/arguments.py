@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 import os
 import re
-import types
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import field, fields, is_dataclass, make_dataclass
-from typing import Annotated, Any, NoReturn, Union, get_args, get_origin, get_type_hints
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import field, make_dataclass
+from typing import Annotated, Any, NoReturn
 
 import docstring_parser
 import tyro
 
-from parrot_wrapper.errors import InvalidArgumentError, UnknownNameError
+from parrot_wrapper.errors import InvalidArgumentError
 
 _HOME = re.compile(r"(--[\w-]+=|agent:|prior:)?(~.*)", re.DOTALL)
 """A word that begins with the home folder; shells leave it alone after = and in quotes."""
@@ -29,68 +27,6 @@ def expand_home(word: str) -> str:
     """
     match = _HOME.fullmatch(word)
     return word if match is None else (match[1] or "") + os.path.expanduser(match[2])
-
-
-def require_known_options(name: str, command: type[Any], args: Sequence[str]) -> None:
-    """Refuse the first option that a command does not have.
-
-    Args:
-        name: Of the command.
-        command: Its dataclass.
-        args: The words after its name.
-
-    Raises:
-        UnknownNameError: With the nearest option.
-    """
-    known = {"help", *_option_names(command)}
-    former = getattr(command, "FORMER", {})
-    for word in args:
-        option = word.partition("=")[0].removeprefix("--").replace("_", "-")
-        if not word.startswith("--") or not option or option in known:
-            continue
-        group = [other for other in sorted(known) if other.startswith(f"{option}.")]
-        current = [former[option]] if option in former else group
-        if current:
-            raise UnknownNameError(f"'--{option}' is now --{', --'.join(current)}.")
-        nearest = difflib.get_close_matches(option, sorted(known), n=1, cutoff=0.5)
-        hint = f" Did you mean '--{nearest[0]}'?" if nearest else ""
-        raise UnknownNameError(
-            f"Unknown option '--{option}' of parrot {name}.{hint} `parrot {name} --help` lists "
-            "all of them."
-        )
-
-
-def _option_names(command: type[Any]) -> Iterator[str]:
-    """Names of all options, as tyro makes them of our dataclasses.
-
-    Those of groups are `group.option`; nested ones have no prefix where one was chosen, or taken
-    away by a name.
-    """
-    hints = get_type_hints(command, include_extras=True)
-    for entry in fields(command):
-        hint, notes = _unwrapped(hints[entry.name])
-        parts = get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
-        kinds = [_unwrapped(part)[0] for part in parts]
-        nested = [kind for kind in kinds if is_dataclass(kind)]
-        prefix = f"{entry.name}.".replace("_", "-") if nested == [hint] and not notes else ""
-        for kind in nested:
-            names = _option_names(kind)  # type: ignore[arg-type]
-            yield from (f"no-{prefix}{n[3:]}" if n[:3] == "no-" else prefix + n for n in names)
-        if nested or tyro.conf.Positional in notes:
-            continue
-        named = [getattr(note, "name", None) for note in notes]
-        option = str(next(filter(None, named), entry.name)).replace("_", "-")
-        yield option
-        if bool in kinds:
-            yield f"no-{option}"
-
-
-def _unwrapped(hint: Any) -> tuple[Any, tuple[Any, ...]]:
-    """The type inside Annotated, and the notes to it."""
-    if get_origin(hint) is not Annotated:
-        return hint, ()
-    kind, *notes = get_args(hint)
-    return kind, tuple(notes)
 
 
 Option = tuple[str, Any, Any]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, fields, make_dataclass
 from functools import partial
 from pathlib import Path
@@ -50,14 +50,6 @@ class TrainCommand:
     threads: int = DEFAULT_THREADS
     progress: bool = True
     settings: ClassVar[Any]
-    FORMER: ClassVar[Mapping[str, str]] = {
-        "prior-explore": "raw.explore",
-        "initial-actor": "raw.initial-actor",
-        "n-steps": "uniform.n-steps",
-        "rewarded-share": "rewarded.share",
-        "demonstration-share": "demonstrations.share",
-        "demonstration-episodes": "demonstrations.episodes",
-    }
 
     def run(self) -> None:
         """Train, evaluate the last checkpoint, and say how it went."""

@@ -95,8 +95,8 @@ def part_name(kind: str, data: PriorData, seed: int) -> str:
     """Name of a learned part's artifact.
 
     Example:
-        >>> part_name("hirl", PriorData(5_000, name="5k", folder="datasets/multitask"), 1)
-        'hirl-5k-p1'
+        >>> part_name("cvae", PriorData(5_000, name="5k", folder="datasets/multitask"), 1)
+        'cvae-5k-p1'
     """
     return "-".join(filter(None, [kind, data.name, f"p{seed}"]))
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import InitVar, dataclass, field, replace
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from parrot_wrapper.checks import require_count, require_instance
@@ -22,7 +22,6 @@ from parrot_wrapper.experiments.methods import (
     METHODS,
     Method,
     Run,
-    current_settings,
     method_named,
     run_config,
     sees_pixels,
@@ -42,8 +41,8 @@ class Grid:
         name: What it is about, such as "main".
         setting: How large it is, such as "laptop". Name and setting name its folders.
         tasks: Env ids.
-        methods: `Method` objects, or names of ours; "parrot+mine" is a variant of "parrot" whose
-            settings stand under its name in `method_rl`.
+        methods: `Method` objects, or names of ours. In a file an object's fields by name, of which
+            those of a variant ("parrot+mine") are as for "parrot" where they are left out.
         kind: "rl", or "exploration" for rollouts of samples without RL.
         prior_seeds: Seeds of what is learned from data.
         rl_seeds: Seeds of agents.
@@ -59,8 +58,6 @@ class Grid:
         env_kwargs: Keywords of `gymnasium.make`.
         preset: Preset of `RLConfig`.
         rl: `RLConfig` settings beside the preset's.
-        method_rl: More of them for methods that are given by name.
-        method_data: Names of the data that those are run with; the others with all.
         env_steps: Env steps of each run.
         evaluation_episodes: Held-out episodes of each run.
         gym_packages: Modules whose import registers env ids.
@@ -94,17 +91,11 @@ class Grid:
     env_kwargs: Mapping[str, Any] = field(default_factory=dict)
     preset: str = "features"
     rl: Mapping[str, Any] = field(default_factory=dict)
-    method_rl: InitVar[Mapping[str, Mapping[str, Any]] | None] = None
-    method_data: InitVar[Mapping[str, Sequence[str]] | None] = None
     env_steps: int = 25_000
     evaluation_episodes: int = 100
     gym_packages: tuple[str, ...] = DEFAULT_PACKAGES
 
-    def __post_init__(
-        self,
-        method_rl: Mapping[str, Mapping[str, Any]] | None,
-        method_data: Mapping[str, Sequence[str]] | None,
-    ) -> None:
+    def __post_init__(self) -> None:
         for name in ("tasks", "gym_packages"):
             object.__setattr__(self, name, checks.texts(name, getattr(self, name)))
         for name in ("prior_seeds", "rl_seeds"):
@@ -112,8 +103,7 @@ class Grid:
         require_known("kind of grid", [self.kind], KINDS)
         self._check_values()
         self._check_options()
-        methods = self._methods(method_rl or {}, method_data or {})
-        object.__setattr__(self, "methods", methods)
+        object.__setattr__(self, "methods", self._methods())
         self._check_methods()
         self._check_runs()
 
@@ -179,7 +169,7 @@ class Grid:
             UnknownNameError: A key that is no field; the nearest is named.
             InvalidArgumentError: A field is missing, or as for a new grid.
         """
-        values = checks.fields_of(cls, "grid", content, ("method_rl", "method_data"))
+        values = checks.fields_of(cls, "grid", content)
         if "data" in values:
             entries = checks.entries("data", values["data"])
             parsed = (PriorData(**checks.fields_of(PriorData, "data", e)) for e in entries)
@@ -188,31 +178,21 @@ class Grid:
         values["methods"] = tuple(map(_heard, methods))
         return cls(**values)
 
-    def _methods(
-        self, more: Mapping[str, Mapping[str, Any]], data: Mapping[str, Sequence[str]]
-    ) -> tuple[Method, ...]:
-        """All methods as objects; of those given by name, ours do not outdo the grid's settings."""
-        checks.require_nested_options("method_rl", more)
+    def _methods(self) -> tuple[Method, ...]:
+        """All methods as objects."""
         given = checks.entries("methods", self.methods)
-        names = checks.texts("methods", [m.name if isinstance(m, Method) else m for m in given])
-        for what, named in (("method_rl", more), ("method_data", data)):
-            checks.require_options(what, named)
-            require_known(f"method in {what}", named, names)
-        found = []
-        for name, method in zip(names, given, strict=True):
-            if not isinstance(method, Method):
-                if "+" in name and name not in more:
-                    raise InvalidArgumentError(
-                        f"Expected the settings of the variant {name!r} in method_rl, got none."
-                    )
-                method = method_named(name)
-                own = {k: v for k, v in method.settings.items() if k not in self.rl}
-                settings = {**own, **more.get(method.base, {}), **more.get(name, {})}
-                chosen = data.get(name)
-                texts = () if chosen is None else checks.texts(f"method_data[{name!r}]", chosen)
-                method = replace(method, settings=settings, data=texts)
-            found.append(method)
-        return tuple(found)
+        checks.texts("methods", [m.name if isinstance(m, Method) else m for m in given])
+        return tuple(m if isinstance(m, Method) else self._by_name(m) for m in given)
+
+    def _by_name(self, name: str) -> Method:
+        """One of ours, whose settings do not outdo the grid's."""
+        if "+" in name:
+            raise InvalidArgumentError(
+                f"Expected a variant as a Method, or as its fields, got {name!r}."
+            )
+        method = method_named(name)
+        own = {key: value for key, value in method.settings.items() if key not in self.rl}
+        return replace(method, settings=own)
 
     def _check_values(self) -> None:
         for name in ("name", "setting"):
@@ -243,7 +223,7 @@ class Grid:
             for part in filter(None, [method.prior, method.initial_actor]):
                 if part != "prior":
                     PRIORS.require(part_kind(part, self.baseline_options))
-            require_known("data in method_data", method.data, known)
+            require_known(f"data of {method.name}", method.data, known)
         if not self.data and any(self._is_made(method) for method in self.methods):
             names = ", ".join(method.name for method in self.methods)
             raise InvalidArgumentError(
@@ -267,7 +247,7 @@ class Grid:
                 run_config(run, dict.fromkeys(run.needs, "placeholder"))
 
     def _rl(self, method: Method) -> dict[str, Any]:
-        return current_settings({**self.rl, **method.settings})
+        return {**self.rl, **method.settings}
 
     def _parts(self, method: Method) -> tuple[str, ...]:
         if self.kind == "exploration":

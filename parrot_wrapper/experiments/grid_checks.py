@@ -33,10 +33,8 @@ def plain(value: Any) -> dict[str, Any]:
     return content
 
 
-def fields_of(
-    kind: type[Any], what: str, content: object, more: Sequence[str] = ()
-) -> dict[str, Any]:
-    """The keys of `content` as arguments of the dataclass `kind`, which takes `more` too.
+def fields_of(kind: type[Any], what: str, content: object) -> dict[str, Any]:
+    """The keys of `content` as arguments of the dataclass `kind`.
 
     Raises:
         UnknownNameError: A key that is no field; the nearest is named.
@@ -45,7 +43,7 @@ def fields_of(
     if not isinstance(content, Mapping):
         raise InvalidArgumentError(f"Expected {what} as a mapping of its fields, got {content!r}.")
     known = {entry.name: entry for entry in fields(kind)}
-    require_known(f"field of {what}", content, [*known, *more])
+    require_known(f"field of {what}", content, known)
     needed = (
         name
         for name, entry in known.items()

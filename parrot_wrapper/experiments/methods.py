@@ -98,7 +98,6 @@ class Method:
         return tuple(filter(None, [prior, self.initial_actor]))
 
 
-_FORMER = ("prior_explore", "demonstration_share", "demonstration_episodes")
 _COLOUR = re.compile("#[0-9a-f]{6}")
 
 METHODS: Mapping[str, Method] = MappingProxyType(
@@ -113,11 +112,13 @@ METHODS: Mapping[str, Method] = MappingProxyType(
                 "prior-explore", "Prior-explore", "#d55e00", raw=True,
                 settings={"raw_actions": {"explore": 0.9}},
             ),
-            Method("hirl", "HIRL", "#cc79a7", prior="hirl"),
+            Method("hirl", "HIRL", "#cc79a7", prior="cvae"),
             # one decision an episode of 25 env steps, and as many updates as the others make
-            Method("trajrl", "TrajRL", "#009e73", prior="trajrl", settings={"gradient_steps": 25}),
             Method(
-                "vae-features", "VAE-features", "#56b4e9", prior="vae-features", raw=True,
+                "trajrl", "TrajRL", "#009e73", prior="trajectory", settings={"gradient_steps": 25}
+            ),
+            Method(
+                "vae-features", "VAE-features", "#56b4e9", prior="features", raw=True,
                 sees="features",
             ),
             Method("sac", "SAC", "#7a7f87", raw=True, keeps_prior=False),
@@ -153,7 +154,7 @@ class Run:
         method: How it acts.
         prior_seed: Seed of what is learned from data.
         rl_seed: Seed of the agent and its episodes.
-        needs: Kind of a learned part ("prior", "hirl", ...), or "data", to the name of an artifact
+        needs: Kind of a learned part ("prior", "cvae", ...), or "data", to the name of an artifact
             of the grid, a packaged prior or a folder.
         data: Name of the data that these are learned from, empty where there is no choice.
         data_episodes: How many episodes those are; None where nothing is learned from data.
@@ -213,7 +214,7 @@ def method_named(name: str) -> Method:
             which is one too; the nearest is named.
     """
     base = name.partition("+")[0]
-    kinds = set(PRIORS.names()) - set(map(PRIORS.current, BASELINES))
+    kinds = set(PRIORS.names()) - set(BASELINES)
     if base not in METHODS and base not in kinds:
         raise unknown_name("method", name, {*METHODS, *kinds})
     return replace(METHODS.get(base, Method(base, prior=base)), name=name)
@@ -223,23 +224,6 @@ def sees_pixels(preset: str, rl: Mapping[str, Any]) -> bool:
     """Whether agents with these settings see the env's own observation alone."""
     settings = {**PRESETS.get(preset, {}), **rl}
     return bool(settings.get("observation", "features") == "image")
-
-
-def current_settings(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings of a grid of any version, by the names of today.
-
-    Example:
-        >>> current_settings({"prior_explore": 0.5, "demonstration_share": 0.5})
-        {'raw_actions': {'explore': 0.5}, 'replay': {'kind': 'demonstrations', 'share': 0.5}}
-    """
-    current = dict(given)
-    explore, share, episodes = (current.pop(name, None) for name in _FORMER)
-    if explore is not None:
-        current["raw_actions"] = {"explore": explore}
-    if share:
-        first = {} if episodes is None else {"episodes": episodes}
-        current["replay"] = {"kind": "demonstrations", "share": share, **first}
-    return current
 
 
 def shows_demonstrations(rl: Mapping[str, Any]) -> bool:

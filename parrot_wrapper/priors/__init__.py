@@ -5,7 +5,7 @@ Names are imported when they are first used: the register of kinds needs no torc
 
 from typing import TYPE_CHECKING
 
-from parrot_wrapper.moved import names_of
+from parrot_wrapper.lazy_names import names_of
 
 if TYPE_CHECKING:
     from parrot_wrapper.priors.chunk_flow import ChunkFlowPrior, ChunkFlowPriorConfig

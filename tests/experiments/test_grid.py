@@ -10,7 +10,7 @@ import pytest
 from parrot_wrapper.errors import DataFileError, ParrotError
 from parrot_wrapper.experiments.artifacts import PriorData
 from parrot_wrapper.experiments.grid import Grid
-from parrot_wrapper.experiments.methods import AGENTS, EXPLORERS, Method, run_config
+from parrot_wrapper.experiments.methods import AGENTS, EXPLORERS, METHODS, Method, run_config
 from parrot_wrapper.experiments.places import GRID_FILE, Places, read_grid
 from parrot_wrapper.experiments.rows import read_rows
 from parrot_wrapper.experiments.studies import (
@@ -25,6 +25,7 @@ from parrot_wrapper.rl.config import DemonstrationReplay, RawActions, RLConfig
 
 RESULTS = Path(__file__).parents[2] / "results"
 DATA = PriorData(10, folder="data")
+PARROT = METHODS["parrot"]
 
 
 def grid(**fields: Any) -> Grid:
@@ -84,13 +85,13 @@ def test_artifacts_stand_behind_what_they_are_made_from() -> None:
         "prior-many-p0",
         "bc-few-p0",
         "bc-many-p0",
-        "vae-features-few-p0",
-        "vae-features-many-p0",
+        "features-few-p0",
+        "features-many-p0",
     ]
     assert found["data-few"].episodes == 9  # the larger of those that share it
     assert found["prior-few-p0"].episodes == 5
     assert found["bc-many-p0"].encoder == "prior-many-p0"
-    assert found["vae-features-many-p0"].encoder == "none"
+    assert found["features-many-p0"].encoder == "none"
     first = [whole.runs()[0]]
     assert [a.name for a in whole.artifacts(first)] == ["data-few", "prior-few-p0"]
     own = replace(whole, shared_encoder=False)
@@ -100,21 +101,14 @@ def test_artifacts_stand_behind_what_they_are_made_from() -> None:
 def test_given_prior_and_data_need_nothing_but_heads() -> None:
     given = grid()
     [hirl] = given.artifacts(given.runs())
-    assert (hirl.name, hirl.data, hirl.encoder) == ("hirl-p0", "data", "parrot-v0")
+    assert (hirl.name, hirl.data, hirl.encoder) == ("cvae-p0", "data", "parrot-v0")
     assert given.runs()[0].needs == {"prior": "parrot-v0"}
 
 
-@pytest.mark.parametrize(
-    "settings",
-    [
-        {"replay": {"kind": "demonstrations", "share": 0.5}},
-        {"demonstration_share": 0.5},  # as once
-    ],
-)
-def test_agents_that_are_shown_demonstrations_need_the_data(settings: dict[str, Any]) -> None:
-    variant = {"parrot+demos": settings}
+def test_agents_that_are_shown_demonstrations_need_the_data() -> None:
+    replay = {"kind": "demonstrations", "share": 0.5}
     collected = PriorData(10, "few", collect={})
-    shown = grid(methods=tuple(variant), method_rl=variant, data=(collected,))
+    shown = grid(methods=(PARROT.variant("demos", replay=replay),), data=(collected,))
     run = shown.runs()[0]
     assert run.needs == {"prior": "parrot-v0", "data": "data-few"}
     assert [artifact.name for artifact in shown.artifacts([run])] == ["data-few"]
@@ -123,21 +117,19 @@ def test_agents_that_are_shown_demonstrations_need_the_data(settings: dict[str, 
     assert replace(shown, data=(DATA,)).runs()[0].needs["data"] == "data"
 
 
-@pytest.mark.parametrize(
-    "settings", [{"raw_actions": {"kind": "raw", "explore": 0.5}}, {"prior_explore": 0.5}]
-)
-def test_how_often_the_prior_acts_is_open(settings: dict[str, Any]) -> None:
+def test_how_often_the_prior_acts_is_open() -> None:
     parts = {"prior": "P", "bc": "B"}
-    chosen = {"prior-explore": settings, "bc-sac": settings}
+    settings = {"raw_actions": {"kind": "raw", "explore": 0.5}}
+    chosen = [replace(METHODS[name], settings=settings) for name in ("prior-explore", "bc-sac")]
     one: dict[str, Any] = {"tasks": ("A-v0",), "rl_seeds": (0,)}
-    runs = grid(methods=tuple(chosen), method_rl=chosen, **one).runs()
+    runs = grid(methods=tuple(chosen), **one).runs()
     assert [run_config(run, parts).raw for run in runs] == [RawActions(0.5), RawActions(0.5, "B")]
     [run] = grid(methods=("prior-explore",), rl=settings, **one).runs()
     assert run_config(run, parts).raw.explore == 0.5
 
 
 def test_every_method_is_one_rl_config() -> None:
-    parts = {"prior": "P", "hirl": "H", "trajrl": "T", "bc": "B", "vae-features": "V"}
+    parts = {"prior": "P", "cvae": "H", "trajectory": "T", "bc": "B", "features": "V"}
 
     def facts(method: str, **fields: Any) -> tuple[Any, ...]:
         run = grid(methods=(method,), **fields).runs()[0]
@@ -172,9 +164,11 @@ def test_every_method_is_one_rl_config() -> None:
 
 def test_variants_have_settings_of_their_own() -> None:
     varied = grid(
-        methods=("parrot", "parrot+eager"),
+        methods=(
+            replace(PARROT, settings={"kl": 3.0}),
+            PARROT.variant("eager", kl=3.0, gradient_steps=4),
+        ),
         rl={"gamma": 0.9},
-        method_rl={"parrot": {"kl": 3.0}, "parrot+eager": {"gradient_steps": 4}},
     )
     plain, eager = (run_config(run, {"prior": "P"}) for run in varied.runs()[::2][:2])
     assert (plain.gamma, plain.kl, plain.gradient_steps) == (0.9, 3.0, 1)
@@ -206,11 +200,9 @@ def test_a_method_that_is_given_by_name_does_not_outdo_the_grid() -> None:
 
 def test_a_method_may_be_for_some_of_the_data() -> None:
     remedy = grid(
-        methods=("parrot", "parrot+broad"),
+        methods=("parrot", PARROT.variant("broad", ("grasps",), kl=3.0)),
         prior="",
         data=(replace(DATA, name="grasps"), replace(DATA, name="both", episodes=20)),
-        method_rl={"parrot+broad": {"kl": 3.0}},
-        method_data={"parrot+broad": ["grasps"]},
     )
     ids = [run.id for run in remedy.runs() if run.task == "A-v0" and run.rl_seed == 0]
     expected = ["parrot/grasps/p0/r0", "parrot/both/p0/r0", "parrot+broad/grasps/p0/r0"]
@@ -222,15 +214,11 @@ def test_a_method_may_be_for_some_of_the_data() -> None:
     ("fields", "message"),
     [
         ({"methods": ("parot",)}, "Did you mean 'parrot'"),
-        ({"methods": ("sac+x",)}, "settings of the variant 'sac\\+x' in method_rl, got none"),
+        ({"methods": ("sac+x",)}, "a variant as a Method, or as its fields, got 'sac\\+x'"),
         ({"methods": ("parrot", "parrot")}, "methods as a list of different texts"),
-        ({"method_rl": {"sac": {}}}, "Unknown method in method_rl 'sac'"),
-        ({"method_data": {"sac": ["a"]}}, "Unknown method in method_data 'sac'"),
-        ({"method_data": {"parrot": ["grasp"]}}, "Unknown data in method_data 'grasp'"),
-        ({"method_data": {"parrot": "grasp"}}, "method_data\\['parrot'\\] as a list"),
         ({"methods": ("uniform",)}, "Unknown method 'uniform'"),
-        ({"methods": (Method("a", prior="hrl"),)}, "Did you mean 'hirl'"),
-        ({"methods": (Method("a", data=("b",)),)}, "Unknown data in method_data 'b'"),
+        ({"methods": (Method("a", prior="cva"),)}, "Did you mean 'cvae'"),
+        ({"methods": (Method("a", data=("b",)),)}, "Unknown data of a 'b'"),
         ({"kind": "explore"}, "Did you mean 'exploration'"),
         ({"kind": "exploration", "methods": ("sac",)}, "method of an exploration grid 'sac'"),
         ({"tasks": ()}, "tasks as a list of different texts, at least one"),
@@ -247,8 +235,7 @@ def test_a_method_may_be_for_some_of_the_data() -> None:
         ({"rl": {"raw_actions": True}}, "leaves open, got raw_actions beside its explore"),
         ({"rl": {"raw_actions": {"initial_actor": "x"}}}, "got raw_actions beside its explore"),
         ({"rl": [1]}, "rl as a mapping of options"),
-        ({"method_rl": {"parrot": 3}}, "method_rl\\['parrot'\\] as a mapping"),
-        ({"baseline_options": {"hrl": {}}}, "Did you mean 'hirl'"),
+        ({"baseline_options": {"cva": {}}}, "Did you mean 'cvae'"),
         ({"prior": 3}, "prior as text"),
         ({"shared_encoder": 1}, "shared_encoder as true or false"),
         ({"env_kwargs": {"a": {1}}}, "env_kwargs to be JSON-able"),
@@ -329,9 +316,9 @@ def test_folders_of_other_settings_are_refused(tmp_path: Path) -> None:
 
 
 def test_variants_may_be_added_and_not_changed(tmp_path: Path) -> None:
-    def variants(**method_rl: dict[str, float]) -> Grid:
-        names = {f"parrot+{name}": settings for name, settings in method_rl.items()}
-        return grid(methods=("parrot", *names), method_rl=names)
+    def variants(**settings: dict[str, float]) -> Grid:
+        made = (PARROT.variant(name, **own) for name, own in settings.items())
+        return grid(methods=(PARROT, *made))
 
     places = Places(tmp_path / "results", tmp_path / "runs")
     places.claim(variants(tight={"kl": 2.0}))

@@ -8,7 +8,6 @@ from typing import Any
 
 from parrot_wrapper.checks import require_instance
 from parrot_wrapper.errors import require_known
-from parrot_wrapper.moved import moved_name
 from parrot_wrapper.priors.encoders.backbone import BackboneEncoder
 from parrot_wrapper.priors.encoders.base import ActingEncoder, Encoder, ObservationTensors
 from parrot_wrapper.priors.encoders.cameras import CamerasEncoder, alone, seen_in
@@ -160,7 +159,3 @@ __all__ = [
     "build_encoder",
     "parts_read",
 ]
-
-
-def __getattr__(name: str) -> Any:
-    return moved_name(__name__, name)
