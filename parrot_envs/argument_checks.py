@@ -51,11 +51,7 @@ def check_options(options: object) -> None:
 
 
 def checked_action(action: Any, size: int = ACTION_SIZE) -> npt.NDArray[np.float64]:
-    """The action (size,) as float64, clipped to -1..1.
-
-    Raises:
-        EnvArgumentError: It is no vector of so many finite numbers.
-    """
+    """The action (size,) as float64, clipped to -1..1."""
     try:
         array = np.asarray(action, dtype=np.float64)
     except (TypeError, ValueError) as error:

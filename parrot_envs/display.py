@@ -22,11 +22,7 @@ def has_display() -> bool:
 
 @contextmanager
 def usable_display() -> Iterator[None]:
-    """A display that answers and draws with OpenGL; it is held until the block ends.
-
-    Raises:
-        EnvClosedError: There is none.
-    """
+    """A display that answers and draws with OpenGL; it is held until the block ends."""
     if sys.platform != "linux":
         yield
         return

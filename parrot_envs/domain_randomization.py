@@ -38,11 +38,7 @@ TWO_TONE_SHARE = 0.5
 
 
 def checked_randomizations(names: Sequence[str] | str) -> tuple[Randomization, ...]:
-    """The names without repetition, in alphabetical order; one name may come without a list.
-
-    Raises:
-        EnvArgumentError: An unknown name, or no names at all.
-    """
+    """The names without repetition, in alphabetical order; one name may come without a list."""
     given = (names,) if isinstance(names, str) else names
     if not isinstance(given, (tuple, list)):
         raise EnvArgumentError(

@@ -47,11 +47,7 @@ class EpisodeState:
 
     @classmethod
     def from_bytes(cls, saved: bytes) -> EpisodeState:
-        """Read what `to_bytes` wrote.
-
-        Raises:
-            EnvStateError: It is something else, of a newer format, truncated or altered.
-        """
+        """Read what `to_bytes` wrote."""
         if not isinstance(saved, bytes):
             raise EnvStateError(
                 f"Expected the bytes that save_state() returned, got {type(saved).__name__}."
@@ -75,11 +71,7 @@ class EpisodeState:
         return cls(**content)
 
     def check_arguments(self, arguments: dict[str, Any]) -> None:
-        """Compare what decides an env's episodes with the env that was saved.
-
-        Raises:
-            EnvStateError: They differ; the message lists each difference.
-        """
+        """Compare what decides an env's episodes with the env that was saved."""
         differences = [
             f"{name}: {reprlib.repr(saved)} there, {reprlib.repr(arguments.get(name))} here"
             for name, saved in self.arguments.items()
@@ -91,11 +83,7 @@ class EpisodeState:
             )
 
     def check_outcome(self, outcome: str) -> None:
-        """Compare the digest of where the actions led with what was saved.
-
-        Raises:
-            EnvStateError: They differ.
-        """
+        """Compare the digest of where the actions led with what was saved."""
         if outcome != self.outcome:
             raise EnvStateError(
                 "Expected the saved actions to lead to the saved state, but they lead elsewhere: "
@@ -111,11 +99,7 @@ def generator_from(state: dict[str, Any]) -> np.random.Generator:
 
 
 def state_of(rng: np.random.Generator) -> dict[str, Any]:
-    """The state of a generator, JSON-able.
-
-    Raises:
-        EnvStateError: It is of another kind than Gymnasium's.
-    """
+    """The state of a generator, JSON-able."""
     state: dict[str, Any] = {**rng.bit_generator.state}
     if state["bit_generator"] != "PCG64":
         raise EnvStateError(

@@ -213,9 +213,6 @@ class Steering:
         env: Whose point it is.
         rng: Source of the noise.
         noise: Standard deviation of the Gaussian noise on both pushes.
-
-    Raises:
-        EnvArgumentError: `noise` is negative or not finite.
     """
 
     def __init__(self, env: PointMassEnv, rng: np.random.Generator, noise: float) -> None:

@@ -41,11 +41,7 @@ class ThingState:
 def place_without_overlap(
     things: list[Thing], rng: np.random.Generator
 ) -> list[tuple[tuple[float, float], float]]:
-    """Random positions (x, y) and yaws; containers (mass 0) keep further from the edge.
-
-    Raises:
-        SceneError: No free place was found; the things are too large for the table.
-    """
+    """Random positions (x, y) and yaws; containers (mass 0) keep further from the edge."""
     order = sorted(range(len(things)), key=lambda i: -things[i].radius)
     for _ in range(_PLACE_TRIES):
         found: dict[int, tuple[float, float]] = {}

@@ -90,11 +90,7 @@ class Simulator:
 
     @property
     def client(self) -> int:
-        """PyBullet's client id.
-
-        Raises:
-            EnvClosedError: After `close`.
-        """
+        """PyBullet's client id."""
         if self._client is None:
             raise EnvClosedError("This environment is closed. Make a new one with gym.make.")
         return self._client
@@ -112,9 +108,6 @@ class Simulator:
         Args:
             still: Show only how it ends. What is made or moved is then not drawn piece by piece,
                 for which PyBullet takes a frame each.
-
-        Raises:
-            EnvClosedError: After `close`, or because the user closed the window.
         """
         client = self.client
         try:

@@ -17,11 +17,7 @@ def set_up_task(
     objects: ObjectChoice | None,
     colors: ColorMode | None,
 ) -> tuple[SceneSet, Task]:
-    """What to draw scenes from, and what to do there; see `ManipulationEnv` for the arguments.
-
-    Raises:
-        EnvArgumentError: An argument is unknown, or of the wrong type, or contradicts another.
-    """
+    """What to draw scenes from, and what to do there; see `ManipulationEnv` for the arguments."""
     if isinstance(task, Task):
         if target is not None:
             raise EnvArgumentError(

@@ -22,11 +22,7 @@ _YAWS_CHECKED = 61
 
 
 def check_object(thing: Thing) -> None:
-    """Check that the gripper can take a movable thing.
-
-    Raises:
-        EnvArgumentError: It does not move, or is too wide or too tall.
-    """
+    """Check that the gripper can take a movable thing."""
     if thing.mass <= 0:
         raise EnvArgumentError(
             f"An object needs a mass above 0 kg, {thing.name!r} has {thing.mass}. "
@@ -48,11 +44,7 @@ def check_object(thing: Thing) -> None:
 
 
 def check_container(thing: Thing) -> None:
-    """Check that a container stands still and has somewhere to place an object.
-
-    Raises:
-        EnvArgumentError: It has not.
-    """
+    """Check that a container stands still and has somewhere to place an object."""
     if thing.mass != 0 or thing.place_radius <= 0:
         raise EnvArgumentError(
             f"A container has mass 0 and a place_radius above 0, {thing.name!r} has "
@@ -61,11 +53,7 @@ def check_container(thing: Thing) -> None:
 
 
 def check_scene(objects: Sequence[Thing], containers: Sequence[Thing], count: int) -> None:
-    """Check that a scene of `count` objects and a container can always be laid out.
-
-    Raises:
-        EnvArgumentError: Two things have the same name, or the largest have no room on the table.
-    """
+    """Check that a scene of `count` objects and a container can always be laid out."""
     names = Counter(thing.name for thing in (*objects, *containers))
     twice = [name for name, times in names.items() if times > 1]
     if twice:

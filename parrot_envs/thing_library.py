@@ -34,21 +34,13 @@ def container_library() -> Mapping[str, Thing]:
 
 
 def pool_of_objects(name: str) -> tuple[Thing, ...]:
-    """The objects of a pool.
-
-    Raises:
-        EnvArgumentError: It is unknown.
-    """
+    """The objects of a pool."""
     check_choice("pool of objects", name, OBJECT_POOLS)
     return tuple(OBJECT_POOLS[name]())
 
 
 def find_thing(kind: str, wanted: object, library: Mapping[str, Thing]) -> Thing:
-    """A thing itself, or the one of the library that has this name.
-
-    Raises:
-        EnvArgumentError: It is neither; the nearest name is suggested.
-    """
+    """A thing itself, or the one of the library that has this name."""
     if isinstance(wanted, Thing):
         return wanted
     if not isinstance(wanted, str):

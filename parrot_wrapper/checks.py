@@ -30,9 +30,6 @@ def number_array(name: str, values: object, error: type[ParrotError]) -> AnyArra
     Arrays, torch tensors on any device and with gradients, numbers, nested lists of these, and all
     that offers `__array__` are taken. The result has the machine's byte order, and at most 8 bytes
     a number.
-
-    Raises:
-        ParrotError: They are text, ragged, complex, masked or something else; of the class `error`.
     """
     why = ""
     try:
@@ -136,9 +133,6 @@ def key_values(given: Mapping[str, Any] | Sequence[str]) -> dict[str, Any]:
     Args:
         given: The texts, or the keyword arguments themselves.
 
-    Raises:
-        InvalidArgumentError: A text has no `=`.
-
     Example:
         >>> key_values(["obs=image_proprio", "image_size=64", "terminate_on_success=true"])
         {'obs': 'image_proprio', 'image_size': 64, 'terminate_on_success': True}
@@ -185,10 +179,6 @@ def from_tagged(what: str, content: object, find: Callable[[str], type[Any]]) ->
         what: It is, in words.
         content: The JSON; a dataclass stays as it is.
         find: The class of a kind, by its name.
-
-    Raises:
-        UnknownNameError: No such kind, or it has no such field; the nearest is named.
-        InvalidArgumentError: It is something else, or a value is outside its range.
     """
     if is_dataclass(content):
         return content
@@ -204,9 +194,6 @@ def check_fields(config: Any) -> None:
     """Compare the values of a dataclass with the types of its fields, before they are used.
 
     Lists may stand for tuples, integers for floats; numbers of NumPy become Python's own.
-
-    Raises:
-        InvalidArgumentError: A value is of another type; the field is named.
     """
     hints = _hints(type(config))  # type: ignore[arg-type]  # classes can be hashed
     for entry in fields(config):

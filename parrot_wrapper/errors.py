@@ -83,9 +83,6 @@ def needed_extra(extra: str, what: str) -> Iterator[None]:
     Args:
         extra: What `pip install 'parrot-wrapper[...]'` has to name.
         what: What needs it, in words that begin a sentence.
-
-    Raises:
-        MissingExtraError: It is not installed.
     """
     try:
         yield

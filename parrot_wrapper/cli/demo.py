@@ -119,11 +119,7 @@ class DemoCommand:
         print(f"{self.steps} env steps each, {seconds / 60:.1f} minutes in all; see {self.out}.")
 
     def config(self) -> RLConfig:
-        """Settings of the agent in the latent space.
-
-        Raises:
-            UnknownNameError: No such prior or env.
-        """
+        """Settings of the agent in the latent space."""
         from parrot_wrapper.priors.loading import load_prior
 
         kwargs = fitting_kwargs(self.env_id, load_prior(self.prior), {}, DEFAULT_PACKAGES)

@@ -20,9 +20,6 @@ def register_packages(packages: Sequence[str] = DEFAULT_PACKAGES) -> list[str]:
     """Import `packages`; return the env ids that are registered beside gymnasium's own.
 
     Modules of the current folder are found too, after all that is installed.
-
-    Raises:
-        MissingExtraError: One of them cannot be imported (`parrot_envs` may be absent).
     """
     here = os.getcwd()
     if here not in sys.path and "" not in sys.path:
@@ -39,12 +36,7 @@ def _is_foreign(spec: gym.envs.registration.EnvSpec) -> bool:
 
 
 def require_env_id(env_id: str, packages: Sequence[str] = DEFAULT_PACKAGES) -> None:
-    """Import `packages`, and M for an id of the form "M:id", and check that the id is registered.
-
-    Raises:
-        UnknownNameError: It is not; the nearest id is named.
-        MissingExtraError: A module cannot be imported.
-    """
+    """Import `packages`, and M of an id "M:id"; refuse an id that is not registered."""
     module, _, name = env_id.rpartition(":")
     known = register_packages([*packages, module] if module else packages)
     if name not in gym.registry:
@@ -53,11 +45,7 @@ def require_env_id(env_id: str, packages: Sequence[str] = DEFAULT_PACKAGES) -> N
 
 
 def packages_of(run_folder: Path, given: Sequence[str]) -> tuple[str, ...]:
-    """Modules whose import registers env ids: those given, and those of a run where there is one.
-
-    Raises:
-        CheckpointError: A damaged run.
-    """
+    """Modules whose import registers env ids: those given, and those of a run if there is one."""
     from parrot_wrapper.rl.train import CONFIG_FILE, read_packages  # brings torch and SB3
 
     known = read_packages(run_folder) if (run_folder / CONFIG_FILE).is_file() else ()
@@ -95,11 +83,7 @@ _OURS = "parrot_envs."
 def fitting_kwargs(
     env_id: str, prior: ActionPrior, given: Mapping[str, Any], packages: Sequence[str]
 ) -> dict[str, Any]:
-    """The env's options, with `obs` added where our envs need it to show what the prior looks at.
-
-    Raises:
-        UnknownNameError: No such env id.
-    """
+    """The env's options, with `obs` where our envs need it to show what the prior looks at."""
     require_env_id(env_id, packages)
     spec = gym.registry.get(env_id)
     ours = spec is not None and str(spec.entry_point).startswith(_OURS)

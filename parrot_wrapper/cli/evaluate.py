@@ -98,9 +98,6 @@ def film_run(
         seed: Episode k is reset with `seed + k`.
         deterministic: Take the middle of the policy's distribution instead of a sample.
         side: Frames are made smaller by whole factors to at least so many pixels; 0 for not.
-
-    Raises:
-        CheckpointError: No checkpoint there, or a damaged one.
     """
     from parrot_wrapper.rl.evaluation import load_agent
     from parrot_wrapper.rl.train import read_config

@@ -69,11 +69,7 @@ class ExperimentCommand:
     progress: bool = True
 
     def run(self) -> None:
-        """Do what is left, or list it.
-
-        Raises:
-            ExperimentError: Some runs failed; the message names them and their logs.
-        """
+        """Do what is left, or list it."""
         from parrot_wrapper.experiments.plan import make_plan, select_runs
         from parrot_wrapper.experiments.runner import run_grid
 

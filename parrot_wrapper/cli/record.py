@@ -105,10 +105,6 @@ class Window:
         switch: Which of them the switch drives; None for none.
         speed: How far a held key moves a number, in (0, 1].
         fps: Moments a second.
-
-    Raises:
-        InvalidArgumentError: There are more numbers than keys, or another value is out of range.
-        MissingExtraError: The extra `record` is not installed.
     """
 
     def __init__(self, title: str, dims: int, switch: int | None, speed: float, fps: float) -> None:

@@ -57,11 +57,7 @@ class ReportCommand:
     gym_packages: tuple[str, ...] = DEFAULT_PACKAGES
 
     def run(self) -> None:
-        """Write the page and whatever else was asked for; print the tables.
-
-        Raises:
-            InvalidArgumentError: No folders, or folders of runs that are not there.
-        """
+        """Write the page and whatever else was asked for; print the tables."""
         from parrot_wrapper.experiments.figures import save_figures
         from parrot_wrapper.experiments.page import report_markdown, report_page
         from parrot_wrapper.experiments.study import load_studies

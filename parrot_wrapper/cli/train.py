@@ -92,11 +92,7 @@ class TrainCommand:
             log_film(self.out, film)
 
     def config(self) -> RLConfig:
-        """The run's settings.
-
-        Raises:
-            UnknownNameError: No such preset, prior, env or option.
-        """
+        """The run's settings."""
         from parrot_wrapper.priors.loading import load_prior
 
         values = {entry.name: getattr(self.settings, entry.name) for entry in fields(self.settings)}
@@ -128,11 +124,7 @@ class TrainCommand:
 
 
 def command(args: Sequence[str]) -> type[TrainCommand]:
-    """The command with the settings of RL as options, which are by default those of a preset.
-
-    Raises:
-        UnknownNameError: No such preset.
-    """
+    """The command with the settings of RL as options, which are by default those of a preset."""
     preset = chosen(args, preset=TrainCommand.preset)["preset"]
     default = preset_config(preset, env_id="ParrotGraspCup-v0", prior=DEFAULT_PRIOR)
     made = make_dataclass("Settings", list(_options(default)), frozen=True)

@@ -64,11 +64,7 @@ class TrainPriorCommand(PriorJob):
 
 
 def command(args: Sequence[str]) -> type[TrainPriorCommand]:
-    """The command with the options and defaults of the kind and preset that `args` name.
-
-    Raises:
-        UnknownNameError: No such kind or preset.
-    """
+    """The command with the options and defaults of the kind and preset that `args` name."""
     words = chosen(args, kind="flow", preset="laptop", encoder_of="")
     kind, frozen = prior_kind(words["kind"]), bool(words["encoder_of"])
     return nesting(

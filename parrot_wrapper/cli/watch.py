@@ -151,9 +151,6 @@ class WatchCommand:
 def parse_policy(policy: str) -> tuple[str, str]:
     """Kind and name of a policy, the name empty where there is none.
 
-    Raises:
-        UnknownNameError: It is none of `POLICIES`; the nearest is named.
-
     Example:
         >>> parse_policy("prior:parrot-v0")
         ('prior', 'parrot-v0')

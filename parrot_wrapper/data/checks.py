@@ -27,11 +27,7 @@ def checked_arrays(
     seeds: npt.ArrayLike | None,
     labels: Mapping[str, npt.ArrayLike],
 ) -> dict[str, Any]:
-    """The array arguments of `EpisodeDataset`, from those of `EpisodeDataset.from_arrays`.
-
-    Raises:
-        DataError: Something is empty, not finite, or of a length that disagrees.
-    """
+    """The array arguments of `EpisodeDataset`, from those of `EpisodeDataset.from_arrays`."""
     steps = _checked_lengths(lengths)
     n_steps, n_episodes = int(steps.sum()), len(steps)
     acts = float_array("actions", actions, DataError)
@@ -117,14 +113,7 @@ def _check_rows(parts: Mapping[str, AnyArray], kind: str, n_steps: int, n_episod
 
 
 def checked_box(actions: FloatArray, low: npt.ArrayLike, high: npt.ArrayLike) -> dict[str, Any]:
-    """The action box as it stands in a data set's metadata, scalars spread over A dimensions.
-
-    Raises:
-        DataError: The box is empty or does not fit the actions (N, A).
-
-    Warns:
-        UserWarning: Actions outside the box, or dimensions that never change.
-    """
+    """The action box as it stands in a data set's metadata, scalars spread over A dimensions."""
     bounds = [float_array("action bounds", edge, DataError) for edge in (low, high)]
     try:
         edges = [np.broadcast_to(edge, actions.shape[1:]) for edge in bounds]
@@ -160,12 +149,7 @@ def _warn_of_odd_actions(actions: FloatArray, low: FloatArray, high: FloatArray)
 
 
 def concatenated(episodes: Sequence[Episode]) -> dict[str, Any]:
-    """The array arguments of `EpisodeDataset.from_arrays` for these episodes in order.
-
-    Raises:
-        DataError: No episodes, or their names or shapes per step differ; the message names the
-            first episode that differs, and how.
-    """
+    """The array arguments of `EpisodeDataset.from_arrays` for these episodes in order."""
     if not isinstance(episodes, Sequence) or not all(isinstance(e, Episode) for e in episodes):
         raise DataError(f"Expected a list of Episode objects, got {type(episodes).__name__}.")
     if not episodes:

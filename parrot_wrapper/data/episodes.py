@@ -26,9 +26,6 @@ def observation_mapping(observations: Observations) -> dict[str, AnyArray]:
 
     Returns:
         uint8 arrays as they are, everything else as float32.
-
-    Raises:
-        DataError: A part is no array of numbers.
     """
     if isinstance(observations, Mapping):
         parts = {
@@ -84,10 +81,6 @@ def limited(
 
     Images keep their names. Vectors are joined in the order of `names`: beside an image they are
     "proprio", alone "state". Of no names, observations stay as they are: not to be looked at.
-
-    Raises:
-        UnknownNameError: There is no such observation; the nearest is named.
-        DataError: One is neither an image nor vectors.
     """
     require_known("observation of the data", names, observations)
     facts = {**metadata, SEES_FACT: list(names)}

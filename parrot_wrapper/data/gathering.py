@@ -27,11 +27,7 @@ def part_folder(folder: Path, rank: int, world_size: int) -> Path:
 
 
 def require_rank(rank: int, world_size: int) -> None:
-    """Refuse a rank that is none.
-
-    Raises:
-        InvalidArgumentError: It is not within 0 ... world_size - 1.
-    """
+    """Refuse a rank that is none."""
     if type(rank) is not int or not 0 <= rank < world_size:
         raise InvalidArgumentError(
             f"Expected a rank within 0 ... {world_size - 1} for {world_size} parts, got {rank!r}."
@@ -54,12 +50,6 @@ def gather(
 
     Returns:
         What `dataset.json` says.
-
-    Raises:
-        DataFileError: There are no parts, they disagree, one is damaged, or shards are missing;
-            who makes them is named.
-        InvalidArgumentError: `n_episodes` is below 1.
-        WriteError: The disk is full, or the folder cannot be written to.
     """
     root = as_path("folder", folder)
     places = [as_path("part", part) for part in parts] or sorted(root.glob("part-*-of-*"))

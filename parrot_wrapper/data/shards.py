@@ -81,9 +81,6 @@ def write_shard(
         index: Place of the shard in the data set, from 0.
         episodes: The kept ones, in order; may be empty.
         attempts: How many were tried.
-
-    Raises:
-        DataError: The episodes disagree in names or shapes.
     """
     path, sha256 = shard_path(folder, index), ""
     if episodes:
@@ -128,11 +125,7 @@ def _write(file: h5py.File, name: str, array: AnyArray) -> None:
 
 
 def read_info(folder: Place, index: int) -> ShardInfo:
-    """The sidecar of shard `index`.
-
-    Raises:
-        DataFileError: It is missing, truncated, altered, foreign or of a newer format.
-    """
+    """The sidecar of shard `index`."""
     path = shard_path(folder, index).with_suffix(".json")
     content = read_stamped(path, DataFileError, newest=FORMAT_VERSION, format=SHARD_FORMAT)
     names = {field.name for field in fields(ShardInfo)}
@@ -186,10 +179,6 @@ def open_shard(folder: Place, info: ShardInfo) -> Iterator[dict[str, h5py.Datase
 
     Yields:
         Its arrays by name, such as "actions" and "observations/image".
-
-    Raises:
-        DataFileError: The file is missing, truncated, altered or no shard; also for any error that
-            reading from it in the block brings.
     """
     path = shard_path(folder, info.index)
     content = _checked_bytes(path, info)

@@ -68,11 +68,7 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
 
 
 def read_manifest(folder: str | Place) -> Manifest:
-    """Read `dataset.json` of a data set folder.
-
-    Raises:
-        DataFileError: There is none, or it is truncated, altered, foreign or of a newer format.
-    """
+    """Read `dataset.json` of a data set folder."""
     path = as_place("folder", folder) / "dataset.json"
     if not path.exists():
         raise DataFileError(
@@ -131,12 +127,7 @@ def load_dataset(
 
 
 def needed_shards(root: Place, n_episodes: int | None = None) -> tuple[Manifest, list[ShardInfo]]:
-    """What a data set of the first so many episodes says of itself, and the shards that have them.
-
-    Raises:
-        DataFileError: As `load_dataset`.
-        InvalidArgumentError: `n_episodes` is below 1 or above what the data set has.
-    """
+    """What a data set of the first so many episodes says of itself, and their shards."""
     manifest = read_manifest(root)
     wanted = manifest.n_episodes if n_episodes is None else n_episodes
     if not 1 <= wanted <= manifest.n_episodes:

@@ -88,9 +88,6 @@ def clone_in_latent(
         episodes: Held-out episodes for each clone.
         settings: How the regressions are fitted.
         progress: Show progress bars.
-
-    Raises:
-        DataError: Fewer than two successful episodes.
     """
     good = recording.successful()
     decided = decisions(prior, good, intended=True)
@@ -191,9 +188,6 @@ def measure_reachability(
         episodes: Held-out episodes for each.
         noise: Standard deviation added to the expert's actions, as in the prior's data.
         progress: Show progress bars.
-
-    Raises:
-        InvalidArgumentError: The env offers no expert.
     """
     results = []
     for limit in limits:

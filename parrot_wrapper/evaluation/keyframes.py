@@ -61,9 +61,6 @@ def measure_keyframes(
         steps: Of the data that are used, at most, of whole episodes.
         rng: Chooses the episodes.
         settings: How the MLP is fitted.
-
-    Raises:
-        DataError: The prior sees no image, or images tell nothing of how actions move things.
     """
     images = list(prior.observation_spec.images)
     if not images:

@@ -86,9 +86,6 @@ def measure_likelihood(
 def ks_distance(values: FloatArray) -> float:
     """Kolmogorov-Smirnov distance between values (N,) and N(0, 1), 0 to 1.
 
-    Raises:
-        InvalidArgumentError: No values.
-
     Example:
         >>> ks_distance(np.zeros(10, np.float32))
         0.5

@@ -104,11 +104,7 @@ def save_gif(path: Path, frames: list[ImageArray], *, frames_per_second: float =
 
 
 def save_png(path: Path, image: ImageArray) -> None:
-    """Write an image (H, W, 3) as a PNG, atomically.
-
-    Raises:
-        MissingExtraError: imageio is not installed.
-    """
+    """Write an image (H, W, 3) as a PNG, atomically."""
     content = _imageio().imwrite("<bytes>", image, extension=".png", plugin="pillow")
     with atomic_path(path) as partial:
         partial.write_bytes(content)
@@ -226,9 +222,6 @@ def save_learning_curves(
         path: The PNG.
         curves: Name to (env steps, success rates of 0 to 1).
         title: Above the picture.
-
-    Raises:
-        MissingExtraError: matplotlib is not installed.
     """
     figure = new_figure(6.4, 4.0)
     axis = figure.subplots()
@@ -254,11 +247,7 @@ def _rimmed(frame: ImageArray, color: tuple[int, int, int]) -> ImageArray:
 
 
 def new_figure(width: float, height: float) -> Figure:
-    """An empty matplotlib figure of a size in inches, without pyplot: no display, no global state.
-
-    Raises:
-        MissingExtraError: matplotlib is not installed.
-    """
+    """An empty figure of a size in inches, without pyplot: no display, no global state."""
     with needed_extra("plots", "Pictures need matplotlib"):
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure

@@ -33,11 +33,7 @@ class EpisodePolicy(Protocol):
 
 
 def action_box(env: gym.Env[Any, Any]) -> spaces.Box:
-    """The env's action space.
-
-    Raises:
-        InvalidArgumentError: It is no bounded Box.
-    """
+    """The env's action space."""
     space = env.action_space
     if not isinstance(space, spaces.Box) or not space.is_bounded():
         raise InvalidArgumentError(f"Expected a bounded Box action space, got {space}.")
@@ -251,11 +247,6 @@ class PriorFeaturesObservation(gym.Wrapper[FloatArray, Any, Any, Any], RecordCon
     Args:
         env: The bare env.
         prior: A live prior.
-
-    Raises:
-        SpaceMismatchError: Env and prior disagree; the message lists every disagreement.
-        InvalidArgumentError: A wrapper normalises observations by running statistics, or the prior
-            is of chunks and remembers them.
     """
 
     def __init__(self, env: gym.Env[Any, Any], prior: ActionPrior) -> None:
@@ -279,11 +270,7 @@ class PriorFeaturesObservation(gym.Wrapper[FloatArray, Any, Any, Any], RecordCon
         return self._see(observation, began=True), info
 
     def step(self, action: Any) -> tuple[FloatArray, SupportsFloat, bool, bool, dict[str, Any]]:
-        """Step the env.
-
-        Raises:
-            ResetNeeded: The env was not reset yet.
-        """
+        """Step the env."""
         self._driver.acting(np.array(action)[None])
         observation, reward, terminated, truncated, info = self.env.step(action)
         return self._see(observation), reward, terminated, truncated, info

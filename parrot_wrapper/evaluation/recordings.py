@@ -78,11 +78,7 @@ class Recording:
         )
 
     def successful(self) -> Recording:
-        """The steps of successful episodes only.
-
-        Raises:
-            DataError: No episode succeeded.
-        """
+        """The steps of successful episodes only."""
         if not self.success.any():
             raise DataError(f"None of the {len(self.success)} recorded episodes succeeded.")
         return self.take(self.success[self.episodes])
@@ -145,9 +141,6 @@ def recording_of(
     """At most so many random steps of a data set, of whole episodes where the prior needs them.
 
     That is where it has chunks or a memory; then it is one episode at least.
-
-    Raises:
-        DataError: The data set lacks something that the prior looks at.
     """
     dataset = dataset.seen_by(prior)
     wanted = list(prior.observation_spec.parts)
@@ -204,9 +197,6 @@ def decisions(prior: ActionPrior, recording: Recording, *, intended: bool = Fals
         prior: The prior.
         recording: Of whole episodes where the prior has chunks or a memory.
         intended: Take what a noiseless expert would have done, where that was recorded.
-
-    Raises:
-        DataError: No episode has the H steps of a chunk.
     """
     wanted = intended and recording.intended is not None
     actions = recording.intended if wanted else recording.actions

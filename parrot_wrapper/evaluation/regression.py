@@ -63,11 +63,7 @@ class FitSettings:
 def held_out_rows(
     episodes: npt.NDArray[np.int64], *, share: float = 0.2, seed: int = 0
 ) -> npt.NDArray[np.bool_]:
-    """Mask (N,) of the rows whose episodes are held out: whole episodes, never single steps.
-
-    Raises:
-        DataError: Fewer than two episodes.
-    """
+    """Mask (N,) of the rows whose episodes are held out: whole episodes, never single steps."""
     names = np.unique(episodes)
     if len(names) < 2:
         raise DataError(f"A held-out split needs at least two episodes, got {len(names)}.")

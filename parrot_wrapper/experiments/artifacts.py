@@ -200,12 +200,7 @@ def place_of(name: str, made: Mapping[str, Artifact], root: Path) -> str:
 
 
 def is_made(artifact: Artifact, root: Path) -> bool:
-    """Whether an artifact is there in full.
-
-    Raises:
-        InvalidArgumentError: It is there, but was made in another way.
-        DataFileError: It is damaged.
-    """
+    """Whether an artifact is there in full."""
     folder = artifact_folder(artifact, root)
     if artifact.kind == "data":
         return _is_collected(folder, artifact.episodes)

@@ -105,9 +105,6 @@ def drawing(width: float = WIDE) -> Iterator[None]:
 
     Args:
         width: Of the figures, in inches.
-
-    Raises:
-        MissingExtraError: matplotlib is not installed.
     """
     pictures.new_figure(1.0, 1.0)  # says how to get matplotlib where it is missing
     import matplotlib

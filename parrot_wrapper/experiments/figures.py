@@ -435,11 +435,7 @@ def _grey(study: Study) -> str:
 
 
 def save_figures(study: Study, folder: Path) -> list[Path]:
-    """Write the study's figures as PNGs, named after study and figure.
-
-    Raises:
-        MissingExtraError: matplotlib is not installed.
-    """
+    """Write the study's figures as PNGs, named after study and figure."""
     paths = []
     with drawing():
         for plate in plates(study):

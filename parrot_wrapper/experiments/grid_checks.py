@@ -34,12 +34,7 @@ def plain(value: Any) -> dict[str, Any]:
 
 
 def fields_of(kind: type[Any], what: str, content: object) -> dict[str, Any]:
-    """The keys of `content` as arguments of the dataclass `kind`.
-
-    Raises:
-        UnknownNameError: A key that is no field; the nearest is named.
-        InvalidArgumentError: It is no mapping, or a field without default is missing.
-    """
+    """The keys of `content` as arguments of the dataclass `kind`."""
     if not isinstance(content, Mapping):
         raise InvalidArgumentError(f"Expected {what} as a mapping of its fields, got {content!r}.")
     known = {entry.name: entry for entry in fields(kind)}

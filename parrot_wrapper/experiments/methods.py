@@ -207,12 +207,7 @@ class Run:
 
 
 def method_named(name: str) -> Method:
-    """The method with a name, variants of it included; it need not be one of `METHODS`.
-
-    Raises:
-        UnknownNameError: No such method, and no kind of prior that no method of `METHODS` has,
-            which is one too; the nearest is named.
-    """
+    """The method with a name, variants of it included; it need not be one of `METHODS`."""
     base = name.partition("+")[0]
     kinds = set(PRIORS.names()) - set(BASELINES)
     if base not in METHODS and base not in kinds:
@@ -241,10 +236,6 @@ def run_config(run: Run, artifacts: Mapping[str, str]) -> RLConfig:
         run: The run.
         artifacts: For each of the method's `parts` the packaged name or folder of the learned part;
             for "data" the folder of demonstrations that the agent is shown.
-
-    Raises:
-        UnknownNameError: No such preset or setting; the nearest is named.
-        InvalidArgumentError: A setting outside its range.
     """
     method = run.method
     parts = method.parts(from_pixels=sees_pixels(run.preset, run.rl))

@@ -51,9 +51,6 @@ def report_page(
         heading: Title of the page.
         commands: What a reader types to remake it.
         film_folders: Folders of runs, whose films are shown.
-
-    Raises:
-        MissingExtraError: matplotlib or jinja2 is not installed.
     """
     with needed_extra("plots", "The report needs jinja2"):
         from jinja2 import Environment, StrictUndefined

@@ -51,12 +51,7 @@ class Places:
         return self.artifacts / f"{name}.log"
 
     def check(self, grid: Grid) -> None:
-        """Refuse folders of a grid with other settings.
-
-        Raises:
-            InvalidArgumentError: They disagree on more than tasks, methods, seeds and data.
-            DataFileError: A damaged `grid.json`.
-        """
+        """Refuse folders of a grid with other settings."""
         for folder in (self.results, self.runs):
             path = folder / GRID_FILE
             if path.is_file():
@@ -70,12 +65,7 @@ class Places:
 
 
 def read_grid(path: str | Path) -> Grid:
-    """A grid from a JSON file: the fields of `Grid` by name.
-
-    Raises:
-        DataFileError: No such file, no JSON, or a field that is unknown, missing or out of range;
-            file and field are named.
-    """
+    """A grid from a JSON file: the fields of `Grid` by name."""
     try:
         content = parse_json(as_path("path", path).read_bytes())
     except (OSError, ValueError) as error:

@@ -73,10 +73,6 @@ def make_plan(grid: Grid, runs: Sequence[Run], places: Places) -> Plan:
         grid: The grid.
         runs: All or some of its runs.
         places: Its folders.
-
-    Raises:
-        InvalidArgumentError: The folders hold runs or artifacts with other settings.
-        DataFileError: A damaged file.
     """
     places.check(grid)
     keys = {run.key for run in runs}
@@ -101,11 +97,7 @@ def weight(run: Run) -> int:
 
 
 def left_row(run: Run, folder: Path) -> ResultRow | None:
-    """The row that a finished run's process left in its folder.
-
-    Raises:
-        DataFileError: It is damaged or tells of another run.
-    """
+    """The row that a finished run's process left in its folder."""
     path = folder / ROW_FILE
     if not path.is_file():
         return None
@@ -144,10 +136,6 @@ def select_runs(runs: Sequence[Run], only: Sequence[str]) -> tuple[Run, ...]:
         only: Parts of the form "key=value" or "key=value,key=value"; of the same key any may
             hold, of different ones all. Keys are task, method, data, prior_seed, rl_seed and the
             runs' labels.
-
-    Raises:
-        InvalidArgumentError: A part has another form.
-        UnknownNameError: No run has such a key or value; the nearest is named.
     """
     wanted: dict[str, set[str]] = {}
     for part in ",".join(only).split(",") if only else ():

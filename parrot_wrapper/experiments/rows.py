@@ -163,11 +163,7 @@ def _names(explores: bool) -> tuple[str, ...]:
 
 
 def row_from_dict(content: object, *, explores: bool) -> ResultRow:
-    """The inverse of `to_dict`, for a run with an agent or without.
-
-    Raises:
-        InvalidArgumentError: What was expected and what was found.
-    """
+    """The inverse of `to_dict`, for a run with an agent or without."""
     require_instance("a row", content, dict, "a JSON object")
     values = dict(content)  # type: ignore[call-overload]
     version = values.pop("format", None)
@@ -208,9 +204,6 @@ def append_row(folder: Path, row: ResultRow) -> None:
 
     A torn last line, left by a kill or a full disk, is removed first. One process at a time may
     write.
-
-    Raises:
-        WriteError: The disk is full, the folder read-only, or the like.
     """
     path = folder / ROW_FILES[row.explores]
     line = json.dumps(row.to_dict(), allow_nan=False) + "\n"

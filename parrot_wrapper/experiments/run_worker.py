@@ -65,9 +65,6 @@ def train_and_score(run: Run, folder: Path, artifacts: Mapping[str, str], device
         folder: Its folder.
         artifacts: Packaged name or folder of each learned part by kind.
         device: Torch device.
-
-    Raises:
-        KeyboardInterrupt: Ctrl-C; the same job goes on where this one stopped.
     """
     use_threads()
     import_packages(run.gym_packages)
@@ -90,10 +87,6 @@ def make_artifact(
         root: Folder of the grid's artifacts.
         cores: Processes that collect data.
         device: Torch device.
-
-    Raises:
-        UnknownNameError: One of the artifact's options is none; the nearest is named.
-        KeyboardInterrupt: Ctrl-C; the same job goes on where this one stopped.
     """
     given = {name.replace("-", "_"): value for name, value in artifact.options.items()}
     options = {name: value for name, value in given.items() if name not in _FROM_GRID}

@@ -105,14 +105,6 @@ def run_grid(
         max_minutes: Stop after so much time; 0 for no limit.
         say: Called with a line at every event.
         progress: Show a bar of env steps.
-
-    Raises:
-        InvalidArgumentError: `workers` or `max_minutes` is out of range, or the folders hold a grid
-            with other settings.
-        UnknownNameError: No such engine; the nearest is named.
-        DataFileError: A damaged file, or another process is at work in the folders.
-        ClusterError: The cluster cannot be reached.
-        KeyboardInterrupt: Ctrl-C or SIGTERM, when all has stopped.
     """
     if workers < 1 or max_minutes < 0:
         raise InvalidArgumentError(
@@ -211,11 +203,7 @@ class _JobQueue:
         return job
 
     def task(self, job: _Job, *, cores: int) -> Task:
-        """What an engine has to be told.
-
-        Raises:
-            InvalidArgumentError: Something made in another way was begun in the artifact's folder.
-        """
+        """What an engine has to be told."""
         root = self._places.artifacts
         function: Callable[..., None]
         arguments: tuple[Any, ...]
@@ -242,11 +230,7 @@ class _JobQueue:
         )
 
     def finish(self, job: _Job) -> str:
-        """Take note of a process that ended well; what is to be said of it.
-
-        Raises:
-            DataFileError: A run's process left no row, or a damaged one.
-        """
+        """Take note of a process that ended well; what is to be said of it."""
         if job.artifact is not None:
             finish(job.artifact, self._places.artifacts)
             self._missing.discard(job.name)

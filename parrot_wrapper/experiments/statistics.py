@@ -95,10 +95,6 @@ def estimate_iqm(runs: Runs, *, seed: int = 0, resamples: int = RESAMPLES) -> Es
         seed: Of the resampling.
         resamples: How many.
 
-    Raises:
-        DataError: No runs.
-        InvalidArgumentError: No resamples.
-
     Example:
         >>> estimate = estimate_iqm({"grasp": [0.8, 0.9, 1.0], "place": [0.6, 0.7, 0.8]})
         >>> str(estimate)
@@ -108,11 +104,7 @@ def estimate_iqm(runs: Runs, *, seed: int = 0, resamples: int = RESAMPLES) -> Es
 
 
 def estimate_mean(scores: npt.ArrayLike, *, seed: int = 0, resamples: int = RESAMPLES) -> Estimate:
-    """Mean over the runs of one task, with its bootstrap interval.
-
-    Raises:
-        DataError: No runs.
-    """
+    """Mean over the runs of one task, with its bootstrap interval."""
     return _estimate(_strata({"task": scores}), _pooled_mean, seed=seed, resamples=resamples)
 
 
@@ -126,9 +118,6 @@ def iqm_curve(
         at: (T,) env steps of the points.
         seed: Of the resampling; one resample takes whole curves.
         resamples: How many.
-
-    Raises:
-        DataError: No runs.
     """
     return _band(at, _strata(runs), _pooled_iqm, seed=seed, resamples=resamples)
 
@@ -143,9 +132,6 @@ def performance_profile(
         thresholds: (T,) scores.
         seed: Of the resampling.
         resamples: How many.
-
-    Raises:
-        DataError: No runs.
 
     Example:
         >>> profile = performance_profile({"grasp": [0.2, 0.9]}, [0.0, 0.2, 0.5])
@@ -168,9 +154,6 @@ def probability_of_improvement(
         second: The same of the other method.
         seed: Of the resampling.
         resamples: How many.
-
-    Raises:
-        DataError: They have no task in common.
 
     Example:
         >>> probability_of_improvement({"grasp": [0.9, 0.5]}, {"grasp": [0.5, 0.1]}).value

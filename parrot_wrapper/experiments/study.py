@@ -89,9 +89,6 @@ class Study:
         rows: The finished runs, at least one.
         planned: The keys of all runs of the grid, finished or not; empty where they are not known.
         methods: The grid's methods by name; ours where one is not known.
-
-    Raises:
-        DataError: Two rows of one and the same run.
     """
 
     grid: str
@@ -238,11 +235,7 @@ class Study:
 
 
 def load_rows(folder: str | Path) -> list[ResultRow]:
-    """All rows of a results folder; a torn last line (a killed run) is left out.
-
-    Raises:
-        DataFileError: No rows there, a damaged line, or rows of a newer format.
-    """
+    """All rows of a results folder; a torn last line (a killed run) is left out."""
     root = as_path("folder", folder)
     rows = read_rows(root) if root.is_dir() else []
     if not rows:
@@ -255,22 +248,13 @@ def load_rows(folder: str | Path) -> list[ResultRow]:
 
 
 def load_grid(folder: str | Path) -> Grid | None:
-    """The grid of a results folder; None where it does not say.
-
-    Raises:
-        DataFileError: A damaged description of the grid.
-    """
+    """The grid of a results folder; None where it does not say."""
     path = as_path("folder", folder) / GRID_FILE
     return read_grid(path) if path.is_file() else None
 
 
 def load_studies(folders: Sequence[str | Path]) -> list[Study]:
-    """The studies of some results folders; folders of the same grid and setting become one study.
-
-    Raises:
-        DataFileError: A folder without rows, or damaged rows.
-        DataError: A folder that mixes grids or settings, or rows of the same run in two folders.
-    """
+    """The studies of some results folders; those of the same grid and setting become one study."""
     found: dict[tuple[str, str], tuple[list[ResultRow], set[RunKey], dict[str, Method]]] = {}
     for folder in folders:
         rows = load_rows(folder)

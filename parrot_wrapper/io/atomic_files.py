@@ -33,11 +33,7 @@ _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 
 @contextmanager
 def writing(target: Path) -> Iterator[None]:
-    """Turn the system's refusals to write `target` in the block into one typed error.
-
-    Raises:
-        WriteError: The disk is full, the folder read-only, or the like.
-    """
+    """Turn the system's refusals to write `target` in the block into one typed error."""
     try:
         yield
     except OSError as error:
@@ -53,11 +49,7 @@ def is_refusal(error: BaseException) -> bool:
 
 @contextmanager
 def room_below(folder: Path) -> Iterator[None]:
-    """As `writing`, for a block that reads files too: only what says that there is no room.
-
-    Raises:
-        WriteError: The disk is full or read-only.
-    """
+    """As `writing`, for a block that reads files too: only what says that there is no room."""
     try:
         yield
     except OSError as error:
@@ -83,9 +75,6 @@ def atomic_path(target: Path) -> Iterator[Path]:
 
     The temporary name begins with a dot and ends in `.partial`, so that no reader takes it for
     data.
-
-    Raises:
-        WriteError: The disk is full, the folder read-only, or the like; an old file stays.
     """
     target = target.expanduser()
     with writing(target):
@@ -111,9 +100,6 @@ def atomic_folder(target: Path) -> Iterator[Path]:
     An existing `target` is moved aside first and removed last, so that one whole version
     (old or new) is on disk at every moment but the instant between two renames; `clear_strays`
     undoes what a kill in that instant left.
-
-    Raises:
-        WriteError: The disk is full, the folder read-only, or the like; an old folder stays.
     """
     target = target.expanduser()
     with writing(target):

@@ -24,10 +24,6 @@ def folder_lock(folder: Path, *, wait: bool = False, patience: float = 0.0) -> I
         folder: Made where it does not exist; gone again if the block fails before it writes.
         wait: Until another process lets go of it, instead of raising.
         patience: Seconds to wait before raising, for one that is about to end.
-
-    Raises:
-        DataFileError: Another process holds it.
-        WriteError: The folder cannot be written to.
     """
     is_new = not folder.exists()
     lock, holder = FileLock(folder / ".lock"), folder / ".lock-holder"

@@ -20,10 +20,6 @@ class RemotePath:
     Args:
         url: Such as "s3://bucket/data"; what a `Path` makes of it ("s3:/bucket/data") will do.
         kept: What `fetch` has read, by URL.
-
-    Raises:
-        DataFileError: The storage is unknown, its package missing, or it lets nobody in; so do the
-            methods.
     """
 
     def __init__(self, url: str, kept: dict[str, bytes] | None = None) -> None:

@@ -17,12 +17,7 @@ SEAL_KEY = "seal"
 
 
 def parse_json(content: bytes | str) -> Any:
-    """The value that a JSON text holds.
-
-    Raises:
-        ValueError: It is not UTF-8, not JSON, holds NaN, an infinity, half of a surrogate pair or
-            an integer of thousands of digits, or is nested too deeply for a file of ours.
-    """
+    """The value that a JSON text holds."""
     text = content if isinstance(content, str) else content.decode("utf-8")
     try:
         value = json.loads(text, parse_constant=_refuse, parse_float=_finite)
@@ -37,10 +32,6 @@ def parse_json(content: bytes | str) -> Any:
 
 def seal_of(content: Mapping[str, Any], *, key: str = SEAL_KEY) -> str:
     """SHA-256, in hexadecimal, of a JSON object without `key`; the order of keys is left aside.
-
-    Raises:
-        TypeError: Something in it is not JSON-able.
-        ValueError: It holds NaN or an infinity.
 
     Example:
         >>> seal_of({"a": 1, "b": (2,), "seal": "?"}) == seal_of({"b": [2], "a": 1})
@@ -76,9 +67,6 @@ def read_stamped(
 
     Returns:
         Its content without the seal, if it has one.
-
-    Raises:
-        ParrotError: It is missing, damaged, foreign, newer or altered; of the class `error`.
     """
     try:
         content = parse_json(path.read_bytes())

@@ -29,9 +29,6 @@ def tracked(folder: Path | None, settings: Mapping[str, Any] | None = None) -> I
     Args:
         folder: The run's folder; nothing is logged where there is none.
         settings: What to keep with the run.
-
-    Raises:
-        MissingExtraError: The switch is on and the extra `wandb` is not installed.
     """
     if folder is None or not is_tracked():
         yield None

@@ -28,10 +28,6 @@ def observation_arrays(obs: Observations, spec: ObservationSpec) -> dict[str, An
         obs: An array where `spec` has one part only, else a mapping of parts by name; further
             keys are ignored.
         spec: What the prior looks at.
-
-    Raises:
-        SpaceMismatchError: A part is missing, not finite or has another shape or dtype; all are
-            listed.
     """
     expected, images = spec.parts, spec.images
     if not isinstance(obs, Mapping):
@@ -77,12 +73,7 @@ def _fits(part: AnyArray, shape: tuple[int, ...], *, is_image: bool) -> bool:
 
 
 def vectors(name: str, values: AnyArray, shape: tuple[int, ...], *, like: Tensor) -> Tensor:
-    """A checked tensor (B, *shape) of `like`'s dtype and device, from numbers called `name`.
-
-    Raises:
-        LatentError: A "latent" has the wrong shape or is not finite.
-        InvalidArgumentError: The same for any other array.
-    """
+    """A checked tensor (B, *shape) of `like`'s dtype and device, from numbers called `name`."""
     error: type[ParrotError] = LatentError if name == "latent" else InvalidArgumentError
     array = number_array(f"{name} (float32)", values, error)
     if array.ndim != len(shape) + 1 or array.shape[1:] != shape:

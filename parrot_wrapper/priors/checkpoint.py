@@ -63,9 +63,6 @@ def save_prior(
         prior: The prior.
         folder: Target; parents are made.
         metadata: JSON-able facts to store instead of the prior's own.
-
-    Raises:
-        InvalidArgumentError: The metadata are not JSON-able, or `folder` holds something else.
     """
     target = as_path("folder", folder)
     if target.exists() and not (target / HEADER_FILE).is_file() and any(target.iterdir()):
@@ -99,12 +96,7 @@ def save_prior(
 
 @own_surroundings()
 def read_prior(folder: str | Path) -> StoredPrior:
-    """Read and check a prior's folder.
-
-    Raises:
-        CheckpointError: Missing, truncated, altered, foreign or of a newer format; the message
-            names the file, what was expected and what was found.
-    """
+    """Read and check a prior's folder."""
     target = as_path("folder", folder)
     header = _read_header(target / HEADER_FILE)
     tensors = _read_weights(target, header)

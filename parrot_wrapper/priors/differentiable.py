@@ -25,9 +25,6 @@ def differentiable_decoder(prior: ActionPrior, device: str | torch.device = "cpu
         prior: The prior.
         device: Where the copy goes.
 
-    Raises:
-        NotOfferedError: Its actions have no gradient by the noise.
-
     Example:
         >>> from parrot_wrapper import FlowPrior, FlowPriorConfig, ObservationSpec
         >>> prior = FlowPrior(FlowPriorConfig(ObservationSpec(state=4), 2, encoder="state"))

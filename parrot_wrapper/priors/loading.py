@@ -66,11 +66,7 @@ def load_prior(name_or_folder: str | Path, *, device: str | torch.device = "cpu"
 
 
 def existing_device(device: str | torch.device) -> torch.device:
-    """The torch device of this name.
-
-    Raises:
-        InvalidArgumentError: No such device.
-    """
+    """The torch device of this name."""
     try:
         found = torch.device(device)
     except (RuntimeError, TypeError) as error:

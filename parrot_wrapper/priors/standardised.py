@@ -23,11 +23,7 @@ _Chunked = TypeVar("_Chunked", bound="ReplannedChunks")
 
 
 def check_chunks(config: PriorConfig, horizon: int, replan: bool) -> None:
-    """Refuse a horizon that is none, and a choice that is neither True nor False.
-
-    Raises:
-        InvalidArgumentError: The horizon is not 1 to `MOST_STEPS`, or `replan` is no bool.
-    """
+    """Refuse a horizon that is none, and a choice that is neither True nor False."""
     require_at_least("horizon", horizon, 1)
     if horizon > MOST_STEPS:
         raise InvalidArgumentError(

@@ -210,11 +210,7 @@ class _Last:
 
 
 def work_on_shard(source: ExpertSource, folder: Path, index: int) -> ShardInfo:
-    """Record shard `index`, in the env that this process had for the one before.
-
-    Raises:
-        KeyboardInterrupt: Ctrl-C; the shard is whole before.
-    """
+    """Record shard `index`, in the env that this process had for the one before."""
     with deferred_interrupt() as interruption:
         if _Last.env is None or _Last.source != source:
             if _Last.env is not None:

@@ -170,11 +170,7 @@ def noisy(action: AnyArray, box: spaces.Box, noise: float, rng: np.random.Genera
 
 
 def bounded_box(env: Env) -> spaces.Box:
-    """The env's action space if actions in it can be recorded.
-
-    Raises:
-        InvalidArgumentError: It is no bounded Box (A,).
-    """
+    """The env's action space if actions in it can be recorded."""
     box = env.action_space
     if not isinstance(box, spaces.Box) or not box.is_bounded() or len(box.shape) != 1:
         raise InvalidArgumentError(

@@ -34,9 +34,6 @@ class Executed:
         prior: The prior.
         chart: From u to base noise.
         device: Torch device.
-
-    Raises:
-        NotOfferedError: The prior's actions have no gradient, or follow from later observations.
     """
 
     def __init__(self, prior: ActionPrior, chart: Chart, device: torch.device) -> None:

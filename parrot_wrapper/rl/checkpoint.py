@@ -119,11 +119,7 @@ def list_checkpoints(folder: Path) -> list[Path]:
 
 
 def read_header(checkpoint: Path) -> dict[str, Any]:
-    """The checked JSON of a checkpoint.
-
-    Raises:
-        CheckpointError: Missing, damaged, foreign or of a newer format.
-    """
+    """The checked JSON of a checkpoint."""
     path = checkpoint / _HEADER
     header = read_stamped(path, CheckpointError, newest=FORMAT_VERSION, type=_TYPE)
     wrong = sorted(set(header) ^ set(_TYPES)) or [
@@ -139,9 +135,6 @@ def load_weights(model: SAC, checkpoint: Path) -> dict[str, Any]:
 
     Returns:
         The checkpoint's JSON.
-
-    Raises:
-        CheckpointError: Damaged, foreign, newer, or of another architecture than `model`.
     """
     header = read_header(checkpoint)
     content = _checked_bytes(checkpoint / _MODEL, header)
@@ -157,9 +150,6 @@ def load_checkpoint(model: SAC, checkpoint: Path) -> dict[str, Any]:
 
     Returns:
         The checkpoint's JSON; its "episode" is what the env has to start with.
-
-    Raises:
-        CheckpointError: Damaged, foreign, newer, or of another architecture than `model`.
     """
     header = load_weights(model, checkpoint)
     content = _checked_bytes(checkpoint / _REPLAY, header)

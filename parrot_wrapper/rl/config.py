@@ -361,9 +361,6 @@ PRESETS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
 def preset_config(preset: str, **settings: Any) -> RLConfig:
     """An `RLConfig` with a preset's values where `settings` has none.
 
-    Raises:
-        UnknownNameError: No such preset.
-
     Example:
         >>> preset_config("paper", env_id="ParrotGrasp-v0", gamma=0.9).net_arch
         (1024, 512, 256)

@@ -32,10 +32,6 @@ def load_agent(
 
     Returns:
         The model, without its replay buffer, and the env; the caller closes it.
-
-    Raises:
-        CheckpointError: No run or no checkpoint there, or a damaged one.
-        MissingExtraError: One of those modules cannot be imported.
     """
     folder = as_path("run_folder", run_folder)
     config = read_config(folder)
@@ -51,11 +47,7 @@ def load_agent(
 
 
 def steps_of_run(run_folder: str | Path) -> int:
-    """Env steps of a run's last checkpoint; 0 where there is none yet.
-
-    Raises:
-        CheckpointError: A damaged one.
-    """
+    """Env steps of a run's last checkpoint; 0 where there is none yet."""
     checkpoints = list_checkpoints(as_path("run_folder", run_folder) / "checkpoints")
     return int(read_header(checkpoints[-1])["step"]) if checkpoints else 0
 
@@ -80,9 +72,6 @@ def evaluate_run(
         seed: Episode k is reset with `seed + k`.
         deterministic: Take the middle of the policy's distribution instead of a sample.
         progress: Label of a progress bar, None for no bar.
-
-    Raises:
-        CheckpointError: No run or no checkpoint there, or a damaged one.
     """
     folder = as_path("run_folder", run_folder)
     model, env = load_agent(folder, make_env=make_env, prior=prior)

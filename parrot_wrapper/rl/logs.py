@@ -52,11 +52,7 @@ class JsonLinesWriter(KVWriter):
 
 
 def read_log(path: Path) -> list[dict[str, Any]]:
-    """All rows of a log; a last line without its end, of a killed run, is left out.
-
-    Raises:
-        CheckpointError: A line is damaged; it is named.
-    """
+    """All rows of a log; a last line without its end, of a killed run, is left out."""
     if not path.is_file():
         return []
     content = path.read_bytes()
@@ -79,9 +75,6 @@ def cut_log(path: Path, step: int, *, key: str = STEP_KEY) -> None:
         path: A file of JSON lines.
         step: The last one to keep.
         key: Where a row has its step.
-
-    Raises:
-        CheckpointError: A line is damaged; it is named.
     """
     rows = read_log(path)
     for count, row in enumerate(rows, start=1):
@@ -143,9 +136,6 @@ def training_seconds(run_folder: str | Path) -> float:
     """Wall-clock time of a run's training up to its last checkpoint, all parts of it together.
 
     What a killed part did after its last checkpoint, which the next part does again, counts once.
-
-    Raises:
-        CheckpointError: No checkpoint there, or a damaged one.
     """
     checkpoints = list_checkpoints(as_path("run_folder", run_folder) / "checkpoints")
     if not checkpoints:

@@ -149,11 +149,6 @@ def add_demonstrations(model: SAC, env: DummyVecEnv, config: RLConfig) -> None:
         model: What `build_model` made.
         env: Its env, from `wrap_env`.
         config: The run's settings.
-
-    Raises:
-        DataFileError: The folder holds no data set, or a damaged one.
-        SpaceMismatchError: The demonstrations are of another env.
-        NotOfferedError: The prior has no exact inverse.
     """
     replay = config.replay
     if not isinstance(replay, DemonstrationReplay):
@@ -353,9 +348,6 @@ class PaperConvolutions(BaseFeaturesExtractor):
 
     Args:
         observation_space: Box (C, H, W) with H and W of at least 4.
-
-    Raises:
-        InvalidArgumentError: Not such a box.
 
     Example:
         >>> PaperConvolutions(spaces.Box(0, 255, (3, 48, 48))).features_dim

@@ -228,11 +228,7 @@ class _Recorder(gym.Wrapper[Any, Any, Any, Any]):
 
 
 def _look_like(old: EpisodeDataset, env: gym.Env[Any, Any]) -> Look:
-    """How to see in an env what the data show of it; copies.
-
-    Raises:
-        SpaceMismatchError: It does not show that.
-    """
+    """How to see in an env what the data show of it; copies."""
     keys = old.metadata.get(KEYS_FACT)
     if keys:
         images = {

@@ -208,11 +208,7 @@ def read_config(run_folder: str | Path) -> RLConfig:
 
 
 def read_packages(run_folder: str | Path) -> tuple[str, ...]:
-    """The modules whose import registers a run's env id, as far as `train` was told.
-
-    Raises:
-        CheckpointError: The folder holds no run, or a damaged or newer one.
-    """
+    """The modules whose import registers a run's env id, as far as `train` was told."""
     return _read_settings(run_folder)[1]
 
 

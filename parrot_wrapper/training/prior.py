@@ -336,12 +336,7 @@ def keys_fact(dataset: Data) -> dict[str, Any]:
 
 @contextmanager
 def run_folder_held(folder: Path | None) -> Iterator[None]:
-    """Hold a run's folder, if it has one, and clear it of what killed writers left.
-
-    Raises:
-        DataFileError: Another process is at work in it.
-        WriteError: The disk is full, or the folder cannot be written to.
-    """
+    """Hold a run's folder, if it has one, and clear it of what killed writers left."""
     if folder is None:
         yield
         return
@@ -351,10 +346,6 @@ def run_folder_held(folder: Path | None) -> Iterator[None]:
 
 
 def training_device(name: str) -> torch.device:
-    """The device of this name, or for "auto" a GPU where there is one; for `torchrun` each its own.
-
-    Raises:
-        InvalidArgumentError: No such device.
-    """
+    """The device of this name, for "auto" a GPU where there is one; for `torchrun` each its own."""
     usual = "cuda" if torch.cuda.is_available() else "cpu"
     return own_device(existing_device(usual if name == "auto" else name))

@@ -68,10 +68,6 @@ def long_enough(dataset: EpisodeDataset, prior: Trainable, *, least: int = 2) ->
         dataset: The data.
         prior: Says how long is enough.
         least: How many there have to be.
-
-    Raises:
-        DataError: Fewer are left: there is one to learn from, and one to hold out.
-        UnknownNameError: The prior reads other batches, or observes other steps, than there are.
     """
     if prior.batches not in BATCHES:
         raise unknown_name("kind of batches", str(prior.batches), BATCHES)
@@ -103,9 +99,6 @@ def batch_maker(
         prior: Says what it reads.
         batch_size: Rows.
         edge_spread: See `PriorTrainingConfig`.
-
-    Raises:
-        DataError: The data lack what the prior looks at, or were made in another action box.
     """
     if isinstance(dataset, EpisodeDataset):
         check_source(dataset, prior)
@@ -163,11 +156,7 @@ def _tensor(value: AnyArray) -> Tensor:
 
 
 def check_source(dataset: EpisodeDataset, prior: Trainable) -> None:
-    """Compare data with a prior.
-
-    Raises:
-        DataError: They disagree; every disagreement is named.
-    """
+    """Compare data with a prior."""
     found = {key: part.shape[1:] for key, part in dataset.observations.items()}
     shapes = {**found, "action": (dataset.action_dim,)}
     problems = [
@@ -186,11 +175,7 @@ def check_source(dataset: EpisodeDataset, prior: Trainable) -> None:
 
 
 def require_change(dataset: EpisodeDataset, prior: Trainable) -> None:
-    """Nothing is learned from what never changes.
-
-    Raises:
-        DataError: All actions are the same, or all images of one that the prior looks at.
-    """
+    """Nothing is learned from what never changes."""
     if len(dataset.actions) > 1 and not np.ptp(dataset.actions, axis=0).any():
         raise DataError(
             f"Expected actions that differ, got {dataset.n_steps} times "
@@ -208,21 +193,13 @@ def require_change(dataset: EpisodeDataset, prior: Trainable) -> None:
 
 
 def warn_of_gaps(dataset: EpisodeDataset, prior: Trainable) -> None:
-    """Say what the data lack for what teaches the prior's encoder.
-
-    Warns:
-        UntaughtWarning: They lack something.
-    """
+    """Say what the data lack for what teaches the prior's encoder."""
     for gap in prior.gaps(dataset):
         warnings.warn(gap, UntaughtWarning, stacklevel=4)
 
 
 def warn_of_unread(dataset: EpisodeDataset, spec: ObservationSpec) -> None:
-    """Say which observations of the data a prior or an actor that looks at `spec` leaves aside.
-
-    Warns:
-        UnreadDataWarning: There are some.
-    """
+    """Say which observations of the data a prior or an actor that looks at `spec` leaves aside."""
     unread = [
         f"{name} {part.shape[1:]}"
         for name, part in dataset.observations.items()

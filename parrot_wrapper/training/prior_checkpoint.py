@@ -46,11 +46,7 @@ def write_training_checkpoint(
 
 
 def read_training_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Read what `write_training_checkpoint` wrote: tensors on the CPU, and state.
-
-    Raises:
-        CheckpointError: Truncated, altered, foreign or of a newer format.
-    """
+    """Read what `write_training_checkpoint` wrote: tensors on the CPU, and state."""
     try:
         content = path.read_bytes()
         tensors = safetensors_torch.load(content)
@@ -89,9 +85,6 @@ def require_same_run(
         stored: Settings that the run began with, nested mappings.
         now: Settings it is asked to continue with.
         free: Dotted keys that may differ, because they do not change the result.
-
-    Raises:
-        CheckpointError: Settings differ; every differing key is named with both values.
     """
     before, after = ({**_flat(told), **dict.fromkeys(free)} for told in (stored, now))
     if differing := differences(before, after):

@@ -43,9 +43,6 @@ class TrainingData:
         config: Settings.
         cache: Makes features of the data first; None where the prior looks at these themselves.
         progress: Show a bar while it does.
-
-    Raises:
-        DataError: By all members: the data do not fit the prior, are too few or never change.
     """
 
     def __init__(

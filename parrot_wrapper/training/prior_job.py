@@ -82,12 +82,6 @@ def train_prior(
             of the preset.
         begun: Called with the data and the untrained prior.
         progress: Show a progress bar.
-
-    Raises:
-        UnknownNameError: No such kind, preset, setting or prior; the nearest is named.
-        InvalidArgumentError: A setting is outside its range, or does not go with another.
-        ParrotError: As `fit_prior` and `load_dataset`.
-        KeyboardInterrupt: Ctrl-C; a checkpoint was written first.
     """
     kind, frozen = prior_kind(job.kind), bool(job.encoder_of)
     usual = training_config(kind, job.preset, frozen=frozen)
@@ -124,9 +118,6 @@ def kind_options(kind: type[Trainable], preset: str, *, frozen: bool) -> dict[st
         kind: Of prior.
         preset: "laptop" or "paper".
         frozen: Whether it is trained on the features of another prior's encoder.
-
-    Raises:
-        UnknownNameError: No such preset.
     """
     recipe = kind.recipe(preset, frozen=frozen)
     return {name: recipe.get(name, value) for name, value in _config_defaults(kind).items()}

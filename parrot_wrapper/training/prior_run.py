@@ -93,12 +93,7 @@ class PriorRun:
         self._clock = time.perf_counter()
 
     def run(self, *, progress: bool) -> None:
-        """Make all steps that are left, with a progress bar, and keep the best weights.
-
-        Raises:
-            DataError: A loss is not finite.
-            KeyboardInterrupt: Ctrl-C; a checkpoint was written first.
-        """
+        """Make all steps that are left, with a progress bar, and keep the best weights."""
         with (
             deferred_interrupt() as interruption,
             TrainingLog(

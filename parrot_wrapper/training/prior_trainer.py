@@ -36,9 +36,6 @@ class PriorTrainer:
         config: Settings.
         device: That device.
         ranks: The processes that train together; None for this one alone.
-
-    Raises:
-        NotOfferedError: There is nothing to train.
     """
 
     def __init__(

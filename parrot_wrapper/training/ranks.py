@@ -46,9 +46,6 @@ class Ranks:
         Args:
             batch_size: Rows, which come in pairs from the same episode.
             in_parts: Whether an encoder learns first, in batches of half as many rows.
-
-        Raises:
-            InvalidArgumentError: It cannot.
         """
         unit = 2 * self.size * (1 + in_parts)
         if self.size > 1 and batch_size % unit:
@@ -59,11 +56,7 @@ class Ranks:
             )
 
     def share(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Its rows of a batch: every `size`-th pair.
-
-        Raises:
-            InvalidArgumentError: The rows cannot be shared out evenly.
-        """
+        """Its rows of a batch: every `size`-th pair."""
         if self.size == 1:
             return batch
         self.require_shares(len(batch["action"]))  # of sequences there are fewer than of steps
@@ -115,11 +108,7 @@ def ranks() -> Ranks:
 
 
 def joined(device: torch.device) -> Ranks:
-    """As `ranks`, and connected with the others: by NCCL where they train on GPUs, else gloo.
-
-    Raises:
-        ProcessDiedError: The others cannot be reached.
-    """
+    """As `ranks`, and connected with the others: by NCCL where they train on GPUs, else gloo."""
     found = ranks()
     if found.size > 1 and not dist.is_initialized():
         with _others():

@@ -20,11 +20,7 @@ CHUNK_KEYS = ("parrot/action", _STEPS, _REWARDS, _INFOS)
 
 
 def check_discount(gamma: float) -> float:
-    """The discount within a chunk if it is one.
-
-    Raises:
-        InvalidArgumentError: Not in [0, 1].
-    """
+    """The discount within a chunk if it is one."""
     if not is_number(gamma) or not 0.0 <= gamma <= 1.0:
         raise InvalidArgumentError(
             f"Expected gamma, the discount of an env step within a chunk, in [0, 1], got {gamma!r}."
@@ -117,11 +113,7 @@ def execute_chunk(
 
 
 def one_reward(reward: Any) -> float:
-    """The reward of a step, which some envs give in an array of one.
-
-    Raises:
-        InvalidArgumentError: It is not one number.
-    """
+    """The reward of a step, which some envs give in an array of one."""
     array = number_array("reward", reward, InvalidArgumentError)
     if array.size != 1:
         raise InvalidArgumentError(f"Expected one reward for a step, got shape {array.shape}.")

@@ -87,12 +87,6 @@ class Driver:
         observation_space: The space of what it sees.
         action_space: The box of u.
         calls: How often envs that step together are stepped for one decision.
-
-    Raises:
-        ParrotError: See `BehavioralPriorWrapper`.
-
-    Warns:
-        UserWarning: See `BehavioralPriorWrapper`.
     """
 
     def __init__(
@@ -173,9 +167,6 @@ class Driver:
         asks the env for its reward. What was derived from the old goal stays: with a prior that
         reads it the action, since the same u decodes to another one, and the features; with chunks
         the reward, which is of several steps.
-
-        Raises (when it is called):
-            InvalidArgumentError: The prior reads the goal, or decodes chunks.
         """
         reasons = []
         if _GOAL in self._reader.env_keys:
@@ -264,11 +255,7 @@ class Driver:
         self._seen = self._features = self._memory.under_way = None
 
     def features(self) -> FloatArray:
-        """The prior's features (B, F) of the observations to act on.
-
-        Raises:
-            ResetNeeded: There are none yet.
-        """
+        """The prior's features (B, F) of the observations to act on."""
         if self._seen is None:
             raise ResetNeeded(
                 "Expected an observation to act on, got none; call reset() before step() and "
@@ -280,13 +267,7 @@ class Driver:
 
     @quiet_floats()
     def decode(self, u: ArrayLike) -> Decoded:
-        """Translate a batch u (B, Z) to actions, or chunks of them, within the env's box.
-
-        Raises:
-            ResetNeeded: There is no observation yet.
-            LatentError: u has the wrong shape or dtype, is not finite or outside [-1, 1], or the
-                prior made no finite action of it, or one of the wrong shape.
-        """
+        """Translate a batch u (B, Z) to actions, or chunks of them, within the env's box."""
         checked = check_latents(u, (len(self.features()), self.prior.latent_dim))
         return self._decoded(self.chart.to_latent(checked))
 
@@ -323,9 +304,6 @@ class Driver:
             step: Env steps of the chunk that are done.
             observations: The newest batch.
             going: (B,) bool, or one for all: whose episode is not over.
-
-        Raises:
-            LatentError: See `decode`.
         """
         newest = self._embedded(self._reader(observations), rows_of(observations))
         raw = self._decode_step(decoded.latent, newest, step)
@@ -358,12 +336,7 @@ class Driver:
 
     @quiet_floats()
     def encode(self, action: ArrayLike) -> FloatArray:
-        """Translate actions (B, A), or chunks (B, H, A), to u (B, Z) for the last observations.
-
-        Raises:
-            ResetNeeded: There is no observation yet.
-            InvalidArgumentError: The actions have the wrong shape or are not finite.
-        """
+        """Translate actions (B, A), or chunks (B, H, A), to u (B, Z) for the last observations."""
         return self.chart.to_unit(self.encode_latent(action))
 
     @quiet_floats()
@@ -425,14 +398,7 @@ class DrivenBatch(Driven):
 
 
 def _resolve_prior(prior: str | Path | ActionPrior) -> tuple[ActionPrior, str]:
-    """Load a prior if it is a name or a folder; also the text that a spec can record for it.
-
-    Raises:
-        InvalidArgumentError: The text was recorded for a prior that lived in memory only, or it is
-            no prior at all.
-        UnknownNameError: No prior and no folder has such a name.
-        CheckpointError: The folder is no whole prior.
-    """
+    """Load a prior if it is a name or a folder; also the text that a spec can record for it."""
     if isinstance(prior, ActionPrior):
         return prior, f"<live {type(prior).__name__}>"
     if not isinstance(prior, str | Path):

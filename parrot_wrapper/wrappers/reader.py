@@ -125,9 +125,6 @@ def observation_keys(
 
     Where a Dict `space` has no such name, but all of those that imported data had, or their last
     words, it is these.
-
-    Raises:
-        InvalidArgumentError: No key, one that is no text, or one for an image that there is not.
     """
     space = None if space is None else flat_space(space)
     told = metadata.get(KEYS_FACT)
@@ -241,10 +238,6 @@ def reader_of_space(
     A Box of uint8, or with the shape of an image, is an image, another Box a state. Of a Dict, the
     keys that are given are read; if none is, those called "image", "proprio" and "state", and all
     images where there are several, which keep their names.
-
-    Raises:
-        SpaceMismatchError: There is nothing to read, or it is of another kind; all is listed.
-        InvalidArgumentError: A key is no text.
     """
     space = flat_space(space)
     if not isinstance(space, spaces.Dict):

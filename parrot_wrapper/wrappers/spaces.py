@@ -68,10 +68,6 @@ def check_spaces(
 
     Returns:
         How to read the env's observations; where they are not read, of no parts.
-
-    Raises:
-        SpaceMismatchError: They disagree; the message lists every disagreement.
-        InvalidArgumentError: The prior's horizon is below 1, or a key is no text.
     """
     if prior.horizon < 1:
         raise InvalidArgumentError(
@@ -97,11 +93,7 @@ def check_spaces(
 
 
 def check_agent_observation(observation: str) -> AgentObservation:
-    """The argument if it is one of the known ones.
-
-    Raises:
-        UnknownNameError: It is not; the nearest is named.
-    """
+    """The argument if it is one of the known ones."""
     for known in get_args(AgentObservation):
         if observation == known:
             return known  # type: ignore[no-any-return]  # get_args forgets the literals
@@ -114,11 +106,7 @@ def latent_space(prior: ActionPrior) -> spaces.Box:
 
 
 def check_latents(u: ArrayLike, shape: tuple[int, ...]) -> AnyArray:
-    """A batch u of this shape, (envs, Z), as an array.
-
-    Raises:
-        LatentError: It has another shape or dtype, is not finite, or is outside [-1, 1].
-    """
+    """A batch u of this shape, (envs, Z), as an array."""
     array = number_array("latents (dtype float32)", u, LatentError)
     if array.dtype == np.bool_:
         raise LatentError(f"Expected latents in float32, got dtype {array.dtype}.")
@@ -142,11 +130,7 @@ def agent_space(
     reader: ObservationReader,
     observation: AgentObservation,
 ) -> spaces.Space[Any]:
-    """The observation space that the agent gets.
-
-    Raises:
-        SpaceMismatchError: For "both", the env has a key "features" of its own.
-    """
+    """The observation space that the agent gets."""
     if observation == "image":
         return env_space
     features = spaces.Box(-np.inf, np.inf, (prior.feature_dim,), np.float32)
@@ -216,11 +200,7 @@ def _action_problems(
 
 
 def acting_box(space: spaces.Space[Any], prior: ActionPrior) -> spaces.Box:
-    """The env's box of actions, with the bounds of the prior's data where it has none.
-
-    Warns:
-        UserWarning: It has none.
-    """
+    """The env's box of actions, with the bounds of the prior's data where it has none."""
     assert isinstance(space, spaces.Box)  # `check_spaces` saw to it
     low, high = (edge.astype(space.dtype) for edge in _edges(space, prior))
     if not space.is_bounded():

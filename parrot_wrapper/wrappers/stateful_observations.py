@@ -36,12 +36,6 @@ def check_stateful_observations(
             sub-envs in worker processes included.
         reads: The keys of a Dict observation that the prior reads: others may be normalised.
         stacklevel: Whose line a warning names; 2 is the caller's.
-
-    Raises:
-        InvalidArgumentError: A wrapper normalises by statistics that it updates.
-
-    Warns:
-        UserWarning: Frozen statistics, a delay, or skipped frames.
     """
     changes = [change for layer in _layers(env, set()) for change in _changes(layer, set(reads))]
     moving = [name for name, moves in changes if moves]

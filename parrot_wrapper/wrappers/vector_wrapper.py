@@ -203,11 +203,7 @@ class BehavioralPriorVectorWrapper(DrivenBatch, _Base):
 
 
 def _autoreset_mode(env: object) -> AutoresetMode:
-    """How a vector env begins new episodes.
-
-    Raises:
-        InvalidArgumentError: It is no vector env of Gymnasium's, or tells no mode of Gymnasium's.
-    """
+    """How a vector env begins new episodes."""
     if not isinstance(env, VectorEnv):
         raise InvalidArgumentError(
             f"Expected a gymnasium.vector.VectorEnv, got {env!r}; one env takes "

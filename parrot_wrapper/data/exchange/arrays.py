@@ -87,10 +87,6 @@ def open_arrays(path: str | Path, options: ImportOptions) -> Source:
 
     `action_low` and `action_high` (A,) of the first file tell the action box. Arrays in groups of
     HDF5 are called outer/inner.
-
-    Raises:
-        DataFileError: There is none, it is broken, has pickles, or claims absurdly much.
-        DataError: It has no episodes.
     """
     files = _files(as_path("path", path))
     opened = {
@@ -259,9 +255,6 @@ def episode_ends(bundle: Bundle, choice: Choice, options: ImportOptions) -> list
 
     `lengths` say it, or else flags of ends. Without either, arrays that can only be one episode,
     and those that have others beside them, are one.
-
-    Raises:
-        DataError: Lengths or flags cannot be right, or nothing tells where episodes end.
     """
     steps = math.prod(bundle.arrays[choice.action].shape[:1])
     if options.one_episode:

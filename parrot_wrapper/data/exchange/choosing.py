@@ -23,14 +23,7 @@ _CONVERT = "Float images have to be converted first: (255 * x).round().astype(np
 
 
 def choose(source: Source, options: ImportOptions) -> Choice:
-    """Choose by the options, or by what is the only possibility.
-
-    Raises:
-        UnknownNameError: A name that is asked for is not there; the nearest is named.
-        DataError: A part that is asked for cannot be used so, or something has to be asked for:
-            one message says all that has, and what was found.
-        InvalidArgumentError: Ends of episodes are named where the format itself has them.
-    """
+    """Choose by the options, or by what is the only possibility."""
     if not source.flat and (options.end_keys or options.one_episode):
         raise InvalidArgumentError(
             f"{source.name}: this format keeps its episodes apart itself. Leave out end_keys "

@@ -17,12 +17,7 @@ _MAX_PIXELS = 32 * 1024**2
 
 
 def resized(images: ImageArray, size: tuple[int, int]) -> ImageArray:
-    """Images (rows, H, W, C) brought to another height and width, smoothly; sides are not cut off.
-
-    Raises:
-        MissingExtraError: Pillow is not installed.
-        DataError: Images of another number of channels than 1, 3 or 4 cannot be resized.
-    """
+    """Images (rows, H, W, C) brought to another height and width, smoothly; nothing is cut off."""
     height, width = size
     if images.shape[1:3] == (height, width):
         return images
@@ -83,10 +78,6 @@ def video_frames(
         count: How many, at least 1.
         fps: Frames per second.
         shrink: Applied to each frame (1, H, W, 3) at once, so that big ones are not kept.
-
-    Raises:
-        DataFileError: It is no MP4, is broken, or has not all of the frames.
-        MissingExtraError: PyAV is not installed.
     """
     with needed_extra("lerobot", "Videos of LeRobot need PyAV"):
         import av

@@ -36,11 +36,6 @@ def open_lerobot(path: str | Path, image_size: tuple[int, int] | None = None) ->
     Args:
         path: The folder, with `meta/info.json` in it.
         image_size: Height and width that frames are brought to as they are decoded.
-
-    Raises:
-        DataFileError: It is none, is broken, of another version, or leads out of the folder.
-        DataError: It has no episodes.
-        MissingExtraError: pyarrow is not installed.
     """
     layout = read_layout(as_path("path", path))
     with foreign_errors(layout.root / "meta/info.json", "features with dtype and shape"):

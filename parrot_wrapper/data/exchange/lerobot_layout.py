@@ -90,9 +90,6 @@ class Layout:
 def filled_template(template: str, values: Mapping[str, int | str]) -> str:
     """A path template with its fields filled in; nothing of `str.format` but `{name:03d}`.
 
-    Raises:
-        DataFileError: The template has another kind of field, or one that is not known.
-
     Example:
         >>> filled_template("data/chunk-{chunk_index:03d}/x.parquet", {"chunk_index": 7})
         'data/chunk-007/x.parquet'

@@ -61,11 +61,6 @@ def open_minari(source: str | Path) -> Source:
 
     Args:
         source: Its id in Minari's local folder, or its folder.
-
-    Raises:
-        DataFileError: There is none, it is broken, or reaches out of itself.
-        DataError: It has no episodes, or its actions are no vectors.
-        MissingExtraError: Minari is not installed.
     """
     minari = minari_module()
     folder = _folder(str(source))

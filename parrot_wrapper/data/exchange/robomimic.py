@@ -46,10 +46,6 @@ def open_robomimic(path: str | Path) -> Source:
     is positive; nothing is known without either. The box of actions is -1 ... 1, as in robosuite,
     if all actions lie in it. Fields are named as in a demonstration's group, parts of observations
     as in its group obs.
-
-    Raises:
-        DataFileError: It is no such file, is broken, or reaches out of itself.
-        DataError: It has no episodes.
     """
     file_path = as_path("path", path)
     if not file_path.is_file():

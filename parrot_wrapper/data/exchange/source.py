@@ -168,11 +168,7 @@ def parts_of(arrays: Mapping[str, AnyArray | Part]) -> dict[str, Part]:
 
 
 def last_success(told: AnyArray | None) -> bool | None:
-    """Whether an episode succeeded, as the last of the values that tell it says.
-
-    Raises:
-        DataError: They are no numbers.
-    """
+    """Whether an episode succeeded, as the last of the values that tell it says."""
     if told is not None and np.asarray(told).dtype.kind not in "fiub":
         raise DataError(f"Expected success as True or False, got dtype {np.asarray(told).dtype}.")
     return None if told is None or not np.size(told) else bool(np.ravel(told)[-1])

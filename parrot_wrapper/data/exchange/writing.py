@@ -59,12 +59,7 @@ class ImportReport:
 
 
 def write_source(source: Source, folder: str | Path, options: ImportOptions) -> ImportReport:
-    """Write a foreign data set to `folder`, which appears when everything is written.
-
-    Raises:
-        DataFileError: `folder` is there already and not empty, or the source cannot be read.
-        DataError: The source has nothing usable, or no episode is left.
-    """
+    """Write a foreign data set to `folder`, which appears when everything is written."""
     root = as_path("folder", folder)
     if root.exists() and (not root.is_dir() or any(root.iterdir())):
         raise DataFileError(f"{root}: expected a new or empty folder, found something there.")
@@ -186,12 +181,7 @@ class Tally:
 def converted(
     source: Source, choice: Choice, options: ImportOptions, tally: Tally
 ) -> Iterator[Episode]:
-    """The episodes to keep, one after the other.
-
-    Raises:
-        DataError: An episode cannot be used, or differs from the first in shape; its name is in
-            the message.
-    """
+    """The episodes to keep, one after the other."""
     layout: dict[str, tuple[int, ...]] = {}
     counts = tally.counts
     for raw in source.read(choice):

@@ -76,9 +76,6 @@ def sight_of(
         left_out: But for these.
         image_keys: Which images; all where there are none.
         options: Those of the encoder that are given.
-
-    Raises:
-        UnknownNameError: No such encoder or image; the nearest is named.
     """
     name = "state" if name == "auto" else name
     spec, reads = data.observation_spec, parts_read(name)

@@ -192,9 +192,6 @@ def hindsight_labels(
         each kind. "hindsight_there" (N, K): 1 where there is one, else 0. In so many steps, or at
         the end where that is nearer: "hindsight_ahead" (N, H, D), the way to there, and
         "hindsight_soon" (N, H, G), the last switch of each toggle.
-
-    Raises:
-        DataError: The cues name dimensions of actions or proprioception that the data lack.
     """
     _require_dims(data, cues)
     rows = len(next(iter(data.observations.values())))

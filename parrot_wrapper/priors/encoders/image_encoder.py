@@ -55,11 +55,7 @@ _LEAST = 4
 
 
 def require_image(encoder: str, observation: ObservationSpec) -> tuple[int, int, int]:
-    """The image's shape (H, W, C).
-
-    Raises:
-        InvalidArgumentError: There is none, or it is smaller than 4 pixels a side.
-    """
+    """The image's shape (H, W, C)."""
     image = observation.image
     if image is None or min(image[:2]) < _LEAST:
         raise InvalidArgumentError(

@@ -76,10 +76,6 @@ class Teachers(nn.Module):
         features: F.
         image: Colours of the image.
         weights: Of the losses, by name, where they are not `DEFAULT_WEIGHTS`; 0 leaves one out.
-
-    Raises:
-        UnknownNameError: No such teacher.
-        InvalidArgumentError: A weight is no number of 0 or more.
     """
 
     _cell: Tensor

@@ -193,11 +193,7 @@ class PriorMixture:
 
 
 def log_prob_features(prior: ActionPrior, action: FloatArray, features: FloatArray) -> FloatArray:
-    """Log density of actions (B, A) for features (B, F) under a prior, in nats: (B,).
-
-    Raises:
-        NotOfferedError: The prior tells it for observations only, or not at all.
-    """
+    """Log density of actions (B, A) for features (B, F) under a prior, in nats: (B,)."""
     told: FloatArray
     if not hasattr(prior, "log_prob_features"):
         raise NotOfferedError(

@@ -46,10 +46,6 @@ class MixtureConfig:
 def read_mixture(content: object) -> MixtureConfig:
     """Settings of a mixture, also from JSON such as `{"kind": "broad", "share": 0.2}`.
 
-    Raises:
-        UnknownNameError: No such mixture or setting; the nearest is named.
-        InvalidArgumentError: It is something else, or a value is outside its range.
-
     Example:
         >>> read_mixture({"kind": "broad", "share": 0.2}).share
         0.2

@@ -57,11 +57,7 @@ class _SamplingDemonstrations(_Sharing):
         return empty
 
     def sample(self, batch_size: int, env: Any = None) -> Any:
-        """Draw a batch, `share` of it from demonstrations; all of it from the half that is filled.
-
-        Raises:
-            DataError: Both are empty.
-        """
+        """Draw a batch, `share` of it from demonstrations; all from the half that is filled."""
         if self.demonstrations is None or not self.demonstrations.size():
             self._require_transitions()
             return super().sample(batch_size, env=env)
@@ -138,11 +134,7 @@ class _RewardedSampling(_Sharing):
         self._rewarded = None
 
     def sample(self, batch_size: int, env: Any = None) -> Any:
-        """Draw a batch, `share` of it from rewarded episodes where there are any.
-
-        Raises:
-            DataError: The buffer is empty.
-        """
+        """Draw a batch, `share` of it from rewarded episodes where there are any."""
         self._require_transitions()
         slots = np.random.randint(0, self.size(), size=batch_size)
         if self._rewarded is None:
@@ -221,12 +213,7 @@ def replay_arrays(buffer: ReplayBuffer) -> dict[str, AnyArray]:
 
 
 def restore_replay(buffer: ReplayBuffer, stored: Mapping[str, AnyArray]) -> None:
-    """Fill `buffer` with what `replay_arrays` returned; one larger than the stored is fine.
-
-    Raises:
-        ValueError: The arrays have other shapes than the buffer, or do not fit into it.
-        KeyError: An array is missing.
-    """
+    """Fill `buffer` with what `replay_arrays` returned; one larger than the stored is fine."""
     count = len(stored["rewards"])
     if count > buffer.buffer_size:
         raise ValueError(f"{count} transitions stored, room for {buffer.buffer_size}")
