@@ -20,14 +20,14 @@ import numpy.typing as npt
 import pybullet
 import pybullet_data
 
-from parrot_envs.bullet_objects import thing_from_row
+from parrot_envs.appearance import ELONGATED_YAW, grasp_height
 from parrot_envs.env import ManipulationEnv
 from parrot_envs.registration import EPISODE_STEPS
 from parrot_envs.scene_sets import SceneSet
 from parrot_envs.sim import Simulator
 from parrot_envs.tasks import Task
 from parrot_envs.thing_checks import FINGERTIP, MAX_REACH
-from parrot_envs.training_thing import ELONGATED_YAW, grasp_height
+from parrot_envs.thing_library import thing_from_row
 
 FloatArray = npt.NDArray[np.float64]
 

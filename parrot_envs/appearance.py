@@ -1,4 +1,4 @@
-"""The colours of things: drawn anew in every episode, their own, or one for all objects."""
+"""Colours of things, and what training objects have in common: grasp and yaw."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 
-from parrot_envs.shapes import Color, Thing
+from parrot_envs.shapes import Color, Part, Thing
 
 ColorMode: TypeAlias = Literal["random", "fixed", "shared"]
 COLOR_MODES = ("random", "fixed", "shared")
@@ -62,3 +62,26 @@ def _container_colors(rng: np.random.Generator) -> TwoColors:
     first = colorsys.hsv_to_rgb(rng.random(), rng.uniform(0.0, 0.6), rng.uniform(0.3, 0.9))
     second = colorsys.hsv_to_rgb(rng.random(), rng.uniform(0.0, 0.6), rng.uniform(0.2, 0.9))
     return first, second
+
+
+Generator = np.random.Generator
+
+ELONGATED_YAW = 0.5
+"""Long things lie within this yaw of crosswise to the fingers, so that they fit between them."""
+
+
+def grasp_height(height: float) -> float:
+    """Where to close the fingers around a thing of this height, metres above the table.
+
+    In the lower half, but never so low that the palm (55 mm above the fingertips) touches its top.
+    """
+    return max(0.012, min(0.45 * height, 0.02), height - 0.045)
+
+
+def training_thing(
+    name: str, parts: list[Part], radius: float, height: float, *, long: bool = False
+) -> Thing:
+    """An object grasped at its centre; `long` ones lie along the x axis, give or take."""
+    yaw = ELONGATED_YAW if long else float(np.pi)
+    grasp = (0.0, 0.0, grasp_height(height))
+    return Thing(name, tuple(parts), radius, height, yaw_range=yaw, grasp=grasp)

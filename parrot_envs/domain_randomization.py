@@ -14,9 +14,8 @@ from typing import Literal, TypeAlias, get_args
 import numpy as np
 
 from parrot_envs.appearance import ColorMode
-from parrot_envs.argument_checks import check_choice
 from parrot_envs.camera import NOMINAL_LOOK, CameraConfig, Light, Look
-from parrot_envs.errors import EnvArgumentError
+from parrot_envs.errors import EnvArgumentError, check_choice
 from parrot_envs.scene import Scene
 from parrot_envs.shapes import Color
 from parrot_envs.sim import Simulator

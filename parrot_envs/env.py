@@ -10,28 +10,27 @@ import numpy.typing as npt
 from gymnasium import spaces
 
 from parrot_envs.appearance import ColorMode
-from parrot_envs.argument_checks import (
+from parrot_envs.camera import TABLE_CENTER, TABLE_HALF, CameraConfig, ImageArray
+from parrot_envs.domain_randomization import Randomization, checked_randomizations, dress
+from parrot_envs.episode import Episode
+from parrot_envs.episode_state import EpisodeState, generator_from, state_of
+from parrot_envs.errors import (
     ACTION_SIZE,
+    EnvArgumentError,
     check_choice,
     check_flag,
     check_options,
     check_pixels,
     checked_action,
 )
-from parrot_envs.camera import ImageArray
-from parrot_envs.display import has_display
-from parrot_envs.domain_randomization import Randomization, checked_randomizations, dress
-from parrot_envs.episode import Episode
-from parrot_envs.episode_state import EpisodeState, generator_from, state_of
 from parrot_envs.experts import ScriptedExpert, StrayPolicy
 from parrot_envs.observations import OBSERVATION_MODES, ObservationMode, Observer
 from parrot_envs.robot import Robot
 from parrot_envs.scene import Scene
-from parrot_envs.scene_sets import OBJECTS_IN_SCENE, ObjectChoice, SceneSet
-from parrot_envs.sim import Simulator
-from parrot_envs.task_setup import set_up_task
+from parrot_envs.scene_sets import OBJECTS_IN_SCENE, SCENE_SETS, ObjectChoice, SceneSet
+from parrot_envs.sim import Simulator, bullet, has_display
 from parrot_envs.tasks import Task, TaskKind
-from parrot_envs.window import show_workspace
+from parrot_envs.thing_library import object_library, pool_of_objects
 
 Observation: TypeAlias = Any
 _RENDER_MODES = ("rgb_array", "human")
@@ -299,3 +298,58 @@ class ManipulationEnv(gym.Env[Observation, npt.NDArray[np.float32]]):
 
     def _observe(self) -> Observation:
         return self._observer.observe(self._robot, self._current(), self._sim.client)
+
+
+_DISTANCE = 0.5
+"""The window's field of view is wider than the camera's, so it may look from closer."""
+
+
+def show_workspace(client: int) -> None:
+    """Look at the table from the camera's side, and outline it: the camera alone draws it."""
+    camera = CameraConfig()
+    bullet.resetDebugVisualizerCamera(
+        _DISTANCE, camera.yaw, camera.pitch, camera.target, physicsClientId=client
+    )
+    (x, y), (dx, dy) = TABLE_CENTER, TABLE_HALF
+    corners = [(x + i * dx, y + j * dy, 0.0) for i, j in ((-1, -1), (1, -1), (1, 1), (-1, 1))]
+    for start, end in zip(corners, [*corners[1:], corners[0]], strict=True):
+        bullet.addUserDebugLine(start, end, (0.5, 0.4, 0.3), 3, physicsClientId=client)
+
+
+def set_up_task(
+    scene: str | SceneSet,
+    task: TaskKind | Task,
+    target: str | None,
+    objects: ObjectChoice | None,
+    colors: ColorMode | None,
+) -> tuple[SceneSet, Task]:
+    """What to draw scenes from, and what to do there; see `ManipulationEnv` for the arguments."""
+    if isinstance(task, Task):
+        if target is not None:
+            raise EnvArgumentError(
+                f"The task names its target itself ({task.target!r}), got target={target!r} "
+                "beside it. Leave target out."
+            )
+    elif isinstance(task, str):
+        task = Task(task, _target_on_table(target, objects))
+    else:
+        raise EnvArgumentError(f"task is a name or a Task, got {type(task).__name__}.")
+    chosen = _scene_set(scene).but_with(objects=objects, colors=colors, always=task.target)
+    return chosen, task
+
+
+def _scene_set(scene: str | SceneSet) -> SceneSet:
+    if isinstance(scene, SceneSet):
+        return scene
+    if not isinstance(scene, str):
+        raise EnvArgumentError(f"scene is a name or a SceneSet, got {type(scene).__name__}.")
+    check_choice("scene", scene, SCENE_SETS)
+    return SCENE_SETS[scene]
+
+
+def _target_on_table(target: str | None, objects: ObjectChoice | None) -> str | None:
+    """The target, but None where a pool of objects takes the place of those with the target."""
+    if target is None or not isinstance(objects, str):
+        return target
+    there = {thing.name for thing in pool_of_objects(objects)}
+    return None if target not in there and target in object_library() else target

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from parrot_envs.argument_checks import check_noise
+from parrot_envs.errors import check_noise
 from parrot_envs.experts import ScriptedExpert
 from parrot_envs.robot import Robot
 from parrot_envs.scene import Scene

@@ -6,7 +6,7 @@ from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 
-from parrot_envs.argument_checks import check_choice
+from parrot_envs.errors import check_choice
 from parrot_envs.point_mass import POINT_RADIUS, Mark, PointMassEnv, Steering, Vector
 
 Layout: TypeAlias = Literal["random", "fixed"]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from functools import cache
 
+from parrot_envs.appearance import ELONGATED_YAW
 from parrot_envs.shapes import Color, Part, Thing, box, cylinder, sphere
-from parrot_envs.training_thing import ELONGATED_YAW
 
 
 def _object(

@@ -6,11 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from parrot_envs.appearance import TwoColors, colors_from_name
+from parrot_envs.appearance import ELONGATED_YAW, TwoColors, colors_from_name, training_thing
 from parrot_envs.errors import EnvArgumentError
 from parrot_envs.shapes import Part, Thing, footprint
 from parrot_envs.thing_checks import MAX_REACH, finger_reach
-from parrot_envs.training_thing import ELONGATED_YAW, training_thing
 
 
 def make_object(name: str, parts: Sequence[Part], *, colors: TwoColors | None = None) -> Thing:

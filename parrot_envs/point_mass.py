@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from gymnasium import spaces
 
-from parrot_envs.argument_checks import (
+from parrot_envs.errors import (
     check_choice,
     check_noise,
     check_options,

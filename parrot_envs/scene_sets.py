@@ -8,9 +8,8 @@ from typing import TypeAlias
 import numpy as np
 
 from parrot_envs.appearance import COLOR_MODES, ColorMode, TwoColors, draw_colors
-from parrot_envs.argument_checks import check_choice
 from parrot_envs.containers import novel_containers, training_containers
-from parrot_envs.errors import EnvArgumentError
+from parrot_envs.errors import EnvArgumentError, check_choice
 from parrot_envs.shapes import Thing
 from parrot_envs.thing_checks import check_container, check_object, check_scene
 from parrot_envs.thing_library import (

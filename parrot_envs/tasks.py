@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from parrot_envs.argument_checks import check_choice
+from parrot_envs.errors import check_choice
 from parrot_envs.robot import Robot
 from parrot_envs.scene import Placed, Scene
 from parrot_envs.shapes import Thing

@@ -25,9 +25,8 @@ from parrot_wrapper.experiments.artifacts import (
     place_of,
     working_folder,
 )
-from parrot_wrapper.experiments.grid import Grid
+from parrot_wrapper.experiments.grid import Grid, Places
 from parrot_wrapper.experiments.methods import Run
-from parrot_wrapper.experiments.places import Places
 from parrot_wrapper.experiments.plan import Plan, left_row, make_plan, steps_so_far, weight
 from parrot_wrapper.experiments.rows import append_row
 from parrot_wrapper.experiments.run_worker import make_artifact, train_and_score

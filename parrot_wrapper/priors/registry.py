@@ -38,7 +38,7 @@ ENCODERS = Registry(
         "convolutional": f"{_HERE}.encoders.convolutional:ConvolutionalEncoder",
         "residual": f"{_HERE}.encoders.residual:ResidualEncoder",
         "state": f"{_HERE}.encoders.state:StateEncoder",
-        "nothing": f"{_HERE}.encoders.nothing:NothingEncoder",
+        "nothing": f"{_HERE}.encoders.state:NothingEncoder",
     },
 )
 """Observation encoders by `name`."""

@@ -206,7 +206,7 @@ def test_tables_that_claim_absurdly_much(tmp_path: Path, monkeypatch) -> None:
     columns["action"] = pa.FixedSizeListArray.from_arrays(pa.array(np.zeros(4 * many)), 4)
     pq.write_table(pa.table(columns), path)
     assert path.stat().st_size < 50_000
-    monkeypatch.setattr("parrot_wrapper.data.exchange.lerobot_layout.MAX_ARRAY_BYTES", 10_000_000)
+    monkeypatch.setattr("parrot_wrapper.data.exchange.lerobot.MAX_ARRAY_BYTES", 10_000_000)
     with pytest.raises(DataFileError, match=r"claims 4\d{7} bytes"):
         import_data("lerobot", root, tmp_path / "out", ImportOptions(image=False))
 

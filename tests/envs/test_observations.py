@@ -16,12 +16,11 @@ import pytest
 import parrot_envs
 from parrot_envs import camera, window
 from parrot_envs.camera import Camera
-from parrot_envs.display import usable_display
 from parrot_envs.env import ManipulationEnv
 from parrot_envs.errors import EnvClosedError
 from parrot_envs.observations import OBSERVATION_MODES, state_layout
 from parrot_envs.robot import POSITION_SCALE
-from parrot_envs.sim import TIME_STEP, Simulator, bullet
+from parrot_envs.sim import TIME_STEP, Simulator, bullet, usable_display
 
 FIELDS = state_layout()
 
@@ -259,7 +258,7 @@ def test_a_window_shows_the_same_episode_and_opens_again(start_server: Callable[
 @pytest.mark.parametrize("display", ["", ":31999"])
 def test_a_display_where_no_server_answers(display: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DISPLAY", display)
-    monkeypatch.setattr("parrot_envs.display._PATIENCE", 0.0)
+    monkeypatch.setattr("parrot_envs.sim._PATIENCE", 0.0)
     with pytest.raises(EnvClosedError, match="needs a display, and .*'rgb_array'"):
         ManipulationEnv(render_mode="human")
 

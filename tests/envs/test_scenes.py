@@ -14,7 +14,6 @@ import parrot_envs
 from benchmarks.expert_success import success_rate
 from parrot_envs import kinematics
 from parrot_envs.appearance import TwoColors
-from parrot_envs.bullet_objects import bullet_objects
 from parrot_envs.containers import novel_containers, training_containers
 from parrot_envs.errors import SceneError
 from parrot_envs.novel_objects import novel_objects
@@ -23,7 +22,7 @@ from parrot_envs.robot import TIP_HIGH, TIP_LOW, Robot
 from parrot_envs.scene import TABLE_HIGH, TABLE_LOW, place_without_overlap
 from parrot_envs.scene_sets import SCENE_SETS
 from parrot_envs.sim import Simulator, bullet
-from parrot_envs.thing_library import container_library
+from parrot_envs.thing_library import bullet_objects, container_library
 from parrot_envs.training_objects import TRAINING_FAMILIES, training_objects
 
 FLOORS = {"grasp": 0.95, "place": 0.85, "any": 0.9}

@@ -19,10 +19,9 @@ from parrot_wrapper.cli import main
 from parrot_wrapper.errors import DataFileError, InvalidArgumentError
 from parrot_wrapper.experiments.artifacts import begin, finish, place_of
 from parrot_wrapper.experiments.figures import save_figures
-from parrot_wrapper.experiments.grid import Grid
+from parrot_wrapper.experiments.grid import Grid, Places
 from parrot_wrapper.experiments.judged_priors import judged_table
 from parrot_wrapper.experiments.page import report_markdown
-from parrot_wrapper.experiments.places import Places
 from parrot_wrapper.experiments.plan import left_row
 from parrot_wrapper.experiments.rows import ResultRow, append_row, read_rows
 from parrot_wrapper.experiments.run_worker import make_artifact, train_and_score

@@ -13,9 +13,8 @@ from parrot_wrapper.priors.encoders.base import ActingEncoder, Encoder, Observat
 from parrot_wrapper.priors.encoders.cameras import CamerasEncoder, alone, seen_in
 from parrot_wrapper.priors.encoders.convolutional import ConvolutionalEncoder
 from parrot_wrapper.priors.encoders.keypoints import KeypointEncoder
-from parrot_wrapper.priors.encoders.nothing import NothingEncoder
 from parrot_wrapper.priors.encoders.residual import ResidualEncoder
-from parrot_wrapper.priors.encoders.state import StateEncoder
+from parrot_wrapper.priors.encoders.state import NothingEncoder, StateEncoder
 from parrot_wrapper.priors.registry import ENCODERS
 from parrot_wrapper.priors.trainable import DataShapes
 from parrot_wrapper.types import Demonstrations, ObservationSpec
