@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import multiprocessing
-import threading
-import time
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import gymnasium as gym
@@ -81,6 +78,7 @@ class DemoCommand:
     def run(self) -> None:
         """Train, evaluate, draw, print the table."""
         from parrot_wrapper.rl.evaluation import steps_of_run
+        from parrot_wrapper.rl.logs import training_seconds
         from parrot_wrapper.rl.train import training_seconds_left
 
         config = self.config()  # a typo is found here, before processes and folders are made
@@ -90,33 +88,34 @@ class DemoCommand:
             print(f"{self.out}: both agents were trained before.", flush=True)
         left = training_seconds_left(config, make_env, done=done)
         announce(f"{self.steps - done} env steps of both agents side by side", left)
-        with WorkClock(self.out / "clock.json") as clock:
-            other = multiprocessing.get_context("spawn").Process(
-                target=_plain_side, args=(self, config), daemon=True
+        other = multiprocessing.get_context("spawn").Process(
+            target=_plain_side, args=(self, config), daemon=True
+        )
+        other.start()
+        results = self._latent_side(config)
+        if other.is_alive():
+            print("Waiting for plain SAC, which runs beside it.", flush=True)
+        other.join()
+        if other.exitcode:
+            raise DemoError(
+                f"Plain SAC's process ended with code {other.exitcode}; its message is above. "
+                "The same command goes on from the last checkpoint."
             )
-            other.start()
-            results = self._latent_side(config)
-            if other.is_alive():
-                print("Waiting for plain SAC, which runs beside it.", flush=True)
-            other.join()
-            if other.exitcode:
-                raise DemoError(
-                    f"Plain SAC's process ended with code {other.exitcode}; its message is above. "
-                    "The same command goes on from the last checkpoint."
-                )
-            for name in ("uniform", "plain_sac"):
-                results[name] = parse_json((self.out / f"{name}.json").read_bytes())
-            self._show(config)
-            seconds = round(clock.seconds, 1)
+        for name in ("uniform", "plain_sac"):
+            results[name] = parse_json((self.out / f"{name}.json").read_bytes())
+        self._show(config)
+        seconds = max(training_seconds(self.out / folder) for folder in _AGENTS.values())
         summary = {
             "task": self.env_id,
             "env_steps": self.steps,
             **{name: results[name]["success"]["value"] for name in _NAMES},
-            "wall_seconds": seconds,
+            "wall_seconds": round(seconds, 1),
         }
         write_json(self.out / SUMMARY_FILE, summary)
         print(self._table(results))
-        print(f"{self.steps} env steps each, {seconds / 60:.1f} minutes in all; see {self.out}.")
+        print(
+            f"{self.steps} env steps each, {seconds / 60:.1f} minutes of training; see {self.out}."
+        )
 
     def config(self) -> RLConfig:
         """Settings of the agent in the latent space."""
@@ -240,62 +239,3 @@ def _curve(run_folder: Path) -> tuple[list[float], list[float]]:
         if "rollout/success_rate" in row
     ]
     return [float(step) for step, _ in rows], [float(rate) for _, rate in rows]
-
-
-_EVERY_SECONDS = 5.0
-
-
-class WorkClock:
-    """Adds up the seconds of all sessions in a small JSON file; a kill loses at most five.
-
-    Args:
-        path: The file; a damaged one starts at zero.
-
-    Example:
-        >>> import tempfile
-        >>> path = Path(tempfile.mkdtemp()) / "clock.json"
-        >>> with WorkClock(path) as clock:
-        ...     pass
-        >>> 0.0 <= clock.seconds < 1.0
-        True
-    """
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._before = _read(path)
-        self._started = time.monotonic()
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._keep, daemon=True)
-
-    @property
-    def seconds(self) -> float:
-        """Seconds so far, earlier sessions included."""
-        return self._before + time.monotonic() - self._started
-
-    def __enter__(self) -> WorkClock:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._over.set()
-        self._thread.join()
-        self._write()
-
-    def _keep(self) -> None:
-        while not self._over.wait(_EVERY_SECONDS):
-            self._write()
-
-    def _write(self) -> None:
-        write_json(self._path, {"seconds": self.seconds})
-
-
-def _read(path: Path) -> float:
-    try:
-        return float(parse_json(path.read_bytes())["seconds"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return 0.0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -32,12 +32,17 @@ from parrot_wrapper.evaluation.regression import Probe, probe_features
 from parrot_wrapper.evaluation.report import judgement_text
 from parrot_wrapper.evaluation.rollouts import HELD_OUT_SEED, EvaluationResult, evaluate
 from parrot_wrapper.evaluation.verdict import Verdict, reach_verdict
+from parrot_wrapper.latent import kl_is_bound
 from parrot_wrapper.types import ActionPrior, OffersExpert, OffersLabels
+from parrot_wrapper.wrappers.driver import Driver, offered
+from parrot_wrapper.wrappers.reader import with_batch_axis
 
 if TYPE_CHECKING:
     from parrot_wrapper.data.dataset import EpisodeDataset
 
 _ResultT = TypeVar("_ResultT")
+_TIMED = 50
+"""Decisions whose median time counts."""
 _MEASURES = (
     "uniform", "samples", "on_data", "on_expert", "keyframes", "cloning", "reachability", "probe",
 )  # fmt: skip
@@ -199,8 +204,8 @@ class _Judge:
             return measure_keyframes(self.prior, dataset, steps=steps, rng=self._rng())
 
         return {
-            "on_data": self._or_skip("likelihood on data", lambda: self._likelihood(shown)),
-            "keyframes": self._or_skip("next keyframe", keyframes),
+            "on_data": self.or_skip("likelihood on data", lambda: self._likelihood(shown)),
+            "keyframes": self.or_skip("next keyframe", keyframes),
         }
 
     def by_expert(self, shown: Recording | None) -> dict[str, Any]:
@@ -213,17 +218,20 @@ class _Judge:
                 self.skipped["cloning in z"] = f"{reason}, and no demonstrations of it were given"
                 return probe
             return {**self._cloning(shown), **probe}
-        expert = ScriptedExpert(self.env, noise=self.settings.noise)
-        intention = ScriptedExpert(self.env, noise=0.0)
-        recorded = self._record(expert, "expert episodes", intention)
+        recorded = self.expert_episodes()
         return {
-            "on_expert": self._or_skip(
+            "on_expert": self.or_skip(
                 "likelihood on expert", lambda: self._likelihood(recorded.successful())
             ),
             **self._cloning(recorded),
-            "reachability": self._or_skip("reachability", self._reachability),
+            "reachability": self.or_skip("reachability", self._reachability),
             "probe": self._probe(recorded),
         }
+
+    def expert_episodes(self) -> Recording:
+        """What the env's expert does, with noise, and what it means to do."""
+        expert = ScriptedExpert(self.env, noise=self.settings.noise)
+        return self._record(expert, "expert episodes", ScriptedExpert(self.env, noise=0.0))
 
     def _rng(self) -> np.random.Generator:
         return np.random.default_rng(self.settings.seed)
@@ -244,7 +252,7 @@ class _Judge:
     def _cloning(self, recorded: Recording) -> dict[str, Any]:
         """Success of who was recorded, and clones of them."""
         count, bar = self.settings.episodes, self.settings.progress
-        cloning = self._or_skip(
+        cloning = self.or_skip(
             "cloning in z",
             lambda: clone_in_latent(self.env, self.prior, recorded, episodes=count, progress=bar),
         )
@@ -258,7 +266,7 @@ class _Judge:
         return self._probe(self._record(samples, "episodes for the probe"))
 
     def _probe(self, recorded: Recording) -> Probe | None:
-        probe = self._or_skip("probe", lambda: probe_features(self.prior, recorded))
+        probe = self.or_skip("probe", lambda: probe_features(self.prior, recorded))
         if probe is None:
             lacking = f"the env's labels hold neither {LANDMARKS} nor {HAND}"
             self.skipped.setdefault("probe", lacking)
@@ -276,7 +284,8 @@ class _Judge:
             progress=name if self.settings.progress else None,
         )
 
-    def _or_skip(self, name: str, measure: Callable[[], _ResultT]) -> _ResultT | None:
+    def or_skip(self, name: str, measure: Callable[[], _ResultT]) -> _ResultT | None:
+        """What is measured; nothing where prior, env or data lack what it needs."""
         try:
             return measure()
         except DataError as error:
@@ -284,3 +293,79 @@ class _Judge:
         except NotImplementedError as error:  # decoders (CVAE, skills) cannot encode
             self.skipped[name] = f"the prior is not invertible ({error})"
         return None
+
+
+def measure_prior(
+    prior: ActionPrior, env: gym.Env[Any, Any], *, episodes: int, expert_episodes: int
+) -> dict[str, float | None]:
+    """Measure a prior in an env.
+
+    Args:
+        prior: The prior.
+        env: The bare env; without an expert there is nothing to encode, and those are None.
+        episodes: Held-out episodes of each policy that is rolled out.
+        expert_episodes: Of the env's expert, for the likelihood and the clone.
+
+    Returns:
+        "nll" (nats per action dimension of the expert's successes; None without a density) and
+        "nll_is_bound" (1 where that is an upper bound, 0 where it is exact), "samples" (success of
+        the prior's samples), "lifted" (episodes in which they lift something; None where the env
+        does not tell), "clone" (success of a clone of the expert in z; None without `encode`),
+        "clone_error" (share of z's variance that the clone leaves unexplained), "keyframe_error"
+        (`KeyframeError.unexplained`; None without images), "horizon" (env steps of a decision) and
+        "decision_ms" (milliseconds that one takes for one env, from observation to action; median).
+    """
+    judge = _Judge(prior, env, JudgeSettings(episodes, expert_episodes, progress=False))
+    samples = judge.score(PriorSamples(env, prior), "samples")
+    lifted = samples.share("lifted")
+    measured: dict[str, float | None] = {
+        "samples": samples.success.value,
+        "lifted": None if lifted is None else lifted.value,
+        "nll": None,
+        "nll_is_bound": float(kl_is_bound(prior)),
+        "clone": None,
+        "clone_error": None,
+        "keyframe_error": None,
+        "horizon": float(prior.horizon),
+        "decision_ms": _decision_ms(prior, env),
+    }
+    if not isinstance(env.unwrapped, OffersExpert):
+        return measured
+    recorded, rng = judge.expert_episodes(), np.random.default_rng(HELD_OUT_SEED)
+    fit = judge.or_skip("nll", lambda: measure_likelihood(prior, recorded.successful(), rng=rng))
+    clone = judge.or_skip("clone", lambda: clone_in_latent(env, prior, recorded, episodes=episodes))
+    keyframes = judge.or_skip("keyframes", lambda: _keyframes(prior, recorded.successful(), rng))
+    measured["nll"] = None if fit is None else fit.nll_per_dimension
+    if clone is not None:
+        measured["clone"] = clone.latent.rollouts.success.value
+        measured["clone_error"] = clone.latent.unexplained
+    measured["keyframe_error"] = None if keyframes is None else keyframes.unexplained
+    return measured
+
+
+def _keyframes(prior: ActionPrior, recorded: Recording, rng: np.random.Generator) -> KeyframeError:
+    """Of a recording, which lacks each episode's last observation: the one before stands for it."""
+    if not isinstance(recorded.observations, Mapping):
+        raise DataError("Expected images, got features.")
+    lengths = np.unique(recorded.episodes, return_counts=True)[1]
+    ends = np.cumsum(lengths)
+    rows = np.insert(np.arange(len(recorded)), ends, ends - 1)
+    from parrot_wrapper.data.dataset import EpisodeDataset
+
+    data = EpisodeDataset.from_arrays(
+        {key: part[rows] for key, part in recorded.observations.items()}, recorded.actions, lengths
+    )
+    return measure_keyframes(prior, data, steps=len(recorded), rng=rng)
+
+
+def _decision_ms(prior: ActionPrior, env: gym.Env[Any, Any]) -> float:
+    driver = Driver(env, prior, observation="features", **offered(env))
+    observation, _ = env.reset(seed=HELD_OUT_SEED)
+    noise = np.zeros((1, prior.latent_dim), np.float32)
+    spent = []
+    for _ in range(_TIMED):
+        started = time.perf_counter()
+        driver.observe(with_batch_axis(observation), began=True)
+        driver.decode_latent(noise)
+        spent.append(time.perf_counter() - started)
+    return 1_000.0 * float(np.median(spent))

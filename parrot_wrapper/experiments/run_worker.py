@@ -17,8 +17,8 @@ import torch
 
 from parrot_wrapper.checks import key_values
 from parrot_wrapper.errors import require_known
+from parrot_wrapper.evaluation.judge import measure_prior
 from parrot_wrapper.evaluation.policies import UniformActions
-from parrot_wrapper.evaluation.prior_worth import measure_prior
 from parrot_wrapper.evaluation.rollouts import EvaluationResult, Rate, evaluate
 from parrot_wrapper.experiments.artifacts import (
     OWN_ENCODER,

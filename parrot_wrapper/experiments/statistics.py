@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import trim_mean
 
-from parrot_wrapper.errors import DataError, InvalidArgumentError
+from parrot_wrapper.errors import DataError
 
 RESAMPLES = 5_000
 """Bootstrap resamples of an interval."""
@@ -87,51 +87,34 @@ def interquartile_mean(scores: npt.ArrayLike, axis: int | None = None) -> Values
     return np.asarray(trim_mean(np.asarray(scores, np.float64), 0.25, axis=axis))
 
 
-def estimate_iqm(runs: Runs, *, seed: int = 0, resamples: int = RESAMPLES) -> Estimate:
-    """Interquartile mean over the runs of all tasks, with its stratified bootstrap interval.
-
-    Args:
-        runs: Task to scores (runs,).
-        seed: Of the resampling.
-        resamples: How many.
+def estimate_iqm(runs: Runs) -> Estimate:
+    """Interquartile mean over the runs (runs,) of all tasks, with its stratified interval.
 
     Example:
         >>> estimate = estimate_iqm({"grasp": [0.8, 0.9, 1.0], "place": [0.6, 0.7, 0.8]})
         >>> str(estimate)
         '0.80 [0.72, 0.88]'
     """
-    return _estimate(_strata(runs), _pooled_iqm, seed=seed, resamples=resamples)
+    return _estimate(_strata(runs), _pooled_iqm, RESAMPLES)
 
 
-def estimate_mean(scores: npt.ArrayLike, *, seed: int = 0, resamples: int = RESAMPLES) -> Estimate:
+def estimate_mean(scores: npt.ArrayLike) -> Estimate:
     """Mean over the runs of one task, with its bootstrap interval."""
-    return _estimate(_strata({"task": scores}), _pooled_mean, seed=seed, resamples=resamples)
+    return _estimate(_strata({"task": scores}), _pooled_mean, RESAMPLES)
 
 
-def iqm_curve(
-    runs: Runs, at: npt.ArrayLike, *, seed: int = 0, resamples: int = _CURVE_RESAMPLES
-) -> Band:
-    """Interquartile mean over runs at each point of their curves.
+def iqm_curve(runs: Runs, at: npt.ArrayLike) -> Band:
+    """Interquartile mean over runs at each point of their curves (runs, T).
 
     Args:
-        runs: Task to curves (runs, T).
+        runs: Task to curves; one resample takes whole curves.
         at: (T,) env steps of the points.
-        seed: Of the resampling; one resample takes whole curves.
-        resamples: How many.
     """
-    return _band(at, _strata(runs), _pooled_iqm, seed=seed, resamples=resamples)
+    return _band(at, _strata(runs), _pooled_iqm)
 
 
-def performance_profile(
-    runs: Runs, thresholds: npt.ArrayLike, *, seed: int = 0, resamples: int = _CURVE_RESAMPLES
-) -> Band:
-    """Share of runs that score more than each threshold, over the runs of all tasks.
-
-    Args:
-        runs: Task to scores (runs,).
-        thresholds: (T,) scores.
-        seed: Of the resampling.
-        resamples: How many.
+def performance_profile(runs: Runs, thresholds: npt.ArrayLike) -> Band:
+    """Share of runs that score more than each threshold (T,), over the runs of all tasks.
 
     Example:
         >>> profile = performance_profile({"grasp": [0.2, 0.9]}, [0.0, 0.2, 0.5])
@@ -139,21 +122,13 @@ def performance_profile(
         array([1. , 0.5, 0.5])
     """
     above = [(scores[:, None] > np.asarray(thresholds)).astype(float) for scores in _strata(runs)]
-    return _band(thresholds, above, _pooled_mean, seed=seed, resamples=resamples)
+    return _band(thresholds, above, _pooled_mean)
 
 
-def probability_of_improvement(
-    first: Runs, second: Runs, *, seed: int = 0, resamples: int = RESAMPLES
-) -> Estimate:
+def probability_of_improvement(first: Runs, second: Runs) -> Estimate:
     """Probability that a run of `first` beats one of `second` on the same task; ties count half.
 
     Averaged over the tasks that both have; both methods' runs are resampled, independently.
-
-    Args:
-        first: Task to scores (runs,).
-        second: The same of the other method.
-        seed: Of the resampling.
-        resamples: How many.
 
     Example:
         >>> probability_of_improvement({"grasp": [0.9, 0.5]}, {"grasp": [0.5, 0.1]}).value
@@ -176,7 +151,7 @@ def probability_of_improvement(
         return np.asarray(np.mean(shares, axis=0))
 
     pairs = [np.asarray(runs[task], np.float64) for task in tasks for runs in (first, second)]
-    return _estimate(pairs, wins, seed=seed, resamples=resamples)
+    return _estimate(pairs, wins, RESAMPLES)
 
 
 def median_steps(steps: Sequence[float]) -> float:
@@ -189,22 +164,22 @@ def median_steps(steps: Sequence[float]) -> float:
     return float(np.median(steps)) if steps else math.inf
 
 
-def smoothed(curve: Curve, bins: int = SMOOTHING) -> Curve:
-    """Running mean over the last `bins` bins; over fewer at the beginning.
+def smoothed(curve: Curve) -> Curve:
+    """Running mean over the last `SMOOTHING` bins; over fewer at the beginning.
 
     Example:
         >>> smoothed([(1_000, 0.0), (2_000, 0.3), (3_000, 0.6), (4_000, 0.9)])
         [(1000, 0.0), (2000, 0.15), (3000, 0.3), (4000, 0.6)]
     """
     rates = [rate for _, rate in curve]
-    windows = (rates[max(0, end - bins) : end] for end in range(1, len(rates) + 1))
+    windows = (rates[max(0, end - SMOOTHING) : end] for end in range(1, len(rates) + 1))
     return [
         (step, sum(window) / len(window)) for (step, _), window in zip(curve, windows, strict=True)
     ]
 
 
-def steps_to(curve: Curve, level: float, bins: int = SMOOTHING) -> float:
-    """Env steps after which the mean success of `bins` bins first is at least `level`.
+def steps_to(curve: Curve, level: float) -> float:
+    """Env steps after which the mean success of `SMOOTHING` bins first is at least `level`.
 
     A single bin has few episodes; a mean of several is not fooled by a lucky one.
 
@@ -216,7 +191,7 @@ def steps_to(curve: Curve, level: float, bins: int = SMOOTHING) -> float:
         >>> steps_to(curve, 0.5), steps_to(curve, 0.8)
         (5000, inf)
     """
-    for step, rate in smoothed(curve, bins)[bins - 1 :]:
+    for step, rate in smoothed(curve)[SMOOTHING - 1 :]:
         if rate >= level - 1e-9:
             return step
     return math.inf
@@ -257,13 +232,9 @@ _Statistic = Callable[..., Values]
 """Of strata (..., runs), along the last axis."""
 
 
-def _estimate(
-    strata: Sequence[Values], statistic: _Statistic, *, seed: int, resamples: int
-) -> Estimate:
+def _estimate(strata: Sequence[Values], statistic: _Statistic, resamples: int) -> Estimate:
     """A statistic of strata (runs,), with its interval."""
-    if resamples < 1:
-        raise InvalidArgumentError(f"Expected at least one resample, got {resamples}.")
-    value, rng = float(statistic(*strata)), np.random.default_rng(seed)
+    value, rng = float(statistic(*strata)), np.random.default_rng(0)
     if max(map(len, strata)) < 2:
         return Estimate(value)
     # scipy.stats.bootstrap refuses strata of a single run
@@ -272,10 +243,10 @@ def _estimate(
     return Estimate(value, float(low), float(high))
 
 
-def _band(at: npt.ArrayLike, strata: Sequence[Values], statistic: _Statistic, **draws: int) -> Band:
+def _band(at: npt.ArrayLike, strata: Sequence[Values], statistic: _Statistic) -> Band:
     """The same at each point of strata (runs, T), with the same resamples of whole runs."""
     points = zip(*(runs.T for runs in strata), strict=True)
-    found = [_estimate(point, statistic, **draws) for point in points]
+    found = [_estimate(point, statistic, _CURVE_RESAMPLES) for point in points]
     ends = [(e.low, e.high) for e in found if e.low is not None]
     low, high = np.array(ends, np.float64).T if ends else (None, None)
     return Band(np.asarray(at, np.float64), np.array([e.value for e in found]), low, high)

@@ -8,9 +8,9 @@ import math
 import sys
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -96,12 +96,14 @@ class PriorRun:
         """Make all steps that are left, with a progress bar, and keep the best weights."""
         with (
             deferred_interrupt() as interruption,
-            TrainingLog(
-                self._folder,
-                self._config.steps,
-                self.progress.step,
-                label=self._trainer.prior.type_tag,
-                progress=progress,
+            closing(
+                TrainingLog(
+                    self._folder,
+                    self._config.steps,
+                    self.progress.step,
+                    label=self._trainer.prior.type_tag,
+                    progress=progress,
+                )
             ) as log,
         ):
             for batch in self._batches():
@@ -291,15 +293,8 @@ class TrainingLog:
 
             self._writer = SummaryWriter(str(folder / "tensorboard"), purge_step=start + 1)
 
-    def __enter__(self) -> TrainingLog:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """End the bar and the file."""
         self._bar.close()
         if self._writer is not None:
             self._writer.close()

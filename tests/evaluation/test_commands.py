@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 from parrot_wrapper.cli import main
-from parrot_wrapper.cli.demo import WorkClock
 from parrot_wrapper.rl.logs import read_episodes
 
 pytest.importorskip("pybullet")
@@ -92,13 +91,3 @@ def test_demo_leaves_its_summary_and_goes_on_where_it_was(
     assert main(command) == 0
     assert (tmp_path / "prior.json").stat().st_mtime_ns == stamp
     assert json.loads((tmp_path / "summary.json").read_text())["wall_seconds"] > 0
-
-
-def test_work_clock_adds_sessions(tmp_path: Path) -> None:
-    path = tmp_path / "clock.json"
-    path.write_text('{"seconds": 60.0}')
-    with WorkClock(path) as clock:
-        assert 60.0 <= clock.seconds < 61.0
-    assert json.loads(path.read_text())["seconds"] >= 60.0
-    path.write_text("{torn")
-    assert WorkClock(path).seconds < 1.0

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy.stats import mannwhitneyu
 
-from parrot_wrapper.errors import DataError, InvalidArgumentError
+from parrot_wrapper.errors import DataError
 from parrot_wrapper.experiments.statistics import (
     Estimate,
     estimate_iqm,
@@ -60,11 +60,11 @@ def test_interval_is_that_of_all_possible_resamples():
         cut = len(ordered) // 4
         return ordered[cut : len(ordered) - cut].mean()
 
-    estimate = estimate_iqm(runs, resamples=20_000)
+    estimate = estimate_iqm(runs)
     assert [estimate.low, estimate.high] == pytest.approx(
-        exact_quantiles(runs, by_sorting), abs=0.015
+        exact_quantiles(runs, by_sorting), abs=0.02
     )
-    mean = estimate_mean(ONE["place"], resamples=20_000)
+    mean = estimate_mean(ONE["place"])
     exact = exact_quantiles({"place": ONE["place"]}, np.mean)
     assert [mean.low, mean.high] == pytest.approx(exact, abs=1e-9)
 
@@ -76,8 +76,7 @@ def test_strata_stay_apart():
 
 
 def test_seeded_and_independent_of_other_tasks_having_no_runs():
-    assert estimate_iqm(ONE, seed=3) == estimate_iqm({**ONE, "new": []}, seed=3)
-    assert estimate_iqm(ONE, seed=3) != estimate_iqm(ONE, seed=4)
+    assert estimate_iqm(ONE) == estimate_iqm({**ONE, "new": []})
 
 
 def test_one_run_a_task_has_no_interval():
@@ -97,11 +96,11 @@ def test_unequal_numbers_of_runs():
 
 def test_iqm_curve_is_the_iqm_at_each_point():
     curves = {task: np.outer(scores, [0.5, 1.0]) for task, scores in ONE.items()}
-    band = iqm_curve(curves, [1_000, 2_000], resamples=4_000)
-    whole = estimate_iqm(ONE, resamples=4_000)
+    band = iqm_curve(curves, [1_000, 2_000])
+    whole = estimate_iqm(ONE)
     assert band.value == pytest.approx([0.5 * whole.value, whole.value])
-    assert band.low[1] == pytest.approx(whole.low)
-    assert band.high[0] == pytest.approx(0.5 * whole.high)
+    assert band.low[1] == pytest.approx(whole.low, abs=0.02)
+    assert band.high[0] == pytest.approx(0.5 * whole.high, abs=0.02)
 
 
 def test_performance_profile_counts_runs_above():
@@ -146,10 +145,6 @@ def test_nothing_to_count():
         estimate_iqm({})
     with pytest.raises(DataError, match="one run at least, got none"):
         estimate_mean([])
-    with pytest.raises(InvalidArgumentError, match="at least one resample, got 0"):
-        estimate_iqm(ONE, resamples=0)
-    with pytest.raises(InvalidArgumentError, match="at least one resample, got -1"):
-        probability_of_improvement(ONE, TWO, resamples=-1)
 
 
 def test_steps_to_a_level():
