@@ -38,9 +38,6 @@ class Observer:
         image_size: Side of their images, pixels.
         picture_size: Side of the pictures for people, pixels.
         objects: How many movable things there are.
-
-    Attributes:
-        space: Of the observations.
     """
 
     def __init__(

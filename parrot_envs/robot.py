@@ -38,11 +38,7 @@ _PALM_LINK = 5
 
 
 class Robot:
-    """A six-joint arm whose fingertips are commanded by differences of position and angle.
-
-    Args:
-        sim: The simulator to load it into.
-    """
+    """A six-joint arm whose fingertips are commanded by differences of position and angle."""
 
     def __init__(self, sim: Simulator) -> None:
         """Load the arm at its home pose."""

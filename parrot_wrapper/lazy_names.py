@@ -13,10 +13,6 @@ def names_of(
 ) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
     """The `__getattr__` and `__dir__` of such a package.
 
-    Args:
-        package: Its name.
-        **homes: The names in each of its modules.
-
     Returns:
         Both. `__getattr__` raises AttributeError for what is no name of the package, and
         MissingExtraError where its module needs what is not installed.

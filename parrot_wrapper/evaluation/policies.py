@@ -242,12 +242,7 @@ class RawClone:
 
 
 class PriorFeaturesObservation(gym.Wrapper[FloatArray, Any, Any, Any], RecordConstructorArgs):
-    """Show an agent a prior's features and leave it the env's own actions: the fair control.
-
-    Args:
-        env: The bare env.
-        prior: A live prior.
-    """
+    """Show an agent a prior's features and leave it the env's own actions: the fair control."""
 
     def __init__(self, env: gym.Env[Any, Any], prior: ActionPrior) -> None:
         if isinstance(prior, OffersMemory) and prior.horizon > 1:

@@ -176,12 +176,7 @@ def _collection(entry: PriorData, data: Sequence[PriorData]) -> Artifact:
 
 
 def artifact_folder(artifact: Artifact, root: Path) -> Path:
-    """Where an artifact is when it is done.
-
-    Args:
-        artifact: The artifact.
-        root: Folder of the grid's artifacts.
-    """
+    """Where an artifact is when it is done."""
     return Path(artifact.folder).expanduser() if artifact.folder else root / artifact.name
 
 

@@ -66,13 +66,7 @@ class Plan:
 
 
 def make_plan(grid: Grid, runs: Sequence[Run], places: Places) -> Plan:
-    """Look at what is there.
-
-    Args:
-        grid: The grid.
-        runs: All or some of its runs.
-        places: Its folders.
-    """
+    """Look at what is there."""
     places.check(grid)
     keys = {run.key for run in runs}
     rows = tuple(row for row in read_rows(places.results) if row.key in keys)

@@ -79,15 +79,7 @@ def train_and_score(run: Run, folder: Path, artifacts: Mapping[str, str], device
 def make_artifact(
     artifact: Artifact, made: Mapping[str, Artifact], root: Path, cores: int, device: str
 ) -> None:
-    """Make a data set or a learned part, or what is left of it.
-
-    Args:
-        artifact: What to make.
-        made: The grid's artifacts by name.
-        root: Folder of the grid's artifacts.
-        cores: Processes that collect data.
-        device: Torch device.
-    """
+    """Make a data set or a learned part, or what is left of it."""
     given = {name.replace("-", "_"): value for name, value in artifact.options.items()}
     options = {name: value for name, value in given.items() if name not in _FROM_GRID}
     if artifact.kind == "data":

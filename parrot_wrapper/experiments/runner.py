@@ -158,12 +158,6 @@ class _JobQueue:
     """What is to be done, in order: each artifact just before the first run that needs it.
 
     Rows of runs that had finished but were not written down are appended here.
-
-    Args:
-        grid: The grid.
-        plan: What is left of it.
-        places: Its folders.
-        device: Torch device of all jobs.
     """
 
     def __init__(self, grid: Grid, plan: Plan, places: Places, *, device: str) -> None:

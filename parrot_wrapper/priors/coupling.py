@@ -173,9 +173,6 @@ class LinearMixing(nn.Module):
     P is a fixed random permutation, L lower triangular with ones on its diagonal, U upper
     triangular with a positive one (Kingma and Dhariwal 2018, section 3.2). Between couplings it
     learns which dimensions to move together (Ghugare and Eysenbach 2025).
-
-    Args:
-        dim: Dimensions of the vectors.
     """
 
     order: Tensor

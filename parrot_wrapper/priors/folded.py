@@ -20,9 +20,6 @@ class Folded(Generic[_Module, _Form]):
     through `tensor.data` are not, therefore a module with weights that train has no form, and who
     begins training calls `forget`. Copies and pickles begin empty: a form is quickly made again,
     and may hold what belongs to one thread.
-
-    Args:
-        fold: Makes a form of a module.
     """
 
     def __init__(self, fold: Callable[[_Module], _Form]) -> None:

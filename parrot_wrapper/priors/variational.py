@@ -61,11 +61,7 @@ class VariationalConfig(PriorConfig):
 
 
 class ActionBox(nn.Module):
-    """Between env actions and their box as [-1, 1] in every dimension; nothing is clipped.
-
-    Args:
-        config: Says the box.
-    """
+    """Between env actions and their box as [-1, 1] in every dimension; nothing is clipped."""
 
     _middle: Tensor
     half_width: Tensor

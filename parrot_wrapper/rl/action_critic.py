@@ -37,10 +37,6 @@ def differentiable_decoder(prior: ActionPrior, device: str | torch.device = "cpu
 
     It is made of a frozen copy of the prior: later changes of the prior do not show.
 
-    Args:
-        prior: The prior.
-        device: Where the copy goes.
-
     Example:
         >>> from parrot_wrapper import FlowPrior, FlowPriorConfig, ObservationSpec
         >>> prior = FlowPrior(FlowPriorConfig(ObservationSpec(state=4), 2, encoder="state"))
@@ -73,13 +69,7 @@ def _without_gradient(name: str) -> NotOfferedError:
 
 
 class Executed:
-    """From an agent's observation and u to what is executed, in torch, with gradients to u.
-
-    Args:
-        prior: The prior.
-        chart: From u to base noise.
-        device: Torch device.
-    """
+    """From an agent's observation and u to what is executed, in torch, with gradients to u."""
 
     def __init__(self, prior: ActionPrior, chart: Chart, device: torch.device) -> None:
         if closed_loop(prior) is not None:

@@ -133,13 +133,7 @@ class DiagnosticsCallback(BaseCallback):
 
 
 class ProgressCallback(BaseCallback):
-    """A plain tqdm bar with the rollout success rate and the KL.
-
-    Args:
-        total: Env steps of the whole run.
-        diagnostics: Where the KL comes from.
-        label: Text before the bar.
-    """
+    """A plain tqdm bar with the rollout success rate and the KL."""
 
     def __init__(self, *, total: int, diagnostics: DiagnosticsCallback, label: str = "SAC") -> None:
         super().__init__()
@@ -288,9 +282,6 @@ class FirstUpdateCallback(_Callback):
 
     SB3 acts uniformly until its updates begin, which would waste an actor that was cloned before.
     SAC's `learning_starts` has to be 0.
-
-    Args:
-        after: Env steps before the first update.
     """
 
     def __init__(self, *, after: int) -> None:

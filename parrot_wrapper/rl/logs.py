@@ -69,13 +69,7 @@ def read_log(path: Path) -> list[dict[str, Any]]:
 
 
 def cut_log(path: Path, step: int, *, key: str = STEP_KEY) -> None:
-    """Drop the rows after `step`: those that a run resumed at `step` will write again.
-
-    Args:
-        path: A file of JSON lines.
-        step: The last one to keep.
-        key: Where a row has its step.
-    """
+    """Drop the rows after `step`: those that a run resumed at `step` will write again."""
     rows = read_log(path)
     for count, row in enumerate(rows, start=1):
         if type(row.get(key)) is not int:
@@ -90,11 +84,7 @@ STEPS_KEY = "env_steps"
 
 
 class EpisodeLogCallback(BaseCallback):
-    """Append a row to `episodes.jsonl` whenever an episode of the one training env ends.
-
-    Args:
-        run_folder: Folder of the run.
-    """
+    """Append a row to `episodes.jsonl` whenever an episode of the one training env ends."""
 
     def __init__(self, run_folder: Path) -> None:
         super().__init__()

@@ -313,11 +313,6 @@ class SeededEpisodes(gym.Wrapper[Any, Any, Any, Any]):
     of the env's generators on disk, and training shares no episode with evaluation or data: all
     seeds are at least 2**31. A seed given to `reset` is ignored (SB3 passes one of its own).
 
-    Args:
-        env: The env.
-        seed: The run's seed.
-        first_episode: Index of the episode that the first reset starts.
-
     Attributes:
         episode: Index of the current episode; -1 before the first reset of a new run.
     """

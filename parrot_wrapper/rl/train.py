@@ -281,11 +281,6 @@ def training_seconds_left(
 ) -> float:
     """Seconds that an RL run takes, by a throw-away agent that makes a few steps and updates.
 
-    Args:
-        config: The run's settings.
-        make_env: Makes the bare env.
-        done: Env steps that the run has made already.
-
     Returns:
         The estimate; 0 where the run is so short that nothing is measured.
     """

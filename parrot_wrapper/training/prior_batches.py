@@ -63,11 +63,6 @@ def long_enough(dataset: EpisodeDataset, prior: Trainable, *, least: int = 2) ->
 
     Shorter ones are dropped and not padded: they began where the arm had gone astray, or were cut,
     and what was done there is no beginning of an episode.
-
-    Args:
-        dataset: The data.
-        prior: Says how long is enough.
-        least: How many there have to be.
     """
     if prior.batches not in BATCHES:
         raise unknown_name("kind of batches", str(prior.batches), BATCHES)

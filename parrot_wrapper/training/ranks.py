@@ -25,12 +25,7 @@ _TORCHRUN = ("TORCHELASTIC_RUN_ID", "RANK", "WORLD_SIZE", "LOCAL_RANK")
 
 @dataclass(frozen=True)
 class Ranks:
-    """This process among those that train together.
-
-    Attributes:
-        rank: Which one it is.
-        size: How many there are.
-    """
+    """This process among those that train together."""
 
     rank: int = 0
     size: int = 1
