@@ -22,11 +22,11 @@ import pybullet_data
 
 from parrot_envs.appearance import ELONGATED_YAW, grasp_height
 from parrot_envs.env import ManipulationEnv
+from parrot_envs.own_things import FINGERTIP, MAX_REACH
 from parrot_envs.registration import EPISODE_STEPS
 from parrot_envs.scene_sets import SceneSet
 from parrot_envs.sim import Simulator
 from parrot_envs.tasks import Task
-from parrot_envs.thing_checks import FINGERTIP, MAX_REACH
 from parrot_envs.thing_library import thing_from_row
 
 FloatArray = npt.NDArray[np.float64]

@@ -10,8 +10,8 @@ import numpy as np
 from parrot_envs.appearance import COLOR_MODES, ColorMode, TwoColors, draw_colors
 from parrot_envs.containers import novel_containers, training_containers
 from parrot_envs.errors import EnvArgumentError, check_choice
+from parrot_envs.own_things import check_container, check_object, check_scene
 from parrot_envs.shapes import Thing
-from parrot_envs.thing_checks import check_container, check_object, check_scene
 from parrot_envs.thing_library import (
     container_library,
     find_thing,

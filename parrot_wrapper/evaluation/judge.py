@@ -19,7 +19,6 @@ from parrot_wrapper.evaluation.cloning import (
     clone_in_latent,
     measure_reachability,
 )
-from parrot_wrapper.evaluation.keyframes import KeyframeError, measure_keyframes
 from parrot_wrapper.evaluation.likelihood import Likelihood, measure_likelihood
 from parrot_wrapper.evaluation.policies import (
     EpisodePolicy,
@@ -28,7 +27,12 @@ from parrot_wrapper.evaluation.policies import (
     UniformActions,
 )
 from parrot_wrapper.evaluation.recordings import HAND, LANDMARKS, Recording, record, recording_of
-from parrot_wrapper.evaluation.regression import Probe, probe_features
+from parrot_wrapper.evaluation.regression import (
+    KeyframeError,
+    Probe,
+    measure_keyframes,
+    probe_features,
+)
 from parrot_wrapper.evaluation.report import judgement_text
 from parrot_wrapper.evaluation.rollouts import HELD_OUT_SEED, EvaluationResult, evaluate
 from parrot_wrapper.evaluation.verdict import Verdict, reach_verdict

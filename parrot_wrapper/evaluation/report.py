@@ -9,9 +9,8 @@ from parrot_wrapper.evaluation.rollouts import EvaluationResult, Rate
 
 if TYPE_CHECKING:  # these bring SciPy and torch, which a command's --help should not
     from parrot_wrapper.evaluation.judge import Judgement
-    from parrot_wrapper.evaluation.keyframes import KeyframeError
     from parrot_wrapper.evaluation.likelihood import Likelihood
-    from parrot_wrapper.evaluation.regression import Probe
+    from parrot_wrapper.evaluation.regression import KeyframeError, Probe
 
 
 def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

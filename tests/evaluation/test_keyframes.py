@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from parrot_wrapper.errors import DataError
-from parrot_wrapper.evaluation.keyframes import measure_keyframes
-from parrot_wrapper.evaluation.regression import FitSettings
+from parrot_wrapper.evaluation.regression import FitSettings, measure_keyframes
 from parrot_wrapper.types import ObservationSpec
 from tests.priors.moving_point import point_data
 

@@ -8,10 +8,10 @@ from typing import Any
 
 from parrot_wrapper.checks import require_instance
 from parrot_wrapper.errors import require_known
-from parrot_wrapper.priors.encoders.backbone import BackboneEncoder
 from parrot_wrapper.priors.encoders.base import ActingEncoder, Encoder, ObservationTensors
 from parrot_wrapper.priors.encoders.cameras import CamerasEncoder, alone, seen_in
 from parrot_wrapper.priors.encoders.convolutional import ConvolutionalEncoder
+from parrot_wrapper.priors.encoders.image_encoder import BackboneEncoder
 from parrot_wrapper.priors.encoders.keypoints import KeypointEncoder
 from parrot_wrapper.priors.encoders.residual import ResidualEncoder
 from parrot_wrapper.priors.encoders.state import NothingEncoder, StateEncoder
