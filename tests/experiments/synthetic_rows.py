@@ -53,17 +53,20 @@ def row(
         curve.append([step, round(float(rng.binomial(40, min(rate, 1.0)) / 40), 4)])
     success = round(float(rng.binomial(100, end)) / 100, 4)
     raw = method in ("sac", "bc-sac", "prior-explore", "vae-features")
+    raw_actions = {
+        "kind": "raw",
+        "explore": 0.9 if method == "prior-explore" else 0.0,
+        "initial_actor": "artifacts/bc" if method == "bc-sac" else None,
+    }
     config = {
         "env_id": task,
         "env_kwargs": {"obs": "image_proprio"},
         "prior": {"hirl": "artifacts/hirl", "trajrl": "artifacts/trajrl"}.get(method, "parrot-v0"),
-        "raw_actions": raw,
+        "raw_actions": raw_actions if raw else None,
         "observation": "features",
         "kl": 5.0,
         "gamma": 0.95,
         "net_arch": [256, 256],
-        "prior_explore": 0.9 if method == "prior-explore" else 0.0,
-        "initial_actor": "artifacts/bc" if method == "bc-sac" else None,
         "total_steps": STEPS,
         "seed": rl_seed,
     }

@@ -219,8 +219,7 @@ def test_configurations_part_what_differs_from_what_is_common(studies):
 
 def test_a_row_without_a_setting_has_its_default(tmp_path):
     old, new = row(TASKS[0], "parrot", 0), row(TASKS[0], "parrot+x", 0)
-    new["config"] = {**new["config"], "n_steps": 1, "rewarded_share": 0.5}
-    old["config"].pop("n_steps", None)
+    new["config"] = {**new["config"], "replay": {"kind": "rewarded", "share": 0.5}}
     table = dict(tables.differences(few(tmp_path, [old, new])).rows)
     assert table == {
         "PARROT": "replay: uniform, replay.share: -",
