@@ -137,13 +137,7 @@ def tells_positions(env: gym.Env[Any, Any]) -> bool:
     return bool({HAND, POSITION} & set(_labels(env)))
 
 
-def trace(
-    env: gym.Env[Any, Any],
-    policy: EpisodePolicy,
-    *,
-    trajectories: int = 30,
-    seed: int = HELD_OUT_SEED,
-) -> Paths:
+def trace(env: gym.Env[Any, Any], policy: EpisodePolicy, *, trajectories: int = 30) -> Paths:
     """Run a policy many times from one and the same reset, with different draws of its own.
 
     Raises:
@@ -153,8 +147,8 @@ def trace(
     landmarks: FloatArray | None = None
     unit = "cm"
     for index in range(trajectories):
-        observation, _ = env.reset(seed=seed)
-        policy.begin(seed + index)
+        observation, _ = env.reset(seed=HELD_OUT_SEED)
+        policy.begin(HELD_OUT_SEED + index)
         points: list[FloatArray] = []
         over = False
         while not over:

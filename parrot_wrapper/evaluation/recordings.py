@@ -91,7 +91,6 @@ def record(
     *,
     intention: EpisodePolicy | None = None,
     episodes: int,
-    seed: int = RECORDING_SEED,
     progress: str | None = None,
 ) -> Recording:
     """Run a policy in the bare env and keep what a prior sees, what is done, and any labels.
@@ -107,10 +106,10 @@ def record(
     success: list[bool] = []
     labels: dict[str, list[FloatArray]] = {}
     for index in tqdm(range(episodes), desc=progress, unit="episode", disable=progress is None):
-        observation, info = env.reset(seed=seed + index)
-        policy.begin(seed + index)
+        observation, info = env.reset(seed=RECORDING_SEED + index)
+        policy.begin(RECORDING_SEED + index)
         if intention is not None:
-            intention.begin(seed + index)
+            intention.begin(RECORDING_SEED + index)
         over = False
         while not over:
             action = policy(observation)

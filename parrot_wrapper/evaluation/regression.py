@@ -20,6 +20,9 @@ from parrot_wrapper.types import ActionPrior, FloatArray
 if TYPE_CHECKING:
     from parrot_wrapper.data.dataset import EpisodeDataset
 
+_HELD_OUT = 0.2
+"""Of the episodes."""
+
 
 @dataclass(frozen=True)
 class Regression:
@@ -64,15 +67,13 @@ class FitSettings:
     seed: int = 0
 
 
-def held_out_rows(
-    episodes: npt.NDArray[np.int64], *, share: float = 0.2, seed: int = 0
-) -> npt.NDArray[np.bool_]:
+def held_out_rows(episodes: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
     """Mask (N,) of the rows whose episodes are held out: whole episodes, never single steps."""
     names = np.unique(episodes)
     if len(names) < 2:
         raise DataError(f"A held-out split needs at least two episodes, got {len(names)}.")
-    count = min(max(1, round(share * len(names))), len(names) - 1)
-    chosen = np.random.default_rng(seed).permutation(names)[:count]
+    count = min(max(1, round(_HELD_OUT * len(names))), len(names) - 1)
+    chosen = np.random.default_rng(0).permutation(names)[:count]
     return np.isin(episodes, chosen)
 
 

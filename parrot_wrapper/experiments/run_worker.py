@@ -51,6 +51,7 @@ from parrot_wrapper.types import UNSAFE_KEY
 from parrot_wrapper.wrappers.wrapper import BehavioralPriorWrapper
 
 _MORE_VERSIONS = ("stable-baselines3", "gymnasium", "pybullet")
+_BIN_STEPS = 1_000
 _FROM_GRID = ("data", "episodes", "out", "workers", "progress")
 """Options that the grid itself decides."""
 _COLLECTED = {"env_id": "ParrotMultiTask-v0", "gym_packages": DEFAULT_PACKAGES}
@@ -165,22 +166,19 @@ def _judged(run: Run, artifacts: Mapping[str, str]) -> dict[str, float | None]:
     return {**measured, "training_minutes": minutes[0] if minutes else None}
 
 
-def success_curve(
-    run_folder: Path, *, env_steps: int, bin_steps: int = 1_000
-) -> list[tuple[int, float]]:
-    """Success of training episodes in consecutive bins of env steps.
+def success_curve(run_folder: Path, *, env_steps: int) -> list[tuple[int, float]]:
+    """Success of training episodes in consecutive bins of 1,000 env steps.
 
     Args:
         run_folder: Folder of a run.
         env_steps: Env steps of the whole run; where the last bin ends.
-        bin_steps: Env steps of a bin.
 
     Returns:
         For each bin in which episodes end, its end and the share of them that ended successful.
     """
     bins: dict[int, list[bool]] = {}
     for episode in read_episodes(run_folder):
-        end = -(-int(episode[STEPS_KEY]) // bin_steps) * bin_steps
+        end = -(-int(episode[STEPS_KEY]) // _BIN_STEPS) * _BIN_STEPS
         bins.setdefault(min(end, env_steps), []).append(bool(episode["success"]))
     return [(end, sum(won) / len(won)) for end, won in sorted(bins.items())]
 

@@ -183,11 +183,12 @@ def minutes(seconds: Sequence[float]) -> str:
     return f"{float(np.median(seconds)) / 60.0:.1f}"
 
 
-def fastest(study: Study, level: float = LEVELS[-1]) -> tuple[ResultRow, float] | None:
-    """The run that was first at a level by wall-clock, and after how many seconds of training.
+def fastest(study: Study) -> tuple[ResultRow, float] | None:
+    """The run first at the highest level by wall-clock, and after how many seconds of training.
 
     Training time is taken as even over the run's env steps; None if no run reached the level.
     """
+    level = LEVELS[-1]
     times = [
         (row.wall_seconds * steps_to(row.curve, level) / row.env_steps, i)
         for i, row in enumerate(study.rows)

@@ -26,6 +26,8 @@ from parrot_wrapper.wrappers.chunk import env_steps, executed_steps
 
 _STATES = 256
 """Most recent transitions over which the KL is averaged."""
+_KL_EVERY = 500
+"""Env steps between two estimates of it."""
 
 
 def kl_nats(model: SAC, *, seed: int) -> float:
@@ -94,14 +96,12 @@ class DiagnosticsCallback(BaseCallback):
 
     Args:
         latent_actions: Whether uniform actions are samples of a prior.
-        every: Env steps between two estimates of the KL.
     """
 
-    def __init__(self, *, latent_actions: bool, every: int = 500) -> None:
+    def __init__(self, *, latent_actions: bool) -> None:
         super().__init__()
         self._latent_actions = latent_actions
         self._name = f"parrot/kl_to_{'prior' if latent_actions else 'uniform'}"
-        self._every = every
         self._once: deque[bool] = deque(maxlen=100)
         self._succeeded = False
         self.last_kl = math.nan
@@ -124,7 +124,7 @@ class DiagnosticsCallback(BaseCallback):
             self._once.append(self._succeeded)
             self._succeeded = False
             self.logger.record("rollout/success_once", float(np.mean(self._once)))
-        if self.num_timesteps % self._every < env_steps(info):
+        if self.num_timesteps % _KL_EVERY < env_steps(info):
             self.last_kl = kl_nats(cast("SAC", self.model), seed=self.num_timesteps)
             self.logger.record(self._name, self.last_kl)
             if self._latent_actions:

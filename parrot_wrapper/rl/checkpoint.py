@@ -65,9 +65,8 @@ def save_checkpoint(
     episode: int,
     at_episode_start: bool,
     seconds: float = 0.0,
-    keep: int = 1,
 ) -> Path:
-    """Write a checkpoint of `model` below `folder` and remove all but the newest `keep`.
+    """Write a checkpoint of `model` below `folder` and remove those before it.
 
     Args:
         model: SAC between two rollouts, so that its buffer and counters agree.
@@ -75,7 +74,6 @@ def save_checkpoint(
         episode: Index of the episode that a resumed run has to start with.
         at_episode_start: Whether that episode has not been stepped yet.
         seconds: Time spent on training so far, all parts of the run together.
-        keep: How many to leave.
 
     Returns:
         The new checkpoint's folder.
@@ -106,8 +104,9 @@ def save_checkpoint(
         for name, content in files.items():
             (partial / name).write_bytes(content)
         write_json(partial / _HEADER, sealed(header))
-    kept = list_checkpoints(folder)[-keep:]
-    for old in set(folder.glob("step-*")) - set(kept):  # half removed ones as well
+    for old in set(folder.glob("step-*")) - {
+        list_checkpoints(folder)[-1]
+    }:  # half removed ones as well
         shutil.rmtree(old)
     clear_strays(folder)
     return target
