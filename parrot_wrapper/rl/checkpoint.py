@@ -104,9 +104,8 @@ def save_checkpoint(
         for name, content in files.items():
             (partial / name).write_bytes(content)
         write_json(partial / _HEADER, sealed(header))
-    for old in set(folder.glob("step-*")) - {
-        list_checkpoints(folder)[-1]
-    }:  # half removed ones as well
+    newest = list_checkpoints(folder)[-1]
+    for old in set(folder.glob("step-*")) - {newest}:  # half removed ones as well
         shutil.rmtree(old)
     clear_strays(folder)
     return target
