@@ -21,7 +21,7 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 
-from hosts import ENV_ID, tiny_grid
+from held_commands import ENV_ID, tiny_grid
 
 from parrot_wrapper.evaluation.report import markdown_table
 from parrot_wrapper.experiments.places import Places

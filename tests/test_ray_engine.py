@@ -1,10 +1,12 @@
 """Ray: the results of local processes, files that travel, and what goes wrong with machines."""
 
+import http.server
 import importlib
 import os
 import platform
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
@@ -237,3 +239,14 @@ def test_a_wrong_address(
     monkeypatch.setattr(ray, "is_initialized", lambda: False)
     with pytest.raises(error, match=words):
         engine_maker(engine, address)()
+
+
+def test_an_address_of_something_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Such as the port of Ray's dashboard, which is taken for the cluster's."""
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    handler = http.server.BaseHTTPRequestHandler
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        with pytest.raises(ClusterError, match="what is there is not Ray"):
+            ray_engine.RayCluster(f"127.0.0.1:{server.server_port}")
+        server.shutdown()

@@ -96,3 +96,16 @@ def test_where_there_is_no_slurm(address: str, words: str, workplace: Path, monk
     with pytest.raises(ClusterError, match=words):
         engine_maker("slurm", address)()
     assert not list(workplace.iterdir())
+
+
+def test_what_slurm_does_not_take(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("srun", "sbatch"):
+        program = workplace / name
+        program.write_text("#!/bin/sh\necho sbatch: error: invalid partition: gqu >&2; exit 1")
+        program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(workplace), prepend=":")
+    with (
+        closing(slurm_engine.SlurmJobs()) as engine,
+        pytest.raises(ClusterError, match=r"take task as a job.*invalid partition: gqu.*SBATCH_"),
+    ):
+        engine.submit(Task("task", do.own_id))

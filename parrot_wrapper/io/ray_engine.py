@@ -51,7 +51,9 @@ _TOLD = (".jsonl", ".log")
 """Files that come before the task has ended: how far it is."""
 _GROWTH = 1.02
 """By how much such a file has to grow to be sent again: all of it would be sent every second."""
-_CONNECT_SECONDS = 10.0
+_CONNECT_SECONDS = 30.0
+_HELLO = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes((0, 0, 0, 4, 0, 0, 0, 0, 0))
+"""How HTTP/2 begins, which Ray speaks: with an empty frame of settings (RFC 9113, section 3.4)."""
 
 
 class RayCluster:
@@ -288,7 +290,12 @@ def _require_answer(address: str) -> None:
     if not (colon and port.isdecimal()):
         return  # "local", "auto"
     try:
-        socket.create_connection((host.strip("[]"), int(port)), _CONNECT_SECONDS).close()
+        place = host.strip("[]"), int(port)
+        with socket.create_connection(place, _CONNECT_SECONDS) as link:
+            if os.environ.get("RAY_USE_TLS", "0") in ("", "0"):
+                link.sendall(_HELLO)
+                if link.recv(9)[3:4] != b"\x04":  # which is how settings begin too
+                    raise ConnectionError("what is there is not Ray")
     except OSError as error:
         raise ClusterError(
             f"Expected a Ray cluster at {address!r}, but nothing answers there ({error}). Start "

@@ -62,7 +62,11 @@ class SlurmJobs:
             ) from error
 
     def submit(self, task: Task) -> str:
-        """Submit a task as a job."""
+        """Submit a task as a job.
+
+        Raises:
+            ClusterError: Slurm does not take it.
+        """
         return self._start(task, _RETRIES)
 
     def _start(self, task: Task, retries: int) -> str:
@@ -70,7 +74,14 @@ class SlurmJobs:
             name=task.name, cpus_per_task=max(1, task.cores), timeout_min=_MINUTES
         )
         shared = anchors(path.absolute() for path in (*task.reads, *task.writes))
-        job = self._executor.submit(_do, task, self._stop, shared, versions())
+        try:
+            job = self._executor.submit(_do, task, self._stop, shared, versions())
+        except FailedJobError as refused:
+            told = " ".join(str(refused).split())
+            raise ClusterError(
+                f"Expected Slurm to take {task.name} as a job, it says: {told}. "
+                "Set partition, account and limits by its variables, such as SBATCH_PARTITION."
+            ) from refused
         self._running[job] = (task, retries)
         return f"Slurm job {job.job_id}"
 
