@@ -5,8 +5,8 @@
 A collection of which one shard is done goes on over hosts as those of `hosts.py`, the second of
 which is spoiled: its disk is full, a package or the module with the envs is missing, a version is
 another one. It has to end with one line that names that host and what to do, and the shard has to
-stay as it is. In the end the clock of that host is an hour behind, where libfaketime is installed,
-and a second command wants the same folder: the first one has to give what one process gives.
+stay as it is. In the end the clock of that host is an hour behind, and a second command wants the
+same folder: the first one has to give what one process gives.
 
 Needs Linux, root and `ip` of iproute2; exits with 77 where namespaces cannot be made.
 """
@@ -63,7 +63,7 @@ FAULTS = (
     Fault(
         "a package is missing",
         changed(Path(h5py.__file__).parents[1], "rm -r h5py"),
-        ("host2: ", "h5py", "pip install"),
+        ("10.77.0.3: ", "h5py", "pip install"),
     ),
     Fault(
         "the module with the envs is missing",
@@ -84,11 +84,16 @@ ANOTHER_RAY = changed(
 )
 
 
-def behind() -> str:
-    """Shell lines that set a clock an hour back, where that is installed which does so."""
-    found = next(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"), None)
-    set_back = f"export LD_PRELOAD={found} FAKETIME=-1h FAKETIME_DONT_FAKE_MONOTONIC=1"
-    return "" if found is None else set_back
+BEHIND = """
+cat >sitecustomize.py <<'END'
+import time
+now, now_ns = time.time, time.time_ns
+time.time = lambda: now() - 3_600
+time.time_ns = lambda: now_ns() - 3_600_000_000_000
+END
+export PYTHONPATH=$PWD:$PYTHONPATH
+"""
+"""Shell lines that set the clock that Python reads an hour back (libfaketime stops its threads)."""
 
 
 class Trial:
@@ -141,8 +146,8 @@ class Trial:
         return told, bool(code) and "10.77.0.3" in told and "2.0" in told
 
     def in_the_end(self) -> list[tuple[str, str, bool]]:
-        """A host whose clock is behind, and two commands at one folder."""
-        self._hosts.spoil[2] = clock = behind()
+        """Two commands at one folder, and a host whose clock is behind."""
+        self._hosts.spoil[2] = BEHIND
         self._hosts.hold(2)
         self._hosts.begin_worker(2)
         with self.start("first.log") as first:
@@ -152,8 +157,10 @@ class Trial:
         self.ended("near.log", *self._command.alone("near"))
         what, same = self._command.same(self._folder)
         told = f"{what}, {'' if same else 'not '}those of one process"
-        clocks = [("its clock is an hour behind", told, same and not first.returncode)]
-        return [("two commands at one folder", *second), *(clocks if clock else [])]
+        return [
+            ("two commands at one folder", *second),
+            ("its clock is an hour behind", told, same and not first.returncode),
+        ]
 
 
 def main() -> int:

@@ -98,6 +98,13 @@ def test_where_there_is_no_slurm(address: str, words: str, workplace: Path, monk
     assert not list(workplace.iterdir())
 
 
+def test_a_node_that_cannot_read_its_task_is_named() -> None:
+    with closing(slurm_engine.SlurmJobs("local")) as engine:
+        (ended,) = ends(engine, Task("task", do.own_id, (do.NeedsAnExtra(),)))
+    assert isinstance(ended.error, MissingExtraError)
+    assert str(ended.error) == f"{platform.node()}: needs what this machine does not have"
+
+
 def test_what_slurm_does_not_take(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("srun", "sbatch"):
         program = workplace / name

@@ -19,7 +19,6 @@ from typing import Any
 
 from parrot_wrapper.errors import (
     ClusterError,
-    ExecutorError,
     ParrotError,
     ProcessDiedError,
     WriteError,
@@ -35,7 +34,14 @@ from parrot_wrapper.io.carried_files import (
     unpack,
 )
 from parrot_wrapper.io.executors import Ended, LocalProcesses, Task
-from parrot_wrapper.io.supervised import Outcome, placed, require_versions, supervised, versions
+from parrot_wrapper.io.supervised import (
+    Outcome,
+    before_the_task,
+    placed,
+    require_versions,
+    supervised,
+    versions,
+)
 
 os.environ.setdefault("RAY_raylet_start_wait_time_s", "120")  # not 30: machines may be busy
 with needed_extra("ray", "The engine ray needs Ray"):
@@ -310,9 +316,6 @@ def _first_line(error: BaseException) -> str:
 
 def _of_worker(failed: RayTaskError) -> ParrotError:
     """What went wrong in a worker before or after its task, with the address of its machine."""
-    told = str(failed).strip()
+    told = str(failed)
     where = re.search(r"\bip=([\w.:]+)", told)
-    line = f"{where[1] if where else 'a worker'}: {told.splitlines()[-1]}"
-    if "ModuleNotFoundError" in line:
-        return ClusterError(f"{line}. Install the same packages on all machines.")
-    return ExecutorError(line)
+    return before_the_task(told, where[1] if where else "a worker")
