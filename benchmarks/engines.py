@@ -34,7 +34,10 @@ from parrot_wrapper.io.executors import Task, engine_maker
 from parrot_wrapper.record.collect import ExpertSource, collect
 
 ENGINES = ("local", "ray")
-os.environ.update(RAY_worker_niceness="0")  # as local processes have it
+os.environ.update(
+    RAY_worker_niceness="0",  # as local processes have it
+    RAY_raylet_start_wait_time_s="300",  # machines may be busy
+)
 
 
 def rate(done: Sequence[float], workers: int) -> float:
