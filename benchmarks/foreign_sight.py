@@ -98,6 +98,7 @@ def make_prior(data_folder: Path, folder: Path, args: argparse.Namespace) -> dic
             batch_size=args.batch_size,
             learning_rate=args.learning_rate,
             patience=args.patience,
+            sight_share=args.sight_share,
             seed=args.prior_seed,
         )
         report = fit_prior(prior, data, config, run_folder=folder / "prior-run")
@@ -194,7 +195,8 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--encoder", default="auto")
     parser.add_argument("--encoder-options", type=json.loads, default={}, help="as JSON")
     parser.add_argument("--prior", default="", help="a prior's folder, instead of training one")
-    parser.add_argument("--prior-steps", type=int, default=5_000)
+    parser.add_argument("--prior-steps", type=int, default=10_000)
+    parser.add_argument("--sight-share", type=float, default=0.3, help="of the steps, for images")
     parser.add_argument("--batch-size", type=int, default=128)
     parser.add_argument("--learning-rate", type=float, default=1e-3)
     parser.add_argument("--patience", type=int, default=0, help="validations; 0 for all steps")

@@ -334,7 +334,7 @@ def _priors(setting: str) -> Grid:
 _TEACHERS: Mapping[str, Mapping[str, float]] = {
     "hindsight": {},
     "likelihood-alone": dict.fromkeys(
-        ("odometry", "toggle", "soon", "keyframe", "mass", "contrast"), 0.0
+        ("odometry", "toggle", "soon", "speed", "keyframe", "mass", "contrast"), 0.0
     ),
     **{f"no-{teacher}": {teacher: 0.0} for teacher in ("keyframe", "odometry", "soon", "contrast")},
     **{f"with-{teacher}": {teacher: 1.0} for teacher in ("horizon", "dynamics", "reconstruction")},

@@ -8,8 +8,10 @@ import numpy as np
 from parrot_wrapper.data.dataset import EpisodeDataset
 from parrot_wrapper.types import FloatArray, ImageArray
 
-CONTROLS = {"position": 0, "velocity": 1, "force": 2}
+CONTROLS = {"position": 0, "velocity": 1, "force": 2, "drag": 2}
 """What actions of dimensions 0 and 1 are, and how often they are integrated for a place."""
+CARRY = {"force": 1.0, "drag": 0.7}
+"""What of its speed the point keeps from one step to the next."""
 SWITCH, NOISE, CONSTANT, BANG_BANG = 2, 3, 4, 5
 """What the other dimensions of the action are."""
 _FASTEST = 0.2
@@ -65,10 +67,11 @@ def _episode(
         way = marks[int(switch > 0)] - place
         before = speed
         speed = np.clip(0.5 * way, -_FASTEST, _FASTEST)
-        if control == "force":
+        if control in CARRY:
             speed = before + np.clip(0.2 * way - 0.8 * before, -0.1, 0.1)
         place = place + speed
-        driven = {"position": place, "velocity": 5.0 * speed, "force": 10.0 * (speed - before)}
+        force = 10.0 * (speed - CARRY.get(control, 0.0) * before)
+        driven = {"position": place, "velocity": 5.0 * speed, "force": force, "drag": force}
         others = [
             switch + 0.05 * rng.standard_normal(),
             rng.uniform(-1, 1),

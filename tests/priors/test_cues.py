@@ -5,7 +5,7 @@ import pytest
 
 from parrot_wrapper.data.dataset import EpisodeDataset
 from parrot_wrapper.priors.encoders.cues import Cues, Toggle, Track, find_cues, hindsight_labels
-from tests.priors.moving_point import CONTROLS, SWITCH, point_data
+from tests.priors.moving_point import CARRY, CONTROLS, SWITCH, point_data
 
 pytestmark = pytest.mark.filterwarnings("ignore:Action dimensions")
 
@@ -22,6 +22,7 @@ def test_each_dimension_is_what_it_is(control, seed):
         ("action", dim, CONTROLS[control]) for dim in (0, 1)
     ]
     assert all(track.told > 0.5 for track in cues.tracks)
+    assert all(track.carry == CARRY.get(control, 1.0) for track in cues.tracks)
     assert cues.fixed_camera
     assert Cues.from_dict(cues.to_dict()) == cues
     labels = hindsight_labels(data, cues)
@@ -44,10 +45,22 @@ def test_tracks_are_places_and_ways_lead_to_where_it_switches(control):
                 track, real = track[1:], real[1:]
             np.testing.assert_allclose(np.corrcoef(track, real)[0, 1], 1.0, atol=1e-3)
     there = labels["hindsight_there"][:, 1] > 0
-    units = {"position": 1.0, "velocity": 0.2, "force": 0.1}[control]
+    units = {"position": 1.0, "velocity": 0.2}.get(control, 0.1)
     scales = units * np.array([track.scale for track in cues.tracks])
     error = place + labels["hindsight_way"][:, 1] * scales - goal
     assert np.abs(error[there]).max() < (0.25 if control == "position" else 0.1)
+
+
+@pytest.mark.parametrize("control", CONTROLS)
+def test_speed_is_taught_where_actions_are_forces(control):
+    data = point_data(control, episodes=30)
+    told = hindsight_labels(data, find_cues(data))["hindsight_speed"]
+    assert told.shape == (len(data.labels["place"]), 2 if control in CARRY else 0)
+    rows = data.observation_rows()[1:]
+    within = np.diff(data.observation_rows()) == 1
+    speed = (data.labels["place"][rows] - data.labels["place"][rows - 1])[within]
+    for real, label in zip(speed.T, told[rows][within].T, strict=False):
+        np.testing.assert_allclose(np.corrcoef(real, label)[0, 1], 1.0, atol=1e-3)
 
 
 def test_images_that_tell_nothing_give_no_tracks():

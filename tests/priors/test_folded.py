@@ -31,6 +31,7 @@ TOGGLE, TRACK = (
     {"dim": 3, "low": -0.5, "high": 0.5},
     {"source": "action", "dim": 0, "order": 1, "scale": 1.0, "told": 0.9},
 )
+FORCE = {**TRACK, "order": 2, "carry": 0.7}
 ENCODERS = [
     ("structured", (48, 48, 3), {}),
     ("structured", (32, 40, 1), {"slots": 2, "channels": 8}),
@@ -38,7 +39,7 @@ ENCODERS = [
     ("structured", (33, 46, 3), {"slots": 3, "channels": 8}),
     ("keypoints", (48, 48, 3), {"cues": {"toggles": [TOGGLE], "tracks": [TRACK] * 3}}),
     ("keypoints", (32, 40, 1), {"slots": 2, "channels": 8}),
-    ("keypoints", (33, 97, 4), {"slots": 5, "channels": 32, "cues": {"tracks": [TRACK]}}),
+    ("keypoints", (33, 97, 4), {"slots": 5, "channels": 32, "cues": {"tracks": [FORCE]}}),
     ("keypoints", (4, 60, 3), {"channels": 8, "context": 16, "cues": {"toggles": [TOGGLE] * 2}}),
     ("keypoints", (256, 131, 3), {"sharpness": 3.0, "channels": 8}),
 ]

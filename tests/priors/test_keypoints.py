@@ -243,7 +243,7 @@ def test_what_moves_tells_where_cells_are(control, dark) -> None:
     encoder = make(cues=cues.to_dict())
     encoder.initialise(drawn(encoder, 1024, data=data))
     place = 8.0 * encoder.plane.detach()[1:3, :2].numpy()  # of x and of y
-    unit = {"position": 1.0, "velocity": 5.0, "force": 10.0}[control]
+    unit = {"position": 1.0, "velocity": 5.0}.get(control, 10.0)
     expected = np.diag([unit / track.scale for track in cues.tracks])
     np.testing.assert_allclose(place, expected, atol=0.15 * expected.max())
 

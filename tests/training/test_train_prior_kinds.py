@@ -133,7 +133,7 @@ def test_help_shows_options_and_defaults_of_the_kind(kind, capsys):
         ("chunk", ("--horizon", "5"), "episodes of at least 5 steps"),
         ("mean-flow", ("--solver", "heun"), "solver must be 'euler'"),
         ("bc", ("--entropy", "1"), "entropy must be in [0, 1)"),
-        ("cvae", ("--encoder-of", "parrot-v1"), "Did you mean 'parrot-v0'"),
+        ("cvae", ("--encoder-of", "parrotv0"), "Did you mean 'parrot-v0'"),
         ("features", (), "'features' is an encoder"),
         ("flow", ("--encoder", "convolutional"), "beside a shared encoder"),
         ("flow", ("--initial", "parrot-v0"), "no encoder_of beside initial"),

@@ -4,19 +4,20 @@ All of it is found in actions (or proprioception), dimension by dimension, and i
 tell of it. A *toggle* is an action dimension with two values that seldom changes, as that of a hand
 that opens and closes. A *track* is a quantity that grows with the motion: integrated actions where
 they are velocities, actions themselves where they are positions, twice integrated ones where they
-are forces, or a number of proprioception. A *keyframe* is a step at which a toggle changes, or at
-which the motion comes to rest or turns sharply (as in James et al. 2022, ARM: where a demonstrator
-does something is where things are).
+are forces, with or without drag, or a number of proprioception. A *keyframe* is a step at which a
+toggle changes, or at which the motion comes to rest or turns sharply (as in James et al. 2022, ARM:
+where a demonstrator does something is where things are).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy.signal import lfilter
 
 from parrot_wrapper.errors import DataError
 from parrot_wrapper.types import AnyArray, Demonstrations, FloatArray
@@ -33,6 +34,8 @@ _CELLS, _PIXELS = 8, 64
 _RIDGE = 30.0
 _TOLD = 0.05
 """Least share of a track's variance that images must explain, in episodes held out."""
+_CONTROLS = ((0, 1.0), (1, 1.0), *((2, carry) for carry in (0.5, 0.7, 0.85, 1.0)))
+"""What an action may be: order, and what of its speed is carried on."""
 _FOLDS, _FLIPS = 4, 4
 """Parts of the episodes that are held out in turn; and times that signs are drawn anew."""
 _TWO_VALUES = 0.12
@@ -70,6 +73,8 @@ class Track:
         order: How often it is integrated over time: 0, 1 or 2.
         scale: Typical way to the next keyframe, in its own unit; labels are in multiples of it.
         told: Share of its change between two steps that a linear map of coarse images explains.
+        carry: Share of its speed that the motion keeps from one step to the next, under a force
+            (order 2); less than 1 where there is drag.
     """
 
     source: str
@@ -77,6 +82,7 @@ class Track:
     order: int
     scale: float
     told: float
+    carry: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -96,6 +102,11 @@ class Cues:
     rest: float = 0.0
     fixed_camera: bool = True
     same_view: bool = True
+
+    @property
+    def forces(self) -> list[int]:
+        """Tracks whose speed is not the action's, but has to be seen."""
+        return [column for column, track in enumerate(self.tracks) if track.order == 2]
 
     @property
     def kinds(self) -> int:
@@ -130,15 +141,13 @@ def find_cues(data: Demonstrations, image: str = "image") -> Cues:
     same = not fixed or _alike(before, np.median(before, axis=0, keepdims=True))
     seen = np.concatenate([after - before, np.square(after) - np.square(before)], axis=1)
     seen /= seen.std(axis=0) + 1e-6
-    candidates = [
-        Track(source, dim, order, 1.0, 0.0)
-        for source, dims, orders in (
-            ("proprio", range(_proprio_dim(data)), (0,)),
-            ("action", _moving(data.actions, toggles), (0, 1, 2)),
-        )
-        for dim in dims
-        for order in orders
+    proprio = [Track("proprio", dim, 0, 1.0, 0.0) for dim in range(_proprio_dim(data))]
+    moving = [
+        Track("action", dim, order, 1.0, 0.0, carry)
+        for dim in _moving(data.actions, toggles)
+        for order, carry in _CONTROLS
     ]
+    candidates = proprio + moving
     shares = _told(seen, _changes(data, candidates, pairs), episodes, rng)
     best: dict[tuple[str, int], Track] = {}
     for track, share in zip(candidates, shares, strict=True):
@@ -191,7 +200,8 @@ def hindsight_labels(
         each toggle, 0 before the first. "hindsight_way" (N, K, D): way to the next keyframe of
         each kind. "hindsight_there" (N, K): 1 where there is one, else 0. In so many steps, or at
         the end where that is nearer: "hindsight_ahead" (N, H, D), the way to there, and
-        "hindsight_soon" (N, H, G), the last switch of each toggle.
+        "hindsight_soon" (N, H, G), the last switch of each toggle. "hindsight_speed" (N, F): change
+        of each of `cues.forces` since the step before, in multiples of a fast step.
 
     Raises:
         DataError: The cues name dimensions of actions or proprioception that the data lack.
@@ -204,6 +214,7 @@ def hindsight_labels(
         "hindsight_toggle": np.zeros((rows, toggles), np.float32),
         "hindsight_ahead": np.zeros((rows, len(horizons), tracks), np.float32),
         "hindsight_soon": np.zeros((rows, len(horizons), toggles), np.float32),
+        "hindsight_speed": np.zeros((rows, len(cues.forces)), np.float32),
         "hindsight_way": np.zeros((rows, kinds, tracks), np.float32),
         "hindsight_there": np.zeros((rows, kinds), np.float32),
     }
@@ -213,9 +224,11 @@ def hindsight_labels(
         first = int(data.obs_offsets[index])
         here = slice(first, first + length + 1)
         labels["hindsight_track"][here] = path
+        steps = np.diff(path[:, cues.forces], axis=0, prepend=path[:1, cues.forces])
+        labels["hindsight_speed"][here] = steps * (_REST / max(cues.rest, 1e-9))
         labels["hindsight_toggle"][here] = states = _states(actions, cues.toggles)
-        for column, steps in enumerate(horizons):
-            later = np.minimum(np.arange(length + 1) + steps, length)
+        for column, horizon in enumerate(horizons):
+            later = np.minimum(np.arange(length + 1) + horizon, length)
             labels["hindsight_ahead"][here, column] = path[later] - path
             labels["hindsight_soon"][here, column] = states[later]
         resting = _resting(path, cues.rest)
@@ -295,7 +308,7 @@ def _paths(data: Demonstrations, cues: Cues) -> Iterator[tuple[int, _Array]]:
         yield index, _path(data, index, cues.tracks) / scale
 
 
-def _path(data: Demonstrations, index: int, tracks: tuple[Track, ...]) -> _Array:
+def _path(data: Demonstrations, index: int, tracks: Sequence[Track]) -> _Array:
     length, step = int(data.lengths[index]), int(data.step_offsets[index])
     first = int(data.obs_offsets[index])
     actions = data.actions[step : step + length].astype(np.float64)
@@ -304,21 +317,23 @@ def _path(data: Demonstrations, index: int, tracks: tuple[Track, ...]) -> _Array
         if track.source == "proprio":
             columns[:, column] = data.observations["proprio"][first : first + length + 1, track.dim]
         else:
-            columns[:, column] = integrated(actions[:, track.dim], track.order)
+            columns[:, column] = integrated(actions[:, track.dim], track.order, track.carry)
     return columns
 
 
-def integrated(action: _Array, order: int) -> _Array:
+def integrated(action: _Array, order: int, carry: float = 1.0) -> _Array:
     """Actions (T,) of a position (0), a velocity (1) or a force (2) as a track (T + 1,).
 
     Example:
         >>> integrated(np.array([1.0, 1.0]), 1).tolist()
         [0.0, 1.0, 2.0]
+        >>> integrated(np.array([1.0, 1.0]), 2, carry=0.5).tolist()
+        [0.0, 1.0, 2.5]
     """
     if order == 0:
         return np.concatenate([action[:1], action])
-    track = np.concatenate([[0.0], np.cumsum(action)])
-    return integrated(track[1:], 1) if order == 2 else track
+    speed = lfilter([1.0], [1.0, -carry], action) if order == 2 else action
+    return np.concatenate([[0.0], np.cumsum(speed)])
 
 
 def _toggles(data: Demonstrations) -> Iterator[Toggle]:
@@ -383,30 +398,15 @@ def _coarse(images: AnyArray, rows: npt.NDArray[np.int64]) -> FloatArray:
     return result
 
 
-def _changes(data: Demonstrations, tracks: list[Track], pairs: tuple[Any, Any, Any]) -> _Array:
+def _changes(data: Demonstrations, tracks: Sequence[Track], pairs: tuple[Any, Any, Any]) -> _Array:
     """Change of each track between the two steps of each pair (B, D)."""
     episodes, first, second = pairs
-    begin, seen = data.step_offsets[episodes], data.obs_offsets[episodes]
     columns = np.zeros((len(first), len(tracks)))
-    for column, track in enumerate(tracks):
-        if track.source == "proprio":
-            values = data.observations["proprio"][:, track.dim].astype(np.float64)
-            columns[:, column] = values[seen + second] - values[seen + first]
-        else:
-            at = _integral(data.actions[:, track.dim].astype(np.float64), begin, track.order)
-            columns[:, column] = at(second) - at(first)
+    for index in np.unique(episodes):
+        mine = slice(*np.searchsorted(episodes, (index, index + 1)))  # they are in order
+        path = _path(data, int(index), tracks)
+        columns[mine] = path[second[mine]] - path[first[mine]]
     return columns
-
-
-def _integral(action: _Array, begin: npt.NDArray[np.int64], order: int) -> Callable[..., _Array]:
-    """`integrated` of the episodes that begin at these rows, at one step of each."""
-    if order == 0:
-        return lambda step: action[begin + np.maximum(step - 1, 0)]
-    once = np.concatenate([[0.0], np.cumsum(action)])  # over all episodes
-    if order == 1:
-        return lambda step: once[begin + step] - once[begin]
-    twice = np.cumsum(once)
-    return lambda step: twice[begin + step] - twice[begin] - step * once[begin]
 
 
 def _told(

@@ -44,11 +44,11 @@ _SQUEEZED = 4
 class KeypointEncoder(ImageEncoder):
     """Images, and vectors beside them, to features of the hand and of slots.
 
-    The layout is: place of the hand (3), state of each toggle now and in 1, 4 and 16 steps, a slot
-    (4) of each kind of keyframe for the thing that is likely meant, one of each for all things of
-    that kind, `slots` slots (4 each) by appearance, then the vectors, in standard deviations.
-    Places are in units of a typical way to the next keyframe. `Teachers` has the losses, which
-    need nothing but what `find_cues` reads out of images and actions.
+    The layout is: place of the hand (3), state of each toggle now and in 1, 4 and 16 steps, speed
+    under each force, a slot (4) of each kind of keyframe for the thing that is likely meant, one of
+    each for all things of that kind, `slots` slots (4 each) by appearance, then the vectors, in
+    standard deviations. Places are in units of a typical way to the next keyframe. `Teachers` has
+    the losses, which need nothing but what `find_cues` reads out of images and actions.
 
     Args:
         observation: Must have an image of at least 4 pixels a side.
@@ -98,7 +98,7 @@ class KeypointEncoder(ImageEncoder):
         self.cues = Cues.from_dict(cues or {})
         self.fold = max(4, -(-max(height, width) // _CELLS))
         rows, columns = -(-height // self.fold), -(-width // self.fold)
-        self._hand = PLACE + (1 + len(HORIZONS)) * len(self.cues.toggles)
+        self._hand = PLACE + (1 + len(HORIZONS)) * len(self.cues.toggles) + len(self.cues.forces)
         self.shared = self._hand + 2 * SLOT * self.cues.kinds
         super().__init__(
             observation,
@@ -153,7 +153,7 @@ class KeypointEncoder(ImageEncoder):
         """Features (B, F), and what the teachers look at; N cells.
 
         "heat" (B, N, K) in [0, 1] for each kind of keyframe, "meant" (B, N, K) in [0, 1], "place"
-        (B, N, 3), "code" (B, N, 3) of length 1, "hand" (B, 3 + G) and "features" (B, F).
+        (B, N, 3), "code" (B, N, 3) of length 1, "hand" (B, 3 + 4 G + forces) and "features" (B, F).
         """
         image = obs["image"]
         pixels = padded(image, self.fold).permute(0, 3, 1, 2).to(self.dtype) / 255.0 - 0.5

@@ -21,6 +21,7 @@ DEFAULT_WEIGHTS: Mapping[str, float] = MappingProxyType(
         "odometry": 1.0,
         "toggle": 1.0,
         "soon": 1.0,
+        "speed": 5.0,
         "keyframe": 0.3,
         "mass": 0.0003,
         "contrast": 0.5,
@@ -59,6 +60,7 @@ class Teachers(nn.Module):
       say, through learned gains, which may be zero.
     - *toggle*: the last switch of each toggle, as features of the hand.
     - *soon*: the same in 1, 4 and 16 steps, on average. A hand that holds nothing opens again.
+    - *speed*: how fast it moves where actions are forces, which change it, as features of the hand.
     - *keyframe*: each cell votes for the way from the hand to the next keyframe of each kind, with
       its heat, as far as it is meant, as its weight; a mixture over which thing that is. Close to
       it, heat learns nothing, and the rest most exactly.
@@ -140,10 +142,15 @@ class Teachers(nn.Module):
             generator: Chooses the cells that are compared.
         """
         losses = {}
-        if self._cues.toggles:
-            now, soon = seen["hand"][:, PLACE:].tensor_split((len(self._cues.toggles),), dim=1)
+        toggles = len(self._cues.toggles)
+        now, soon, speed = seen["hand"][:, PLACE:].tensor_split(
+            (toggles, (1 + len(HORIZONS)) * toggles), dim=1
+        )
+        if toggles:
             losses["toggle"] = (now - batch["hindsight_toggle"]).abs().mean()
             losses["soon"] = functional.mse_loss(soon, batch["hindsight_soon"].flatten(1))
+        if self._cues.forces:
+            losses["speed"] = functional.mse_loss(speed, batch["hindsight_speed"])
         if self._cues.tracks:
             losses["odometry"], centre = self._odometry(seen["hand"][:, :PLACE], batch)
             losses["centre"] = centre + 3.0 * seen["bent"].mean()
