@@ -4,9 +4,10 @@
 
 A head, where the commands run, and two workers: each has a network namespace, a name and a file
 system of its own in the place of the scratch folder, so that they share nothing that is written. A
-collection and a small grid go over such hosts. In the middle of each a worker process is killed by
-`kill -9`, and then the link of the other host is cut. Both results have to equal those of one
-process: shards byte by byte, rows but for their clocks, each once.
+collection and a small grid go over such hosts. When both workers are in the middle of a task, where
+`held.py` lets them wait, a process of the first one is killed by `kill -9`; when that host has done
+something, the link of the second one is cut. Both results have to equal those of one process:
+shards byte by byte, rows but for their clocks, each once.
 
 Needs Linux, root and `ip` of iproute2; exits with 77 where namespaces cannot be made.
 """
@@ -14,7 +15,6 @@ Needs Linux, root and `ip` of iproute2; exits with 77 where namespaces cannot be
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import secrets
 import shutil
@@ -25,27 +25,21 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
-import gymnasium as gym
-from kill_scenarios import RL, without_clocks
+import held
+from held_commands import PATIENCE, HeldCommand, held_collection, held_study, wait_for
 
 from parrot_wrapper.evaluation.report import markdown_table
-from parrot_wrapper.experiments.grid import Grid
-from parrot_wrapper.priors import FlowPrior, FlowPriorConfig
-from parrot_wrapper.types import ObservationSpec
 
 CANNOT = 77
-ENV_ID = "ParrotSequentialNavigation-v0"
-PATIENCE = 1_500.0
-"""Seconds for anything to happen."""
 HEAD = "10.77.0.1:6379"
 RAY = (sys.executable, "-m", "ray.scripts.scripts")
-PARROT = (sys.executable, "-m", "parrot_wrapper")
 _TRIES = 3
 """To start Ray on a host: it gives up where a machine is busy."""
-_SOON = {"period_ms": 1_000, "timeout_ms": 5_000, "failure_threshold": 3}
+_SOON = {"period_ms": 1_000, "timeout_ms": 10_000, "failure_threshold": 3}
 """When a host that does not answer counts as dead; Ray's own values make it a minute."""
+_AHEAD = 10
+"""By how much Ray itself goes before its workers: a machine that is busy should not look dead."""
 
 
 def ip(*words: str) -> str:
@@ -58,19 +52,25 @@ class Hosts:
 
     Args:
         scratch: Where each host sees a folder of its own.
+
+    Attributes:
+        spoil: For a host, shell lines that go before each command there.
     """
 
     def __init__(self, scratch: Path) -> None:
         self._scratch, self._tag = scratch, f"parrot{os.getpid()}"
+        self.spoil: dict[int, str] = {}
         self._env = {
             **os.environ,
             **{f"RAY_health_check_{name}": str(value) for name, value in _SOON.items()},
-            "PYTHONPATH": str(Path(__file__).parents[1]),
+            "HELD_AT": str(scratch),
+            "PYTHONPATH": os.pathsep.join(map(str, Path(__file__).parents[:2])),
+            "RAY_TMPDIR": str(scratch),
             "RAY_AUTH_MODE": "token",
             "RAY_AUTH_TOKEN": secrets.token_hex(32),
             "RAY_USAGE_STATS_ENABLED": "0",
             "RAY_raylet_start_wait_time_s": "300",  # machines may be busy
-            "RAY_worker_niceness": "0",
+            "RAY_worker_niceness": str(_AHEAD),
             "TMPDIR": str(scratch),
         }
 
@@ -88,7 +88,7 @@ class Hosts:
         ip("-n", self._tag, "link", "add", "switch", "type", "bridge")
         ip("-n", self._tag, "link", "set", "switch", "up")
         for host in range(3):
-            (self._scratch / f"host{host}").mkdir()
+            self.folder(host).mkdir()
             name, port = f"{self._tag}h{host}", f"port{host}"
             ip("netns", "add", name)
             far = ("peer", "name", "eth0", "netns", name)
@@ -104,12 +104,16 @@ class Hosts:
             ip("netns", "delete", f"{self._tag}h{host}")
         ip("netns", "delete", self._tag)
 
+    def folder(self, host: int) -> Path:
+        """What is at the scratch folder's place on a host."""
+        return self._scratch / f"host{host}"
+
     def run(self, host: int, *command: str, log: str) -> subprocess.Popen[bytes]:
         """Start a command on a host; its output goes to a file in the host's folder."""
-        own = self._scratch / f"host{host}"
+        own = self.folder(host)
         inside = (
             f"hostname host{host}; mount --make-rprivate /; mount --bind {own} {self._scratch}; "
-            f'cd {self._scratch}; exec "$@"'
+            f'cd {self._scratch}\n{self.spoil.get(host, "")}\ncd {self._scratch}; exec "$@"'
         )
         there = ["ip", "netns", "exec", f"{self._tag}h{host}", "unshare", "--mount", "--uts"]
         with (own / log).open("ab") as file:
@@ -120,36 +124,44 @@ class Hosts:
 
     def ray(self, host: int, *words: str) -> None:
         """Start Ray on a host."""
+        first = ("nice", "-n", f"-{_AHEAD}", *RAY, "start", *words)
         common = ("--node-ip-address", f"10.77.0.{host + 1}", "--object-store-memory=100000000")
         for _ in range(_TRIES):
-            if not self.run(host, *RAY, "start", *words, *common, log="ray.log").wait(PATIENCE):
+            if not self.run(host, *first, *common, log="ray.log").wait(PATIENCE):
                 return
             self.clear(host)
-        raise SystemExit((self._scratch / f"host{host}" / "ray.log").read_text())
+        raise SystemExit((self.folder(host) / "ray.log").read_text())
 
-    def begin(self) -> None:
-        """Start a head without cores, and two workers with one each."""
+    def begin_head(self) -> None:
+        """Start Ray on the first host, without cores."""
         self.ray(0, "--head", "--port=6379", "--num-cpus=0", "--include-dashboard=false")
-        for host in (1, 2):
-            self.ray(host, "--address", HEAD, "--num-cpus=1")
+
+    def begin_worker(self, host: int) -> None:
+        """Let a host join it with one core."""
+        self.ray(host, "--address", HEAD, "--num-cpus=1")
 
     def tasks(self, host: int) -> list[int]:
         """Worker processes that have a task."""
         pids = ip("netns", "pids", f"{self._tag}h{host}").split()
         names = {int(pid): _command(pid) for pid in pids}
-        return [
-            pid for pid, name in names.items() if name.startswith(("ray::shard", "ray::Parrot"))
-        ]
+        return [pid for pid, name in names.items() if name.startswith(("ray::shard", "ray::Held"))]
 
-    def kill(self, host: int, running: subprocess.Popen[bytes]) -> None:
-        """Kill the process of a task in its middle."""
-        found = wait_for(lambda: self.tasks(host), f"a task on host {host}", running)
-        time.sleep(0.3)
-        os.kill(found[0], signal.SIGKILL)
+    def hold(self, host: int) -> None:
+        """Let what begins on a host wait in its middle."""
+        held.hold(self.folder(host), f"host{host}")
 
-    def cut(self, host: int, running: subprocess.Popen[bytes]) -> None:
-        """Cut a host off while it has a task."""
-        wait_for(lambda: self.tasks(host), f"a task on host {host}", running)
+    def wait(self, host: int, running: subprocess.Popen[bytes]) -> None:
+        """Wait until something waits there."""
+        folder, name = self.folder(host), f"host{host}"
+        wait_for(lambda: held.is_held(folder, name), f"a task on {name}", running)
+
+    def kill(self, host: int) -> None:
+        """Kill the process of a task that waits; the next one does not."""
+        os.kill(self.tasks(host)[0], signal.SIGKILL)
+        held.release(self.folder(host), f"host{host}")
+
+    def cut(self, host: int) -> None:
+        """Cut a host off."""
         ip("-n", self._tag, "link", "set", f"port{host}", "down")
 
     def clear(self, host: int) -> None:
@@ -166,75 +178,37 @@ def _command(pid: str) -> str:
         return ""
 
 
-def wait_for(
-    what: Callable[[], list[Any]], name: str, running: subprocess.Popen[bytes]
-) -> list[Any]:
-    """What `what` finds, as soon as it finds something while the command runs."""
-    end = time.monotonic() + PATIENCE
-    while not (found := what()):
-        if running.poll() is not None or time.monotonic() > end:
-            raise SystemExit(f"Waited in vain for {name}; the command: {running.poll()}.")
-        time.sleep(0.05)
-    return found
-
-
-def with_failures(hosts: Hosts, command: Sequence[str], folder: Path, done: str) -> float:
+def with_failures(hosts: Hosts, command: HeldCommand, folder: Path) -> float:
     """Run a command over all hosts, kill a worker, cut a link; seconds that it took.
 
     Args:
         hosts: With both workers there.
-        command: Without engine and address.
+        command: What to do.
         folder: The head's.
-        done: Files by which one sees that some of the work is done.
     """
     begun = time.perf_counter()
-    far = ("--engine", "ray", "--address", HEAD, "--workers", "2", "--no-progress")
-    running = hosts.run(0, *command, *far, log="command.log")
-    hosts.kill(1, running)
-    wait_for(lambda: list(folder.glob(done)), done, running)
-    hosts.cut(2, running)
+    for host in (1, 2):
+        hosts.hold(host)
+    far = (*command.making("far"), "--engine", "ray", "--address", HEAD, "--workers", "2")
+    running = hosts.run(0, *far, log="command.log")
+    for host in (1, 2):
+        hosts.wait(host, running)
+    hosts.kill(1)
+    wait_for(lambda: command.in_part_done(folder, "far"), "what host 1 does", running)
+    hosts.cut(2)
     if running.wait(PATIENCE):
         raise SystemExit((folder / "command.log").read_text())
     return time.perf_counter() - begun
 
 
-def alone(hosts: Hosts, command: Sequence[str], folder: Path) -> float:
+def alone(hosts: Hosts, command: HeldCommand, folder: Path) -> float:
     """The same in one process, without Ray; seconds that it took."""
     for host in range(3):
         hosts.clear(host)
     begun = time.perf_counter()
-    one = hosts.run(0, *command, "--workers", "1", "--no-progress", log="command.log")
-    if one.wait(PATIENCE):
+    if hosts.run(0, *command.alone("near"), log="command.log").wait(PATIENCE):
         raise SystemExit((folder / "command.log").read_text())
     return time.perf_counter() - begun
-
-
-def same_shards(folder: Path) -> tuple[str, bool]:
-    """How many shards there are, and whether they are those of one process."""
-    files = [sorted((folder / name).glob("shard-*")) for name in ("far", "near")]
-    # who is many may have begun shards that turned out not to be needed
-    same = all((folder / "far" / one.name).read_bytes() == one.read_bytes() for one in files[1])
-    return f"{len(files[1]) // 2} shards", bool(files[1]) and same
-
-
-def same_rows(folder: Path) -> tuple[str, bool]:
-    """How many rows there are, and whether they are those of one process."""
-    found = []
-    for name in ("far", "near"):
-        lines = (folder / f"{name}-rows" / "rows.jsonl").read_text().splitlines()
-        found.append(sorted(json.dumps(without_clocks(json.loads(line))) for line in lines))
-    return f"{len(found[0])} rows", found[0] == found[1]
-
-
-def tiny_grid(prior: Path, *, seeds: int, methods: Sequence[str], env_steps: int) -> Grid:
-    """Short runs of a point mass; their prior, which has learned nothing, is written to `prior`."""
-    [size] = gym.make(ENV_ID, obs="state").observation_space.shape or ()
-    FlowPrior(FlowPriorConfig(ObservationSpec(state=size), 2, "state")).save(prior)
-    return Grid(
-        "hosts", "tiny", (ENV_ID,), tuple(methods), rl_seeds=tuple(range(seeds)),
-        env_kwargs={"obs": "state"}, prior=str(prior), env_steps=env_steps,
-        evaluation_episodes=2, rl={**RL, "net_arch": [16]},
-    )  # fmt: skip
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -248,31 +222,25 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--env-steps", type=int, default=300, help="of each run")
     args = parser.parse_args(argv)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # and clear up
-    amount = ("--episodes", str(args.episodes), "--shard-attempts", str(args.shard_attempts))
-    collection = (*PARROT, "collect", "--env-id", ENV_ID, *amount)
-    study = (*PARROT, "experiment", "--grid", "grid.json", "--device", "cpu")
     rows: list[list[str]] = []
-    ways = {
-        "episodes": (collection, ("--out", "{}"), "far/shard-*.json", same_shards),
-        "seeds": (study, ("--out", "{}-rows", "--runs", "{}"), "far/*/*", same_rows),
-    }
-    for command, option, done, same in (way for n, way in ways.items() if getattr(args, n)):
+    ways: dict[str, Callable[[Path], HeldCommand]] = {}
+    if args.episodes:
+        ways["collect"] = lambda _: held_collection(args.episodes, args.shard_attempts)
+    if args.seeds:
+        ways["experiment"] = lambda folder: held_study(folder, args.seeds, args.env_steps)
+    for name, make in ways.items():
         scratch = Path(tempfile.mkdtemp(prefix="hosts-"))
-        folder = scratch / "host0"
         try:
             with Hosts(scratch) as hosts:
-                grid = tiny_grid(
-                    folder / "prior", seeds=args.seeds or 1, methods=("parrot", "sac"),
-                    env_steps=args.env_steps,
-                )  # fmt: skip
-                (folder / "grid.json").write_text(json.dumps({**grid.to_dict(), "prior": "prior"}))
-                hosts.begin()
-                far, near = ([*command, *(o.format(n) for o in option)] for n in ("far", "near"))
-                seconds = with_failures(hosts, far, folder, done), alone(hosts, near, folder)
-                what, holds = same(folder)
+                folder = hosts.folder(0)
+                command = make(folder)
+                hosts.begin_head()
+                for host in (1, 2):
+                    hosts.begin_worker(host)
+                seconds = with_failures(hosts, command, folder), alone(hosts, command, folder)
+                what, holds = command.same(folder)
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
-        name = command[len(PARROT)]
         rows.append([name, what, "yes" if holds else "NO", *(f"{s:.0f}" for s in seconds)])
     header = ["command", "made", "as one process", "s with two failures", "s of one process"]
     print(markdown_table(header, rows))

@@ -2,10 +2,11 @@
 
     python benchmarks/slurm.py
 
-A controller and two nodes are started here. A collection goes over them by `--engine slurm`, and
-when its first shard is there one of the nodes is killed with all that runs on it; then the same
-collection is made by an array and put together by `parrot data gather`. Both have to equal that of
-one process, byte by byte.
+A controller and two nodes are started here. A collection and a small grid go over them by `--engine
+slurm`. When the first node has done something, and the second one is in the middle of a task, where
+`held.py` lets it wait, the second one is killed with all that runs on it. Then the same collection
+is made by an array and put together by `parrot data gather`. All has to equal what one process
+makes: shards byte by byte, rows but for their clocks, each once.
 
 Needs Linux, root and Debian's slurmctld, slurmd, slurm-client and munge, with ports 26817 to 26819
 free; exits with 77 where they are not there.
@@ -26,7 +27,18 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from hosts import CANNOT, ENV_ID, PARROT, PATIENCE, same_shards, wait_for
+import held
+from held_commands import (
+    PARROT,
+    PATIENCE,
+    HeldCommand,
+    held_collection,
+    held_study,
+    same_rows,
+    same_shards,
+    wait_for,
+)
+from hosts import CANNOT
 
 from parrot_wrapper.evaluation.report import markdown_table
 
@@ -47,6 +59,7 @@ SelectTypeParameters=CR_Core
 MpiDefault=none
 SlurmctldPort=26817
 SlurmdTimeout=15
+ReturnToService=1
 SlurmdParameters=config_overrides
 SlurmctldPidFile={folder}/slurmctld.pid
 SlurmdPidFile={folder}/%n.pid
@@ -70,7 +83,8 @@ class Slurm:
         self._running: dict[str, subprocess.Popen[bytes]] = {}
         self.env = {
             **os.environ,
-            "PYTHONPATH": str(Path(__file__).parents[1]),
+            "HELD_AT": str(folder),
+            "PYTHONPATH": os.pathsep.join(map(str, Path(__file__).parents[:2])),
             "SLURM_CONF": str(folder / "slurm.conf"),
         }
 
@@ -87,11 +101,16 @@ class Slurm:
         names = [f"--{file}={self._folder / file.replace('-file', '')}" for file in files]
         self._start("munged", "munged", "--foreground", "--force", *names)
         self._start("slurmctld", "slurmctld", "-D")
+        self.begin()
+        return self
+
+    def begin(self) -> None:
+        """Start the nodes that are not there, and wait until nothing runs on any."""
         for node in NODES:  # whose processes end with it
             alone = ("unshare", "--pid", "--fork", "--mount-proc", "--kill-child")
-            self._start(node, *alone, "slurmd", "-D", "-N", node)
+            if node not in self._running:
+                self._start(node, *alone, "slurmd", "-D", "-N", node)
         wait_for(self._idle, "both nodes", self._running["slurmctld"])
-        return self
 
     def _start(self, name: str, *command: str) -> None:
         with (self._folder / f"{name}.log").open("wb") as log:
@@ -99,12 +118,29 @@ class Slurm:
                 command, env=self.env, stdout=log, stderr=subprocess.STDOUT
             )
 
-    def _idle(self) -> list[str]:
+    def _idle(self) -> bool:
         told = subprocess.run(
             ("sinfo", "-h", "-N", "-o", "%T"), env=self.env, capture_output=True, text=True
         )
         time.sleep(0.5)
-        return ["idle"] if told.stdout.split() == ["idle"] * len(NODES) else []
+        return told.stdout.split() == ["idle"] * len(NODES)
+
+    def run(self, *command: str) -> None:
+        """Run a command to its end."""
+        subprocess.run(command, check=True, env=self.env, timeout=PATIENCE)
+
+    def with_a_loss(self, command: HeldCommand) -> None:
+        """Make `far` on both nodes, and kill one in the middle of a task."""
+        self.begin()
+        held.hold(self._folder, "n2")
+        far = (*command.making("far"), "--engine", "slurm", "--workers", "2")
+        with subprocess.Popen(far, env=self.env) as running:
+            wait_for(lambda: held.is_held(self._folder, "n2"), "a task on n2", running)
+            wait_for(lambda: command.in_part_done(Path(), "far"), "what n1 does", running)
+            self.lose("n2")
+            held.release(self._folder, "n2")
+        if running.returncode:
+            raise SystemExit(f"The command ended with {running.returncode}.")
 
     def lose(self, name: str) -> None:
         """Kill a node, with all that runs there."""
@@ -121,36 +157,32 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else None)
     parser.add_argument("--episodes", type=int, default=160)
     parser.add_argument("--shard-attempts", type=int, default=20)
+    parser.add_argument("--env-steps", type=int, default=300, help="of each of two runs")
     args = parser.parse_args(argv)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # and clear up
-    amount = ("--episodes", str(args.episodes), "--shard-attempts", str(args.shard_attempts))
-    collection = (*PARROT, "collect", "--env-id", ENV_ID, *amount, "--no-progress", "--out")
     rows = []
     with tempfile.TemporaryDirectory() as name, Slurm(Path(name)) as slurm:
         os.chdir(name)
+        collection = held_collection(args.episodes, args.shard_attempts)
+        study = held_study(Path(), seeds=1, env_steps=args.env_steps)
 
-        def run(*command: str) -> None:
-            subprocess.run(command, check=True, env=slurm.env, timeout=PATIENCE)
-
-        def by_engine() -> None:
-            far = (*collection, "far", "--engine", "slurm", "--workers", "2")
-            with subprocess.Popen(far, env=slurm.env) as running:
-                wait_for(lambda: list(Path("far").glob("shard-*.json")), "a shard", running)
-                slurm.lose("n2")
-            assert not running.returncode, running.returncode
-
-        def by_array() -> None:
-            part = shlex.join((*collection, "parts", "--world-size", "2", "--workers", "1"))
-            run("sbatch", "--wait", "--array", "0-1", "--wrap", part)
-            run(*PARROT, "data", "gather", "parts")
+        def array() -> None:
+            part = shlex.join((*collection.alone("parts"), "--world-size", "2"))
+            slurm.run("sbatch", "--wait", "--array", "0-1", "--wrap", part)
+            slurm.run(*PARROT, "data", "gather", "parts")
             Path("far").rename("engine")
             Path("parts").rename("far")
 
-        run(*collection, "near", "--workers", "1")
-        for how, work in (("--engine slurm, a node lost", by_engine), ("an array", by_array)):
+        for command in (collection, study):
+            slurm.run(*command.alone("near"))
+        for how, work, same in (
+            ("collect, a node lost", lambda: slurm.with_a_loss(collection), same_shards),
+            ("experiment, a node lost", lambda: slurm.with_a_loss(study), same_rows),
+            ("collect, an array", array, same_shards),
+        ):
             begun = time.perf_counter()
             work()
-            what, holds = same_shards(Path())
+            what, holds = same(Path())
             rows.append([how, what, "yes" if holds else "NO", f"{time.perf_counter() - begun:.0f}"])
     print(markdown_table(["how", "made", "as one process", "s"], rows))
     return int(any(row[2] != "yes" for row in rows))

@@ -101,3 +101,10 @@ def fill_the_disk() -> None:
 
 def lack_an_extra() -> None:
     raise MissingExtraError("needs what this machine does not have")
+
+
+class NeedsAnExtra:
+    """An argument that can be read only where an extra is installed."""
+
+    def __reduce__(self) -> tuple[object, tuple[()]]:
+        return lack_an_extra, ()

@@ -39,7 +39,7 @@ BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
         ("rl_step --steps 20 --rounds 1", "| both of these "),
         ("many_envs --envs 4 --steps 40", "\n| 4    | "),
         pytest.param(
-            "engines --workers 1 --shards 2 --runs 1 --steps 20 --tasks 2",
+            "engines --workers 1 --shards 2 --runs 2 --steps 20 --tasks 2",
             "| steps  | torchrun, 1 ",
             marks=pytest.mark.slow,
         ),

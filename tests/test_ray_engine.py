@@ -1,10 +1,12 @@
 """Ray: the results of local processes, files that travel, and what goes wrong with machines."""
 
+import http.server
 import importlib
 import os
 import platform
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
@@ -30,8 +32,9 @@ from parrot_wrapper.record.collect import ExpertSource, collect
 from tests import engine_tasks as do
 from tests.experiments.toy_grid import save_toy_prior, toy_grid
 
-ray = pytest.importorskip("ray")
-ray_engine = pytest.importorskip("parrot_wrapper.io.ray_engine")
+pytest.importorskip("ray")
+ray_engine = importlib.import_module("parrot_wrapper.io.ray_engine")
+ray = ray_engine.ray  # which has read the settings of that module
 
 ROOT = Path(__file__).parents[1]
 
@@ -202,16 +205,19 @@ def test_a_cluster_with_another_ray_is_refused() -> None:
     assert "Ray: 0.1" in told and f"Ray: {ray.__version__}" in told
 
 
-def test_a_worker_that_lacks_a_module_is_named(
+def test_a_worker_that_cannot_read_its_task_is_named(
     workplace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     Path("only_here.py").write_text("def do(): ...")
     monkeypatch.syspath_prepend(workplace)
-    task = Task("task", importlib.import_module("only_here").do)
     with closing(ray_engine.RayCluster()) as engine:
-        error = end(engine, task).error
-    assert isinstance(error, ClusterError)
-    assert ray.util.get_node_ip_address() in str(error) and "'only_here'. Install" in str(error)
+        module = end(engine, Task("task", importlib.import_module("only_here").do)).error
+        extra = end(engine, Task("task", do.own_id, (do.NeedsAnExtra(),))).error
+    where = ray.util.get_node_ip_address()
+    assert isinstance(module, ClusterError)
+    assert str(module).startswith(f"{where}: ") and "'only_here'. Install" in str(module)
+    assert isinstance(extra, MissingExtraError)
+    assert str(extra) == f"{where}: needs what this machine does not have"
 
 
 def test_a_disk_that_is_not_shared_is_named(tmp_path: Path) -> None:
@@ -237,3 +243,14 @@ def test_a_wrong_address(
     monkeypatch.setattr(ray, "is_initialized", lambda: False)
     with pytest.raises(error, match=words):
         engine_maker(engine, address)()
+
+
+def test_an_address_of_something_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Such as the port of Ray's dashboard, which is taken for the cluster's."""
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    handler = http.server.BaseHTTPRequestHandler
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        with pytest.raises(ClusterError, match="what is there is not Ray"):
+            ray_engine.RayCluster(f"127.0.0.1:{server.server_port}")
+        server.shutdown()

@@ -96,3 +96,23 @@ def test_where_there_is_no_slurm(address: str, words: str, workplace: Path, monk
     with pytest.raises(ClusterError, match=words):
         engine_maker("slurm", address)()
     assert not list(workplace.iterdir())
+
+
+def test_a_node_that_cannot_read_its_task_is_named() -> None:
+    with closing(slurm_engine.SlurmJobs("local")) as engine:
+        (ended,) = ends(engine, Task("task", do.own_id, (do.NeedsAnExtra(),)))
+    assert isinstance(ended.error, MissingExtraError)
+    assert str(ended.error) == f"{platform.node()}: needs what this machine does not have"
+
+
+def test_what_slurm_does_not_take(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("srun", "sbatch"):
+        program = workplace / name
+        program.write_text("#!/bin/sh\necho sbatch: error: invalid partition: gqu >&2; exit 1")
+        program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(workplace), prepend=":")
+    with (
+        closing(slurm_engine.SlurmJobs()) as engine,
+        pytest.raises(ClusterError, match=r"take task as a job.*invalid partition: gqu.*SBATCH_"),
+    ):
+        engine.submit(Task("task", do.own_id))

@@ -19,7 +19,6 @@ from typing import Any
 
 from parrot_wrapper.errors import (
     ClusterError,
-    ExecutorError,
     ParrotError,
     ProcessDiedError,
     WriteError,
@@ -35,7 +34,14 @@ from parrot_wrapper.io.carried_files import (
     unpack,
 )
 from parrot_wrapper.io.executors import Ended, LocalProcesses, Task
-from parrot_wrapper.io.supervised import Outcome, placed, require_versions, supervised, versions
+from parrot_wrapper.io.supervised import (
+    Outcome,
+    before_the_task,
+    placed,
+    require_versions,
+    supervised,
+    versions,
+)
 
 os.environ.setdefault("RAY_raylet_start_wait_time_s", "120")  # not 30: machines may be busy
 with needed_extra("ray", "The engine ray needs Ray"):
@@ -51,7 +57,9 @@ _TOLD = (".jsonl", ".log")
 """Files that come before the task has ended: how far it is."""
 _GROWTH = 1.02
 """By how much such a file has to grow to be sent again: all of it would be sent every second."""
-_CONNECT_SECONDS = 10.0
+_CONNECT_SECONDS = 30.0
+_HELLO = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes((0, 0, 0, 4, 0, 0, 0, 0, 0))
+"""How HTTP/2 begins, which Ray speaks: with an empty frame of settings (RFC 9113, section 3.4)."""
 
 
 class RayCluster:
@@ -288,7 +296,12 @@ def _require_answer(address: str) -> None:
     if not (colon and port.isdecimal()):
         return  # "local", "auto"
     try:
-        socket.create_connection((host.strip("[]"), int(port)), _CONNECT_SECONDS).close()
+        place = host.strip("[]"), int(port)
+        with socket.create_connection(place, _CONNECT_SECONDS) as link:
+            if os.environ.get("RAY_USE_TLS", "0") in ("", "0"):
+                link.sendall(_HELLO)
+                if link.recv(9)[3:4] != b"\x04":  # which is how settings begin too
+                    raise ConnectionError("what is there is not Ray")
     except OSError as error:
         raise ClusterError(
             f"Expected a Ray cluster at {address!r}, but nothing answers there ({error}). Start "
@@ -303,9 +316,6 @@ def _first_line(error: BaseException) -> str:
 
 def _of_worker(failed: RayTaskError) -> ParrotError:
     """What went wrong in a worker before or after its task, with the address of its machine."""
-    told = str(failed).strip()
+    told = str(failed)
     where = re.search(r"\bip=([\w.:]+)", told)
-    line = f"{where[1] if where else 'a worker'}: {told.splitlines()[-1]}"
-    if "ModuleNotFoundError" in line:
-        return ClusterError(f"{line}. Install the same packages on all machines.")
-    return ExecutorError(line)
+    return before_the_task(told, where[1] if where else "a worker")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import re
 import shutil
 import tempfile
 import time
@@ -12,14 +13,19 @@ from typing import Any
 
 from parrot_wrapper.errors import (
     ClusterError,
-    ExecutorError,
     ParrotError,
     ProcessDiedError,
     needed_extra,
 )
 from parrot_wrapper.io.carried_files import anchors, require_shared
 from parrot_wrapper.io.executors import Ended, LocalProcesses, Task
-from parrot_wrapper.io.supervised import Outcome, require_versions, supervised, versions
+from parrot_wrapper.io.supervised import (
+    Outcome,
+    before_the_task,
+    require_versions,
+    supervised,
+    versions,
+)
 
 with needed_extra("slurm", "The engine slurm needs submitit"):
     import submitit
@@ -28,6 +34,8 @@ with needed_extra("slurm", "The engine slurm needs submitit"):
 _LOOK_SECONDS = 1.0
 """Between two looks of a job at its process, and at whether it is to stop."""
 _POLL_SECONDS = 0.1
+_RULE = "----------------------"
+"""Before and behind what Python said, in what submitit tells of a job."""
 _RETRIES = 3
 """Of a job that was killed, preempted or out of time."""
 _MINUTES = 24 * 60
@@ -62,7 +70,11 @@ class SlurmJobs:
             ) from error
 
     def submit(self, task: Task) -> str:
-        """Submit a task as a job."""
+        """Submit a task as a job.
+
+        Raises:
+            ClusterError: Slurm does not take it.
+        """
         return self._start(task, _RETRIES)
 
     def _start(self, task: Task, retries: int) -> str:
@@ -70,7 +82,14 @@ class SlurmJobs:
             name=task.name, cpus_per_task=max(1, task.cores), timeout_min=_MINUTES
         )
         shared = anchors(path.absolute() for path in (*task.reads, *task.writes))
-        job = self._executor.submit(_do, task, self._stop, shared, versions())
+        try:
+            job = self._executor.submit(_do, task, self._stop, shared, versions())
+        except FailedJobError as refused:
+            told = " ".join(str(refused).split())
+            raise ClusterError(
+                f"Expected Slurm to take {task.name} as a job, it says: {told}. "
+                "Set partition, account and limits by its variables, such as SBATCH_PARTITION."
+            ) from refused
         self._running[job] = (task, retries)
         return f"Slurm job {job.job_id}"
 
@@ -89,7 +108,9 @@ class SlurmJobs:
         try:
             value, error = job.result()
         except FailedJobError as failed:
-            value, error = None, ExecutorError(str(failed).strip().splitlines()[-1])
+            where = re.search(r"\bhostname=([^,)]+)", job.stdout() or "")
+            node = where[1] if where else f"Slurm job {job.job_id}"
+            value, error = None, before_the_task(str(failed).split(_RULE)[1], node)
         except UncompletedJobError as died:
             value, error = None, ProcessDiedError(f"Slurm job {job.job_id}: {died}")
         if isinstance(error, ProcessDiedError) and retries and not self._stop.exists():

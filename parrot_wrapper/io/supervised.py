@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import platform
+import re
 from collections.abc import Callable
 from typing import Any
 
-from parrot_wrapper import __version__
+from parrot_wrapper import __version__, errors
 from parrot_wrapper.errors import (
     ClusterError,
+    ExecutorError,
     MissingExtraError,
     ParrotError,
     ProcessDiedError,
@@ -73,4 +75,20 @@ def placed(error: ParrotError) -> ParrotError:
     """The same error with the name of this machine before it."""
     told = type(error)(f"{platform.node()}: {error}")
     told.__cause__ = error.__cause__
+    return told
+
+
+def before_the_task(trace: str, where: str) -> ParrotError:
+    """What kept a worker from its task: it cannot even import what is to be done.
+
+    Args:
+        trace: What its Python said.
+        where: Its machine.
+    """
+    line = trace.strip().splitlines()[-1]
+    if "ModuleNotFoundError" in line:
+        return ClusterError(f"{where}: {line}. Install the same packages on all machines.")
+    ours = re.match(rf"{errors.__name__}\.(\w+): (.+)", line)
+    kind = getattr(errors, ours[1], ExecutorError) if ours else ExecutorError
+    told: ParrotError = kind(f"{where}: {ours[2] if ours else line}")
     return told

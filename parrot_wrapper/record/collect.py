@@ -22,7 +22,12 @@ from parrot_wrapper.data.episodes import observation_mapping
 from parrot_wrapper.data.gathering import part_folder, require_rank
 from parrot_wrapper.data.shards import ShardInfo, has_shard, read_info, shard_path, verify_shard
 from parrot_wrapper.data.storage import Manifest, read_manifest, write_manifest
-from parrot_wrapper.errors import DataError, DataFileError, ExecutorError, InvalidArgumentError
+from parrot_wrapper.errors import (
+    DataError,
+    DataFileError,
+    InvalidArgumentError,
+    ProcessDiedError,
+)
 from parrot_wrapper.io.atomic_files import clear_strays, room_below
 from parrot_wrapper.io.executors import Ended, Executor, Task, engine_maker, stopping
 from parrot_wrapper.io.interruption import deferred_interrupt
@@ -239,7 +244,7 @@ def _task(source: ExpertSource, folder: Path, index: int) -> Task:
 def _result(ended: Ended) -> ShardInfo:
     try:
         info: ShardInfo = ended.result()
-    except ExecutorError as error:
+    except ProcessDiedError as error:
         raise DataError(
             f"A worker process died ({error}). If its own message above speaks of bootstrapping, "
             'put the call under `if __name__ == "__main__":`; otherwise it may have been killed '
