@@ -90,7 +90,7 @@ def command(grid: Grid, places: Places, tmp_path: Path, *more: str) -> Iterator[
     words += ["--out", str(places.results), "--runs", str(places.runs), "--workers", "2", *more]
     with log.open("wb") as stream:
         process = subprocess.Popen(
-            [sys.executable, "-m", "parrot_wrapper.cli", *words], stdout=stream, stderr=stream
+            [sys.executable, "-m", "parrot_wrapper", *words], stdout=stream, stderr=stream
         )
 
     def workers() -> list[int]:

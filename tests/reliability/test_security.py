@@ -34,7 +34,7 @@ UNSAFE_CALLS = {
     "SAC.load", "PPO.load", "torch.hub.load", "torch.jit.load",
 }  # fmt: skip
 IMPORTERS = {
-    "parrot_wrapper", "parrot_envs", "parrot_wrapper.cli", "parrot_wrapper.moved",
+    "parrot_wrapper", "parrot_envs", "parrot_wrapper.cli", "parrot_wrapper.lazy_names",
     "parrot_wrapper.registry",
 }  # fmt: skip
 """Modules that import by name: their own parts, commands, and what a user named to register ids."""
