@@ -60,10 +60,18 @@ class Registry:
         what: One of them in words, for messages.
         group: Entry point group of other packages.
         ours: Name to "module:Class".
+        former: Names that some had before, to the names that they have now.
     """
 
-    def __init__(self, what: str, group: str, ours: Mapping[str, str]) -> None:
-        self._what, self._group, self._ours = what, group, dict(ours)
+    def __init__(
+        self,
+        what: str,
+        group: str,
+        ours: Mapping[str, str],
+        former: Mapping[str, str] | None = None,
+    ) -> None:
+        self._what, self._group = what, group
+        self._ours, self._former = dict(ours), dict(former or {})
         self._defined: dict[str, Any] = {}
 
     def add(self, name: str, kind: type) -> None:
@@ -91,13 +99,18 @@ class Registry:
         named = (*self._defined, *(point.name for point in entry_points(group=self._group)))
         return [name for name in dict.fromkeys(named) if name not in self._ours]
 
+    def current(self, name: str) -> str:
+        """The name that replaced this one, or itself."""
+        return self._former.get(name, name)
+
     def get(self, name: str) -> Any:
-        """What has this name.
+        """What has this name, or had it before.
 
         Raises:
             UnknownNameError: Nothing has; the nearest is named.
             MissingExtraError: The package that offers it cannot be imported.
         """
+        name = self.current(name)
         if name in self._defined:
             return self._defined[name]
         ours = [EntryPoint(name, self._ours[name], self._group)] if name in self._ours else ()
@@ -111,13 +124,13 @@ class Registry:
         raise self._unknown(name)
 
     def require(self, name: str) -> None:
-        """Refuse a name that nothing has, without importing anything.
+        """Refuse a name that nothing has or had, without importing anything.
 
         Raises:
             UnknownNameError: Nothing has; the nearest is named.
         """
-        if name not in self.names():
+        if self.current(name) not in self.names():
             raise self._unknown(name)
 
     def _unknown(self, name: str) -> UnknownNameError:
-        return unknown_name(self._what, name, self.names())
+        return unknown_name(self._what, name, [*self.names(), *self._former])

@@ -11,6 +11,7 @@ from importlib import import_module
 from typing import Any, Protocol
 
 from parrot_wrapper.errors import (
+    InvalidArgumentError,
     ParrotError,
     UnreadDataWarning,
     UntaughtWarning,
@@ -39,6 +40,12 @@ COMMANDS: dict[str, tuple[str, str]] = {
 In place of a class there may be a function from the arguments to it.
 """
 _TOLD = (UnreadDataWarning, UntaughtWarning)
+_FORMER = {
+    "train-baseline": "`parrot train-prior --kind KIND`, where hirl is cvae, trajrl is trajectory, "
+    "vae-features is features, and --encoder is --encoder-of",
+}
+"""Former subcommand to what it is called now."""
+
 _USER_ERRORS = (("gymnasium.error", "Error"), ("parrot_envs.errors", "ParrotEnvError"))
 
 
@@ -107,6 +114,8 @@ def _dispatch(args: list[str]) -> int:
         print(__version__)
         return 0
     name, *rest = args
+    if name in _FORMER:
+        raise InvalidArgumentError(f"`parrot {name}` is now {_FORMER[name]}.")
     require_known("command", [name], COMMANDS)
     try:
         _parse(name, rest).run()

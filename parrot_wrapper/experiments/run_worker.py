@@ -34,6 +34,7 @@ from parrot_wrapper.io.atomic_files import write_json
 from parrot_wrapper.io.strict_json import parse_json
 from parrot_wrapper.priors.checkpoint import library_versions
 from parrot_wrapper.priors.loading import load_prior
+from parrot_wrapper.priors.registry import PRIORS
 from parrot_wrapper.record.collect import ExpertSource, collect
 from parrot_wrapper.registry import DEFAULT_PACKAGES, import_packages
 from parrot_wrapper.rl.evaluation import evaluate_run
@@ -101,7 +102,7 @@ def make_artifact(
         "out": making_folder(artifact, root),
     }
     if artifact.kind != "prior":
-        own["kind"] = artifact.kind
+        own["kind"] = PRIORS.current(artifact.kind)
     if artifact.encoder != OWN_ENCODER:
         own["encoder_of"] = place_of(artifact.encoder, made, root)
     job = PriorJob(**{**named, **own})

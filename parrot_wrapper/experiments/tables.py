@@ -28,7 +28,7 @@ from parrot_wrapper.experiments.study import (
     mismatch_rows,
     task_name,
 )
-from parrot_wrapper.rl.config import RLConfig
+from parrot_wrapper.rl.config import RLConfig, with_current_names
 
 LEVELS = (0.5, 0.8)
 """Success rates whose first reach is reported, in env steps."""
@@ -246,7 +246,10 @@ def _values(study: Study) -> dict[str, list[tuple[str, ...]]]:
     A row that was made before there was a setting has its default.
     """
     defaults = _flat({entry.name: entry.default for entry in fields(RLConfig)})
-    configs = [[_flat(row.config) for row in study.of(v) if row.config] for v in study.variants]
+    configs = [
+        [_flat(with_current_names(row.config)) for row in study.of(v) if row.config]
+        for v in study.variants
+    ]
     names = dict.fromkeys(key for runs in configs for config in runs for key in config)
     return {
         name: [

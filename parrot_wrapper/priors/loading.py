@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +20,13 @@ from parrot_wrapper.errors import (
     unknown_name,
 )
 from parrot_wrapper.priors.checkpoint import HEADER_FILE, WEIGHTS_FILE, StoredPrior, read_prior
+from parrot_wrapper.priors.config import PriorConfig
 from parrot_wrapper.priors.encoder_prior import EncoderPrior
-from parrot_wrapper.priors.registry import PRIORS
+from parrot_wrapper.priors.encoders.image_encoder import ImageEncoder
+from parrot_wrapper.priors.registry import ENCODERS, PRIORS
 from parrot_wrapper.priors.trainable import prior_kind
 from parrot_wrapper.surroundings import own_surroundings
+from parrot_wrapper.types import VECTORS
 
 PACKAGED_PRIORS = Path(__file__).parents[1] / "assets" / "priors"
 """Folder of the priors that come with the package, one folder each."""
@@ -113,13 +117,31 @@ def _build(folder: Path, stored: StoredPrior) -> EncoderPrior:
     try:
         with _Limit(n_bytes):
             config = kind.config_class.from_dict(stored.config)
-            prior = kind(config, metadata=stored.metadata)
+            prior = kind(_as_read(config, stored.tensors), metadata=stored.metadata)
     except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as e:
         # what building a prior from an altered config brings
         raise CheckpointError(f"{folder / HEADER_FILE}: {e}") from e
     _check_tensors(folder / WEIGHTS_FILE, prior.state_dict(), stored.tensors)
     prior.load_state_dict(stored.tensors, strict=True)
     return prior
+
+
+def _as_read(config: PriorConfig, tensors: Mapping[str, Tensor]) -> PriorConfig:
+    """The config without vectors beside the image that its encoder never read.
+
+    Encoders of earlier versions left some aside; they kept no scale of these.
+    """
+    spec, encoder = config.observation, ENCODERS.get(config.encoder)
+    ours = isinstance(encoder, type) and issubclass(encoder, ImageEncoder)
+    if not ours or spec.image is None or spec.cameras:
+        return config
+    unread = [
+        part for part in VECTORS if f"encoder.{part}.mean" not in tensors and getattr(spec, part)
+    ]
+    if not unread:
+        return config
+    left: dict[str, Any] = dict.fromkeys(unread, 0)
+    return replace(config, observation=replace(spec, **left))
 
 
 def _check_tensors(path: Path, expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> None:

@@ -26,6 +26,13 @@ PRIORS = Registry(
         "memory": f"{_HERE}.memory_flow:MemoryFlowPrior",
         "bc": "parrot_wrapper.rl.cloned_actor:ClonedActor",
     },
+    former={
+        "hirl": "cvae",
+        "trajrl": "trajectory",
+        "trajectory-vae": "trajectory",
+        "vae-features": "features",
+        "cloned-actor": "bc",
+    },
 )
 """What `parrot train-prior --kind` makes, by `type_tag`."""
 

@@ -46,6 +46,8 @@ _TYPES: Mapping[str, type | tuple[type, ...]] = {
     "generators": dict,
     "sha256": dict,
 }
+_OF_LATER_CHECKPOINTS = {"seconds": 0.0}
+"""What the first checkpoints did not have."""
 _MISFITS = (
     safetensors.SafetensorError,
     AttributeError,
@@ -120,12 +122,13 @@ def read_header(checkpoint: Path) -> dict[str, Any]:
     """The checked JSON of a checkpoint."""
     path = checkpoint / _HEADER
     header = read_stamped(path, CheckpointError, newest=FORMAT_VERSION, type=_TYPE)
-    wrong = sorted(set(header) ^ set(_TYPES)) or [
-        name for name, kind in _TYPES.items() if not isinstance(header[name], kind)
+    content = {**_OF_LATER_CHECKPOINTS, **header}
+    wrong = sorted(set(content) ^ set(_TYPES)) or [
+        name for name, kind in _TYPES.items() if not isinstance(content[name], kind)
     ]
     if wrong:
         raise CheckpointError(f"{path}: missing, unknown or of a wrong type: {', '.join(wrong)}.")
-    return header
+    return content
 
 
 def load_weights(model: SAC, checkpoint: Path) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from parrot_wrapper.priors.arrays import as_float_array, vectors
 from parrot_wrapper.priors.checkpoint import HEADER_FILE, WEIGHTS_FILE, read_prior
 from parrot_wrapper.priors.encoder_prior import EncoderPrior
 from parrot_wrapper.priors.encoders import Encoder
+from parrot_wrapper.priors.registry import PRIORS
 from parrot_wrapper.priors.trainable import (
     FEATURES_KEY,
     PAPER,
@@ -279,7 +280,7 @@ def load_cloned_actor(folder: str | Path) -> ClonedActor:
     if not (target / HEADER_FILE).exists():
         target = next((folder for folder in within if (folder / HEADER_FILE).exists()), target)
     stored = read_prior(target)
-    if stored.type_tag != ClonedActor.type_tag:
+    if PRIORS.current(stored.type_tag) != ClonedActor.type_tag:
         raise CheckpointError(
             f"{target / HEADER_FILE}: expected an actor of type {ClonedActor.type_tag!r}, found "
             f"{stored.type_tag!r}."

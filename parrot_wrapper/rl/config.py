@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields
+from functools import cache
 from types import MappingProxyType
 from typing import Any, ClassVar, TypeAlias
 
 from parrot_wrapper.checks import as_tagged, check_fields, from_tagged, require_count, require_share
 from parrot_wrapper.errors import InvalidArgumentError, require_known
-from parrot_wrapper.priors.mixtures.settings import MixtureConfig, read_mixture
+from parrot_wrapper.priors.mixtures.settings import MixtureConfig, read_former, read_mixture
+from parrot_wrapper.priors.registry import MIXTURES
 from parrot_wrapper.wrappers.spaces import check_agent_observation
 
 CONVOLUTIONS = ("stock", "paper")
@@ -322,9 +324,78 @@ class RLConfig:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> RLConfig:
-        """The inverse of `to_dict`; unknown keys are refused by name."""
-        require_known("RL setting", values, [entry.name for entry in fields(cls)])
-        return cls(**values)
+        """The inverse of `to_dict`; unknown keys are refused by name.
+
+        Settings of earlier versions are read too, as `with_current_names` does.
+        """
+        known = [entry.name for entry in fields(cls)]
+        current = with_current_names(values)
+        require_known("RL setting", current, known)
+        return cls(**current)
+
+
+def with_current_names(values: Mapping[str, Any]) -> dict[str, Any]:
+    """RL settings of any version, with those in their dataclasses that once stood by themselves.
+
+    Raises:
+        InvalidArgumentError: They ask for several ways to draw batches.
+
+    Example:
+        >>> with_current_names({"env_id": "ParrotGrasp-v0", "rewarded_share": 0.5, "n_steps": 1})
+        {'env_id': 'ParrotGrasp-v0', 'replay': RewardedReplay(share=0.5)}
+    """
+    current = dict(values)
+    raw = _former(current, explore="prior_explore", initial_actor="initial_actor")
+    flag, any_raw = current.get("raw_actions"), any(raw.values())
+    if isinstance(flag, bool) or any_raw:
+        acts_raw = flag or any_raw or current.get("prior", "") is None
+        current["raw_actions"] = RawActions(**raw) if acts_raw else None
+    replays = [*_former_replays(current), *filter(None, [current.get("replay")])]
+    if len(replays) > 1:
+        raise InvalidArgumentError(f"Expected one way to draw batches, got {replays}.")
+    if replays:
+        current["replay"] = from_tagged("replay", replays[0], _replay_kind)
+    mixtures = [*current.get("mixtures", ()), *_former_mixtures(current)]
+    if mixtures:
+        current["mixtures"] = tuple(map(read_mixture, mixtures))
+    return current
+
+
+def _former(current: dict[str, Any], **names: str) -> dict[str, Any]:
+    """Former settings, by the names that they have now, taken out."""
+    return {new: current.pop(old) for new, old in names.items() if old in current}
+
+
+def _former_replays(current: dict[str, Any]) -> Iterator[Replay]:
+    rewarded, uniform = (
+        _former(current, share="rewarded_share"),
+        _former(current, n_steps="n_steps"),
+    )
+    shown = _former(
+        current,
+        data="demonstrations",
+        share="demonstration_share",
+        episodes="demonstration_episodes",
+    )
+    if rewarded.get("share"):
+        yield RewardedReplay(**rewarded)
+    if uniform.get("n_steps", 1) != 1:
+        yield UniformReplay(**uniform)
+    if shown.get("share") or shown.get("data") is not None:
+        yield DemonstrationReplay(**{"data": None, **shown})
+
+
+def _former_mixtures(current: dict[str, Any]) -> Iterator[MixtureConfig]:
+    others = current.keys() - {entry.name for entry in fields(RLConfig)}
+    for name in _mixture_names() if others else ():
+        if name in others and (mixture := read_former(name, current.pop(name))):
+            yield mixture
+
+
+@cache  # what is installed is looked up once for all rows of a report
+def _mixture_names() -> tuple[str, ...]:
+    """Those of other packages come first: they are the inner ones."""
+    return tuple(reversed(MIXTURES.names()))
 
 
 def _replay_kind(name: str) -> type[Replay]:

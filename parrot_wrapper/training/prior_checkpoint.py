@@ -59,12 +59,12 @@ def read_training_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, A
     if header.get("type") != _TYPE:
         raise CheckpointError(f"{path}: expected type {_TYPE!r}, found {header.get('type')!r}.")
     version = header.get("format_version", "")
-    if version != str(FORMAT_VERSION):
+    if version not in _SEALS:
         raise CheckpointError(
             f"{path}: expected format version {FORMAT_VERSION}, found {version!r}; a newer format "
             "needs a newer parrot-wrapper."
         )
-    if header.get("sha256") != _seal(tensors, header.get("state", "")):
+    if header.get("sha256") != _SEALS[version](tensors, header.get("state", "")):
         raise CheckpointError(f"{path}: the file was altered: its SHA-256 does not fit.")
     try:
         state = parse_json(header["state"])
@@ -118,3 +118,15 @@ def _seal(tensors: Mapping[str, Tensor], state: str) -> str:
         digest.update(json.dumps([name, str(tensor.dtype), list(tensor.shape)]).encode())
         digest.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
+
+
+def _first_seal(tensors: Mapping[str, Tensor], state: str) -> str:
+    """That of format 1, which left types and shapes aside."""
+    digest = hashlib.sha256(state.encode())
+    for name in sorted(tensors):
+        digest.update(name.encode())
+        digest.update(tensors[name].reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+_SEALS = {"1": _first_seal, "2": _seal}

@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import MISSING, asdict, dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -236,7 +236,8 @@ class PriorRun:
         assert self._folder is not None
         path = self._folder / CHECKPOINT_FILE
         tensors, state = read_training_checkpoint(path)
-        require_same_run(path, state["settings"], self._settings, free=_FREE)
+        stored = _as_today(path, state["settings"], self._trainer.prior.config)
+        require_same_run(path, stored, self._settings, free=_FREE)
         try:
             self._trainer.restore(tensors)
             self.progress = Progress(
@@ -251,6 +252,24 @@ class PriorRun:
             for name, tensor in tensors.items()
             if name.startswith("best/")
         }
+
+
+def _as_today(path: Path, stored: Mapping[str, Any], config: Any) -> dict[str, Any]:
+    """Settings of a run that an earlier version began, as this version names them.
+
+    What a config did not have then, it had the default of, else the run would not go on the same.
+    """
+    if "method" in stored:
+        raise CheckpointError(
+            f"{path}: begun by `parrot train-baseline {stored['method']}`, which is now `parrot "
+            "train-prior --kind`, with another loop; start in another folder."
+        )
+    training = {"sight_share": 1.0, **stored.get("training", {})}
+    prior = dict(stored.get("prior", {}))
+    if "jacobian" in training:
+        prior["jacobian"] = training.pop("jacobian")
+    since = {f.name: f.default for f in fields(config) if f.default is not MISSING}
+    return {"kind": "flow", **stored, "training": training, "prior": {**since, **prior}}
 
 
 def has_checkpoint(folder: Path | None) -> bool:

@@ -68,6 +68,17 @@ def test_a_folder_gives_the_same_prior(make, tmp_path):
             assert torch.equal(tensor, loaded.state_dict()[name])
 
 
+@pytest.mark.parametrize(
+    ("make", "former"), [(trajectory, "trajectory-vae"), (features, "vae-features")]
+)
+def test_folders_with_the_former_name_of_a_kind_load(make, former, tmp_path, monkeypatch):
+    prior = make()
+    monkeypatch.setattr(type(prior), "type_tag", former)
+    prior.save(tmp_path)
+    monkeypatch.undo()
+    assert type(load_prior(tmp_path)) is type(prior)
+
+
 @pytest.mark.parametrize("make", [cvae, trajectory, features, flow])
 def test_print_says_what_it_is_in_a_few_lines(make):
     prior = make()

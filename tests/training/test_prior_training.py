@@ -22,6 +22,10 @@ from parrot_wrapper.priors.encoders import StateEncoder
 from parrot_wrapper.training.feature_cache import FeatureCache
 from parrot_wrapper.training.prior import fit_prior
 from parrot_wrapper.training.prior_batches import spread_edges
+from parrot_wrapper.training.prior_checkpoint import (
+    read_training_checkpoint,
+    write_training_checkpoint,
+)
 from parrot_wrapper.training.prior_config import PriorTrainingConfig
 from parrot_wrapper.training.prior_trainer import use_bfloat16
 from parrot_wrapper.types import ObservationSpec
@@ -222,6 +226,31 @@ def test_resuming_refuses_other_settings_and_data(tmp_path):
     with pytest.raises(CheckpointError, match=r"data\.sha256: .* there"):
         resume(data=state_data(seed=1))
     resume(checkpoint_every=7, loaders=2)  # these do not change the result
+
+
+@pytest.mark.parametrize("former", ["flow", "baseline"])
+def test_runs_that_an_earlier_version_began(tmp_path, former):
+    """A flow's goes on; one of the loop for baselines says what became of it."""
+    done, again = state_prior(), state_prior()
+    fit_prior(done, state_data(), QUICK, run_folder=tmp_path, progress=False)
+    path = tmp_path / "checkpoint.safetensors"
+    tensors, state = read_training_checkpoint(path)
+    settings = state["settings"]
+    if former == "flow":
+        del settings["kind"]
+        for since in ("coupling", "mixing", "spline_bins", "spline_bound"):
+            del settings["prior"][since]
+        settings["training"]["jacobian"] = settings["prior"].pop("jacobian")
+        del settings["training"]["sight_share"]
+    else:
+        settings["method"] = "hirl"
+    write_training_checkpoint(path, tensors, state)
+    if former == "flow":
+        fit_prior(again, state_data(), QUICK, run_folder=tmp_path, progress=False)
+        assert same_weights(done, again)
+    else:
+        with pytest.raises(CheckpointError, match="train-baseline hirl.*now.*train-prior"):
+            fit_prior(again, state_data(), QUICK, run_folder=tmp_path, progress=False)
 
 
 @pytest.mark.parametrize("damage", ["truncated", "altered", "foreign"])

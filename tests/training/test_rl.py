@@ -345,19 +345,40 @@ def test_bad_settings_are_refused(settings: dict[str, Any], message: str) -> Non
 
 
 @pytest.mark.parametrize(
-    "settings",
+    ("former", "current"),
     [
-        {"raw_actions": True},
-        {"raw_actions": RawActions(explore=0.9)},
-        {"prior": None, "raw_actions": RawActions(initial_actor="there")},
-        {"replay": UniformReplay(n_steps=3)},
-        {"replay": RewardedReplay(0.5)},
-        {"replay": DemonstrationReplay("d", 0.2, 7)},
+        ({"raw_actions": False}, {}),
+        ({"raw_actions": True}, {"raw_actions": RawActions()}),
+        (
+            {"raw_actions": True, "prior_explore": 0.9, "initial_actor": None},
+            {"raw_actions": RawActions(explore=0.9)},
+        ),
+        (
+            {"prior": None, "raw_actions": False, "initial_actor": "there"},
+            {"prior": None, "raw_actions": RawActions(initial_actor="there")},
+        ),
+        (
+            {"n_steps": 3, "rewarded_share": 0.0, "demonstration_share": 0.0},
+            {"replay": UniformReplay(n_steps=3)},
+        ),
+        ({"n_steps": 1, "rewarded_share": 0.5}, {"replay": RewardedReplay(0.5)}),
+        (
+            {"demonstrations": "d", "demonstration_share": 0.2, "demonstration_episodes": 7},
+            {"replay": DemonstrationReplay("d", 0.2, 7)},
+        ),
+        ({"demonstrations": None, "demonstration_episodes": 500, "broad": None}, {}),
     ],
 )
-def test_settings_come_back_from_json(settings: dict[str, Any]) -> None:
-    config = toy_config(**settings)
+def test_settings_of_earlier_runs_are_read(former: dict[str, Any], current: dict[str, Any]) -> None:
+    config = toy_config(**current)
+    values = {name: value for name, value in config.to_dict().items() if name not in current}
+    assert RLConfig.from_dict({**values, **former}) == config
     assert RLConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
+
+
+def test_earlier_settings_that_exclude_each_other_are_refused() -> None:
+    with pytest.raises(InvalidArgumentError, match="one way to draw batches"):
+        RLConfig.from_dict({"env_id": "Toy-v0", "n_steps": 3, "rewarded_share": 0.5})
 
 
 def test_memory_that_does_not_fit_is_announced() -> None:

@@ -40,6 +40,7 @@ def command(kind, data, shared, out, *more):
     [
         ("flow", "flow", (2, 3), ("--coupling", "spline", "--mixing")),
         ("cvae", "cvae", (2, 3), ()),
+        ("hirl", "cvae", (2, 3), ()),  # its former name
         ("trajectory", "trajectory", (2, 4, 3), ()),
         ("chunk", "chunk", (2, 2, 3), ("--horizon", "2", "--replan")),
         ("flow-matching", "flow-matching", (2, 3), ("--solver", "heun")),
@@ -150,6 +151,13 @@ def test_mistakes_are_one_line(data, shared, tmp_path, capsys, kind, more, messa
 def test_an_option_of_another_kind(data, tmp_path, capsys):
     assert main(command("bc", data, None, tmp_path / "run", "--beta", "0.1")) == 2
     assert "--beta" in capsys.readouterr().err
+
+
+def test_the_former_command_says_what_it_is_called_now(capsys):
+    assert main(["train-baseline", "hirl", "--data", "x", "--out", "y"]) == 2
+    shown = capsys.readouterr().err
+    assert "train-prior --kind" in shown
+    assert shown.count("\n") == 1
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from scipy.stats import norm
 from parrot_wrapper import BehavioralPriorWrapper
 from parrot_wrapper.errors import InvalidArgumentError, ParrotError, SpaceMismatchError
 from parrot_wrapper.priors.mixtures.broad import BroadConfig, BroadMixture
-from parrot_wrapper.priors.mixtures.settings import read_mixture
+from parrot_wrapper.priors.mixtures.settings import read_former, read_mixture
 from parrot_wrapper.rl.train import read_config
 from parrot_wrapper.types import ActionPrior, ObservationSpec
 from tests.helpers import AffinePrior, EchoEnv
@@ -84,11 +84,14 @@ def test_where_the_prior_rests_the_agent_is_free() -> None:
     np.testing.assert_allclose(mixture.decode_features(z, features), broad, atol=1e-6)
 
 
-def test_it_is_made_from_json() -> None:
+def test_it_is_made_from_json_and_from_what_runs_had_before() -> None:
     prior = AffinePrior(STATE)
     settings = {"share": 0.8, "idle": 0.12, "motion": [0, 1], "spread": [1.0, 0.1]}
     config = BroadConfig(**settings)
     assert read_mixture({"kind": "broad", **settings}) == config
+    assert read_former("broad", "0.8 idle=0.12 motion=0,1 spread=1,0.1") == config
+    assert read_former("broad", 0.2) == read_former("broad", "0.2") == BroadConfig(share=0.2)
+    assert read_former("broad", None) is read_former("broad", 0.0) is None
     obs, z = np.ones((9, 4), np.float32), noise(9, 3)
     made, same = config.around(prior), BroadMixture(prior, **settings)
     np.testing.assert_array_equal(made.decode(z, obs), same.decode(z, obs))
@@ -109,6 +112,8 @@ def test_it_is_made_from_json() -> None:
 def test_what_is_no_mixture_is_refused(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(ParrotError, match=message):
         read_mixture({"kind": "broad", **settings}).around(AffinePrior(STATE))
+    with pytest.raises(InvalidArgumentError, match="a share such as"):
+        read_former("broad", "a lot")
 
 
 def test_shapes_that_do_not_fit_are_refused() -> None:

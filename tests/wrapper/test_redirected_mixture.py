@@ -143,3 +143,12 @@ def test_a_run_acts_through_it(prior: FlowPrior) -> None:
     env = wrap_env(gym.make(config.env_id), both, prior)
     assert env.action_space.shape == (9,)
     env.close()
+
+
+def test_runs_that_had_it_before_there_were_mixtures() -> None:
+    former = {"env_id": TASK, "prior": "parrot-v0", "broad": "0.2", "redirected": 0.8}
+    config = RLConfig.from_dict(former)
+    assert config.mixtures == (RedirectedConfig(share=0.8), BroadConfig(share=0.2))
+    assert RLConfig.from_dict(config.to_dict()) == config
+    without = {**former, "broad": None, "redirected": 0.0}
+    assert RLConfig.from_dict(without) == RLConfig(TASK, prior="parrot-v0")

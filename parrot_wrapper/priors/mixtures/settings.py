@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict, dataclass, fields
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from parrot_wrapper.checks import check_fields, from_tagged, require_instance, require_share
+from parrot_wrapper.errors import InvalidArgumentError
 from parrot_wrapper.priors.registry import MIXTURES
 from parrot_wrapper.types import ActionPrior
 
@@ -55,3 +57,24 @@ def read_mixture(content: object) -> MixtureConfig:
     )
     require_instance("a mixture", mixture, MixtureConfig, "a MixtureConfig")
     return mixture
+
+
+def read_former(name: str, value: object) -> MixtureConfig | None:
+    """A mixture as runs had it in one setting of its own: a share, or text that begins with it.
+
+    Such as "0.8 idle=0.12 motion=0,1,2"; nothing, or a share of 0, is no mixture.
+
+    Raises:
+        InvalidArgumentError: It is something else, or a value is outside its range.
+    """
+    try:
+        share, *others = str(value or 0).split()
+        settings: dict[str, Any] = {"share": float(share)}
+        for key, _, text in (word.partition("=") for word in others):
+            numbers = json.loads(f"[{text}]")
+            settings[key] = numbers if len(numbers) > 1 else numbers[0]
+    except (IndexError, ValueError) as error:
+        raise InvalidArgumentError(
+            f"Expected {name} as a share such as 0.1, or '0.8 key=value', got {value!r}."
+        ) from error
+    return read_mixture({"kind": name, **settings}) if settings["share"] else None
