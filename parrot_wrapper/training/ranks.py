@@ -58,8 +58,8 @@ class Ranks:
         return {name: self._rows(part) for name, part in batch.items()}
 
     def _rows(self, part: Tensor) -> Tensor:
-        pairs = part.reshape(-1, 2, *part.shape[1:])
-        return pairs[self.rank :: self.size].flatten(0, 1)
+        pairs = torch.arange(len(part)).view(-1, 2)
+        return part[pairs[self.rank :: self.size].flatten()]
 
     def average(self, tensors: Sequence[Tensor]) -> None:
         """Replace tensors by their means over all processes, in place."""

@@ -36,7 +36,7 @@ def test_dry_run_lists_runs_and_touches_nothing(
         "ParrotGraspCup-v0/parrot/p0/r4",
         "ParrotGraspCup-v0/hirl/p0/r4",
     ]
-    assert re.search(r"^\| hirl-p0 +\| to make \|$", shown, re.M)
+    assert re.search(r"^\| cvae-p0 +\| to make \|$", shown, re.M)
     assert "0 of 4 runs done; the others take about 12 min on 2 cores" in shown
     assert not list(workplace.iterdir())
 

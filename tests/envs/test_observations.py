@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import parrot_envs
-from parrot_envs import camera, window
+from parrot_envs import camera
 from parrot_envs.camera import Camera
 from parrot_envs.env import ManipulationEnv
 from parrot_envs.errors import EnvClosedError
@@ -170,7 +170,7 @@ def test_human_mode_opens_the_window_and_shows_the_table(monkeypatch: pytest.Mon
         return connect(bullet.DIRECT)
 
     monkeypatch.setattr(bullet, "connect", connect_headless)
-    monkeypatch.setattr(window.bullet, "addUserDebugLine", lambda *a, **k: lines.append(a[:2]))
+    monkeypatch.setattr(bullet, "addUserDebugLine", lambda *a, **k: lines.append(a[:2]))
     env = ManipulationEnv(render_mode="human")
     assert connected == [bullet.GUI]
     xs, ys, _ = np.array(lines).reshape(-1, 3).T

@@ -16,6 +16,8 @@ from tests.priors.moving_point import CONTROLS, point_data
 SMALL = {"slots": 3, "channels": 8, "context": 8}
 DATA = point_data(episodes=24, length=12, proprio=lambda place: np.zeros((len(place), 2)))
 CUES = find_cues(DATA).to_dict()
+PUSHED = point_data("drag", episodes=20)
+"""Data that have something for every teacher."""
 ALONE = [{name: float(name == only) for name in DEFAULT_WEIGHTS} for only in DEFAULT_WEIGHTS]
 """Weights with which one teacher is on."""
 
@@ -57,7 +59,7 @@ def test_layout() -> None:
     torch.testing.assert_close(seen["attention"].sum(1), torch.ones(16))
     labels = {key for key in batch if key.startswith("hindsight")}
     without = {key: part for key, part in batch.items() if key not in labels}
-    assert len(labels) == 6 and torch.equal(encoder(without), features)
+    assert len(labels) == 7 and torch.equal(encoder(without), features)
     assert encoder.auxiliary_losses(seen, without, torch.Generator()) == {}
 
 
@@ -101,8 +103,9 @@ def test_images_of_any_size(side) -> None:
 
 @pytest.mark.parametrize("teachers", [{}, *ALONE], ids=["default", *DEFAULT_WEIGHTS])
 def test_teachers_are_weighed_and_draw_from_the_generator(teachers) -> None:
-    encoder = make(teachers=teachers)
-    batch = drawn(encoder)
+    cues = find_cues(PUSHED).to_dict()
+    encoder = make(cues=cues, teachers=teachers)
+    batch = drawn(encoder, data=PUSHED)
     found = losses(encoder, batch)
     on = {name for name, weight in {**DEFAULT_WEIGHTS, **teachers}.items() if weight}
     assert set(found) == on | ({"centre"} if "odometry" in on else set())
@@ -110,7 +113,8 @@ def test_teachers_are_weighed_and_draw_from_the_generator(teachers) -> None:
     assert all(torch.equal(value, found[name]) for name, value in losses(encoder, batch).items())
     other = losses(encoder, batch, seed=1)
     assert {name for name in found if other[name] != found[name]} == on & {"contrast"}
-    double = make(teachers={name: 2.0 * w for name, w in encoder.teachers.weights.items()})
+    twice = {name: 2.0 * weight for name, weight in encoder.teachers.weights.items()}
+    double = make(cues=cues, teachers=twice)
     double.load_state_dict(encoder.state_dict())
     for name in on:
         torch.testing.assert_close(losses(double, batch)[name], 2.0 * found[name])
@@ -135,14 +139,14 @@ REACHED = {
     "contrast": {"appearance", "stem"},
     "horizon": {"appearance", "stem", "heads", "trunk", "hand", "shift", "teachers.readers"},
 }
-REACHED["soon"] = REACHED["toggle"]
+REACHED["soon"] = REACHED["speed"] = REACHED["toggle"]
 REACHED["dynamics"] = REACHED["reconstruction"] = REACHED["horizon"]
 
 
 @pytest.mark.parametrize("weights", ALONE, ids=DEFAULT_WEIGHTS)
 def test_each_teacher_reaches_what_it_teaches(weights) -> None:
-    encoder = make(teachers=weights)
-    batch = drawn(encoder, 32)
+    encoder = make(cues=find_cues(PUSHED).to_dict(), teachers=weights)
+    batch = drawn(encoder, 32, data=PUSHED)
     encoder.initialise(batch)
     sum(losses(encoder, batch).values()).backward()
     (only,) = (name for name, weight in weights.items() if weight)

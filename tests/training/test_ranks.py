@@ -85,9 +85,16 @@ def test_two_processes_are_as_one(tmp_path: Path) -> None:
 
 
 def test_each_has_its_pairs_of_rows() -> None:
-    batch = {"action": torch.arange(12).reshape(12, 1), "image": torch.zeros(12, 2, 2)}
-    parts = [Ranks(rank, 3).share(batch)["action"].flatten().tolist() for rank in range(3)]
+    action, image, toggles = (
+        torch.arange(12).reshape(12, 1),
+        torch.zeros(12, 2, 2),
+        torch.ones(12, 0),
+    )
+    batch = {"action": action, "image": image, "toggles": toggles}
+    shares = [Ranks(rank, 3).share(batch) for rank in range(3)]
+    parts = [share["action"].flatten().tolist() for share in shares]
     assert parts == [[0, 1, 6, 7], [2, 3, 8, 9], [4, 5, 10, 11]]
+    assert {share["toggles"].shape for share in shares} == {(4, 0)}
     assert Ranks().share(batch) is batch
 
 
