@@ -29,6 +29,7 @@ from parrot_wrapper.evaluation.policies import PriorSamples, ScriptedExpert, Uni
 from parrot_wrapper.evaluation.recordings import Recording, record, recording_of
 from parrot_wrapper.evaluation.regression import (
     FitSettings,
+    KeyframeError,
     probe_features,
 )
 from parrot_wrapper.evaluation.report import judgement_text, rollout_table
@@ -208,6 +209,13 @@ def cloned(latent: int, action: int = 99, privileged: int = 99) -> Cloning:
         ({"samples": rolled(30), "uniform": rolled(40)}, "not ready", "no more than uniform"),
         ({}, "ready", "0.07 was enough"),
         ({"samples": rolled(3)}, "doubtful", "0.03"),
+        ({"keyframes": KeyframeError(0.42, 0.3, 2, 9)}, "ready", "0.07 was enough"),
+        ({"keyframes": KeyframeError(0.51, 0.3, 2, 9)}, "doubtful", "leave 0.51"),
+        (
+            {"keyframes": KeyframeError(0.51, 0.3, 2, 9), "cloning": cloned(97)},
+            "ready",
+            "Cloning in z",
+        ),
         ({"samples": rolled(4, 8)}, "unclear", "too few"),
         ({"samples": rolled(0, told=False)}, "unclear", "does not tell of success"),
     ],
