@@ -334,9 +334,12 @@ def _priors(setting: str) -> Grid:
 _TEACHERS: Mapping[str, Mapping[str, float]] = {
     "hindsight": {},
     "likelihood-alone": dict.fromkeys(
-        ("odometry", "toggle", "soon", "speed", "keyframe", "mass", "contrast"), 0.0
+        ("odometry", "motion", "toggle", "soon", "speed", "keyframe", "mass", "contrast"), 0.0
     ),
-    **{f"no-{teacher}": {teacher: 0.0} for teacher in ("keyframe", "odometry", "soon", "contrast")},
+    **{
+        f"no-{teacher}": {teacher: 0.0}
+        for teacher in ("keyframe", "odometry", "motion", "soon", "contrast")
+    },
     **{f"with-{teacher}": {teacher: 1.0} for teacher in ("horizon", "dynamics", "reconstruction")},
 }
 """What the `sight` study teaches the default encoder of images: weights that are not its own."""

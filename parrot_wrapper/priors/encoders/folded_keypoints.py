@@ -117,8 +117,11 @@ def _fold_heads(encoder: KeypointEncoder) -> tuple[Tensor, Tensor, Tensor, Tenso
     thing, here, tip, squeezed = whole.tensor_split((PLACE, PLACE + 1, 2 * PLACE + 1), dim=1)
     place, over = torch.eye(len(whole))[:, channels:-1].chunk(2, dim=1)
     one = torch.eye(len(whole))[:, -1:]
-    heads = torch.cat((thing + over, one, here, squeezed), dim=1)
-    (enter, hidden), (leave, added) = product(encoder.hand[0]), product(encoder.hand[2])
+    heads = torch.cat((thing + over, one, encoder.quick * here, squeezed), dim=1)
+    (enter, hidden), others = product(encoder.hand[0]), encoder._hand - PLACE
+    leave, added = (
+        functional.pad(part[..., :others], (PLACE, 0)) for part in product(encoder.hand[2])
+    )
     enter, of_squeezed = enter.tensor_split((channels,))
     hand = one * added
     hand[:, :PLACE] += tip + place

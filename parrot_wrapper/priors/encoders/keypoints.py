@@ -34,8 +34,6 @@ SLOT = 1 + PLACE
 """Numbers of a slot: presence, then place relative to the hand, gated by presence."""
 _CELLS = 14
 """Cells a side, at most."""
-_QUICK = 8.0
-"""Where cells are is learned so much faster than the rest, which builds on it."""
 _CODE = 3
 _SQUEEZED = 4
 """Numbers of every cell that tell of the hand."""
@@ -72,6 +70,8 @@ class KeypointEncoder(ImageEncoder):
     """
 
     name = "keypoints"
+    quick: ClassVar[float] = 8.0
+    """So much faster than the rest, which builds on it, it is learned where cells and hand are."""
     half_present: ClassVar[float] = 0.05**0.5
     """Mass in cells of a slot that is half present."""
     _anchors: Tensor
@@ -121,7 +121,7 @@ class KeypointEncoder(ImageEncoder):
         self.heads = nn.Conv2d(channels, PLACE + 1 + PLACE + _SQUEEZED, 1)
         self.hand = nn.Sequential(
             nn.Linear(channels + _SQUEEZED * rows * columns, 64), nn.SiLU(),
-            nn.Linear(64, self._hand),
+            nn.Linear(64, max(1, self._hand - PLACE)),  # a layer of no width would warn
         )  # fmt: skip
         # Which of several things is meant: heat that had to say so would fade far from the hand.
         self.meant = nn.Sequential(
@@ -169,10 +169,12 @@ class KeypointEncoder(ImageEncoder):
             thing, here, tip, squeezed = heads.split((PLACE, 1, PLACE, _SQUEEZED), dim=2)
             plane, over = self.places_of_cells().chunk(2, dim=1)
             bent = tip.square().sum(2, keepdim=True)
-            attention = here.softmax(1).transpose(1, 2)
+            attention = (self.quick * here).softmax(1).transpose(1, 2)
             at_hand = attention @ torch.cat((plane + tip, bent, cells), dim=2)
-            hand = self.hand(torch.cat((at_hand[:, 0, PLACE + 1 :], squeezed.flatten(1)), dim=1))
-            hand = hand + functional.pad(at_hand[:, 0, :PLACE], (0, self._hand - PLACE))
+            tip_place = at_hand[:, :, :PLACE]
+            others = self.hand(torch.cat((at_hand[:, 0, PLACE + 1 :], squeezed.flatten(1)), dim=1))
+            hand = torch.cat((tip_place[:, 0], others[:, : self._hand - PLACE]), dim=1)
+            apart = (plane + tip - tip_place) @ self.teachers.gains.T
             place = over + thing
             seen = {
                 "heat": heat.sigmoid(),
@@ -181,6 +183,7 @@ class KeypointEncoder(ImageEncoder):
                 "place": place,
                 "away": thing.square().sum(2),
                 "bent": at_hand[:, 0, PLACE],
+                "apart": (attention[:, 0] * apart.square().sum(2)).sum(1),
                 "code": functional.normalize(code, dim=2),
                 "hand": hand,
             }
@@ -190,7 +193,7 @@ class KeypointEncoder(ImageEncoder):
     def places_of_cells(self) -> Tensor:
         """Where the hand is at each cell, and where things are (N, 3 + 3): curved planes."""
         cell = quadratic(self._grid.flatten(1).T)
-        plane = _QUICK * cell @ self.plane
+        plane = self.quick * cell @ self.plane
         return torch.cat((plane, plane.detach() + cell @ self.shift), dim=1)
 
     def for_acting(self) -> ActingEncoder:
@@ -240,7 +243,7 @@ class KeypointEncoder(ImageEncoder):
         super().initialise(obs)
         if "hindsight_track" in obs and self.cues.tracks:
             plane = _seen_moving(obs["image"], obs["hindsight_track"][:, :PLACE], self._grid)
-            self.plane[:3, : plane.shape[1]] = plane.to(self.plane) / _QUICK
+            self.plane[:3, : plane.shape[1]] = plane.to(self.plane) / self.quick
 
     def perturb(self, features: Tensor, generator: torch.Generator) -> Tensor:
         """Add noise to places; absent slots stay exactly quiet."""

@@ -19,6 +19,7 @@ PLACE = 3
 DEFAULT_WEIGHTS: Mapping[str, float] = MappingProxyType(
     {
         "odometry": 1.0,
+        "motion": 0.2,
         "toggle": 1.0,
         "soon": 1.0,
         "speed": 5.0,
@@ -58,6 +59,7 @@ class Teachers(nn.Module):
 
     - *odometry*: how the hand's place changes between two steps of an episode is what the tracks
       say, through learned gains, which may be zero.
+    - *motion*: the hand is where images of an episode differ, if the camera is fixed.
     - *toggle*: the last switch of each toggle, as features of the hand.
     - *soon*: the same in 1, 4 and 16 steps, on average. A hand that holds nothing opens again.
     - *speed*: how fast it moves where actions are forces, which change it, as features of the hand.
@@ -149,7 +151,9 @@ class Teachers(nn.Module):
             losses["speed"] = functional.mse_loss(speed, batch["hindsight_speed"])
         if self._cues.tracks:
             losses["odometry"], centre = self._odometry(seen["hand"][:, :PLACE], batch)
-            losses["centre"] = centre + 3.0 * seen["bent"].mean()
+            losses["centre"] = centre + 3.0 * seen["bent"].mean() + 0.3 * seen["apart"].mean()
+            if self._cues.fixed_camera:
+                losses["motion"] = self._motion(seen["attention"], batch["image"])
             losses["keyframe"] = self._keyframe(seen, batch)
             losses["mass"] = seen["heat"].sum((1, 2)).mean()
         losses["contrast"] = self._contrast(
@@ -181,6 +185,18 @@ class Teachers(nn.Module):
         moved = (hand[1::2] - hand[0::2]) @ self.gains.T
         loss = functional.smooth_l1_loss(moved, track[1::2] - track[0::2], beta=0.1)
         return loss * track.shape[1], hand.mean(0).square().sum()
+
+    def _motion(self, attention: Tensor, image: Tensor) -> Tensor:
+        """Cross-entropy of attention (2B, N) with where two images of an episode differ.
+
+        Odometry compares the hand with itself. A place that is off by as much in all of an episode
+        satisfies it, such as the mean of all cells, the hand's a little heavier than the others.
+        """
+        pixels = image.permute(0, 3, 1, 2).to(attention.dtype) / 255.0
+        change = functional.adaptive_avg_pool2d((pixels[1::2] - pixels[0::2]).abs(), self._cells)
+        change = change.sum(1).flatten(1).square() + 1e-8
+        share = change / change.sum(1, keepdim=True)
+        return -(share.repeat_interleave(2, dim=0) * (attention + 1e-8).log()).sum(1).mean()
 
     def _keyframe(self, seen: Mapping[str, Tensor], batch: Mapping[str, Tensor]) -> Tensor:
         """Negative log-likelihood of ways to keyframes under the mixture of all cells' votes."""
