@@ -71,7 +71,7 @@ class KeypointEncoder(ImageEncoder):
 
     name = "keypoints"
     quick: ClassVar[float] = 8.0
-    """So much faster than the rest, which builds on it, it is learned where cells and hand are."""
+    """Where cells and the hand are is learned this many times faster than what builds on it."""
     half_present: ClassVar[float] = 0.05**0.5
     """Mass in cells of a slot that is half present."""
     _anchors: Tensor
@@ -170,11 +170,11 @@ class KeypointEncoder(ImageEncoder):
             plane, over = self.places_of_cells().chunk(2, dim=1)
             bent = tip.square().sum(2, keepdim=True)
             attention = (self.quick * here).softmax(1).transpose(1, 2)
-            at_hand = attention @ torch.cat((plane + tip, bent, cells), dim=2)
-            tip_place = at_hand[:, :, :PLACE]
+            votes = plane + tip
+            at_hand = attention @ torch.cat((votes, bent, cells), dim=2)
             others = self.hand(torch.cat((at_hand[:, 0, PLACE + 1 :], squeezed.flatten(1)), dim=1))
-            hand = torch.cat((tip_place[:, 0], others[:, : self._hand - PLACE]), dim=1)
-            apart = (plane + tip - tip_place) @ self.teachers.gains.T
+            hand = torch.cat((at_hand[:, 0, :PLACE], others[:, : self._hand - PLACE]), dim=1)
+            apart = (votes - at_hand[:, :, :PLACE]) @ self.teachers.gains.T
             place = over + thing
             seen = {
                 "heat": heat.sigmoid(),
