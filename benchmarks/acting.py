@@ -23,8 +23,8 @@ from torch import Tensor, nn
 from parrot_table.folded_structured import FoldedStructured
 from parrot_table.structured import StructuredEncoder
 from parrot_wrapper.evaluation.report import markdown_table
-from parrot_wrapper.priors.coupling import FoldedCouplings
 from parrot_wrapper.priors.flow import FlowPrior
+from parrot_wrapper.priors.folded_couplings import FoldedCouplings
 from parrot_wrapper.priors.loading import load_prior
 
 _TILE = torch.tensor(
@@ -94,34 +94,6 @@ class Columns:
         self.columns.copy_(self.windows)
         made = torch.addmm(self.bias, self.columns.view(self.side**2, -1), self.weight).relu_()
         return made.view(self.side, self.side, -1)
-
-
-def numpy_couplings(folded: FoldedCouplings) -> Callable[[Any, Any], Any]:
-    """`FoldedCouplings.decode` on NumPy arrays."""
-    weights, bias = folded._context.numpy(), folded._bias.numpy()
-    layers = [
-        layer._replace(
-            enter=layer.enter.numpy(),
-            inner=[(weight.numpy(), bias.numpy()) for weight, bias in layer.inner],
-            leave=(layer.leave[0].numpy(), layer.leave[1].numpy()),
-        )
-        for layer in cast("Any", folded._layers)
-    ]
-
-    def decode(z: Any, context: Any) -> Any:
-        conditions = np.split(context @ weights + bias, len(layers), axis=1)
-        x = z.copy()
-        for layer, condition in zip(layers, conditions, strict=True):
-            hidden = x[:, layer.kept] @ layer.enter + condition
-            hidden /= 1.0 + np.exp(-hidden)
-            for weight, bias_of_layer in layer.inner:
-                hidden = hidden @ weight + bias_of_layer
-                hidden /= 1.0 + np.exp(-hidden)
-            shift, raw = np.split(hidden @ layer.leave[0] + layer.leave[1], 2, axis=1)
-            x[:, layer.moved] = x[:, layer.moved] * np.exp(layer.bound * np.tanh(raw)) + shift
-        return x
-
-    return decode
 
 
 def prepacked(layer: nn.Conv2d, shape: Sequence[int]) -> Callable[[Tensor], Tensor]:
@@ -207,19 +179,11 @@ def flow_rows(prior: FlowPrior, context: Tensor, compiling: bool) -> list[Compar
     """Ways to run the coupling layers."""
     z = torch.randn(1, prior.latent_dim)
     folded = FoldedCouplings(prior.flow)
-    arrays, noise, seen = numpy_couplings(folded), z.numpy(), context.numpy()
 
     def modules() -> Tensor:
         return prior.flow.decode(z, context)
 
-    rows = [
-        Comparison("flow folded (kept)", modules, lambda: folded.decode(z, context)),
-        Comparison(
-            "flow in NumPy beside folded",
-            lambda: folded.decode(z, context),
-            lambda: torch.from_numpy(arrays(noise, seen)),
-        ),
-    ]
+    rows = [Comparison("flow folded (kept)", modules, lambda: folded.decode(z, context))]
     if compiling:
         compiled = torch.compile(prior.flow.decode)
         rows.append(Comparison("flow compiled", modules, lambda: compiled(z, context)))

@@ -92,7 +92,7 @@ def make_prior(data_folder: Path, folder: Path, args: argparse.Namespace) -> dic
         for part in set(data.observations) - set(args.sees):
             del data.observations[part]
         options = {"encoder": args.encoder, "encoder_options": args.encoder_options}
-        prior = FlowPrior.for_data(data, seed=args.prior_seed, **options)
+        prior = FlowPrior.for_data(data, seed=args.prior_seed, **options, **args.flow)
         config = PriorTrainingConfig(
             steps=args.prior_steps,
             batch_size=args.batch_size,
@@ -194,6 +194,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--sees", nargs="+", choices=PARTS, default=["image"])
     parser.add_argument("--encoder", default="auto")
     parser.add_argument("--encoder-options", type=json.loads, default={}, help="as JSON")
+    parser.add_argument("--flow", type=json.loads, default={}, help="its sizes, as JSON")
     parser.add_argument("--prior", default="", help="a prior's folder, instead of training one")
     parser.add_argument("--prior-steps", type=int, default=10_000)
     parser.add_argument("--sight-share", type=float, default=0.3, help="of the steps, for images")

@@ -38,8 +38,8 @@ from parrot_wrapper import (
     ObservationSpec,
 )
 from parrot_wrapper.evaluation.report import markdown_table
-from parrot_wrapper.priors.coupling import FoldedCouplings
 from parrot_wrapper.priors.encoders import ActingEncoder, for_acting
+from parrot_wrapper.priors.folded_couplings import FoldedCouplings
 from parrot_wrapper.priors.loading import load_prior, packaged_names
 from parrot_wrapper.types import ActionPrior
 from parrot_wrapper.wrappers.spaces import AgentObservation

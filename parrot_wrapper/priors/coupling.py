@@ -7,11 +7,10 @@ context vector.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from parrot_wrapper.priors.splines import rational_quadratic
 
@@ -55,7 +54,7 @@ class Coupling(nn.Module):
         first = dim == 1 or flip  # with one dimension every layer transforms it
         self.transforms_first = first
         kept = 0 if dim == 1 else (dim - self.split if first else self.split)
-        moved = dim - kept
+        self.kept, moved = kept, dim - kept
         layers: list[nn.Module] = []
         width = kept + context_dim
         for _ in range(hidden_layers):
@@ -209,6 +208,42 @@ COUPLINGS = ("affine", "spline")
 """Kinds of coupling layers."""
 
 
+class ResidualBlock(nn.Module):
+    """x + f(norm(x)) for (B, width), where f is a net of two layers that starts at zero."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        last = nn.Linear(width, width)
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
+        self.net = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, width), nn.SiLU(), last)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, width) to (B, width)."""
+        moved: Tensor = self.net(x)
+        return x + moved
+
+
+class Trunk(nn.Sequential):
+    """A residual net between the context and all coupling layers of a stack.
+
+    A coupling layer's own net says how a few dimensions move; what has to be understood for that,
+    such as which of several things is next, all layers need alike.
+
+    Args:
+        context_dim: Length of the context.
+        width: Of its blocks and its output.
+        blocks: How many.
+    """
+
+    def __init__(self, context_dim: int, *, width: int, blocks: int) -> None:
+        super().__init__(
+            nn.Linear(context_dim, width),
+            *(ResidualBlock(width) for _ in range(blocks)),
+            nn.LayerNorm(width),
+        )
+
+
 class CouplingStack(nn.Module):
     """Coupling layers with alternating parts: a conditional RealNVP on standardised actions.
 
@@ -223,6 +258,8 @@ class CouplingStack(nn.Module):
         spline_bins: Of spline layers.
         spline_bound: Of spline layers.
         mixing: Put a learned linear map on the noise's far side of each layer.
+        trunk_blocks: Residual blocks of a `Trunk` between the context and all layers; 0 for none.
+        trunk_width: Its width.
     """
 
     def __init__(
@@ -238,8 +275,14 @@ class CouplingStack(nn.Module):
         spline_bins: int = 8,
         spline_bound: float = 5.0,
         mixing: bool = False,
+        trunk_blocks: int = 0,
+        trunk_width: int = 256,
     ) -> None:
         super().__init__()
+        self.trunk = None
+        if trunk_blocks:
+            self.trunk = Trunk(context_dim, width=trunk_width, blocks=trunk_blocks)
+            context_dim = trunk_width
         kind: type[Coupling] = AffineCoupling
         own: dict[str, Any] = {"log_scale_bound": log_scale_bound}
         if coupling == "spline":
@@ -249,6 +292,10 @@ class CouplingStack(nn.Module):
         self.couplings = nn.ModuleList(couplings)
         self.mixings = nn.ModuleList([LinearMixing(dim) for _ in range(layers)] if mixing else [])
 
+    def condition(self, context: Tensor) -> Tensor:
+        """What the layers' nets see of contexts (B, C)."""
+        return context if self.trunk is None else self.trunk(context)
+
     def _layers(self) -> list[tuple[LinearMixing | None, Coupling]]:
         couplings = cast("list[Coupling]", list(self.couplings))  # ModuleList is untyped
         mixings = cast("list[LinearMixing | None]", list(self.mixings) or [None] * len(couplings))
@@ -256,7 +303,7 @@ class CouplingStack(nn.Module):
 
     def encode(self, x: Tensor, context: Tensor) -> tuple[Tensor, Tensor]:
         """Towards noise: (B, dim), (B, C) to noise (B, dim) and log|det J| (B,)."""
-        total = x.new_zeros(len(x))
+        total, context = x.new_zeros(len(x)), self.condition(context)
         for mixing, layer in self._layers():
             if mixing is not None:
                 x, log_det = mixing.encode(x)
@@ -267,88 +314,9 @@ class CouplingStack(nn.Module):
 
     def decode(self, z: Tensor, context: Tensor) -> Tensor:
         """Towards actions: the inverse of `encode`."""
+        context = self.condition(context)
         for mixing, layer in reversed(self._layers()):
             z, _ = layer.decode(z, context)
             if mixing is not None:
                 z = mixing.decode(z)
         return z
-
-
-class _Layer(NamedTuple):
-    """Weights of a coupling layer's net, without what it does with the context.
-
-    Attributes:
-        moved: The dimensions that change.
-        kept: The others.
-        enter: Of the kept dimensions, (kept, hidden).
-        inner: Weight and bias of the hidden layers after the first.
-        leave: Weight (hidden, 2 moved) and bias; its second half is the log scale over its bound.
-        bound: Of the log scale.
-    """
-
-    moved: slice
-    kept: slice
-    enter: Tensor
-    inner: list[tuple[Tensor, Tensor]]
-    leave: tuple[Tensor, Tensor]
-    bound: float
-
-
-class FoldedCouplings:
-    """Noise to actions as `CouplingStack.decode` has it, without gradients, equal up to rounding.
-
-    All layers see the same context, so what they make of it is one product for all of them.
-
-    Args:
-        stack: Affine layers without mixing, in float32.
-    """
-
-    def __init__(self, stack: CouplingStack) -> None:
-        couplings = [layer for layer in stack.couplings if isinstance(layer, AffineCoupling)]
-        couplings.reverse()  # the last layer is the first to decode
-        parts = [_folded(layer) for layer in couplings]
-        self._layers = [layer for layer, _ in parts]
-        self._context = torch.cat([of_context for _, of_context in parts]).T.contiguous()
-        self._bias = torch.cat([_linear(layer)[0].bias for layer in couplings])
-
-    def decode(self, z: Tensor, context: Tensor) -> Tensor:
-        """Standardised noise (B, A) given contexts (B, C) to standardised actions (B, A)."""
-        conditions = torch.addmm(self._bias, context, self._context).chunk(len(self._layers), 1)
-        x = z.clone()
-        for layer, condition in zip(self._layers, conditions, strict=True):
-            hidden = functional.silu(torch.addmm(condition, x[:, layer.kept], layer.enter))
-            for weight, bias in layer.inner:
-                hidden = functional.silu(torch.addmm(bias, hidden, weight))
-            weight, bias = layer.leave
-            shift, raw = torch.addmm(bias, hidden, weight).chunk(2, 1)
-            x[:, layer.moved].mul_(raw.tanh().mul_(layer.bound).exp_()).add_(shift)
-        return x
-
-
-def folded_couplings(stack: CouplingStack) -> FoldedCouplings | None:
-    """The form for acting of a stack that has one: of affine layers alone."""
-    plain = all(isinstance(layer, AffineCoupling) for layer in stack.couplings)
-    return FoldedCouplings(stack) if plain and not len(stack.mixings) else None
-
-
-def _linear(layer: AffineCoupling) -> list[nn.Linear]:
-    return [part for part in layer.net if isinstance(part, nn.Linear)]
-
-
-def _folded(layer: AffineCoupling) -> tuple[_Layer, Tensor]:
-    """The layer, and of its first weight what is for the context (hidden, C)."""
-    enter, *inner, leave = _linear(layer)
-    moving = len(leave.bias) // 2
-    width = layer.dim - moving
-    first = layer.transforms_first
-    scale = torch.ones(2 * moving)
-    scale[moving:] = 1.0 / layer.log_scale_bound
-    folded = _Layer(
-        moved=slice(0, moving) if first else slice(width, None),
-        kept=slice(moving, None) if first else slice(0, width),
-        enter=enter.weight[:, :width].T.contiguous(),
-        inner=[(part.weight.T.contiguous(), part.bias) for part in inner],
-        leave=((leave.weight * scale[:, None]).T.contiguous(), leave.bias * scale),
-        bound=layer.log_scale_bound,
-    )
-    return folded, enter.weight[:, width:]

@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, TypeVar
 
 import torch
 from torch import Tensor
@@ -18,14 +18,26 @@ from torch import Tensor
 from parrot_wrapper.checks import is_number, require_instance, require_positive
 from parrot_wrapper.errors import InvalidArgumentError, require_known
 from parrot_wrapper.priors.config import PriorConfig, require_at_least
-from parrot_wrapper.priors.coupling import COUPLINGS, CouplingStack, folded_couplings
+from parrot_wrapper.priors.coupling import COUPLINGS, CouplingStack
 from parrot_wrapper.priors.encoders.base import ActingEncoder
 from parrot_wrapper.priors.folded import Folded
+from parrot_wrapper.priors.folded_couplings import folded_couplings
 from parrot_wrapper.priors.standardised import StandardisedPrior
 from parrot_wrapper.priors.trainable import PAPER, Batch, DataShapes
 
+PAPER_SIZES: Mapping[str, Any] = MappingProxyType(
+    {
+        "coupling_layers": 4,
+        "coupling": "affine",
+        "trunk_blocks": 0,
+        "hidden": 256,
+        "hidden_layers": 2,
+    }
+)
+"""Of a flow as in PARROT, figure 8."""
 _STEP = 0.02
 """Of the central difference in `squared_jacobian`."""
+_Config = TypeVar("_Config", bound="FlowPriorConfig")
 
 
 @dataclass(frozen=True)
@@ -33,16 +45,18 @@ class FlowPriorConfig(PriorConfig):
     """Shapes and sizes of a `FlowPrior`, beside what all priors have.
 
     Attributes:
-        coupling_layers: Coupling layers; the paper has 4. At least 2, so that every dimension is
+        coupling_layers: Coupling layers, 4 in the paper. At least 2, so that every dimension is
             transformed.
-        hidden: Width of each coupling layer's net.
-        hidden_layers: Hidden layers of each coupling layer's net.
+        trunk_blocks: Residual blocks of a net between the context and all coupling layers; 0 for
+            none, as in the paper.
+        trunk_width: Its width.
+        hidden: Width of each coupling layer's own net.
+        hidden_layers: Hidden layers of each coupling layer's own net.
         log_scale_bound: Each affine layer's log-scale stays within plus and minus this.
         jacobian: Weight of the squared derivative of standardised actions by latents
             (`squared_jacobian`), which keeps what a latent does alike everywhere; 0 for likelihood
             alone.
-        coupling: "affine", as in the paper, or "spline" for rational-quadratic splines, which bend
-            more with fewer layers.
+        coupling: "spline" for rational-quadratic splines, or "affine", as in the paper.
         spline_bins: Bins of each spline, at least 2.
         spline_bound: Splines move standardised actions within plus and minus this.
         mixing: Put a learned linear map before each layer, so that it learns which dimensions move
@@ -58,12 +72,14 @@ class FlowPriorConfig(PriorConfig):
         True
     """
 
-    coupling_layers: int = 4
-    hidden: int = 256
-    hidden_layers: int = 2
+    coupling_layers: int = 3
+    trunk_blocks: int = 2
+    trunk_width: int = 256
+    hidden: int = 128
+    hidden_layers: int = 1
     log_scale_bound: float = 3.0
     jacobian: float = 0.0
-    coupling: Literal["affine", "spline"] = "affine"
+    coupling: Literal["affine", "spline"] = "spline"
     spline_bins: int = 8
     spline_bound: float = 5.0
     mixing: bool = False
@@ -71,6 +87,8 @@ class FlowPriorConfig(PriorConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         require_at_least("coupling_layers", self.coupling_layers, 2)
+        require_at_least("trunk_blocks", self.trunk_blocks, 0)
+        require_at_least("trunk_width", self.trunk_width, 1)
         require_at_least("hidden", self.hidden, 1)
         require_at_least("hidden_layers", self.hidden_layers, 1)
         require_positive("log_scale_bound", self.log_scale_bound)
@@ -80,6 +98,12 @@ class FlowPriorConfig(PriorConfig):
         require_instance("mixing", self.mixing, bool, "True or False")
         if not is_number(self.jacobian) or not 0 <= self.jacobian < math.inf:
             raise InvalidArgumentError(f"jacobian must be 0 or more, got {self.jacobian!r}.")
+
+    @classmethod
+    def from_dict(cls: type[_Config], content: Mapping[str, Any]) -> _Config:
+        """As `PriorConfig.from_dict`; flows of versions without a trunk had the paper's sizes."""
+        former = {} if "trunk_blocks" in content else PAPER_SIZES
+        return super().from_dict({**former, **content})
 
 
 class FlowPrior(StandardisedPrior):
@@ -115,7 +139,7 @@ class FlowPrior(StandardisedPrior):
     config_class: ClassVar[type[PriorConfig]] = FlowPriorConfig
     recipes: ClassVar = MappingProxyType(
         {
-            "paper": PAPER,
+            "paper": {**PAPER, **PAPER_SIZES},
             "laptop": {"learning_rate": 1e-3, "sight_share": 0.3},
             "laptop-frozen": {"patience": 0},
         }
@@ -135,6 +159,8 @@ class FlowPrior(StandardisedPrior):
             spline_bins=config.spline_bins,
             spline_bound=config.spline_bound,
             mixing=config.mixing,
+            trunk_blocks=config.trunk_blocks,
+            trunk_width=config.trunk_width,
         )
         self._acting_flow = Folded(folded_couplings)
         self._add_scale()

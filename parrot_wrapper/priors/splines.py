@@ -5,9 +5,12 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
+
+from parrot_wrapper.types import AnyArray
 
 _LEAST = math.log(1e-3)
 """Bins and slopes stay within factors of about exp of this, smoothly."""
@@ -100,3 +103,37 @@ def _log_slope(share: Tensor, mean: Tensor, at: _Bin, below: Tensor) -> Tensor:
     left = 1.0 - share
     above = at.next_slope * share.square() + 2.0 * mean * share * left + at.slope * left.square()
     return 2.0 * mean.log() + above.log() - 2.0 * below.log()
+
+
+def spline_inverse(values: AnyArray, raw: AnyArray, *, bound: float) -> AnyArray:
+    """`rational_quadratic` with `inverse`, in NumPy: a quarter of its time for a single action.
+
+    Args:
+        values: (B, M), to be mapped back.
+        raw: (B, M, 3 K - 1), unconstrained.
+        bound: Half-width of the square that the spline runs through.
+
+    Returns:
+        (B, M).
+    """
+    bins = (raw.shape[-1] + 1) // 3
+    y, raw = values.ravel().clip(-bound, bound), raw.reshape(-1, raw.shape[-1])
+    rows = np.arange(len(y))
+    shares = raw[:, : 2 * bins].reshape(-1, 2, bins)
+    knots = np.zeros((len(y), 2, bins + 1), raw.dtype)  # across, and up
+    np.cumsum(np.exp(shares / (1.0 + np.abs(shares * (2.0 / _LEAST)))), axis=-1, out=knots[..., 1:])
+    knots *= 2.0 * bound / knots[..., -1:]
+    knots -= bound
+    index = (knots[:, 1, 1:-1] < y[:, None]).sum(axis=1)
+    start = knots[rows, :, index]
+    width, height = (knots[rows, :, index + 1] - start).T
+    inner = np.zeros((len(y), bins + 1), raw.dtype)
+    inner[:, 1:-1] = raw[:, 2 * bins :]
+    ends = np.stack((inner[rows, index], inner[rows, index + 1]))
+    slope, next_slope = np.exp(ends / (1.0 + np.abs(ends / _LEAST)))
+    mean, risen = height / width, y - start[:, 1]
+    excess = risen * (slope + next_slope - 2.0 * mean)
+    a, b, c = height * (mean - slope) + excess, height * slope - excess, mean * risen
+    share = 2.0 * c / (b + np.sqrt(np.maximum(b * b + 4.0 * a * c, 0.0)))
+    x = (share * width + start[:, 0]).reshape(values.shape)
+    return np.where(np.abs(values) < bound, x, values)

@@ -10,8 +10,9 @@ import torch
 
 from parrot_table.structured import StructuredEncoder
 from parrot_wrapper import FlowPrior, FlowPriorConfig, ObservationSpec, load_prior
-from parrot_wrapper.priors.coupling import CouplingStack, FoldedCouplings
+from parrot_wrapper.priors.coupling import CouplingStack
 from parrot_wrapper.priors.encoders import KeypointEncoder, build_encoder, for_acting
+from parrot_wrapper.priors.folded_couplings import FoldedCouplings
 
 
 def shaken(module):
@@ -69,10 +70,12 @@ def test_a_derived_encoder_acts_as_it_is(kind):
 
 @pytest.mark.parametrize("dim", [1, 2, 7])
 @pytest.mark.parametrize(("layers", "hidden_layers"), [(1, 2), (4, 2), (3, 1), (2, 3)])
-def test_couplings(dim, layers, hidden_layers):
+@pytest.mark.parametrize("kind", ["affine", "spline"])
+@pytest.mark.parametrize("trunk_blocks", [0, 2])
+def test_couplings(dim, layers, hidden_layers, kind, trunk_blocks):
     stack = CouplingStack(
-        dim, context_dim=5, layers=layers, hidden=16, hidden_layers=hidden_layers,
-        log_scale_bound=1.5,
+        dim, context_dim=5, layers=layers, hidden=16, hidden_layers=hidden_layers, coupling=kind,
+        log_scale_bound=1.5, spline_bound=1.5, trunk_blocks=trunk_blocks, trunk_width=8,
     )  # fmt: skip
     z, context = torch.randn(3, dim), torch.randn(3, 5)
     before = z.clone()
