@@ -188,6 +188,7 @@ def test_a_prior_learns_small_actions_in_a_huge_box():
         1,
         encoder="state",
         hidden=16,
+        trunk_width=16,
         action_low=(-3e38,),
         action_high=(3e38,),
     )

@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing
-from dataclasses import MISSING, asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from parrot_wrapper.errors import CheckpointError, DataError
+from parrot_wrapper.errors import CheckpointError, DataError, ParrotError
 from parrot_wrapper.io.interruption import deferred_interrupt
 from parrot_wrapper.priors.trainable import Batch
 from parrot_wrapper.training.prior_batches import prefetched, step_generator
@@ -257,7 +257,7 @@ class PriorRun:
 def _as_today(path: Path, stored: Mapping[str, Any], config: Any) -> dict[str, Any]:
     """Settings of a run that an earlier version began, as this version names them.
 
-    What a config did not have then, it had the default of, else the run would not go on the same.
+    What a config did not have then, `from_dict` knows, else the run would not go on the same.
     """
     if "method" in stored:
         raise CheckpointError(
@@ -268,8 +268,13 @@ def _as_today(path: Path, stored: Mapping[str, Any], config: Any) -> dict[str, A
     prior = dict(stored.get("prior", {}))
     if "jacobian" in training:
         prior["jacobian"] = training.pop("jacobian")
-    since = {f.name: f.default for f in fields(config) if f.default is not MISSING}
-    return {"kind": "flow", **stored, "training": training, "prior": {**since, **prior}}
+    try:
+        prior = type(config).from_dict(prior).to_dict()
+    except ParrotError as error:
+        raise CheckpointError(
+            f"{path}: written by another version: {error} Start in another folder."
+        ) from error
+    return {"kind": "flow", **stored, "training": training, "prior": prior}
 
 
 def has_checkpoint(folder: Path | None) -> bool:

@@ -221,24 +221,39 @@ def test_resuming_refuses_other_settings_and_data(tmp_path):
 
     with pytest.raises(CheckpointError, match=r"training\.learning_rate: 0\.0003 there, 0\.1"):
         resume(learning_rate=0.1)
-    with pytest.raises(CheckpointError, match=r"prior\.coupling_layers: 4 there, 6"):
+    with pytest.raises(CheckpointError, match=r"prior\.coupling_layers: 3 there, 6"):
         resume(prior=state_prior(coupling_layers=6))
     with pytest.raises(CheckpointError, match=r"data\.sha256: .* there"):
         resume(data=state_data(seed=1))
     resume(checkpoint_every=7, loaders=2)  # these do not change the result
 
 
+def test_a_run_begun_before_flows_had_a_trunk_is_not_taken_for_one_with_it(tmp_path):
+    fit_prior(state_prior(), state_data(), QUICK, run_folder=tmp_path, progress=False)
+    path = tmp_path / "checkpoint.safetensors"
+    tensors, state = read_training_checkpoint(path)
+    del state["settings"]["prior"]["trunk_blocks"]
+    write_training_checkpoint(path, tensors, state)
+    with pytest.raises(CheckpointError, match=r"prior\.trunk_blocks: 0 there, 2"):
+        fit_prior(state_prior(), state_data(), QUICK, run_folder=tmp_path, progress=False)
+
+
 @pytest.mark.parametrize("former", ["flow", "baseline"])
 def test_runs_that_an_earlier_version_began(tmp_path, former):
     """A flow's goes on; one of the loop for baselines says what became of it."""
-    done, again = state_prior(), state_prior()
+    done, again = (
+        state_prior(coupling="affine", coupling_layers=4, hidden_layers=2, trunk_blocks=0)
+        for _ in range(2)
+    )
     fit_prior(done, state_data(), QUICK, run_folder=tmp_path, progress=False)
     path = tmp_path / "checkpoint.safetensors"
     tensors, state = read_training_checkpoint(path)
     settings = state["settings"]
     if former == "flow":
         del settings["kind"]
-        for since in ("coupling", "mixing", "spline_bins", "spline_bound"):
+        for since in (
+            "coupling", "mixing", "spline_bins", "spline_bound", "trunk_blocks", "trunk_width"
+        ):  # fmt: skip
             del settings["prior"][since]
         settings["training"]["jacobian"] = settings["prior"].pop("jacobian")
         del settings["training"]["sight_share"]
