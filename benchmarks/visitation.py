@@ -28,7 +28,7 @@ from parrot_wrapper.training.prior import fit_prior
 from parrot_wrapper.training.prior_config import training_config
 
 ENV_ID = "ParrotSequentialNavigation-v0"
-FLOW = {"hidden": 64, "coupling": "spline", "coupling_layers": 3, "sees": ("proprio",)}
+FLOW = {"hidden": 64, "hidden_layers": 2, "trunk_blocks": 0, "sees": ("proprio",)}
 PRIORS: dict[str, tuple[str, dict[str, Any]]] = {
     "no memory": ("flow", FLOW),
     "the last step": ("memory", {**FLOW, "memory": "last", "last": 1}),

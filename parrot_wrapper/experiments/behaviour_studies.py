@@ -18,8 +18,6 @@ _SIGHT: Mapping[str, tuple[str, ...]] = {
 }
 """What each prior of the `information` study sees, by its name."""
 
-_FLOW: Mapping[str, Any] = {"kind": "flow", "coupling": "spline", "coupling_layers": 3}
-
 _AGENT: Mapping[str, Any] = {
     "observation": "image",  # the env's own, all of it
     "kl": None,
@@ -35,7 +33,7 @@ _AGENT: Mapping[str, Any] = {
 def information(setting: str) -> Grid:
     """Priors that see more and more of the box task, and no prior; the agent sees all."""
     tiny = setting == "ci"
-    options = {**_FLOW, "steps": 20} if tiny else _FLOW
+    options: dict[str, Any] = {"kind": "flow", **({"steps": 20} if tiny else {})}
     less = {"learning_starts": 25, "batch_size": 16} if tiny else {}
     return Grid(
         "information",

@@ -208,7 +208,7 @@ COUPLINGS = ("affine", "spline")
 """Kinds of coupling layers."""
 
 
-class ResidualBlock(nn.Module):
+class TrunkBlock(nn.Module):
     """x + f(norm(x)) for (B, width), where f is a net of two layers that starts at zero."""
 
     def __init__(self, width: int) -> None:
@@ -239,7 +239,7 @@ class Trunk(nn.Sequential):
     def __init__(self, context_dim: int, *, width: int, blocks: int) -> None:
         super().__init__(
             nn.Linear(context_dim, width),
-            *(ResidualBlock(width) for _ in range(blocks)),
+            *(TrunkBlock(width) for _ in range(blocks)),
             nn.LayerNorm(width),
         )
 

@@ -14,8 +14,8 @@ from parrot_wrapper.errors import InvalidArgumentError, require_known
 from parrot_wrapper.priors.arrays import as_float_array, vectors
 from parrot_wrapper.priors.config import PriorConfig, require_at_least
 from parrot_wrapper.priors.encoders.base import ActingEncoder
-from parrot_wrapper.priors.flow import PAPER_SIZES, FlowPrior, FlowPriorConfig
-from parrot_wrapper.priors.trainable import FEATURES_KEY, PAPER, Batch, single_steps
+from parrot_wrapper.priors.flow import FlowPrior, FlowPriorConfig
+from parrot_wrapper.priors.trainable import FEATURES_KEY, Batch, single_steps
 from parrot_wrapper.priors.variational import ActionBox
 from parrot_wrapper.types import AnyArray, FloatArray, Observations
 
@@ -129,7 +129,7 @@ class MemoryFlowPrior(FlowPrior):
     recipes: ClassVar = MappingProxyType(
         {
             "laptop": _SEQUENCES,
-            "paper": {**PAPER, **PAPER_SIZES},
+            "paper": FlowPrior.recipes["paper"],
             "laptop-frozen": {**_SEQUENCES, "patience": 0},
         }
     )
