@@ -1,7 +1,7 @@
 """How far features of images carry an agent in envs that this project knows nothing of.
 
     python benchmarks/foreign_sight.py fetch-reach --sees state
-    python benchmarks/foreign_sight.py fetch-reach --sees image --encoder structured
+    python benchmarks/foreign_sight.py fetch-reach --sees image
     python benchmarks/foreign_sight.py --envs        # what there is
 
 Three stages, each skipped where it is done and continued where it was stopped: demonstrations with
@@ -34,7 +34,7 @@ from parrot_wrapper.rl.config import RLConfig
 from parrot_wrapper.rl.evaluation import EVALUATION_FILE, evaluate_run
 from parrot_wrapper.rl.logs import STEPS_KEY, read_episodes, training_seconds
 from parrot_wrapper.rl.train import train
-from parrot_wrapper.training.prior_config import PriorTrainingConfig
+from parrot_wrapper.training.prior_config import OPTIMISERS, PriorTrainingConfig
 
 FOLDERS = tuple(str(Path(__file__).parents[1] / name) for name in ("benchmarks", "examples"))
 PARTS = ("image", "proprio", "state")
@@ -97,6 +97,7 @@ def make_prior(data_folder: Path, folder: Path, args: argparse.Namespace) -> dic
             steps=args.prior_steps,
             batch_size=args.batch_size,
             learning_rate=args.learning_rate,
+            optimiser=args.optimiser,
             patience=args.patience,
             sight_share=args.sight_share,
             seed=args.prior_seed,
@@ -200,6 +201,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--sight-share", type=float, default=0.3, help="of the steps, for images")
     parser.add_argument("--batch-size", type=int, default=128)
     parser.add_argument("--learning-rate", type=float, default=1e-3)
+    parser.add_argument("--optimiser", choices=OPTIMISERS, default="muon")
     parser.add_argument("--patience", type=int, default=0, help="validations; 0 for all steps")
     parser.add_argument("--prior-seed", type=int, default=0)
     parser.add_argument("--steps", type=int, default=25_000, help="env steps of SAC")

@@ -45,7 +45,7 @@ def trained(data: EpisodeDataset, steps: int, seed: int, **options: Any) -> Late
     prior = LatentVariablePrior.for_data(data, seed=seed, sees=NEAR, **options)
     config = training_config(
         LatentVariablePrior, steps=steps, seed=seed, learning_rate=1e-3, patience=0,
-        precision="float32", device="cpu", validate_every=500,
+        optimiser="adam", precision="float32", device="cpu", validate_every=500,
     )  # fmt: skip
     fit_prior(prior, data, config, progress=False)
     return prior

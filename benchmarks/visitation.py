@@ -110,7 +110,7 @@ def main(argv: list[str] | None = None) -> None:
         prior = made.for_data(data, seed=args.seed, **options)
         config = training_config(
             made, steps=args.train_steps, seed=args.seed, learning_rate=1e-3, patience=0,
-            precision="float32", device="cpu", validate_every=500,
+            optimiser="adam", precision="float32", device="cpu", validate_every=500,
         )  # fmt: skip
         report = fit_prior(prior, data, config, progress=False)
         orders = sampled(prior, args.sample_steps, args.seed)

@@ -30,6 +30,7 @@ PRESETS = ("laptop", "paper")
 PAPER: Mapping[str, Any] = MappingProxyType(
     {
         "steps": 500_000,
+        "optimiser": "adam",
         "learning_rate": 1e-4,
         "final_learning_rate": 1.0,
         "warmup_steps": 0,

@@ -12,6 +12,7 @@ from parrot_wrapper.priors.trainable import Trainable
 from parrot_wrapper.surroundings import DEFAULT_THREADS
 
 PRECISIONS = ("auto", "float32", "bfloat16")
+OPTIMISERS = ("muon", "adam")
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,8 @@ class PriorTrainingConfig:
     Attributes:
         steps: Gradient steps.
         batch_size: Rows of a batch: single steps, or windows of steps; even.
-        learning_rate: Peak of Adam's step size, reached after `warmup_steps`.
+        optimiser: "muon" for Muon on matrices and Adam on the rest (`Optimiser`), or "adam".
+        learning_rate: Peak of the optimiser's step size, reached after `warmup_steps`.
         final_learning_rate: Fraction of the peak that the cosine decay ends at; 1 for no decay.
         warmup_steps: Steps of linear warm-up.
         gradient_clip: Largest norm of the gradient.
@@ -53,7 +55,7 @@ class PriorTrainingConfig:
 
     Raises:
         InvalidArgumentError: A value outside its range; the message names the field.
-        UnknownNameError: No such precision.
+        UnknownNameError: No such precision or optimiser.
 
     Example:
         >>> PriorTrainingConfig(steps=100, warmup_steps=10).learning_rate_at(10, fraction=0.0)
@@ -62,6 +64,7 @@ class PriorTrainingConfig:
 
     steps: int = 20_000
     batch_size: int = 256
+    optimiser: Literal["muon", "adam"] = "muon"
     learning_rate: float = 3e-4
     final_learning_rate: float = 0.02
     warmup_steps: int = 200
@@ -99,13 +102,14 @@ class PriorTrainingConfig:
         even = self.batch_size >= 2 and self.batch_size % 2 == 0
         self._require("batch_size", even, "even and at least 2 (two time steps of each episode)")
         require_known("precision", [self.precision], PRECISIONS)
+        require_known("optimiser", [self.optimiser], OPTIMISERS)
 
     def _require(self, name: str, holds: bool, what: str) -> None:
         if not holds:
             raise InvalidArgumentError(f"{name} must be {what}, got {getattr(self, name)!r}.")
 
     def learning_rate_at(self, step: int, *, fraction: float) -> float:
-        """Adam's step size at `step` when `fraction` (0 to 1) of the run is over."""
+        """The optimiser's step size at `step` when `fraction` (0 to 1) of the run is over."""
         warm = min(1.0, step / self.warmup_steps) if self.warmup_steps else 1.0
         cosine = 0.5 * (1.0 + math.cos(math.pi * min(max(fraction, 0.0), 1.0)))
         return (

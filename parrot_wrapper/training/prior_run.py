@@ -264,7 +264,7 @@ def _as_today(path: Path, stored: Mapping[str, Any], config: Any) -> dict[str, A
             f"{path}: begun by `parrot train-baseline {stored['method']}`, which is now `parrot "
             "train-prior --kind`, with another loop; start in another folder."
         )
-    training = {"sight_share": 1.0, **stored.get("training", {})}
+    training = {"sight_share": 1.0, "optimiser": "adam", **stored.get("training", {})}
     prior = dict(stored.get("prior", {}))
     if "jacobian" in training:
         prior["jacobian"] = training.pop("jacobian")

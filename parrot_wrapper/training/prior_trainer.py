@@ -10,10 +10,9 @@ from torch import Tensor
 
 from parrot_wrapper.errors import NotOfferedError
 from parrot_wrapper.priors.trainable import Batch, Trainable
+from parrot_wrapper.training.optimiser import Optimiser
 from parrot_wrapper.training.prior_config import PriorTrainingConfig
 from parrot_wrapper.training.ranks import Ranks
-
-_MOMENTS = ("step", "exp_avg", "exp_avg_sq")
 
 
 def use_bfloat16(precision: str, device: torch.device) -> bool:
@@ -30,7 +29,7 @@ def use_bfloat16(precision: str, device: torch.device) -> bool:
 
 
 class PriorTrainer:
-    """A prior, the moving average of its weights, and Adam.
+    """A prior, the moving average of its weights, and their optimiser.
 
     Args:
         prior: Trained in place; already on its device.
@@ -56,7 +55,7 @@ class PriorTrainer:
         if not self._parameters:
             raise NotOfferedError(f"A prior of type {prior.type_tag!r} has no weights to train.")
         self._averages: list[Tensor] = list(self.average.parameters())
-        self._optimiser = torch.optim.Adam(self._parameters, fused=True)
+        self._optimiser = Optimiser(prior.named_parameters(), muon=config.optimiser == "muon")
 
     def _losses(
         self, prior: Trainable, batch: Batch, *, progress: float, seed: int
@@ -76,20 +75,17 @@ class PriorTrainer:
         Args:
             batch: On any device; of several processes each has its own rows.
             step: Number of this step, from 0.
-            learning_rate: Adam's step size.
+            learning_rate: The optimiser's step size.
             seed: Seed of the step's own noise.
         """
         self.prior.train()
         noise = seed + self.ranks.rank
         losses = self._losses(self.prior, batch, progress=step / self._config.steps, seed=noise)
-        self._optimiser.zero_grad(set_to_none=True)
         torch.stack(list(losses.values())).sum().backward()  # type: ignore[no-untyped-call]
         gradients = [entry.grad for entry in self._parameters if entry.grad is not None]
         self.ranks.average([*gradients, *(loss.detach() for loss in losses.values())])
         norm = torch.nn.utils.clip_grad_norm_(self._parameters, self._config.gradient_clip)
-        for group in self._optimiser.param_groups:
-            group["lr"] = learning_rate
-        self._optimiser.step()
+        self._optimiser.step(learning_rate)
         self._follow(min(self._config.ema_decay, (1 + step) / (10 + step)))
         result = {name: loss.detach() for name, loss in losses.items()}
         return {**result, "gradient_norm": norm.detach()}
@@ -119,27 +115,13 @@ class PriorTrainer:
         stored = {f"model/{name}": tensor for name, tensor in self.prior.state_dict().items()}
         for name, tensor in self.average.state_dict().items():
             stored[f"average/{name}"] = tensor
-        for name, parameter in self.prior.named_parameters():
-            for moment in _MOMENTS:
-                state = self._optimiser.state.get(parameter, {})
-                if moment in state:
-                    stored[f"adam/{moment}/{name}"] = state[moment]
-        return stored
+        return {**stored, **self._optimiser.tensors()}
 
     def restore(self, stored: Mapping[str, Tensor]) -> None:
         """Continue from `tensors`' output; names that do not fit raise KeyError or RuntimeError."""
         self.prior.load_state_dict(_below("model/", stored))
         self.average.load_state_dict(_below("average/", stored))
-        for name, parameter in self.prior.named_parameters():
-            if f"adam/step/{name}" not in stored:  # the parameter has had no gradient yet
-                continue
-            self._optimiser.state[parameter] = {
-                "step": stored[f"adam/step/{name}"].to(self.device, torch.float32),
-                **{
-                    moment: torch.empty_like(parameter.data).copy_(stored[f"adam/{moment}/{name}"])
-                    for moment in _MOMENTS[1:]
-                },
-            }
+        self._optimiser.restore(stored)
 
 
 def _below(prefix: str, stored: Mapping[str, Tensor]) -> dict[str, Tensor]:
