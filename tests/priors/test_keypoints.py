@@ -45,10 +45,10 @@ def test_layout() -> None:
     batch["proprio"] = torch.randn(16, 2, generator=torch.Generator().manual_seed(0))
     encoder.initialise(batch)
     features, seen = encoder.training_features(batch)
-    # a toggle has a state, now and later, and two of the kinds of keyframes
-    hand, kinds = PLACE + 1 + len(HORIZONS), 3
+    # a toggle has a state, now and later, and two of the kinds of keyframes, which tell of things
+    hand, kinds, told = PLACE + 1 + len(HORIZONS), 3, 2
     assert features.shape == (16, encoder.feature_dim)
-    assert encoder.feature_dim == hand + SLOT * (2 * kinds + SMALL["slots"]) + 2
+    assert encoder.feature_dim == hand + SLOT * (2 * kinds + told * SMALL["slots"]) + 2
     assert encoder.context(features).shape == (16, encoder.context_dim)
     assert torch.equal(encoder(batch), features)
     assert torch.equal(features[:, :hand], seen["hand"])
@@ -78,14 +78,37 @@ def test_absent_slots_are_quiet() -> None:
     assert 0.3 < (noisy - features)[:, start + 1 : start + SLOT].std() < 0.8
 
 
-def test_slots_are_a_set() -> None:
+def test_slots_of_a_kind_are_a_set() -> None:
     encoder = make(slots=5)
+    with torch.no_grad():
+        encoder.kind.normal_(generator=torch.Generator().manual_seed(0))
     features = encoder(drawn(encoder))
-    start = encoder.feature_dim - 5 * SLOT
-    shuffled = features.clone()
-    slots = features[:, start:].view(-1, 5, SLOT)
-    shuffled[:, start:] = slots[:, torch.tensor([3, 0, 4, 1, 2])].flatten(1)
-    torch.testing.assert_close(encoder.context(shuffled), encoder.context(features))
+    start = encoder.feature_dim - 2 * 5 * SLOT
+    slots = features[:, start:].detach().view(-1, 2, 5, SLOT).clone()
+
+    def context(of_slots: Tensor) -> Tensor:
+        return encoder.context(torch.cat((features[:, :start], of_slots.flatten(1)), dim=1))
+
+    shuffled = slots[:, :, torch.tensor([3, 0, 4, 1, 2])]
+    torch.testing.assert_close(context(shuffled), context(slots))
+    slots[:, 1] = 0.0  # the kinds are not
+    assert (context(slots.flip(1)) - context(slots)).abs().max() > 1e-2
+
+
+def test_what_is_gone_to_and_where_it_is_put_share_no_slot() -> None:
+    encoder = make(slots=2)
+    _, seen = encoder.training_features(drawn(encoder))
+    heat = torch.zeros_like(seen["heat"])
+    heat[:, 20, 0] = heat[:, 43, 1] = 1.0  # two things that look alike
+    seen = {**seen, "heat": heat, "code": torch.ones_like(seen["code"]) / 3**0.5}
+    start = encoder.shared
+    slots = encoder._slots(seen)[:, start:].view(-1, 2, 2, SLOT)
+    relative = seen["place"] - seen["hand"][:, None, :PLACE]
+    for kind, cell in ((0, 20), (1, 43)):
+        present, place = slots[:, kind, :, :1], slots[:, kind, :, 1:]
+        assert present.max() > 0.9
+        expected = present * relative[:, cell, None]
+        torch.testing.assert_close(place, expected, atol=2e-3, rtol=2e-3)
 
 
 @pytest.mark.parametrize("side", [4, 32, 48, 64, 84, 96, 128, 256, (33, 50), (97, 61)])

@@ -113,6 +113,14 @@ class Cues:
         """Kinds of keyframes: two of each toggle, and rest or turn."""
         return 2 * len(self.toggles) + 1
 
+    @property
+    def told(self) -> int:
+        """The first of the kinds that say where things are: of toggles, if there are any.
+
+        One rests where nothing is, too.
+        """
+        return 2 * len(self.toggles) or 1
+
     def to_dict(self) -> dict[str, Any]:
         """A JSON-able copy."""
         return asdict(self)

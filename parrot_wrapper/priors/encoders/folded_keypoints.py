@@ -19,7 +19,7 @@ from parrot_wrapper.priors.encoders.products import (
     product,
     with_one,
 )
-from parrot_wrapper.priors.encoders.teachers import PLACE, certain
+from parrot_wrapper.priors.encoders.teachers import PLACE, certain, each
 
 if TYPE_CHECKING:
     from parrot_wrapper.priors.encoders.keypoints import KeypointEncoder
@@ -38,7 +38,7 @@ class FoldedKeypoints:
     """
 
     def __init__(self, encoder: KeypointEncoder) -> None:
-        self._join, self._thing = encoder.join, encoder.teachers.thing
+        self._join, self._told = encoder.join, encoder.cues.told
         self._half, kinds = encoder.half_present, encoder.cues.kinds
         self._split = kinds, kinds + encoder._anchors.shape[1]
         self._cells = Cells(require_image(encoder.name, encoder.observation), encoder.fold)
@@ -56,7 +56,12 @@ class FoldedKeypoints:
         self._near = functional.pad(enter[:PLACE], (0, 0, 0, 1))  # for the 1 after a place
         self._hand = torch.cat((-enter[:PLACE], enter[PLACE:])), hidden
         self.context = PooledSlots(
-            encoder.token, encoder.score, encoder.pooled, encoder.shared, encoder.slots
+            encoder.token,
+            encoder.score,
+            encoder.pooled,
+            encoder.shared,
+            encoder.slots,
+            encoder.kind,
         )
 
     def __call__(self, obs: ObservationTensors) -> Tensor:
@@ -79,15 +84,15 @@ class FoldedKeypoints:
             near / torch.linalg.vector_norm(code, dim=2, keepdim=True).clamp_min_(_LEAST)
         ).exp_()
         near /= near.sum(2, keepdim=True)
-        thing = self._thing(heat)
+        told = heat[:, :, : self._told]
         place = heads[:, :, _PLACE]
         hidden = place @ self._near + apply(hand, self._hand)[:, None]
         meant = (functional.silu(hidden) @ self._meant[0] + self._meant[1]).sigmoid_()
         of_kind = torch.cat((meant.mul_(heat), heat), dim=2)
-        weight = torch.cat((of_kind.square(), near * thing.square()), dim=2)
+        weight = torch.cat((of_kind.square(), each(told.square(), near)), dim=2)
         sums = weight.transpose(1, 2) @ place
         mean = sums[:, :, :PLACE] / (sums[:, :, PLACE:] + 1e-4)
-        sure = torch.cat((certain(of_kind), near * certain(thing)), dim=2)
+        sure = torch.cat((certain(of_kind), each(certain(told), near)), dim=2)
         mass = sure.sum(1)[:, :, None].square()
         presence = mass / (mass + self._half**2)
         relative = mean.sub_(hand[:, None, :PLACE]).mul_(presence)

@@ -27,7 +27,7 @@ from parrot_wrapper.priors.encoders.image_encoder import (
     vector_dim,
 )
 from parrot_wrapper.priors.encoders.lessons import gaps, lessons
-from parrot_wrapper.priors.encoders.teachers import HORIZONS, PLACE, Teachers, certain
+from parrot_wrapper.priors.encoders.teachers import HORIZONS, PLACE, Teachers, certain, each
 from parrot_wrapper.types import Demonstrations, FloatArray, ObservationSpec
 
 SLOT = 1 + PLACE
@@ -44,15 +44,17 @@ class KeypointEncoder(ImageEncoder):
 
     The layout is: place of the hand (3), state of each toggle now and in 1, 4 and 16 steps, speed
     under each force, a slot (4) of each kind of keyframe for the thing that is likely meant, one of
-    each for all things of that kind, `slots` slots (4 each) by appearance, then the vectors, in
-    standard deviations. Places are in units of a typical way to the next keyframe. `Teachers` has
-    the losses, which need nothing but what `find_cues` reads out of images and actions.
+    each for all things of that kind, `slots` slots (4 each) by appearance of each kind that says
+    where things are, then the vectors, in standard deviations. Places are in units of a typical way
+    to the next keyframe. `Teachers` has the losses, which need nothing but what `find_cues` reads
+    out of images and actions.
 
     Args:
         observation: Must have an image of at least 4 pixels a side.
         cues: What the data tell of themselves, `Cues.to_dict`; without, it learns from the prior's
             own loss, and that things look the same at two times.
-        slots: Slots by appearance, 2 or more.
+        slots: Slots by appearance of things of one kind, 2 or more. What is gone to and where it
+            is put never share one, however alike they look.
         channels: Width of the convolutional net.
         sharpness: How exclusively an appearance belongs to its nearest anchor.
         feature_noise: Standard deviation of the noise on features that the prior is trained with.
@@ -72,7 +74,7 @@ class KeypointEncoder(ImageEncoder):
     name = "keypoints"
     quick: ClassVar[float] = 8.0
     """Where cells and the hand are is learned this many times faster than what builds on it."""
-    half_present: ClassVar[float] = 0.05**0.5
+    half_present: ClassVar[float] = 0.15
     """Mass in cells of a slot that is half present."""
     _anchors: Tensor
     _grid: Tensor
@@ -82,9 +84,9 @@ class KeypointEncoder(ImageEncoder):
         observation: ObservationSpec,
         *,
         cues: Mapping[str, Any] | None = None,
-        slots: int = 12,
+        slots: int = 8,
         channels: int = 48,
-        sharpness: float = 10.0,
+        sharpness: float = 5.0,
         feature_noise: float = 0.05,
         context: int = 128,
         teachers: Mapping[str, float] | None = None,
@@ -102,10 +104,11 @@ class KeypointEncoder(ImageEncoder):
         self.shared = self._hand + 2 * SLOT * self.cues.kinds
         super().__init__(
             observation,
-            feature_dim=self.shared + SLOT * slots + vector_dim(observation),
+            feature_dim=self.shared + SLOT * slots * self.cues.told + vector_dim(observation),
             context_dim=context,
         )
-        self.slots, self.sharpness, self.feature_noise = slots, sharpness, feature_noise
+        self.slots = slots * self.cues.told
+        self.sharpness, self.feature_noise = sharpness, feature_noise
         folded = self.fold**2 * colours
         # What a thing is is seen in a few cells. A branch that knew more would point at places from
         # where they can be told, in place of things, and take where a thing is for what it is.
@@ -129,6 +132,7 @@ class KeypointEncoder(ImageEncoder):
         )
         nn.init.constant_(self.meant[2].bias, 2.0)  # type: ignore[arg-type]
         self.token = nn.Sequential(nn.Linear(SLOT + self.shared, 96), nn.SiLU(), nn.Linear(96, 96))
+        self.kind = nn.Parameter(torch.zeros(self.cues.told, 96))  # what a slot's kind adds to it
         self.score = nn.Linear(96, 1)
         self.pooled = nn.Sequential(
             nn.Linear(2 * 96 + self.shared + vector_dim(observation), context), nn.SiLU(),
@@ -235,7 +239,8 @@ class KeypointEncoder(ImageEncoder):
 
     def context(self, features: Tensor) -> Tensor:
         """Pool the unordered set of slots by attention: (B, F) to (B, context)."""
-        return pool_slots(self.token, self.score, self.pooled, features, (self.shared, self.slots))
+        layout = self.shared, self.slots
+        return pool_slots(self.token, self.score, self.pooled, features, layout, self.kind)
 
     @torch.no_grad()
     def initialise(self, obs: ObservationTensors) -> None:
@@ -267,12 +272,12 @@ class KeypointEncoder(ImageEncoder):
         near = (seen["code"] @ (self.sharpness * self._anchors.T)).exp()
         near = near / near.sum(2, keepdim=True)
         of_kind = torch.cat((seen["heat"] * seen["meant"], seen["heat"]), dim=2)
-        thing = self.teachers.thing(seen["heat"])
+        told = seen["heat"][:, :, : self.cues.told]
         # One product for all slots: PyTorch's CPU kernels are very slow for a single column. Where
         # a thing is, a hot cell says, and not several faint ones; that there is one, all together.
-        weight = torch.cat((of_kind.square(), near * thing.square()), dim=2)
+        weight = torch.cat((of_kind.square(), each(told.square(), near)), dim=2)
         mean = weight.transpose(1, 2) @ seen["place"] / (weight.sum(1)[:, :, None] + 1e-4)
-        sure = torch.cat((certain(of_kind), near * certain(thing)), dim=2)
+        sure = torch.cat((certain(of_kind), each(certain(told), near)), dim=2)
         mass = sure.sum(1)[:, :, None].square()
         presence = mass / (mass + self.half_present**2)
         relative = mean - seen["hand"][:, None, :PLACE]
@@ -293,7 +298,12 @@ def convolutions(inside: int, channels: int, *, dilations: Sequence[int]) -> nn.
 
 
 def pool_slots(
-    token: nn.Module, score: nn.Module, pooled: nn.Module, features: Tensor, layout: tuple[int, int]
+    token: nn.Sequential,
+    score: nn.Module,
+    pooled: nn.Module,
+    features: Tensor,
+    layout: tuple[int, int],
+    kind: Tensor | None = None,
 ) -> Tensor:
     """Features (B, F) to (B, C), whatever the order of slots; absent ones count for nothing.
 
@@ -303,12 +313,17 @@ def pool_slots(
         pooled: From the attended and the summed tokens, what is shared and vectors, to the result.
         features: What is shared, the slots, presence first in each, and vectors.
         layout: Length of what is shared, and the number of slots.
+        kind: What is added to the first layer of tokens (K, width) for slots of each kind, which
+            follow one another; None where they have none.
     """
     start, count = layout
     shared, slots, vectors = features.tensor_split((start, start + SLOT * count), dim=1)
     slots = slots.reshape(-1, count, SLOT)
     beside = shared[:, None].expand(-1, count, -1)
-    tokens = token(torch.cat((slots, beside), dim=2))
+    hidden = token[0](torch.cat((slots, beside), dim=2))
+    if kind is not None:
+        hidden = hidden + kind.repeat_interleave(count // len(kind), dim=0)
+    tokens = token[1:](hidden)
     presence = slots[:, :, :1]
     attention = presence * score(tokens).clamp(-8, 8).exp()
     attended = (attention * tokens).sum(1) / (attention.sum(1) + 1e-3)

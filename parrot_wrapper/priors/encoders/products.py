@@ -150,12 +150,21 @@ class PooledSlots:
         pooled: Layers from attended and summed tokens, shared features and vectors.
         shared: Features before the slots.
         slots: How many there are.
+        kind: As in `pool_slots`.
     """
 
     def __init__(
-        self, token: nn.Sequential, score: nn.Linear, pooled: nn.Sequential, shared: int, slots: int
+        self,
+        token: nn.Sequential,
+        score: nn.Linear,
+        pooled: nn.Sequential,
+        shared: int,
+        slots: int,
+        kind: Tensor | None = None,
     ) -> None:
         enter, self._bias = product(token[0])
+        if kind is not None:
+            self._bias = self._bias + kind.repeat_interleave(slots // len(kind), dim=0)
         self._length = len(enter) - shared
         self._own, self._shared = enter[: self._length], enter[self._length :]
         self._token = _followed(product(token[2]), product(score))
@@ -168,7 +177,7 @@ class PooledSlots:
         shared, slots, vectors = features.tensor_split((sizes[0], sum(sizes)), dim=1)
         slots = slots.view(-1, self._slots, self._length)
         hidden = slots @ self._own
-        hidden += torch.addmm(self._bias, shared, self._shared)[:, None]
+        hidden += (shared @ self._shared)[:, None] + self._bias
         weight, bias = self._token
         tokens = functional.silu(hidden) @ weight
         tokens += bias

@@ -54,6 +54,11 @@ def certain(heat: Tensor) -> Tensor:
     return squared / (squared + _HALF**2)
 
 
+def each(of_kind: Tensor, near: Tensor) -> Tensor:
+    """Products (B, N, K A) of each of (B, N, K) with each of (B, N, A), kind by kind."""
+    return (of_kind[:, :, :, None] * near[:, :, None]).flatten(2)
+
+
 class Teachers(nn.Module):
     """Losses of a `KeypointEncoder`, from labels that `hindsight_labels` makes of actions.
 
@@ -119,12 +124,8 @@ class Teachers(nn.Module):
         self.register_buffer("_cell", torch.stack((rows, columns), dim=2).flatten(0, 1))
 
     def thing(self, heat: Tensor) -> Tensor:
-        """How much a cell is of a thing (B, N, 1), from its heats (B, N, K) in [0, 1].
-
-        Where there are toggles, from the heat of their switches: one rests where nothing is, too.
-        """
-        told = heat[:, :, :-1] if self._cues.toggles else heat
-        return 1.0 - (1.0 - told).prod(2, keepdim=True)
+        """How much a cell is of a thing (B, N, 1), from its heats (B, N, K) in [0, 1]."""
+        return 1.0 - (1.0 - heat[:, :, : self._cues.told]).prod(2, keepdim=True)
 
     def forward(
         self,
