@@ -46,6 +46,7 @@ BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
         ("held_latent --episodes 8 --train-steps 2 --sampled 2", "| latent held for 16 steps | "),
         ("unsafe_samples --episodes 1 --tasks ParrotGraspCup-v0", "| prior, likely 0.9 | "),
         ("visitation --episodes 4 --train-steps 2 --sample-steps 400", "| recurrent | "),
+        ("places_seen parrot-v0 --episodes 3", "| `parrot-v0` "),
         ("latent_smoothness parrot-v0 --episodes 1", "| parrot-v0 |"),
         (
             "threads --rounds 1 --only fit --fit-batches 8 --machines as-it-is",
