@@ -114,8 +114,8 @@ class Cues:
         return 2 * len(self.toggles) + 1
 
     @property
-    def told(self) -> int:
-        """The first of the kinds that say where things are: of toggles, if there are any.
+    def thing_kinds(self) -> int:
+        """How many of the kinds, the first ones, say where things are: those of toggles, if any.
 
         One rests where nothing is, too.
         """

@@ -38,7 +38,7 @@ class FoldedKeypoints:
     """
 
     def __init__(self, encoder: KeypointEncoder) -> None:
-        self._join, self._told = encoder.join, encoder.cues.told
+        self._join, self._thing_kinds = encoder.join, encoder.cues.thing_kinds
         self._half, kinds = encoder.half_present, encoder.cues.kinds
         self._split = kinds, kinds + encoder._anchors.shape[1]
         self._cells = Cells(require_image(encoder.name, encoder.observation), encoder.fold)
@@ -84,7 +84,7 @@ class FoldedKeypoints:
             near / torch.linalg.vector_norm(code, dim=2, keepdim=True).clamp_min_(_LEAST)
         ).exp_()
         near /= near.sum(2, keepdim=True)
-        told = heat[:, :, : self._told]
+        told = heat[:, :, : self._thing_kinds]
         place = heads[:, :, _PLACE]
         hidden = place @ self._near + apply(hand, self._hand)[:, None]
         meant = (functional.silu(hidden) @ self._meant[0] + self._meant[1]).sigmoid_()

@@ -104,10 +104,12 @@ class KeypointEncoder(ImageEncoder):
         self.shared = self._hand + 2 * SLOT * self.cues.kinds
         super().__init__(
             observation,
-            feature_dim=self.shared + SLOT * slots * self.cues.told + vector_dim(observation),
+            feature_dim=self.shared
+            + SLOT * slots * self.cues.thing_kinds
+            + vector_dim(observation),
             context_dim=context,
         )
-        self.slots = slots * self.cues.told
+        self.slots = slots * self.cues.thing_kinds
         self.sharpness, self.feature_noise = sharpness, feature_noise
         folded = self.fold**2 * colours
         # What a thing is is seen in a few cells. A branch that knew more would point at places from
@@ -132,7 +134,9 @@ class KeypointEncoder(ImageEncoder):
         )
         nn.init.constant_(self.meant[2].bias, 2.0)  # type: ignore[arg-type]
         self.token = nn.Sequential(nn.Linear(SLOT + self.shared, 96), nn.SiLU(), nn.Linear(96, 96))
-        self.kind = nn.Parameter(torch.zeros(self.cues.told, 96))  # what a slot's kind adds to it
+        self.kind = nn.Parameter(
+            torch.zeros(self.cues.thing_kinds, 96)
+        )  # what a slot's kind adds to it
         self.score = nn.Linear(96, 1)
         self.pooled = nn.Sequential(
             nn.Linear(2 * 96 + self.shared + vector_dim(observation), context), nn.SiLU(),
@@ -272,7 +276,7 @@ class KeypointEncoder(ImageEncoder):
         near = (seen["code"] @ (self.sharpness * self._anchors.T)).exp()
         near = near / near.sum(2, keepdim=True)
         of_kind = torch.cat((seen["heat"] * seen["meant"], seen["heat"]), dim=2)
-        told = seen["heat"][:, :, : self.cues.told]
+        told = seen["heat"][:, :, : self.cues.thing_kinds]
         # One product for all slots: PyTorch's CPU kernels are very slow for a single column. Where
         # a thing is, a hot cell says, and not several faint ones; that there is one, all together.
         weight = torch.cat((of_kind.square(), each(told.square(), near)), dim=2)

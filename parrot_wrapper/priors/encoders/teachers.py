@@ -125,7 +125,7 @@ class Teachers(nn.Module):
 
     def thing(self, heat: Tensor) -> Tensor:
         """How much a cell is of a thing (B, N, 1), from its heats (B, N, K) in [0, 1]."""
-        return 1.0 - (1.0 - heat[:, :, : self._cues.told]).prod(2, keepdim=True)
+        return 1.0 - (1.0 - heat[:, :, : self._cues.thing_kinds]).prod(2, keepdim=True)
 
     def forward(
         self,
