@@ -68,7 +68,7 @@ class KeypointEncoder(ImageEncoder):
     Example:
         >>> encoder = KeypointEncoder(ObservationSpec(image=(48, 48, 3)))
         >>> encoder({"image": torch.zeros(2, 48, 48, 3, dtype=torch.uint8)}).shape
-        torch.Size([2, 59])
+        torch.Size([2, 43])
     """
 
     name = "keypoints"
