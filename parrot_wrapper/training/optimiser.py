@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 import torch
 from torch import Tensor
 
-_MOMENTS = ("step", "exp_avg", "exp_avg_sq")
+_MOMENTS = ("exp_avg", "exp_avg_sq")
 _MOMENTUM = 0.95
 _SMALLEST = 8
 """Rows and columns of a matrix at least; smaller ones, and vectors, are for Adam."""
@@ -32,9 +32,9 @@ class Optimiser:
         self._named = dict(named)
         self._adam = torch.optim.Adam(self._named.values(), fused=True)
         self._momenta = {
-            name: torch.zeros_like(_matrix(parameter))
+            name: torch.zeros_like(parameter.flatten(1))
             for name, parameter in self._named.items()
-            if muon and parameter.ndim >= 2 and min(_matrix(parameter).shape) >= _SMALLEST
+            if muon and parameter.ndim >= 2 and min(parameter.flatten(1).shape) >= _SMALLEST
         }
 
     @torch.no_grad()
@@ -44,7 +44,7 @@ class Optimiser:
             parameter = self._named[name]
             if parameter.grad is None:
                 continue
-            gradient = _matrix(parameter.grad)
+            gradient = parameter.grad.flatten(1)  # outputs by inputs
             momentum.lerp_(gradient, 1.0 - _MOMENTUM)
             update = orthogonal(gradient.lerp(momentum, _MOMENTUM))  # as Nesterov's
             scale = max(update.shape) ** 0.5
@@ -74,7 +74,7 @@ class Optimiser:
                 "step": stored[f"adam/step/{name}"].to(parameter.device, torch.float32),
                 **{
                     moment: torch.empty_like(parameter.data).copy_(stored[f"adam/{moment}/{name}"])
-                    for moment in _MOMENTS[1:]
+                    for moment in _MOMENTS
                 },
             }
 
@@ -96,8 +96,3 @@ def orthogonal(matrix: Tensor) -> Tensor:
         gram = x @ x.T
         x = a * x + (b * gram + c * gram @ gram) @ x
     return x if wide is matrix else x.T
-
-
-def _matrix(parameter: Tensor) -> Tensor:
-    """A parameter as outputs by inputs."""
-    return parameter.flatten(1) if parameter.ndim > 2 else parameter

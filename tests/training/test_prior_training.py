@@ -238,6 +238,20 @@ def test_a_run_begun_before_flows_had_a_trunk_is_not_taken_for_one_with_it(tmp_p
         fit_prior(state_prior(), state_data(), QUICK, run_folder=tmp_path, progress=False)
 
 
+def test_a_run_begun_before_muon_goes_on_with_adam_alone(tmp_path):
+    adam = replace(QUICK, optimiser="adam")
+    done, again = state_prior(), state_prior()
+    fit_prior(done, state_data(), adam, run_folder=tmp_path, progress=False)
+    path = tmp_path / "checkpoint.safetensors"
+    tensors, state = read_training_checkpoint(path)
+    del state["settings"]["training"]["optimiser"]
+    write_training_checkpoint(path, tensors, state)
+    with pytest.raises(CheckpointError, match=r"training\.optimiser: 'adam' there, 'muon'"):
+        fit_prior(state_prior(), state_data(), QUICK, run_folder=tmp_path, progress=False)
+    fit_prior(again, state_data(), adam, run_folder=tmp_path, progress=False)
+    assert same_weights(done, again)
+
+
 @pytest.mark.parametrize("former", ["flow", "baseline"])
 def test_runs_that_an_earlier_version_began(tmp_path, former):
     """A flow's goes on; one of the loop for baselines says what became of it."""

@@ -163,8 +163,7 @@ class PooledSlots:
         kind: Tensor | None = None,
     ) -> None:
         enter, self._bias = product(token[0])
-        if kind is not None:
-            self._bias = self._bias + kind.repeat_interleave(slots // len(kind), dim=0)
+        self._kind = None if kind is None else kind.repeat_interleave(slots // len(kind), dim=0)
         self._length = len(enter) - shared
         self._own, self._shared = enter[: self._length], enter[self._length :]
         self._token = _followed(product(token[2]), product(score))
@@ -177,7 +176,9 @@ class PooledSlots:
         shared, slots, vectors = features.tensor_split((sizes[0], sum(sizes)), dim=1)
         slots = slots.view(-1, self._slots, self._length)
         hidden = slots @ self._own
-        hidden += (shared @ self._shared)[:, None] + self._bias
+        hidden += torch.addmm(self._bias, shared, self._shared)[:, None]
+        if self._kind is not None:
+            hidden += self._kind
         weight, bias = self._token
         tokens = functional.silu(hidden) @ weight
         tokens += bias
