@@ -28,7 +28,7 @@ from pathlib import Path
 from held_commands import ENV_ID, tiny_grid
 
 from parrot_wrapper.evaluation.report import markdown_table
-from parrot_wrapper.experiments.grid import Places
+from parrot_wrapper.experiments.grid_folders import Places
 from parrot_wrapper.experiments.runner import run_grid
 from parrot_wrapper.io.executors import Task, engine_maker
 from parrot_wrapper.record.collect import ExpertSource, collect

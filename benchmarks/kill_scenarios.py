@@ -14,7 +14,8 @@ import parrot_envs  # noqa: F401  # registers the ids
 from parrot_wrapper.data import load_dataset
 from parrot_wrapper.data.shards import verify_shard
 from parrot_wrapper.data.storage import whole_shards
-from parrot_wrapper.experiments.grid import Grid, Places
+from parrot_wrapper.experiments.grid import Grid
+from parrot_wrapper.experiments.grid_folders import Places
 from parrot_wrapper.experiments.rows import read_rows
 from parrot_wrapper.experiments.runner import run_grid
 from parrot_wrapper.io.atomic_files import write_json

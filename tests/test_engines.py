@@ -10,7 +10,7 @@ import pytest
 from parrot_wrapper.cli import main
 from parrot_wrapper.data import load_dataset
 from parrot_wrapper.errors import ExecutorError, InvalidArgumentError, UnknownNameError
-from parrot_wrapper.experiments.grid import Places
+from parrot_wrapper.experiments.grid_folders import Places
 from parrot_wrapper.experiments.rows import read_rows
 from parrot_wrapper.experiments.runner import run_grid
 from parrot_wrapper.io.executors import EXECUTORS, Ended, LocalProcesses, Task, stopping

@@ -21,7 +21,8 @@ from parrot_wrapper import (
 from parrot_wrapper.cli import main
 from parrot_wrapper.data import load_dataset
 from parrot_wrapper.errors import CheckpointError, InvalidArgumentError, MissingExtraError
-from parrot_wrapper.experiments.grid import Grid, Places, PriorData
+from parrot_wrapper.experiments.grid import Grid, PriorData
+from parrot_wrapper.experiments.grid_folders import Places
 from parrot_wrapper.experiments.rows import read_rows
 from parrot_wrapper.experiments.runner import run_grid
 from parrot_wrapper.priors import load_prior

@@ -23,7 +23,7 @@ from parrot_wrapper.errors import (
     ProcessDiedError,
     WriteError,
 )
-from parrot_wrapper.experiments.grid import Places
+from parrot_wrapper.experiments.grid_folders import Places
 from parrot_wrapper.experiments.rows import read_rows
 from parrot_wrapper.experiments.runner import run_grid
 from parrot_wrapper.io import carried_files

@@ -14,7 +14,8 @@ from tqdm import tqdm
 from parrot_wrapper.cli.durations import in_words
 from parrot_wrapper.errors import InvalidArgumentError, ParrotError
 from parrot_wrapper.evaluation.report import markdown_table
-from parrot_wrapper.experiments.grid import Grid, Places, read_grid
+from parrot_wrapper.experiments.grid import Grid
+from parrot_wrapper.experiments.grid_folders import Places, read_grid
 from parrot_wrapper.experiments.methods import Run
 from parrot_wrapper.experiments.studies import STUDIES, study_grid
 

@@ -13,7 +13,7 @@ import tyro
 from parrot_wrapper.cli.environments import packages_of
 from parrot_wrapper.cli.evaluate import film_run
 from parrot_wrapper.errors import InvalidArgumentError, absence
-from parrot_wrapper.experiments.grid import GRID_FILE
+from parrot_wrapper.experiments.grid_folders import GRID_FILE
 from parrot_wrapper.experiments.studies import STUDIES
 from parrot_wrapper.io.atomic_files import atomic_path
 from parrot_wrapper.registry import DEFAULT_PACKAGES

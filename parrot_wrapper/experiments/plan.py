@@ -8,7 +8,8 @@ from pathlib import Path
 
 from parrot_wrapper.errors import DataFileError, InvalidArgumentError, require_known, unknown_name
 from parrot_wrapper.experiments.artifacts import Artifact, is_made
-from parrot_wrapper.experiments.grid import Grid, Places
+from parrot_wrapper.experiments.grid import Grid
+from parrot_wrapper.experiments.grid_folders import Places
 from parrot_wrapper.experiments.methods import Run
 from parrot_wrapper.experiments.rows import ResultRow, read_rows, row_from_dict
 from parrot_wrapper.io.strict_json import parse_json

@@ -25,7 +25,8 @@ from parrot_wrapper.experiments.artifacts import (
     place_of,
     working_folder,
 )
-from parrot_wrapper.experiments.grid import Grid, Places
+from parrot_wrapper.experiments.grid import Grid
+from parrot_wrapper.experiments.grid_folders import Places
 from parrot_wrapper.experiments.methods import Run
 from parrot_wrapper.experiments.plan import Plan, left_row, make_plan, steps_so_far, weight
 from parrot_wrapper.experiments.rows import append_row

@@ -13,7 +13,8 @@ import numpy as np
 
 from parrot_wrapper.checks import as_path
 from parrot_wrapper.errors import DataError, DataFileError, absence
-from parrot_wrapper.experiments.grid import GRID_FILE, Grid, read_grid
+from parrot_wrapper.experiments.grid import Grid
+from parrot_wrapper.experiments.grid_folders import GRID_FILE, read_grid
 from parrot_wrapper.experiments.methods import METHODS, Method, RunKey
 from parrot_wrapper.experiments.rows import ROW_FILES, ResultRow, read_rows
 from parrot_wrapper.experiments.statistics import (

@@ -18,7 +18,8 @@ from parrot_wrapper.errors import (
     UnknownNameError,
 )
 from parrot_wrapper.evaluation import JudgeSettings, Rate, evaluate, judge_prior
-from parrot_wrapper.experiments.grid import Grid, read_grid
+from parrot_wrapper.experiments.grid import Grid
+from parrot_wrapper.experiments.grid_folders import read_grid
 from parrot_wrapper.experiments.rows import read_rows
 from parrot_wrapper.priors import VAEFeatures, VAEFeaturesConfig
 from parrot_wrapper.record.collect import ExpertSource, collect, record_episode

@@ -20,7 +20,7 @@ from parrot_wrapper.cli.arguments import expand_home
 from parrot_wrapper.data import EpisodeDataset, load_dataset, save_dataset
 from parrot_wrapper.data.exchange import import_data
 from parrot_wrapper.errors import ParrotError
-from parrot_wrapper.experiments.grid import read_grid
+from parrot_wrapper.experiments.grid_folders import read_grid
 from parrot_wrapper.experiments.study import load_studies
 from parrot_wrapper.priors.checkpoint import read_prior
 from parrot_wrapper.rl.evaluation import load_agent

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from parrot_wrapper.cli import main
-from parrot_wrapper.experiments.grid import Grid, Places, PriorData
+from parrot_wrapper.experiments.grid import Grid, PriorData
+from parrot_wrapper.experiments.grid_folders import Places
 from parrot_wrapper.experiments.plan import make_plan
 from parrot_wrapper.experiments.studies import study_grid
 from parrot_wrapper.experiments.study import load_rows

@@ -9,7 +9,8 @@ import pytest
 
 from parrot_wrapper.errors import DataFileError, ParrotError
 from parrot_wrapper.experiments.artifacts import PriorData
-from parrot_wrapper.experiments.grid import GRID_FILE, Grid, Places, read_grid
+from parrot_wrapper.experiments.grid import Grid
+from parrot_wrapper.experiments.grid_folders import GRID_FILE, Places, read_grid
 from parrot_wrapper.experiments.methods import AGENTS, EXPLORERS, METHODS, Method, run_config
 from parrot_wrapper.experiments.rows import read_rows
 from parrot_wrapper.experiments.studies import (

@@ -19,7 +19,8 @@ from parrot_wrapper.cli import main
 from parrot_wrapper.errors import DataFileError, InvalidArgumentError
 from parrot_wrapper.experiments.artifacts import begin, finish, place_of
 from parrot_wrapper.experiments.figures import save_figures
-from parrot_wrapper.experiments.grid import Grid, Places
+from parrot_wrapper.experiments.grid import Grid
+from parrot_wrapper.experiments.grid_folders import Places
 from parrot_wrapper.experiments.judged_priors import judged_table
 from parrot_wrapper.experiments.page import report_markdown
 from parrot_wrapper.experiments.plan import left_row

@@ -14,7 +14,8 @@ import torch
 
 from parrot_wrapper.data import EpisodeDataset, load_dataset, save_dataset
 from parrot_wrapper.experiments.artifacts import Artifact, begin, is_made, making_folder
-from parrot_wrapper.experiments.grid import Grid, read_grid
+from parrot_wrapper.experiments.grid import Grid
+from parrot_wrapper.experiments.grid_folders import read_grid
 from parrot_wrapper.experiments.plan import ROW_FILE, left_row, steps_so_far
 from parrot_wrapper.experiments.rows import ResultRow, Share, append_row, read_rows
 from parrot_wrapper.priors import FlowPrior, FlowPriorConfig, load_prior
