@@ -68,7 +68,7 @@ def test_an_extra_covers_its_parts(extra: str) -> None:
 
 def test_all_is_all() -> None:
     extras = optional_dependencies()
-    alone = {"lerobot-policies", "onnx", "wandb", "zoo"}
+    alone = {"lerobot-policies", "onnx", "sbx", "wandb", "zoo"}
     others = {"all", "dev", "docs", "third-party", *alone}
     assert extras_of_all() == set(extras) - others
     have = core_dependencies().union(*(extras[name] for name in extras_of_all()))

@@ -19,6 +19,7 @@ from tqdm import tqdm
 from parrot_wrapper.io.interruption import Interruption
 from parrot_wrapper.latent import kl_is_bound, kl_to_prior
 from parrot_wrapper.rl.checkpoint import save_checkpoint
+from parrot_wrapper.rl.jax_agents import in_jax, mean_log_prob
 from parrot_wrapper.rl.model import SeededEpisodes
 from parrot_wrapper.rl.replay.buffers import count_rewarded_episodes
 from parrot_wrapper.types import UNSAFE_KEY, told_success
@@ -55,10 +56,13 @@ def kl_nats(model: SAC, *, seed: int) -> float:
     )
     with torch.no_grad(), torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
-        obs = obs_as_tensor(recent, model.device)
-        _, log_prob = model.actor.action_log_prob(cast("torch.Tensor", obs))
+        obs = cast("torch.Tensor", obs_as_tensor(recent, model.device))
+        if in_jax(model):
+            log_prob = mean_log_prob(model, obs, seed=seed)
+        else:
+            log_prob = float(model.actor.action_log_prob(obs)[1].mean())
     dimensions = int(np.prod(model.action_space.shape or ()))
-    return kl_to_prior(-float(log_prob.mean()), dimensions)
+    return kl_to_prior(-log_prob, dimensions)
 
 
 class _Callback(BaseCallback):

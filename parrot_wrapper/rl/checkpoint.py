@@ -26,6 +26,7 @@ from torch import Tensor
 from parrot_wrapper.errors import CheckpointError
 from parrot_wrapper.io.atomic_files import atomic_folder, clear_strays, write_json
 from parrot_wrapper.io.strict_json import read_stamped, sealed
+from parrot_wrapper.rl.jax_agents import in_jax, model_arrays, restore_arrays
 from parrot_wrapper.rl.prior_explore import PriorExploreSAC
 from parrot_wrapper.rl.replay.buffers import replay_arrays, restore_replay
 
@@ -203,6 +204,8 @@ def _optimizers(model: SAC) -> dict[str, torch.optim.Optimizer]:
 
 
 def _model_tensors(model: SAC) -> dict[str, Tensor]:
+    if in_jax(model):
+        return {name: torch.from_numpy(array) for name, array in model_arrays(model).items()}
     tensors = {f"policy/{name}": value for name, value in model.policy.state_dict().items()}
     for label, optimizer in _optimizers(model).items():
         for index, state in optimizer.state_dict()["state"].items():
@@ -218,6 +221,9 @@ def _model_tensors(model: SAC) -> dict[str, Tensor]:
 
 
 def _restore_model(model: SAC, tensors: Mapping[str, Tensor]) -> None:
+    if in_jax(model):
+        restore_arrays(model, {name: tensor.numpy() for name, tensor in tensors.items()})
+        return
     policy = {
         name.removeprefix("policy/"): value
         for name, value in tensors.items()

@@ -18,6 +18,9 @@ from parrot_wrapper.wrappers.spaces import check_agent_observation
 CONVOLUTIONS = ("stock", "paper")
 CRITICS = ("latents", "actions")
 TARGETS = ("entropy", "kl")
+LIBRARIES = ("sb3", "sbx")
+PAIR = 2
+"""Critics of SAC as it comes."""
 
 
 @dataclass(frozen=True)
@@ -136,6 +139,8 @@ class RLConfig:
             never saw, such as `BroadConfig`; only for latent actions.
         observation: What the agent sees: "features", "image" (the env's observation as it is) or
             "both". Ignored without a prior. The SB3 policy follows from the resulting space.
+        library: Whose SAC: "sb3", or "sbx" for the same in JAX, which sees vectors and takes none
+            of the settings that change SAC itself; of layer normalisation it has the critics'.
         latent: Chart between the agent's unit box and the prior's noise.
         kl: KL budget to the prior in nats per decision, which sets SAC's target entropy to
             `d log 2 - kl`; None for SB3's default of -d. Raw actions always take the default.
@@ -190,6 +195,7 @@ class RLConfig:
     raw_actions: RawActions | bool | None = None
     mixtures: tuple[MixtureConfig, ...] = ()
     observation: str = "features"
+    library: str = "sb3"
     latent: str = "gaussian"
     kl: float | None = 5.0
     kl_warmup: int = 0
@@ -228,6 +234,7 @@ class RLConfig:
         require_known("convolutions", [self.convolutions], CONVOLUTIONS)
         require_known("critic", [self.critic], CRITICS)
         require_known("targets", [self.targets], TARGETS)
+        require_known("library", [self.library], LIBRARIES)
         self._check_needs()
         self._check_numbers()
 
@@ -253,6 +260,8 @@ class RLConfig:
                 f"critic='actions', got observation={self.observation!r} and "
                 f"raw_actions={self.raw_actions!r}."
             )
+        if self.library == "sbx":
+            self._check_stock()
         if self.kl_warmup and (self.kl is None or not self.latent_actions):
             raise InvalidArgumentError(
                 f"Expected a KL budget and an agent that acts in a prior's latents for "
@@ -264,6 +273,23 @@ class RLConfig:
         if self.raw_actions and self.prior is not None and self.observation == "both":
             raise InvalidArgumentError(
                 "Expected observation 'features' or 'image' beside raw_actions, got 'both'."
+            )
+
+    def _check_stock(self) -> None:
+        """SBX's SAC is as it comes."""
+        changes = {
+            "observation": self.prior is not None and self.observation != "features",
+            "raw_actions": self.raw.explore > 0 or self.raw.initial_actor is not None,
+            "n_critics": self.n_critics != PAIR,
+            "critic": self.critic != "latents",
+            "targets": self.targets != "entropy",
+            "target_update_interval": self.copies_by_callback,
+        }
+        given = [f"{name}={getattr(self, name)!r}" for name, differs in changes.items() if differs]
+        if given:
+            raise InvalidArgumentError(
+                f"library='sbx' is SAC as it comes, on features, without {', '.join(given)}; "
+                "use library='sb3' for these."
             )
 
     def _check_numbers(self) -> None:

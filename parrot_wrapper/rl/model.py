@@ -24,7 +24,8 @@ from parrot_wrapper.evaluation.policies import PriorFeaturesObservation
 from parrot_wrapper.latent import target_entropy
 from parrot_wrapper.priors.loading import load_prior
 from parrot_wrapper.rl.action_critic import ActionCriticSAC
-from parrot_wrapper.rl.config import DemonstrationReplay, RewardedReplay, RLConfig
+from parrot_wrapper.rl.config import PAIR, DemonstrationReplay, RewardedReplay, RLConfig
+from parrot_wrapper.rl.jax_agents import make_sac
 from parrot_wrapper.rl.normed_activation import LayerNormReLU
 from parrot_wrapper.rl.prior_explore import PriorExploreSAC
 from parrot_wrapper.rl.replay.buffers import (
@@ -86,7 +87,9 @@ def build_model(
         prior: A live prior in place of loading `config.prior`, to explore with.
 
     Raises:
-        InvalidArgumentError: No Box action space, or a prior that cannot be explored with.
+        InvalidArgumentError: No Box action space, a prior that cannot be explored with, or no
+            vectors to train on with SBX.
+        MissingExtraError: SBX is not installed.
         NotOfferedError: A prior whose actions critics cannot judge.
     """
     actions = env.action_space
@@ -115,9 +118,8 @@ def build_model(
         options["prior"] = load_prior(config.prior) if prior is None else prior
         options["prior_explore"] = config.raw.explore
         options["sees_features"] = config.observation == "features"
-    model = algorithm(
-        policy,
-        env,
+    common: dict[str, Any] = dict(
+        env=env,
         learning_rate=config.learning_rate,
         buffer_size=capacity,
         # A cloned actor warms up by itself; FirstUpdateCallback holds the updates back.
@@ -134,8 +136,16 @@ def build_model(
         device=config.device,
         **options,
     )
+    if config.library == "sbx":
+        if policy != "MlpPolicy":
+            raise InvalidArgumentError(
+                f"Expected vectors to train on with SBX, got {env.observation_space}; give it a "
+                "prior, whose features it sees, or use library='sb3'."
+            )
+        return make_sac(layer_norm=config.layer_norm, **common)
+    model = algorithm(policy, **common)
     skip_unused_gradients(model.critic)
-    if config.n_critics > _PAIR:
+    if config.n_critics > PAIR:
         pool_critics(model)
     if config.targets == "kl":
         charge_kl(model)
@@ -252,9 +262,6 @@ def skip_unused_gradients(critic: ContinuousCritic) -> None:
     critic.register_forward_hook(after, always_call=True)
 
 
-_PAIR = 2
-
-
 def pool_critics(model: SAC) -> None:
     """Let SAC use many critics as REDQ does (Chen et al. 2021), and RLPD after it.
 
@@ -266,7 +273,7 @@ def pool_critics(model: SAC) -> None:
     """
 
     def of_target(module: nn.Module, inputs: tuple[Any, ...], values: tuple[Tensor, ...]) -> Any:
-        return tuple(values[index] for index in torch.randperm(len(values))[:_PAIR].tolist())
+        return tuple(values[index] for index in torch.randperm(len(values))[:PAIR].tolist())
 
     def of_actor(module: nn.Module, inputs: tuple[Any, ...], values: tuple[Tensor, ...]) -> Any:
         _, actions = inputs

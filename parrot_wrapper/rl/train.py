@@ -301,6 +301,7 @@ def training_seconds_left(
         model = build_model(probe, venv)
         started = time.perf_counter()
         model.learn(_PROBE_STEPS)
+        model.learn(1, reset_num_timesteps=False)  # SBX compiles its first update
         warmed_up = time.perf_counter()
         model.learn(_PROBE_STEPS // 2, reset_num_timesteps=False)
         warm_up = (warmed_up - started) / _PROBE_STEPS

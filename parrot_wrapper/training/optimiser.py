@@ -11,6 +11,8 @@ _MOMENTS = ("exp_avg", "exp_avg_sq")
 _MOMENTUM = 0.95
 _SMALLEST = 8
 """Rows and columns of a matrix at least; smaller ones, and vectors, are for Adam."""
+_SIZE = 0.3
+"""Root mean square of an update's numbers, in learning rates. Adam's are about as large."""
 _QUINTIC = (3.4445, -4.7750, 2.0315)
 _ITERATIONS = 5
 
@@ -19,8 +21,8 @@ class Optimiser:
     """Muon (Jordan et al. 2024) for matrices and kernels of convolutions, and Adam for the rest.
 
     Muon's update of a matrix is its averaged gradient with all singular values set to about 1. It
-    is scaled so that its numbers have a root mean square of 1, which is Adam's largest, so that
-    one learning rate serves both. `torch.optim.Muon` takes no kernels, and rounds to bfloat16,
+    is scaled so that its numbers are about as large as Adam's, so that one learning rate serves
+    both (Liu et al. 2025). `torch.optim.Muon` takes no kernels, and rounds to bfloat16,
     which is slow on most processors.
 
     Args:
@@ -47,7 +49,7 @@ class Optimiser:
             gradient = parameter.grad.flatten(1)  # outputs by inputs
             momentum.lerp_(gradient, 1.0 - _MOMENTUM)
             update = orthogonal(gradient.lerp(momentum, _MOMENTUM))  # as Nesterov's
-            scale = max(update.shape) ** 0.5
+            scale = _SIZE * max(update.shape) ** 0.5
             parameter.sub_(update.view_as(parameter), alpha=learning_rate * scale)
             parameter.grad = None  # Adam leaves it alone
         for group in self._adam.param_groups:

@@ -337,6 +337,9 @@ def test_hard_target_copies_happen_at_the_interval_only(tmp_path: Path) -> None:
         ({"raw_actions": {"explore": 1.5}}, "explore.*1.5"),
         ({"raw_actions": {"explore": 0.5}, "prior": None}, "needs a prior to explore with"),
         ({"raw_actions": {"initial_actor": "there"}, "first_rewards": 1}, "first_rewards=1"),
+        ({"library": "sbxx"}, "Did you mean 'sbx'"),
+        ({"library": "sbx", "observation": "both", "n_critics": 4}, "observation='both', n_crit"),
+        ({"library": "sbx", "targets": "kl"}, "without targets='kl'"),
     ],
 )
 def test_bad_settings_are_refused(settings: dict[str, Any], message: str) -> None:

@@ -123,10 +123,6 @@ class Teachers(nn.Module):
         rows, columns = torch.meshgrid(*map(torch.arange, cells), indexing="ij")
         self.register_buffer("_cell", torch.stack((rows, columns), dim=2).flatten(0, 1))
 
-    def thing(self, heat: Tensor) -> Tensor:
-        """How much a cell is of a thing (B, N, 1), from its heats (B, N, K) in [0, 1]."""
-        return 1.0 - (1.0 - heat[:, :, : self._cues.thing_kinds]).prod(2, keepdim=True)
-
     def forward(
         self,
         seen: Mapping[str, Tensor],
@@ -157,9 +153,9 @@ class Teachers(nn.Module):
                 losses["motion"] = self._motion(seen["attention"], batch["image"])
             losses["keyframe"] = self._keyframe(seen, batch)
             losses["mass"] = seen["heat"].sum((1, 2)).mean()
-        losses["contrast"] = self._contrast(
-            seen["code"], self.thing(seen["heat"]).detach(), generator
-        )
+        things = seen["heat"].detach()[:, :, : self._cues.thing_kinds].unbind(2)
+        contrasts = [self._contrast(seen["code"], heat, generator) for heat in things]
+        losses["contrast"] = torch.stack(contrasts).mean()
         for name, reader in self.readers.items():
             losses[name] = self._read(name, reader, seen["features"], batch)
         weights = {**self.weights, "centre": _CENTRE * bool(self.weights["odometry"])}
@@ -224,9 +220,11 @@ class Teachers(nn.Module):
         return total
 
     def _contrast(self, code: Tensor, heat: Tensor, generator: torch.Generator) -> Tensor:
-        """InfoNCE (van den Oord et al. 2018) over a batch of what is at hot cells at two times."""
+        """InfoNCE (van den Oord et al. 2018) over a batch of what is at hot cells at two times.
+
+        One kind of thing at a time: kinds have slots of their own, and each may take all codes.
+        """
         size, _, length = code.shape
-        heat = heat[:, :, 0]
         both = torch.minimum(heat[0::2], heat[1::2])  # what stayed where it was
         both = certain(both) + 1e-6
 
