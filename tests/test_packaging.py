@@ -22,6 +22,7 @@ DISTRIBUTIONS = {
     "huggingface_hub": "huggingface-hub",
     "pybullet_data": "pybullet",
     "rl_zoo3": "rl-zoo3",
+    "sbx": "sbx-rl",
     "stable_baselines3": "stable-baselines3",
 }
 """Distributions that are not called like their modules."""
