@@ -143,6 +143,20 @@ def test_teachers_are_weighed_and_draw_from_the_generator(teachers) -> None:
         torch.testing.assert_close(losses(double, batch)[name], 2.0 * found[name])
 
 
+def test_things_of_different_kinds_may_look_alike() -> None:
+    encoder = make(teachers=ALONE[list(DEFAULT_WEIGHTS).index("contrast")])
+    batch = drawn(encoder, 12)
+    _, seen = encoder.training_features(batch)
+    looks = torch.cat((torch.eye(3), -torch.eye(3))).repeat_interleave(2, dim=0)  # by episode
+    heat = torch.zeros_like(seen["heat"])
+    heat[:, 20, 0] = heat[:, 43, 1] = 1.0
+    seen = {**seen, "heat": heat, "code": looks[:, None].expand_as(seen["code"])}
+    found = encoder.auxiliary_losses(seen, batch, torch.Generator().manual_seed(0))
+    assert found["contrast"] < 0.05  # two that had to differ would cost log 2 at least
+    mixed = {**seen, "code": seen["code"][torch.randperm(12)]}
+    assert encoder.auxiliary_losses(mixed, batch, torch.Generator())["contrast"] > 0.7
+
+
 OF_THE_FLOW = {"token", "score", "pooled"}
 """Layers between features and a prior."""
 REACHED = {

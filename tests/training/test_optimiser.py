@@ -53,9 +53,9 @@ def test_muon_moves_matrices_and_kernels_and_adam_the_rest():
     expected = _step(adams, Optimiser(adams.named_parameters(), muon=False), 0)
     for name in ("0.weight", "3.weight"):
         change = moved[name].flatten(1) / RATE
-        assert change.square().mean().sqrt() == pytest.approx(1.0, abs=0.3)
-        values = torch.linalg.svdvals(change / max(change.shape) ** 0.5)
-        assert values.max() < 1.3
+        assert 0.2 < change.square().mean().sqrt() < 0.4
+        values = torch.linalg.svdvals(change)
+        assert values.max() < 2.0 * values.min()
         assert not torch.allclose(moved[name], expected[name], atol=1e-4)
     for name in ("0.bias", "3.bias", "5.weight", "5.bias"):  # the last has two rows
         assert torch.equal(moved[name], expected[name])
