@@ -273,7 +273,8 @@ class EncoderPrior(Trainable):
         """
         wide, features, maps = self._like.dtype, batch.get(FEATURES_KEY), None
         if features is None:
-            features, maps = self.encoder.training_features(batch)
+            shown = self.encoder.augment(batch, generator) if self.training else batch
+            features, maps = self.encoder.training_features(shown)
             maps = {k: v.to(wide) if v.is_floating_point() else v for k, v in maps.items()}
         features = features.to(wide)
         return self.encoder.perturb(features, generator) if self.training else features, maps

@@ -52,6 +52,10 @@ class Marked(ImageEncoder):
         mean = obs["image"].to(self.dtype).flatten(1).mean(dim=1, keepdim=True)
         return self.join(self.scale * mean, obs)
 
+    def augment(self, obs: Mapping[str, Tensor], generator: torch.Generator) -> dict[str, Tensor]:
+        shade = torch.rand(1, generator=generator)
+        return {**obs, "image": obs["image"] * shade}
+
     def training_features(self, obs: Mapping[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
         return self(obs), {"mean": obs["image"].float().mean()}
 
@@ -102,6 +106,10 @@ def test_each_camera_has_what_it_would_have_alone():
     names = [f"{camera}/{loss}" for camera in TWO.images for loss in ("again", "scaled")]
     assert list(losses) == names
     assert losses["image/again"] == losses["image_wrist/again"] == 0
+    shown = encoder.augment(obs, torch.Generator().manual_seed(0))
+    shades = [float(shown[name].max() / obs[name].max()) for name in TWO.images]
+    assert 0 < shades[0] < 1 and 0 < shades[1] < 1 and shades[0] != shades[1]
+    assert shown["action"] is obs["action"]
     noisy = encoder.perturb(features, torch.Generator().manual_seed(0)) - features
     assert (noisy > 0).all() and not torch.equal(noisy[:, :3], noisy[:, 3:])
 

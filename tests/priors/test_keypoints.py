@@ -143,6 +143,28 @@ def test_teachers_are_weighed_and_draw_from_the_generator(teachers) -> None:
         torch.testing.assert_close(losses(double, batch)[name], 2.0 * found[name])
 
 
+@pytest.mark.parametrize("side", [32, 84])
+def test_patterns_lie_over_images_in_training(side) -> None:
+    encoder = make(side, patterns=0.2)
+    image = torch.full((64, side, side, 3), 128, dtype=torch.uint8)
+    obs = {"image": image, "action": torch.zeros(64, 1)}
+    shown = encoder.augment(obs, torch.Generator().manual_seed(0))
+    again = encoder.augment(obs, torch.Generator().manual_seed(0))
+    assert torch.equal(shown["image"], again["image"]) and shown["action"] is obs["action"]
+    assert shown["image"].shape == image.shape
+    assert shown["image"].min() >= 0 and shown["image"].max() <= 255
+    change = (shown["image"] - 128.0).flatten(1)
+    by_image = change.std(dim=1) / 255
+    assert by_image.max() > 4 * by_image.min() and 0.02 < by_image.mean() < 0.4
+    assert change.mean().abs() < 0.02 * 255
+    change = change.view(64, side, side, 3)
+    beside = (change[:, 1:, 1:] * change[:, :-1, :-1]).mean()
+    assert 0.1 < beside / change.square().mean() < 0.9  # squares, not pixels
+    assert encoder.training_features(shown)[0].isfinite().all()
+    plain = make(side, patterns=0.0)
+    assert plain.augment(obs, torch.Generator()) is obs
+
+
 def test_things_of_different_kinds_may_look_alike() -> None:
     encoder = make(teachers=ALONE[list(DEFAULT_WEIGHTS).index("contrast")])
     batch = drawn(encoder, 12)

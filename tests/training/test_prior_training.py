@@ -331,7 +331,12 @@ def test_auxiliary_losses_intermediates_and_perturbation_are_used():
     class Watched(StateEncoder):
         name = "watched"
 
+        def augment(self, obs, generator):
+            seen["augmented"] = seen.get("augmented", 0) + 1
+            return {**obs, "state": obs["state"] + 0.1 * torch.randn(3, generator=generator)}
+
         def training_features(self, obs):
+            seen["looked"] = seen.get("looked", 0) + 1
             return self(obs), {"half": obs["state"].half()}
 
         def labels(self, data):
@@ -352,6 +357,7 @@ def test_auxiliary_losses_intermediates_and_perturbation_are_used():
     report = fit_prior(prior, state_data(), QUICK, progress=False)
     assert seen["half"].dtype == torch.float32
     assert {"noise", "chosen"} <= set(seen)
+    assert report.steps == seen["augmented"] < seen["looked"]  # not in validation
     assert report.history[0]["training"]["norm"] > 0
     assert report.history[0]["validation"]["norm"] > 0
 

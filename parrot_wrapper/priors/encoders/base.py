@@ -93,6 +93,10 @@ class Encoder(nn.Module):
         """Its quickest form on one or a few observations, on the CPU, in float32."""
         return self
 
+    def augment(self, obs: ObservationTensors, generator: torch.Generator) -> ObservationTensors:
+        """Observations as the encoder sees them in training; by default as they are."""
+        return obs
+
     def training_features(self, obs: ObservationTensors) -> tuple[Tensor, dict[str, Tensor]]:
         """Features and whatever `auxiliary_losses` needs of the pass that made them."""
         return self(obs), {}

@@ -59,6 +59,14 @@ class CamerasEncoder(Encoder):
         """The quickest form of each."""
         return _ActingCameras(self)
 
+    def augment(self, obs: ObservationTensors, generator: torch.Generator) -> ObservationTensors:
+        """Images as each camera's encoder sees them in training."""
+        changed = {
+            name: part.augment(self._seen(name, obs), generator)["image"]
+            for name, part in self._parts()
+        }
+        return {**obs, **changed}
+
     def training_features(self, obs: ObservationTensors) -> tuple[Tensor, dict[str, Tensor]]:
         """Features (B, F), and what each camera's losses need, as CAMERA/NAME."""
         features, intermediates = [], dict[str, Tensor]()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -79,6 +79,33 @@ def padded(image: Tensor, block: int) -> Tensor:
     first = image.permute(0, 3, 1, 2).float()  # there is no replication of uint8
     grown = functional.pad(first, (0, right, 0, below), mode="replicate")
     return grown.permute(0, 2, 3, 1).to(image.dtype)
+
+
+def patterned(image: Tensor, cell: int, strength: float, generator: torch.Generator) -> Tensor:
+    """Images (B, H, W, C) float, in [0, 255], with random patterns laid over them.
+
+    Squares of a quarter, a half and three quarters of a cell are lighter or darker at random. What
+    has learned to see past them finds things whose own patterns it has never seen.
+
+    Args:
+        image: (B, H, W, C), in [0, 255].
+        cell: Side of a cell in pixels.
+        strength: Largest standard deviation of each size, of the range of pixels; it differs from
+            image to image.
+        generator: Draws them.
+    """
+    size, height, width, colours = image.shape
+    options: dict[str, Any] = {"generator": generator, "device": image.device}
+    total = image.permute(0, 3, 1, 2).float() / 255.0
+    for quarters in (1, 2, 3):
+        side = max(1, round(cell * quarters / 4))
+        grid = -(-height // side), -(-width // side)
+        coloured = torch.randn(size, colours, *grid, **options)
+        squares = 0.5 * coloured + torch.randn(size, 1, *grid, **options)
+        amount = strength * torch.rand(size, 1, 1, 1, **options).square()
+        wide = functional.interpolate(amount * squares, scale_factor=side)
+        total = total + wide[:, :, :height, :width]
+    return 255.0 * total.clamp(0.0, 1.0).permute(0, 2, 3, 1)
 
 
 class BackboneEncoder(ImageEncoder):

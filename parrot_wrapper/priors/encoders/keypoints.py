@@ -23,6 +23,7 @@ from parrot_wrapper.priors.encoders.folded_keypoints import FoldedKeypoints
 from parrot_wrapper.priors.encoders.image_encoder import (
     ImageEncoder,
     padded,
+    patterned,
     require_image,
     vector_dim,
 )
@@ -58,6 +59,7 @@ class KeypointEncoder(ImageEncoder):
         channels: Width of the convolutional net.
         sharpness: How exclusively an appearance belongs to its nearest anchor.
         feature_noise: Standard deviation of the noise on features that the prior is trained with.
+        patterns: Strength of the random patterns on images that it learns from (`patterned`).
         context: Length of what a flow is conditioned on.
         teachers: Weights of `Teachers`, by name, where they are not the defaults.
 
@@ -88,14 +90,17 @@ class KeypointEncoder(ImageEncoder):
         channels: int = 48,
         sharpness: float = 5.0,
         feature_noise: float = 0.05,
+        patterns: float = 0.06,
         context: int = 128,
         teachers: Mapping[str, float] | None = None,
     ) -> None:
         height, width, colours = require_image(self.name, observation)
-        if slots < 2 or channels < 8 or not sharpness > 0 or not feature_noise >= 0:
+        noisy = feature_noise >= 0 and patterns >= 0
+        if slots < 2 or channels < 8 or not (sharpness > 0 and noisy):
             raise InvalidArgumentError(
-                "The keypoints encoder needs slots >= 2, channels >= 8, sharpness > 0 and "
-                f"feature_noise >= 0, got {slots}, {channels}, {sharpness} and {feature_noise}."
+                "The keypoints encoder needs slots >= 2, channels >= 8, sharpness > 0, "
+                f"feature_noise >= 0 and patterns >= 0, got {slots}, {channels}, {sharpness}, "
+                f"{feature_noise} and {patterns}."
             )
         self.cues = Cues.from_dict(cues or {})
         self.fold = max(4, -(-max(height, width) // _CELLS))
@@ -110,7 +115,7 @@ class KeypointEncoder(ImageEncoder):
             context_dim=context,
         )
         self.slots = slots * self.cues.thing_kinds
-        self.sharpness, self.feature_noise = sharpness, feature_noise
+        self.sharpness, self.feature_noise, self.patterns = sharpness, feature_noise, patterns
         folded = self.fold**2 * colours
         # What a thing is is seen in a few cells. A branch that knew more would point at places from
         # where they can be told, in place of things, and take where a thing is for what it is.
@@ -156,6 +161,12 @@ class KeypointEncoder(ImageEncoder):
     def forward(self, obs: ObservationTensors) -> Tensor:
         """Images (B, H, W, C) uint8, and vectors beside them, to features (B, F)."""
         return self.training_features(obs)[0]
+
+    def augment(self, obs: ObservationTensors, generator: torch.Generator) -> ObservationTensors:
+        """Lay random patterns over the images."""
+        if not self.patterns:
+            return obs
+        return {**obs, "image": patterned(obs["image"], self.fold, self.patterns, generator)}
 
     def training_features(self, obs: ObservationTensors) -> tuple[Tensor, dict[str, Tensor]]:
         """Features (B, F), and what the teachers look at; N cells.
