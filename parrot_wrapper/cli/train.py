@@ -22,7 +22,8 @@ from parrot_wrapper.evaluation.report import rollout_table
 from parrot_wrapper.io.tracking import is_tracked, log_film
 from parrot_wrapper.priors.registry import MIXTURES
 from parrot_wrapper.registry import DEFAULT_PACKAGES, DEFAULT_PRIOR
-from parrot_wrapper.rl.config import PRESETS, REPLAYS, RawActions, RLConfig, preset_config
+from parrot_wrapper.rl.config import PRESETS, RawActions, RLConfig, preset_config
+from parrot_wrapper.rl.replay.settings import REPLAYS
 from parrot_wrapper.surroundings import DEFAULT_THREADS, use_threads
 
 _RAW, _SHARE = RawActions.name, "share"

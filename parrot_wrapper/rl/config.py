@@ -7,12 +7,20 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from functools import cache
 from types import MappingProxyType
-from typing import Any, ClassVar, TypeAlias
+from typing import Any, ClassVar
 
-from parrot_wrapper.checks import as_tagged, check_fields, from_tagged, require_count, require_share
+from parrot_wrapper.checks import as_tagged, check_fields, from_tagged
 from parrot_wrapper.errors import InvalidArgumentError, require_known
 from parrot_wrapper.priors.mixtures.settings import MixtureConfig, read_former, read_mixture
 from parrot_wrapper.priors.registry import MIXTURES
+from parrot_wrapper.rl.replay.settings import (
+    STOCK_REPLAY,
+    DemonstrationReplay,
+    Replay,
+    RewardedReplay,
+    UniformReplay,
+    replay_kind,
+)
 from parrot_wrapper.wrappers.spaces import check_agent_observation
 
 CONVOLUTIONS = ("stock", "paper")
@@ -45,75 +53,6 @@ class RawActions:
         check_fields(self)
         if not 0.0 <= self.explore <= 1.0:
             raise InvalidArgumentError(f"Expected explore in [0, 1], got {self.explore!r}.")
-
-
-@dataclass(frozen=True)
-class UniformReplay:
-    """SB3's own replay buffer.
-
-    Attributes:
-        n_steps: Decisions in an n-step return, 1 for none.
-
-    Raises:
-        InvalidArgumentError: A value outside its range.
-    """
-
-    name: ClassVar[str] = "uniform"
-    n_steps: int = 1
-
-    def __post_init__(self) -> None:
-        require_count("n_steps", self.n_steps)
-
-
-@dataclass(frozen=True)
-class RewardedReplay:
-    """Part of each batch is from episodes that had a reward (`RewardedReplayBuffer`).
-
-    Attributes:
-        share: How much of it, in (0, 1).
-
-    Raises:
-        InvalidArgumentError: A value outside its range.
-    """
-
-    name: ClassVar[str] = "rewarded"
-    share: float = 0.5
-
-    def __post_init__(self) -> None:
-        require_share("share", self.share)
-
-
-@dataclass(frozen=True)
-class DemonstrationReplay:
-    """Part of each batch is from demonstrations (`DemonstrationReplayBuffer`).
-
-    Only for agents that act in a prior's latent space: its inverse makes latents of the actions.
-
-    Attributes:
-        data: Folder of a data set that they are taken from, with its rewards.
-        share: How much of a batch, in (0, 1).
-        episodes: The first so many of its episodes; 0 for all.
-
-    Raises:
-        InvalidArgumentError: A value outside its range.
-    """
-
-    name: ClassVar[str] = "demonstrations"
-    data: str
-    share: float = 0.5
-    episodes: int = 500
-
-    def __post_init__(self) -> None:
-        check_fields(self)
-        require_share("share", self.share)
-        require_count("episodes", self.episodes, least=0)
-
-
-Replay: TypeAlias = UniformReplay | RewardedReplay | DemonstrationReplay
-REPLAYS: Mapping[str, type[Replay]] = MappingProxyType(
-    {kind.name: kind for kind in (UniformReplay, RewardedReplay, DemonstrationReplay)}
-)
-"""Ways to draw batches, by name."""
 
 
 @dataclass(frozen=True)
@@ -213,7 +152,7 @@ class RLConfig:
     first_rewards: int = 0
     train_freq: int = 1
     gradient_steps: int = 1
-    replay: Replay = UniformReplay()
+    replay: Replay = STOCK_REPLAY
     tau: float = 0.005
     target_update_interval: int = 1
     buffer_size: int = 100_000
@@ -224,7 +163,7 @@ class RLConfig:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "raw_actions", self._raw())
-        object.__setattr__(self, "replay", from_tagged("replay", self.replay, _replay_kind))
+        object.__setattr__(self, "replay", from_tagged("replay", self.replay, replay_kind))
         if isinstance(self.mixtures, list | tuple):
             object.__setattr__(self, "mixtures", tuple(map(read_mixture, self.mixtures)))
         check_fields(self)
@@ -380,7 +319,7 @@ def with_current_names(values: Mapping[str, Any]) -> dict[str, Any]:
     if len(replays) > 1:
         raise InvalidArgumentError(f"Expected one way to draw batches, got {replays}.")
     if replays:
-        current["replay"] = from_tagged("replay", replays[0], _replay_kind)
+        current["replay"] = from_tagged("replay", replays[0], replay_kind)
     mixtures = [*current.get("mixtures", ()), *_former_mixtures(current)]
     if mixtures:
         current["mixtures"] = tuple(map(read_mixture, mixtures))
@@ -422,11 +361,6 @@ def _former_mixtures(current: dict[str, Any]) -> Iterator[MixtureConfig]:
 def _mixture_names() -> tuple[str, ...]:
     """Those of other packages come first: they are the inner ones."""
     return tuple(reversed(MIXTURES.names()))
-
-
-def _replay_kind(name: str) -> type[Replay]:
-    require_known("replay", [name], REPLAYS)
-    return REPLAYS[name]
 
 
 PRESETS: Mapping[str, Mapping[str, Any]] = MappingProxyType(

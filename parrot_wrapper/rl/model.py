@@ -24,7 +24,7 @@ from parrot_wrapper.evaluation.policies import PriorFeaturesObservation
 from parrot_wrapper.latent import target_entropy
 from parrot_wrapper.priors.loading import load_prior
 from parrot_wrapper.rl.action_critic import ActionCriticSAC
-from parrot_wrapper.rl.config import PAIR, DemonstrationReplay, RewardedReplay, RLConfig
+from parrot_wrapper.rl.config import PAIR, RLConfig
 from parrot_wrapper.rl.jax_agents import make_sac
 from parrot_wrapper.rl.normed_activation import LayerNormReLU
 from parrot_wrapper.rl.prior_explore import PriorExploreSAC
@@ -35,6 +35,7 @@ from parrot_wrapper.rl.replay.buffers import (
     RewardedReplayBuffer,
     replay_bytes,
 )
+from parrot_wrapper.rl.replay.settings import DemonstrationReplay, RewardedReplay
 from parrot_wrapper.types import ActionPrior
 from parrot_wrapper.wrappers.spaces import check_agent_observation
 from parrot_wrapper.wrappers.wrapper import BehavioralPriorWrapper

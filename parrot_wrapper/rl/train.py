@@ -47,7 +47,7 @@ from parrot_wrapper.rl.checkpoint import (
     read_header,
 )
 from parrot_wrapper.rl.cloned_actor import initialise_actor
-from parrot_wrapper.rl.config import RLConfig, UniformReplay
+from parrot_wrapper.rl.config import RLConfig
 from parrot_wrapper.rl.logs import (
     EPISODES_FILE,
     STEPS_KEY,
@@ -62,6 +62,7 @@ from parrot_wrapper.rl.model import (
     decision_horizon,
     wrap_env,
 )
+from parrot_wrapper.rl.replay.settings import UniformReplay
 from parrot_wrapper.types import ActionPrior
 
 CONFIG_FILE, LOG_FILE, MODEL_FILE = "config.json", "log.jsonl", "model.zip"

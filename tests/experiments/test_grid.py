@@ -21,7 +21,8 @@ from parrot_wrapper.experiments.studies import (
     study_grid,
 )
 from parrot_wrapper.priors.encoders.teachers import DEFAULT_WEIGHTS
-from parrot_wrapper.rl.config import DemonstrationReplay, RawActions, RLConfig
+from parrot_wrapper.rl.config import RawActions, RLConfig
+from parrot_wrapper.rl.replay.settings import DemonstrationReplay
 
 RESULTS = Path(__file__).parents[2] / "results"
 DATA = PriorData(10, folder="data")

@@ -230,7 +230,7 @@ def test_chunks_keep_to_one_side(name):
     kind, options = LEARNERS[name]
     data = sides()
     prior = kind.for_data(data, seed=1, **options)
-    steps = 800 if name == "mean-flow" else FIT.steps
+    steps = 800 if name in ("flow-matching", "mean-flow") else FIT.steps
     fit_prior(prior, data, replace(FIT, steps=steps), progress=False)
     state, z = normal(400, 3, seed=5), normal(400, 2, seed=6)
     chunk = prior.decode(z, state)[:, :, 0]

@@ -222,7 +222,7 @@ def test_vae_features_learn_the_images():
     options = {"channels": 8, "embedding": 8}
     config = VAEFeaturesConfig(data.observation_spec, 3, encoder_options=options, beta=0.01)
     prior = VAEFeatures(config)
-    report = fit_prior(prior, data, FIT, progress=False)
+    report = fit_prior(prior, data, replace(FIT, steps=2 * FIT.steps), progress=False)
     image = data.observations["image"]
     spread = 0.5 * ((image / 255 - image.mean(0) / 255) ** 2).sum(axis=(1, 2, 3)).mean()
     assert report.validation["reconstruction"] < 0.5 * spread

@@ -18,13 +18,13 @@ from parrot_wrapper import BehavioralPriorWrapper
 from parrot_wrapper.data import Episode, EpisodeDataset, save_dataset
 from parrot_wrapper.data.exchange import ImportOptions
 from parrot_wrapper.errors import DataError, InvalidArgumentError, SpaceMismatchError
-from parrot_wrapper.rl.config import DemonstrationReplay
 from parrot_wrapper.rl.replay.buffers import (
     DemonstrationDictReplayBuffer,
     DemonstrationReplayBuffer,
 )
 from parrot_wrapper.rl.replay.demonstrations import fill_replay_buffer
 from parrot_wrapper.rl.replay.episodes import dataset_from_replay_buffer
+from parrot_wrapper.rl.replay.settings import DemonstrationReplay
 from parrot_wrapper.types import FloatArray
 from tests.helpers import SPECS, AffinePrior, EchoEnv, RememberingPrior
 from tests.training.toy_rl import toy_config, toy_train

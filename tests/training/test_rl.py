@@ -16,19 +16,13 @@ from parrot_wrapper.errors import CheckpointError, InvalidArgumentError, Unknown
 from parrot_wrapper.rl import train as rl_train
 from parrot_wrapper.rl.callbacks import kl_nats
 from parrot_wrapper.rl.checkpoint import list_checkpoints, read_header
-from parrot_wrapper.rl.config import (
-    DemonstrationReplay,
-    RawActions,
-    RewardedReplay,
-    RLConfig,
-    UniformReplay,
-    preset_config,
-)
+from parrot_wrapper.rl.config import RawActions, RLConfig, preset_config
 from parrot_wrapper.rl.evaluation import evaluate_run, load_agent
 from parrot_wrapper.rl.logs import STEP_KEY, cut_log, read_episodes, read_log, training_seconds
 from parrot_wrapper.rl.model import build_model, skip_unused_gradients, wrap_env
 from parrot_wrapper.rl.normed_activation import LayerNormReLU
 from parrot_wrapper.rl.replay.buffers import replay_arrays
+from parrot_wrapper.rl.replay.settings import DemonstrationReplay, RewardedReplay, UniformReplay
 from parrot_wrapper.rl.train import read_config
 from tests.helpers import SPECS, AffinePrior, EchoEnv
 from tests.training.toy_rl import STATE, ReachEnv, toy_config, toy_train
