@@ -64,14 +64,27 @@ def test_prints_its_table(command: str, expected: str) -> None:
     assert expected in done.stdout
 
 
-def test_what_features_lack(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("command", "expected"),
+    [
+        ("what_features_lack {data} parrot-v0 --steps 3", "\n| parrot-v0 | "),
+        (
+            "lifelong --data {data} --out {out} --tasks ParrotGraspCup-v0 --steps 1100 --episodes 1"
+            " --refit-steps 4 --held-out 1",
+            "\n| `ParrotGraspCup-v0` | ",
+        ),
+    ],
+)
+def test_prints_its_table_of_data(command: str, expected: str, tmp_path: Path) -> None:
     pytest.importorskip("pybullet")
-    data = ["--env-id", "ParrotGraspCup-v0", "--episodes", "24", "--out", str(tmp_path)]
-    script = [str(BENCHMARKS / "what_features_lack.py"), str(tmp_path), "parrot-v0", "--steps", "3"]
-    for command in (["-m", "parrot_wrapper", "collect", *data, "--workers", "1"], script):
-        done = subprocess.run([sys.executable, *command], capture_output=True, text=True)
+    data = tmp_path / "data"
+    collect = "-m parrot_wrapper collect --env-id ParrotGraspCup-v0 --episodes 24 --workers 1"
+    name, *args = command.format(data=data, out=tmp_path / "out").split()
+    script = [str(BENCHMARKS / f"{name}.py"), *args]
+    for arguments in ([*collect.split(), "--out", str(data)], script):
+        done = subprocess.run([sys.executable, *arguments], capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
-    assert "\n| parrot-v0 | " in done.stdout
+    assert expected in done.stdout
 
 
 @pytest.mark.parametrize(("env", "sees"), [("puck", "state"), ("magnet", "image proprio")])

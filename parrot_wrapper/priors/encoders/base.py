@@ -17,6 +17,11 @@ ObservationTensors = Mapping[str, Tensor]
 """As the spec has them: images (B, H, W, C) uint8, "proprio" (B, P), "state" (B, S) float."""
 
 
+def channels_first(image: Tensor, dtype: torch.dtype) -> Tensor:
+    """Images (B, H, W, C), in [0, 255], as convolutions read them: (B, C, H, W), in [0, 1]."""
+    return image.permute(0, 3, 1, 2).to(dtype) / 255.0
+
+
 class ActingEncoder(Protocol):
     """What acting needs of an encoder."""
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from parrot_wrapper.errors import InvalidArgumentError
-from parrot_wrapper.priors.encoders.base import ObservationTensors
+from parrot_wrapper.priors.encoders.base import ObservationTensors, channels_first
 from parrot_wrapper.priors.encoders.image_encoder import (
     ImageEncoder,
     padded,
@@ -81,7 +81,7 @@ class ConvolutionalEncoder(ImageEncoder):
         if self.fold == 2:
             image = _fold_blocks(image)
         # (B, H, W, C) seen as (B, C, H, W) is channels_last without a copy
-        pixels = image.permute(0, 3, 1, 2).to(self.dtype) / 255.0 - 0.5
+        pixels = channels_first(image, self.dtype) - 0.5
         embedding: Tensor = self.head(self.join(self.convolutions(pixels).flatten(1), obs))
         return embedding
 

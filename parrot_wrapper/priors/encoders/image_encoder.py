@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from parrot_wrapper.errors import InvalidArgumentError
-from parrot_wrapper.priors.encoders.base import Encoder, ObservationTensors
+from parrot_wrapper.priors.encoders.base import Encoder, ObservationTensors, channels_first
 from parrot_wrapper.priors.encoders.state import Standardise
 from parrot_wrapper.types import VECTORS, ObservationSpec
 
@@ -96,7 +96,7 @@ def patterned(image: Tensor, cell: int, strength: float, generator: torch.Genera
     """
     size, height, width, colours = image.shape
     options: dict[str, Any] = {"generator": generator, "device": image.device}
-    total = image.permute(0, 3, 1, 2).float() / 255.0
+    total = channels_first(image, torch.float32)
     for quarters in (1, 2, 3):
         side = max(1, round(cell * quarters / 4))
         grid = -(-height // side), -(-width // side)
@@ -169,5 +169,5 @@ class BackboneEncoder(ImageEncoder):
                 parts = [scale(obs[part].to(self.dtype)) for part, scale in self._scales()]
                 vectors: Tensor = self.module(torch.cat(parts, dim=1))
                 return vectors
-            made: Tensor = self.module(obs["image"].permute(0, 3, 1, 2).to(self.dtype) / 255.0)
+            made: Tensor = self.module(channels_first(obs["image"], self.dtype))
         return self.join(made, obs)

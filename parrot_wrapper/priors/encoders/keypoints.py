@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from parrot_wrapper.errors import InvalidArgumentError
-from parrot_wrapper.priors.encoders.base import ActingEncoder, ObservationTensors
+from parrot_wrapper.priors.encoders.base import ActingEncoder, ObservationTensors, channels_first
 from parrot_wrapper.priors.encoders.cues import Cues, find_cues, hindsight_labels
 from parrot_wrapper.priors.encoders.folded_keypoints import FoldedKeypoints
 from parrot_wrapper.priors.encoders.image_encoder import (
@@ -175,7 +175,7 @@ class KeypointEncoder(ImageEncoder):
         (B, N, 3), "code" (B, N, 3) of length 1, "hand" (B, 3 + 4 G + forces) and "features" (B, F).
         """
         image = obs["image"]
-        pixels = padded(image, self.fold).permute(0, 3, 1, 2).to(self.dtype) / 255.0 - 0.5
+        pixels = channels_first(padded(image, self.fold), self.dtype) - 0.5
         folded = functional.pixel_unshuffle(pixels, self.fold)
         folded = folded.contiguous(memory_format=torch.channels_last)
         stem = functional.relu(self.stem(_edged(folded)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from parrot_wrapper.priors.encoders.base import ObservationTensors
+from parrot_wrapper.priors.encoders.base import ObservationTensors, channels_first
 from parrot_wrapper.priors.encoders.image_encoder import ImageEncoder, require_image, vector_dim
 from parrot_wrapper.types import ObservationSpec
 
@@ -77,7 +77,7 @@ class ResidualEncoder(ImageEncoder):
     def posterior(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log-variance, (B, embedding) each, of images (B, H, W, C) uint8."""
         # (B, H, W, C) seen as (B, C, H, W) is channels_last without a copy
-        pixels = image.permute(0, 3, 1, 2).to(self.dtype) / 255.0 - 0.5
+        pixels = channels_first(image, self.dtype) - 0.5
         mean, log_variance = self.head(self.trunk(pixels).flatten(1)).chunk(2, dim=1)
         return mean, log_variance.clamp(*_LOG_VARIANCE)
 

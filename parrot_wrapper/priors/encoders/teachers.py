@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from parrot_wrapper.checks import is_number
 from parrot_wrapper.errors import InvalidArgumentError, require_known
+from parrot_wrapper.priors.encoders.base import channels_first
 from parrot_wrapper.priors.encoders.cues import Cues
 
 PLACE = 3
@@ -172,7 +173,7 @@ class Teachers(nn.Module):
             wanted = track[1::2] - track[0::2]
             features = torch.cat((features[0::2], features[1::2]), dim=1)
         else:
-            pixels = batch["image"].permute(0, 3, 1, 2).to(features.dtype) / 255.0
+            pixels = channels_first(batch["image"], features.dtype)
             wanted = functional.adaptive_avg_pool2d(pixels, _PICTURE).flatten(1)
         return functional.mse_loss(reader(features), wanted)
 
@@ -189,7 +190,7 @@ class Teachers(nn.Module):
         Odometry compares the hand with itself. A place that is off by as much in all of an episode
         satisfies it, such as the mean of all cells, the hand's a little heavier than the others.
         """
-        pixels = image.permute(0, 3, 1, 2).to(attention.dtype) / 255.0
+        pixels = channels_first(image, attention.dtype)
         change = functional.adaptive_avg_pool2d((pixels[1::2] - pixels[0::2]).abs(), self._cells)
         change = change.sum(1).flatten(1).square() + 1e-8
         share = change / change.sum(1, keepdim=True)
