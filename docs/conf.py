@@ -115,7 +115,10 @@ def keep_links_inside(app: Any, page: str, content: list[str]) -> None:
         content[0] = content[0].replace(f"]({outside})", f"]({inside})")
 
 
-_INCLUDED = {"../parrot_wrapper/assets/priors/parrot-v0/README.md": "parrot-v0.md"}
+_INCLUDED = {
+    f"../parrot_wrapper/assets/priors/{name}/README.md": f"{name}.md"
+    for name in ("parrot-v0", "parrot-v1")
+}
 
 
 def setup(app: Any) -> None:

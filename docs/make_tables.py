@@ -222,6 +222,21 @@ def main_summary() -> str:
     return table(["method", "success, interquartile mean", "mean", "lowest task"], rows)
 
 
+def packaged() -> str:
+    """Success with each of the packaged priors."""
+
+    def share(task: str) -> str:
+        (row,) = _chosen("packaged", task, "parrot")
+        return f"{row.score.value:.2f} [{row.score.low:.2f}, {row.score.high:.2f}]"
+
+    columns = {
+        "`parrot-v0`, three seeds": lambda task: _seeds(_chosen("main", task, "parrot")),
+        "`parrot-v1`, one seed": share,
+        "in training": lambda task: _in_training(_chosen("packaged", task, "parrot"), 20_000),
+    }
+    return _by_task(_STUDY_TASKS, columns)
+
+
 def data_size() -> str:
     """Success of each run against the number of trajectories."""
     sizes = sorted({row.data_episodes for row in _study("data-size").rows})
@@ -290,7 +305,7 @@ MAKERS = {
     maker.__name__: maker
     for maker in (
         *(ids, interface, spaces, options, things),
-        *(samples, main_seeds, main_summary, data_size, data_size_summary),
+        *(samples, main_seeds, main_summary, packaged, data_size, data_size_summary),
         *(mismatch, ways_out, agent),
     )
 }

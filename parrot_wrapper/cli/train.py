@@ -115,7 +115,7 @@ class TrainCommand:
         more: dict[str, Any] = {
             "prior": prior,
             "env_kwargs": kwargs,
-            "kl": values["kl"] or None,
+            "kl": _budget(values["kl"]),
             "raw_actions": given.get(_RAW, values["raw_actions"]),
             "mixtures": [given[name] for name in _mixtures() if name in given],
         }
@@ -133,11 +133,21 @@ def command(args: Sequence[str]) -> type[TrainCommand]:
     return nesting(TrainCommand, option("preset", str, preset, about), settings=made())
 
 
+def _budget(text: str) -> float | str | None:
+    """The KL budget that a word of the command line means."""
+    if text == "auto":
+        return text
+    try:
+        return float(text) or None
+    except ValueError:
+        raise InvalidArgumentError(f"Expected nats, auto or 0 for --kl, got {text!r}.") from None
+
+
 def _options(default: RLConfig) -> Iterator[Option]:
     hints, told = get_type_hints(RLConfig), helps(RLConfig)
     # as words of a command line have them
-    values = {"raw_actions": False, "kl": default.kl or 0.0}
-    kinds = {"prior": str, "raw_actions": bool, "kl": float, "ent_coef": str}
+    values = {"raw_actions": False, "kl": str(default.kl or 0)}
+    kinds = {"prior": str, "raw_actions": bool, "kl": str, "ent_coef": str}
     more = {"kl": " 0 is the same as None."}
     for entry in fields(RLConfig):
         name = entry.name

@@ -18,7 +18,6 @@ from parrot_wrapper.experiments import behaviour_studies
 from parrot_wrapper.experiments.artifacts import PriorData
 from parrot_wrapper.experiments.grid import Grid
 from parrot_wrapper.experiments.methods import AGENTS, BASELINES, EXPLORERS, METHODS, Method
-from parrot_wrapper.registry import DEFAULT_PRIOR
 
 _PARROT = METHODS["parrot"]
 SETTINGS = ("ci", "laptop", "paper")
@@ -151,13 +150,13 @@ def _main(setting: str) -> Grid:
 
 
 def _packaged(setting: str) -> Grid:
-    """The prior that commands take by default, on the tasks of `main`; HIRL sees its features."""
+    """The prior that was taught without labels, on the tasks of `main`; HIRL sees its features."""
     whole = _main(setting)
     return replace(
         whole,
         name="packaged",
         methods=tuple(METHODS[name] for name in ("parrot", "hirl", "sac")),
-        prior=DEFAULT_PRIOR if setting == "laptop" else whole.prior,
+        prior="parrot-v1" if setting == "laptop" else whole.prior,
     )
 
 

@@ -82,7 +82,8 @@ class RLConfig:
             of the settings that change SAC itself; of layer normalisation it has the critics'.
         latent: Chart between the agent's unit box and the prior's noise.
         kl: KL budget to the prior in nats per decision, which sets SAC's target entropy to
-            `d log 2 - kl`; None for SB3's default of -d. Raw actions always take the default.
+            `d log 2 - kl`; "auto" for 5/7 for each dimension of the env's action, so 5 where there
+            are seven; None for SB3's default of -d. Raw actions always take the default.
         kl_warmup: Env steps over which the budget grows evenly from 0 to `kl`, so that an agent
             stays with the prior until it has something to learn from; 0 for all of it at once.
         gamma: Discount of an env step, in [0, 1).
@@ -136,7 +137,7 @@ class RLConfig:
     observation: str = "features"
     library: str = "sb3"
     latent: str = "gaussian"
-    kl: float | None = 5.0
+    kl: float | str | None = "auto"
     kl_warmup: int = 0
     gamma: float = 0.95
     ent_coef: str | float = "auto_0.1"
@@ -214,6 +215,10 @@ class RLConfig:
                 "Expected observation 'features' or 'image' beside raw_actions, got 'both'."
             )
 
+    def kl_budget(self, action_dim: int) -> float:
+        """Nats per decision in an env whose actions have so many dimensions, where `kl` is set."""
+        return 5.0 * action_dim / 7.0 if self.kl == "auto" else float(self.kl or 0.0)
+
     def _check_stock(self) -> None:
         """SBX's SAC is as it comes."""
         changes = {
@@ -236,7 +241,8 @@ class RLConfig:
             "gamma": 0.0 <= self.gamma < 1.0,
             "tau": 0.0 < self.tau <= 1.0,
             "learning_rate": self.learning_rate > 0.0 and math.isfinite(self.learning_rate),
-            "kl": self.kl is None or (self.kl > 0.0 and math.isfinite(self.kl)),
+            "kl": self.kl in (None, "auto")
+            or (not isinstance(self.kl, str) and 0.0 < (self.kl or 0.0) < math.inf),
             "kl_warmup": self.kl_warmup >= 0,
             "net_arch": all(width > 0 for width in self.net_arch),
             "learning_starts": self.learning_starts >= 0,

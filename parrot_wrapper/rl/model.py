@@ -109,7 +109,8 @@ def build_model(
         policy_kwargs["features_extractor_class"] = PaperConvolutions
     entropy: str | float = "auto"
     if config.latent_actions and config.kl is not None:
-        entropy = target_entropy(actions, kl=config.kl)
+        through = _single(env).get_wrapper_attr("prior")
+        entropy = target_entropy(actions, kl=config.kl_budget(through.action_dim))
     capacity = min(config.buffer_size, config.total_steps)
     _warn_about_memory(env.observation_space, actions, capacity)
     options = _replay_options(config, env.observation_space)
@@ -180,6 +181,10 @@ def add_demonstrations(model: SAC, env: DummyVecEnv, config: RLConfig) -> None:
     )
 
 
+def _single(env: gym.Env[Any, Any] | DummyVecEnv) -> gym.Env[Any, Any]:
+    return env.envs[0] if isinstance(env, DummyVecEnv) else env
+
+
 def discount_of_decisions(config: RLConfig, env: gym.Env[Any, Any] | DummyVecEnv) -> float:
     """The agent's discount: gamma^H where a decision drives H env steps.
 
@@ -190,7 +195,7 @@ def discount_of_decisions(config: RLConfig, env: gym.Env[Any, Any] | DummyVecEnv
         config: The run's settings.
         env: What `wrap_env` made.
     """
-    single = env.envs[0] if isinstance(env, DummyVecEnv) else env
+    single = _single(env)
     horizon = decision_horizon(single)
     limit = None if single.spec is None else single.spec.max_episode_steps
     if horizon > 1 and limit is not None and horizon >= limit:

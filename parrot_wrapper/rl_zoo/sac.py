@@ -16,7 +16,6 @@ from parrot_wrapper.rl.normed_activation import LayerNormReLU
 
 _MEASURED = RLConfig(env_id="default", prior=DEFAULT_PRIOR)
 _LATENT_DIM = 7
-assert _MEASURED.kl is not None
 
 hyperparams: dict[str, dict[str, Any]] = {
     "default": {
@@ -42,7 +41,7 @@ hyperparams: dict[str, dict[str, Any]] = {
         "train_freq": _MEASURED.train_freq,
         "gradient_steps": _MEASURED.gradient_steps,
         "ent_coef": _MEASURED.ent_coef,
-        "target_entropy": target_entropy(_LATENT_DIM, kl=_MEASURED.kl),
+        "target_entropy": target_entropy(_LATENT_DIM, kl=_MEASURED.kl_budget(_LATENT_DIM)),
         "policy_kwargs": {
             "net_arch": list(_MEASURED.net_arch),
             "activation_fn": LayerNormReLU,

@@ -113,7 +113,7 @@ def test_help_says_what_a_preset_does(capsys: pytest.CaptureFixture[str]) -> Non
             *("raw.initial-actor", "broad.idle", "broad.motion", "demonstrations.data")
         }
     assert (shown[0]["gamma"], shown[1]["gamma"]) == ("0.95", "0.99")
-    assert (shown[0]["kl"], shown[1]["kl"]) == ("5.0", "0.0")
+    assert (shown[0]["kl"], shown[1]["kl"]) == ("auto", "0")
 
 
 def test_python_dash_m() -> None:

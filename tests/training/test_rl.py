@@ -54,6 +54,14 @@ def test_log_has_success_kl_and_clipping(tmp_path: Path) -> None:
     assert SAC.load(tmp_path / "model.zip", device="cpu").num_timesteps == 600
 
 
+def test_the_budget_goes_by_the_dimensions_of_actions() -> None:
+    for settings, nats in (({}, 5.0 * 2 / 7), ({"kl": 3.0}, 3.0)):
+        config = toy_config(**settings)
+        model = build_model(config, wrap_env(ReachEnv(), config, AffinePrior(STATE)))
+        assert model.target_entropy == pytest.approx(2 * np.log(2.0) - nats)
+    assert RLConfig("x", prior="parrot-v0").kl_budget(7) == 5.0
+
+
 def test_untrained_actor_starts_at_the_prior() -> None:
     """Mean 0 and std 1 before the tanh is 0.023 nats a dimension from uniform."""
     model = build_model(toy_config(), wrap_env(ReachEnv(), toy_config(), AffinePrior(STATE)))
@@ -247,7 +255,7 @@ def test_every_observation_trains_and_resumes(
     model = toy_train(config, tmp_path, **options)
     assert type(model.policy).__name__ in (policy, "SACPolicy")
     raw = settings.get("raw_actions", False) or config.prior is None
-    assert model.target_entropy == pytest.approx(-2.0 if raw else 2 * math.log(2.0) - 5.0)
+    assert model.target_entropy == pytest.approx(-2.0 if raw else 2 * math.log(2.0) - 10 / 7)
     assert toy_train(config, tmp_path, **options).num_timesteps == 20
     agent, env = load_agent(tmp_path, make_env=lambda *_: EchoEnv(obs), prior=prior)
     observation, _ = env.reset(seed=0)
@@ -316,6 +324,7 @@ def test_hard_target_copies_happen_at_the_interval_only(tmp_path: Path) -> None:
     [
         ({"gamma": 1.0}, "gamma=1.0"),
         ({"kl": 0.0}, "kl=0.0"),
+        ({"kl": "5"}, "kl='5'"),
         ({"batch_size": 0, "tau": 2.0}, "tau=2.0, batch_size=0"),
         ({"replay": {"kind": "rewarded", "share": 1.0}}, r"share must be in \(0, 1\)"),
         ({"replay": {"kind": "rewarded", "n_steps": 3}}, "Unknown setting"),
