@@ -64,7 +64,7 @@ def test_an_rl_run_is_logged_and_goes_on(tmp_path):
     toy_train(toy_config(total_steps=120), folder)
     keys, config, project = logged(folder)
     assert {"train/actor_loss", "rollout/success_rate"} <= keys
-    assert (project, config["total_steps"], config["kl"]) == ("priors", 120, 5.0)
+    assert (project, config["total_steps"], config["kl"]) == ("priors", 120, "auto")
     toy_train(toy_config(total_steps=180), folder)
     ids = {record.run.run_id for record in records(folder) if record.HasField("run")}
     assert len(ids) == 1
