@@ -375,6 +375,7 @@ MISTAKES = [
     (f"{TRAIN} --prior parot-v0", "Unknown prior 'parot-v0'"),
     (f"{TRAIN} --preset papers", "Did you mean 'paper'"),
     (f"{TRAIN} --latent gausian", "Did you mean 'gaussian'"),
+    (f"{TRAIN} --kl lots", "nats, auto or 0 for --kl, got 'lots'"),
     (f"{TRAIN} --broad.idle 0.1", "share must be in (0, 1)"),
     (f"{TRAIN} --uniform.n-steps 3 --rewarded.share 0.5", "options of one replay"),
     ("evaluate --run data", "settings of an RL run"),
