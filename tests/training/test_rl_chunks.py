@@ -119,9 +119,9 @@ def test_sac_is_built_with_the_same_values():
     for name in names - {"buffer_size", "target_entropy", "train_freq"}:
         assert getattr(model, name) == settings[name], name
     assert settings["n_timesteps"] == config.total_steps
-    # seven latents there, two here
+    # seven actions there, two here
     assert settings["target_entropy"] - model.target_entropy == pytest.approx(
-        5 * 0.693147, abs=1e-4
+        5 * (0.693147 - 5 / 7), abs=1e-4
     )
     kwargs = settings["policy_kwargs"]
     assert kwargs["net_arch"] == model.policy_kwargs["net_arch"]
