@@ -20,9 +20,9 @@ import gymnasium as gym
 import numpy as np
 
 import parrot_envs  # noqa: F401 - registers the ids
-from parrot_wrapper import BehavioralPriorWrapper, load_prior
+from parrot_wrapper import load_prior
 from parrot_wrapper.errors import DataError
-from parrot_wrapper.evaluation.policies import UniformActions
+from parrot_wrapper.evaluation.policies import PriorSamples
 from parrot_wrapper.evaluation.report import markdown_table
 from parrot_wrapper.evaluation.rollouts import Rate, evaluate
 from parrot_wrapper.experiments.run_worker import success_curve
@@ -71,9 +71,9 @@ def learned(run: Path, options: argparse.Namespace) -> str:
 
 def samples(prior: str, task: str, options: argparse.Namespace) -> Rate:
     """Share of held-out episodes in which samples of a prior do a task at some time."""
-    with closing(BehavioralPriorWrapper(gym.make(task), load_prior(prior))) as env:
-        policy = UniformActions(env)
-        return evaluate(policy, env, episodes=options.held_out, on_reset=policy.begin).success_once
+    with closing(gym.make(task)) as env:
+        policy = PriorSamples(env, load_prior(prior))
+        return evaluate(policy, env, episodes=options.held_out).success_once
 
 
 def main(args: Sequence[str] | None = None) -> None:

@@ -27,7 +27,7 @@ from parrot_envs.scene_sets import SCENE_SETS, SceneSet
 from parrot_envs.training_objects import TRAINING_FAMILIES, VARIANTS_PER_FAMILY
 from parrot_wrapper.experiments.figure_style import drawing, save_png
 from parrot_wrapper.experiments.figures import plates
-from parrot_wrapper.experiments.rows import ResultRow
+from parrot_wrapper.experiments.rows import ResultRow, Share
 from parrot_wrapper.experiments.statistics import estimate_iqm
 from parrot_wrapper.experiments.studies import GRASP_TASKS, PLACE_TASKS, study_grid
 from parrot_wrapper.experiments.study import Study, Variant, load_studies
@@ -166,6 +166,10 @@ def _seeds(runs: Runs) -> str:
     return ", ".join(f"{row.score.value:.2f}" for row in runs)
 
 
+def _interval(share: Share) -> str:
+    return f"{share.value:.2f} [{share.low:.2f}, {share.high:.2f}]"
+
+
 def _mean(runs: Runs) -> str:
     return f"{np.mean([row.score.value for row in runs]):.2f}"
 
@@ -190,8 +194,7 @@ def samples() -> str:
     """What samples of the packaged prior do in each task."""
 
     def share(name: str, task: str) -> str:
-        found = getattr(_chosen("exploration", task, "parrot")[0], name)
-        return f"{found.value:.2f} [{found.low:.2f}, {found.high:.2f}]"
+        return _interval(getattr(_chosen("exploration", task, "parrot")[0], name))
 
     names = {
         "any lifted": "lifted",
@@ -224,14 +227,9 @@ def main_summary() -> str:
 
 def packaged() -> str:
     """Success with each of the packaged priors."""
-
-    def share(task: str) -> str:
-        (row,) = _chosen("packaged", task, "parrot")
-        return f"{row.score.value:.2f} [{row.score.low:.2f}, {row.score.high:.2f}]"
-
     columns = {
         "`parrot-v0`, three seeds": lambda task: _seeds(_chosen("main", task, "parrot")),
-        "`parrot-v1`, one seed": share,
+        "`parrot-v1`, one seed": lambda t: _interval(_chosen("packaged", t, "parrot")[0].score),
         "in training": lambda task: _in_training(_chosen("packaged", task, "parrot"), 20_000),
     }
     return _by_task(_STUDY_TASKS, columns)

@@ -16,6 +16,7 @@ from parrot_wrapper.priors.arrays import as_float_array, as_tensor, observation_
 from parrot_wrapper.priors.config import PriorConfig
 from parrot_wrapper.priors.encoder_prior import EncoderPrior
 from parrot_wrapper.priors.encoders import CamerasEncoder, ResidualEncoder
+from parrot_wrapper.priors.encoders.base import channels_first
 from parrot_wrapper.priors.encoders.residual import ResidualBlock
 from parrot_wrapper.priors.trainable import PAPER, Batch
 from parrot_wrapper.priors.variational import LAPTOP, annealed, kl_to_standard_normal
@@ -138,7 +139,7 @@ class VAEFeatures(EncoderPrior):
         mean, log_variance = (part.to(wide.dtype) for part in self._encoders[name].posterior(image))
         noise = torch.randn(mean.shape, generator=generator, device=mean.device, dtype=wide.dtype)
         decoded = self._pixels(name, mean + (0.5 * log_variance).exp() * noise).to(wide.dtype)
-        target = image.permute(0, 3, 1, 2).to(wide.dtype) / 255.0
+        target = channels_first(image, wide.dtype)
         error = 0.5 * (decoded - target).square().sum(dim=(1, 2, 3))
         return error.mean(), kl_to_standard_normal(mean, log_variance).mean()
 

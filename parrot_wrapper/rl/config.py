@@ -237,12 +237,12 @@ class RLConfig:
             )
 
     def _check_numbers(self) -> None:
+        kl = self.kl
         rules = {
             "gamma": 0.0 <= self.gamma < 1.0,
             "tau": 0.0 < self.tau <= 1.0,
             "learning_rate": self.learning_rate > 0.0 and math.isfinite(self.learning_rate),
-            "kl": self.kl in (None, "auto")
-            or (not isinstance(self.kl, str) and 0.0 < (self.kl or 0.0) < math.inf),
+            "kl": kl == "auto" if isinstance(kl, str) else kl is None or 0.0 < kl < math.inf,
             "kl_warmup": self.kl_warmup >= 0,
             "net_arch": all(width > 0 for width in self.net_arch),
             "learning_starts": self.learning_starts >= 0,
